@@ -1,18 +1,217 @@
-"""What columns change inside a forward pass."""
+"""What columns change inside a forward pass: neurons or heads set to zero, states moved.
+
+Owns the choice of neurons by scores on the probe set, and the mean differences of states: those of
+finished units where there are some, else computed once. Knows no request.
+"""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from core.bench.columns import Ablated, Steered
-from core.errors import StudyError
+from core.bench.recipes import Weights, weights_of
+from core.engine.measurement import UnitResult
+from core.engine.session import Session
+from core.engine.subject import Subject
+from core.errors import StorageError, StudyError
+from core.models.hooks import Neurons
+from core.models.opening import layers_of
+from core.neurons import ranking
+from core.neurons.ablation import ablated
+from core.states import difference, forward, readers, sample
+from core.states.head import unwrapped
+from core.study.study import Probe
+
+Load = Callable[[str], UnitResult | None]
+"""The result of a finished unit by its key; None if there is none."""
+
+Arrays = Sequence[NDArray[Any]]
+Sums = Mapping[int, Mapping[str, NDArray[Any]]]
 
 
 class Changes:
-    """Changes of a loaded model's forward pass."""
+    """Changes of a loaded model's forward pass.
+
+    `session` has the loaded model, `put` gives it weights.
+    """
+
+    def __init__(self, session: Session, put: Callable[[Weights], None], load: Load) -> None:
+        self._session, self._put, self._load = session, put, load
+        self._subject = _probed(session.subject)
+        self._chosen: dict[Ablated, tuple[Neurons, ranking.Chosen, Arrays | None]] = {}
+        self._ranked: dict[str, tuple[Arrays, Arrays, Arrays]] = {}
+        self._sums: dict[str, Sums] = {}
 
     def prepared(self, change: Ablated | Steered | None) -> AbstractContextManager[None]:
-        """The change, in effect inside the block; the weights may be others afterwards."""
-        if change is None:
-            return nullcontext()
-        raise StudyError(f"The bench has no '{change.text}' yet.")
+        """The change, in effect inside a block. The model may have other weights afterwards.
+
+        Raises StudyError for a layer, neuron or head that the model lacks.
+        """
+        if isinstance(change, Ablated):
+            if change not in self._chosen:
+                self._chosen[change] = self._choice(change)
+            return ablated(*self._chosen[change])
+        if isinstance(change, Steered):
+            return _moved(self._layer(change), self.direction(change) * change.amount)
+        return nullcontext()
+
+    def known(self, change: Ablated | Steered | None) -> bool:
+        """Can the change be prepared without a pass over the probe set?"""
+        if isinstance(change, Steered):
+            return {"base", change.model} <= self._sums.keys()
+        if isinstance(change, Ablated):
+            return bool(change.places or change.layers.layers) or change.by in self._ranked
+        return True
+
+    def direction(self, steered: Steered) -> Tensor:
+        """The mean difference [d] of a tuned model's states from the base's after a layer."""
+        self._layer(steered)
+        base, tuned = (self._states(name) for name in ("base", steered.model))
+        seed = self._subject.study.run.seed
+        found = difference.at_position(
+            base[steered.layer], tuned[steered.layer], sample.FIRST, seed
+        )
+        return torch.from_numpy(found.mean).float()
+
+    def _choice(self, column: Ablated) -> tuple[Neurons, ranking.Chosen, Arrays | None]:
+        """The neurons, or the heads, which of them are ablated, and what they are set to."""
+        of_heads = column.choice.startswith("heads=")
+        neurons = self._session.heads if of_heads else self._session.neurons
+        if column.places:
+            return neurons, _placed(column, neurons, "head" if of_heads else "neuron"), None
+        if column.layers.layers:
+            return neurons, _whole_layers(column, neurons), None
+        if column.by not in self._ranked:
+            self._ranked[column.by] = self._ranking(column.by)
+        scores, rates, means = self._ranked[column.by]
+        asked: Any = self._subject.study.parameters("ablation")
+        chosen = ranking.choose(
+            ranking.parse(column.choice), scores, rates, per_layer=asked.per_layer
+        )
+        return neurons, chosen, means if asked.value == "mean" else None
+
+    def _ranking(self, model: str) -> tuple[Arrays, Arrays, Arrays]:
+        """The scores, rates and mean values of a model's neurons on the first probe set, by layer,
+        as the analysis of activations has them."""
+        from core.analyses import activation
+
+        subject = self._subject
+        given: Any = subject.study.parameters("activation")
+        asked: Any = subject.study.parameters("ablation")
+        wanted = given.model_copy(
+            update={"criteria": tuple(dict.fromkeys((*given.criteria, "gate"))), "scores": True}
+        )
+        found = UnitResult()
+        session = replace(self._session, subject=subject)
+        for unit in activation.plan(subject, wanted):
+            if unit.model == model and not unit.requires:
+                result = self._load(unit.key)
+                if result is None:
+                    self._put(weights_of(model))
+                    ((_, result),) = activation.compute([unit], wanted, session)
+                found.artifacts += result.artifacts
+        layers = [layer.number for layer in self._session.neurons.layers]
+        scored = [found.arrays("scores", layer) for layer in layers]
+        rates = [found.arrays("neurons", layer)["rate"] for layer in layers]
+        by = {"attribution": "attribution", "activation": "magnitude"}
+        scores = rates if asked.score == "rate" else [own[by[asked.score]] for own in scored]
+        return scores, rates, [own["mean"] for own in scored]
+
+    def _states(self, model: str) -> Sums:
+        """Sums of a model's states after each layer, over the documents of the first probe set
+        that the analysis of states compares."""
+        if model in self._sums:
+            return self._sums[model]
+        from core.analyses import representation
+
+        subject, count = self._subject, self._subject.family.anatomy.layers
+        given: Any = subject.study.parameters("representation")
+        unit = representation.plan(subject, given)[0]
+        probe = forward.first(subject.probed, unit.options["documents"])
+        stored = self._load(unit.key) if model == "base" else None
+        try:
+            if stored is not None:
+                found: Sums = {n: stored.arrays("sums", n) for n in range(count)}
+                self._sums[model] = found
+                return found
+        except StorageError:  # working arrays may have been cleaned away
+            pass
+        groups = sample.grouped(len(probe.ids), subject.study.run.seed)
+        reader = readers.SumReader(count, groups)
+        self._put(weights_of(model))
+        forward.read(self._session, probe, [reader], stored="", label=f"states of {model}")
+        self._sums[model] = reader.summed.layers
+        return self._sums[model]
+
+    def _layer(self, steered: Steered) -> nn.Module:
+        names = layers_of(self._session.subject.family.base.checkpoint)
+        if steered.layer >= len(names):
+            raise StudyError(
+                f"'{steered.text}' names layer {steered.layer}.",
+                hint=f"The model has layers 0 to {len(names) - 1}.",
+            )
+        found: nn.Module = unwrapped(self._session.model.module).get_submodule(names[steered.layer])
+        return found
+
+
+@contextmanager
+def _moved(layer: nn.Module, by: Tensor) -> Iterator[None]:
+    """Add a vector [d] to the states after a layer, at every token."""
+
+    def ended(module: nn.Module, given: Any, result: Any) -> Any:
+        states = result[0] if isinstance(result, tuple) else result
+        moved = states + by.to(states)
+        return (moved, *result[1:]) if isinstance(result, tuple) else moved
+
+    handle = layer.register_forward_hook(ended)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _placed(column: Ablated, neurons: Neurons, kind: str) -> ranking.Chosen:
+    widths = {layer.number: layer.width for layer in neurons.layers}
+    for layer, number in column.places:
+        if number >= widths.get(layer, 0):
+            having = f"has {kind}s 0 to {widths[layer] - 1}" if layer in widths else "has none"
+            raise StudyError(
+                f"'{column.text}': there is no {kind} {layer}.{number}.",
+                hint=f"Layer {layer} {having}.",
+            )
+    return [
+        np.array([n for at, n in column.places if at == layer.number], np.int64)
+        for layer in neurons.layers
+    ]
+
+
+def _whole_layers(column: Ablated, neurons: Neurons) -> ranking.Chosen:
+    wanted = {n for first, last in column.layers.layers for n in range(first, last + 1)}
+    known = {layer.number for layer in neurons.layers}
+    if missing := sorted(wanted - known):
+        raise StudyError(
+            f"'{column.text}': layer {missing[0]} has no neurons.",
+            hint=f"The model has neurons in {len(known)} layers, up to layer {max(known)}."
+            if known else "This type of model has no neurons.",
+        )  # fmt: skip
+    return [
+        np.arange(layer.width if layer.number in wanted else 0, dtype=np.int64)
+        for layer in neurons.layers
+    ]
+
+
+def _probed(subject: Subject) -> Subject:
+    """The subject; for a study without a probe set, with the built-in one that stands in."""
+    if subject.study.first_probe() is not None or not subject.probes:
+        return subject
+    (name,) = subject.probes
+    study = subject.study.model_copy(update={"probe": Probe(builtin=name)})
+    return replace(subject, study=study)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -53,14 +53,21 @@ class Passes:
         mask = more.pop("attention_mask", torch.ones_like(ids))
         return self.model.module(input_ids=ids, attention_mask=mask, **more)
 
+    def read(self, ids: Sequence[int]) -> None:
+        """A forward pass whose logits don't matter."""
+        more = {"logits_to_keep": 1} if "logits_to_keep" in self.takes else {}
+        self.forward(torch.tensor([ids], device=self.model.device), use_cache=False, **more)
+
     def compute(self, jobs: Iterable[Job], first: Recipe | None = None) -> Iterator[Job]:
         """The jobs' predictions enter the cache, one job after another: those whose weights are at
-        hand before those that must be written, among equals `first` first."""
+        hand before those that must be written, changes that must be computed last, and among
+        equals `first` first."""
         missing = dict.fromkeys(jobs)
         while missing:
             ready = self.shelf.ready
             job = min(missing, key=lambda j: (
-                j not in self._cache, j[0].weights != self.shelf.shown,
+                j not in self._cache, not self.changes.known(j[0].change),
+                j[0].weights != self.shelf.shown,
                 j[0].weights not in ready, j[0] != first,
             ))  # fmt: skip
             del missing[job]
@@ -75,13 +82,17 @@ class Passes:
     def mixed(self, formula: Formula, logits: list[Tensor]) -> Tensor:
         """The log-probabilities [n, vocabulary] of logits, or log-probabilities, of the formula's
         recipes, over the vocabulary that the column has."""
-        count = min([logits[0].shape[1], *(self.limits[name] for name in formula.vectors)])
+        count = self.vocabulary(formula)
         own = logits[0][:, :count]
         if len(logits) > 1:
             other = logits[1][:, :count]
             # Tokens that a model can't say have a logit of −∞.
             own = own + formula.amount * torch.where(other > -torch.inf, own - other, 0)
         return torch.log_softmax(own, 1)
+
+    def vocabulary(self, formula: Formula) -> int:
+        """The number of tokens that a column can say."""
+        return min([self.model.vocabulary, *(self.limits[name] for name in formula.vectors)])
 
     def recipe_predictions(self, job: Job) -> Tensor:
         """The log-probabilities [n, vocabulary] float32 of a recipe, from the cache if there."""
@@ -112,6 +123,24 @@ class Passes:
 
     def _bytes(self) -> int:
         return sum(t.numel() * t.element_size() for t in self._cache.values())
+
+    @contextmanager
+    def after_layers(
+        self, names: Sequence[str], see: Callable[[int, Tensor], None]
+    ) -> Iterator[None]:
+        """Call `see` with the number of each layer and the states [B, T, d] after it."""
+
+        def hook(number: int) -> Callable[..., None]:
+            def ended(module: Any, given: Any, result: Any) -> None:
+                see(number, result[0] if isinstance(result, tuple) else result)
+
+            return ended
+
+        with ExitStack() as hooks:
+            for number, name in enumerate(names):
+                module = self.own.get_submodule(name)
+                hooks.callback(module.register_forward_hook(hook(number)).remove)
+            yield
 
     @contextmanager
     def pausing(self, pause: Callable[[], None], names: Iterable[str]) -> Iterator[None]:

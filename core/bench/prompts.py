@@ -6,7 +6,7 @@ Owns what a model sees of a request: the ids are those of scores and of generate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +37,14 @@ class Reader:
         self._before = ordinary[-1] if ordinary else 0
         self._known: dict[int, str] = {}
 
-    def continued(self, prompt: Prompt, continuation: str, warn: Warn) -> Text:
-        """A prompt and a given continuation. Raises StudyError for what the model can't read."""
+    def continued(
+        self, prompt: Prompt, continuation: str, warn: Warn, *, whole: bool = False
+    ) -> Text:
+        """A prompt and a given continuation, whose last token is predicted but not read unless
+        `whole`. Raises StudyError for what the model can't read."""
         before, after = encoding.pair(self.tokenizer, self._written(prompt, warn), continuation)
-        # The last token of a continuation is predicted but not read.
-        room = None if self.context is None else self.context + bool(after) - len(after)
+        unread = 1 if after and not whole else 0
+        room = None if self.context is None else self.context + unread - len(after)
         return self._text(before, after, room, warn)
 
     def opened(self, prompt: Prompt, tokens: int, warn: Warn) -> Text:
@@ -120,8 +123,3 @@ class Reader:
                 hint="Name a tokeniser that fits the base with models.tokenizer.",
             )
         return Text(ids, len(before) - cut, cut)
-
-
-def runs(text: Text) -> Iterator[int]:
-    """The positions whose predictions are of the continuation's tokens."""
-    yield from range(text.start - 1, len(text.ids) - 1)

@@ -147,5 +147,15 @@ class Shelf:
             self._live[name].copy_(tensor)
 
 
+def token_counts(family: Family, most: int) -> dict[str, int]:
+    """The number of tokens that the base, which has `most`, and each tuned model have."""
+    tokens = [p for p in family.anatomy.pieces if p.module in ("embedding", "unembedding")]
+    named = [p.tensor for p in tokens if p.rows[-1][1] >= most]
+    return {
+        name: min([most, *(m.checkpoint.tensors[m.names[n]].rows for n in named if n in m.names)])
+        for name, m in family.tuned.items()
+    }
+
+
 def _bytes(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tokenizers import decoders
-from transformers import PreTrainedTokenizerFast
 
-from core.bench.bench import Bench, open_bench
+from core.bench.bench import Bench
 from core.bench.messages import (
     Crossed,
-    Event,
     Generate,
     Piece,
     Prompt,
-    Request,
     Score,
     Scored,
     Tokens,
@@ -27,12 +23,21 @@ from core.bench.messages import (
 )
 from core.errors import Cancelled, StudyError
 from core.vectors.sweep import hash_parameters
-from tests.core import state_family, zoo
+from tests.core import zoo
+from tests.core.bench.tried import (
+    CONTINUATION,
+    IDS,
+    LETTERS,
+    PROMPT,
+    START,
+    asked,
+    close,
+    logs,
+    of,
+    opened,
+    said,
+)
 
-PROMPT, CONTINUATION = Prompt(text="the"), " of them"
-IDS = [1, *(3 + zoo.LETTERS.index(letter) for letter in PROMPT.text + CONTINUATION)]
-START = 1 + len(PROMPT.text)
-LETTERS = zoo.LETTERS + "012345678"  # the models have 40 tokens
 MIX = "tuned0=0.3,tuned1=-0.5"
 
 Models = dict[str, Any]
@@ -54,26 +59,6 @@ def tried(
         yield bench, models
 
 
-def opened(folder: Path, *tuned: str, **given: Any) -> Bench:
-    zoo.write_tokenizer(folder / "base", letters=LETTERS)
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "base")
-    tokenizer.backend_tokenizer.decoder = decoders.Fuse()  # texts without spaces between letters
-    tokenizer.save_pretrained(folder / "base")
-    (folder / "probe.txt").write_text("\n".join(state_family.TEXTS))
-    study = state_family.study_of(folder, *(tuned or ("tuned0", "tuned1")))
-    return open_bench(study, say=lambda words: None, **given)[1]
-
-
-def asked(bench: Bench, request: Request, pause: Callable[[], None] = lambda: None) -> list[Any]:
-    found: list[Event] = []
-    bench.answer(request, found.append, pause)
-    return found
-
-
-def of(kind: type, events: list[Any]) -> list[Any]:
-    return [event for event in events if isinstance(event, kind)]
-
-
 def test_scores_are_those_of_the_models_alone(tried: tuple[Bench, Models]) -> None:
     bench, models = tried
     events = asked(
@@ -82,17 +67,16 @@ def test_scores_are_those_of_the_models_alone(tried: tuple[Bench, Models]) -> No
     (tokens,) = of(Tokens, events)
     assert tokens.start == START
     assert "".join(tokens.pieces[1:]) == PROMPT.text + CONTINUATION
-    logs = {name: _logs(model) for name, model in models.items()}
-    scored = {event.column: event for event in of(Scored, events)}
-    assert len(scored) == len(models)
+    known = {name: logs(model) for name, model in models.items()}
+    found_of = {event.column: event for event in of(Scored, events)}
+    assert len(found_of) == len(models)
     for at, name in enumerate(models):
-        own, other = logs[name], logs["tuned0"]
-        following = torch.tensor(IDS[START:])[:, None]
-        found, wanted = scored[at], own.gather(1, following)[:, 0]
+        own, other = known[name], known["tuned0"]
+        found, wanted = found_of[at], said(own)
         close(found.logprobs, wanted)
         close(found.kl, (own.exp() * (own - other)).sum(1))
         close(found.nll, -wanted.mean())
-        close(found.nll_change, (other.gather(1, following)[:, 0] - wanted).mean())
+        close(found.nll_change, (said(other) - wanted).mean())
         close([share for _, share in found.likeliest[0]], own[0].topk(5).values)
 
 
@@ -138,14 +122,14 @@ def test_an_interrupted_answer_leaves_the_bench_usable(tried: tuple[Bench, Model
         prompt=PROMPT, continuation=CONTINUATION, columns=("tuned1",)
     )))  # fmt: skip
     close(found.nll, _loss(models["tuned1"], IDS[START:]))
-    assert zoo.attached(bench._model.module) == []
+    assert zoo.attached(bench._passes.model.module) == []
 
 
 def test_the_base_comes_back_bit_for_bit(tmp_path: Path) -> None:
     zoo.build("llama", tmp_path)
     bench = opened(tmp_path, "tuned0")
     with bench:
-        module = bench._model.module
+        module = bench._passes.model.module
         before = hash_parameters(module)
         asked(bench, Generate(prompt=PROMPT, columns=("base", "tuned0", "tuned0=0.5"), tokens=3))
         assert bench.held["cpu"] > 0
@@ -188,7 +172,7 @@ def test_odd_prompts_are_answered_or_refused_in_words(
 ) -> None:
     bench, _ = tried
     context = 16
-    monkeypatch.setattr(bench._reader, "context", context)
+    monkeypatch.setattr(bench._answers._reader, "context", context)
     long = Prompt(text="a" * 3000)
     events = asked(bench, Score(prompt=long, continuation="bc", columns=("base",)))
     (tokens,), (warned,) = of(Tokens, events), of(Warned, events)
@@ -223,14 +207,6 @@ def test_a_stop_text_ends_a_text_before_it(tried: tuple[Bench, Models]) -> None:
     assert (found.text, found.tokens, found.ended) == (whole.text[:at], at, "stop")
 
 
-def close(found: Any, wanted: Any) -> None:
-    if wanted is None:
-        assert found is None
-    else:
-        torch.testing.assert_close(torch.as_tensor(found), torch.as_tensor(wanted).detach(),
-                                   rtol=1e-4, atol=2e-5, check_dtype=False)  # fmt: skip
-
-
 def _mixed(name: str, models: Models) -> Any:
     made = type(models["base"])(models["base"].config)
     base, first, second = (models[n].state_dict() for n in ("base", "tuned0", "tuned1"))
@@ -240,17 +216,9 @@ def _mixed(name: str, models: Models) -> Any:
     return made
 
 
-def _logs(model: Any) -> torch.Tensor:
-    with torch.no_grad():
-        logits = model(input_ids=torch.tensor([IDS])).logits
-    return torch.log_softmax(logits[0, START - 1 : -1].float(), 1)
-
-
 def _loss(model: Any, row: list[int]) -> float:
     ids = [*IDS[:START], *row]
-    with torch.no_grad():
-        logits = model(input_ids=torch.tensor([ids])).logits[0, START - 1 : -1]
-    return float(torch.nn.functional.cross_entropy(logits, torch.tensor(row)))
+    return -float(said(logs(model, ids), ids).mean())
 
 
 def _text(ids: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""The user's own settings: the theme, keys, and folders of models.
+"""The user's own settings: the theme, keys, folders of models, and the life of a bench.
 
 Owns the file and its errors. Knows no action and no widget: callers pass the ids to `check_keys`.
 """
@@ -22,13 +22,15 @@ from core.files.partial import placed
 
 class Config(BaseModel):
     """The contents of the file, all optional. `keys`: the keys of actions by id, separated by
-    commas. `folders`: absolute after reading."""
+    commas. `folders`: absolute after reading. `bench_idle`: minutes without a request after which a
+    bench ends."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     theme: Literal["dark", "light"] = "dark"
     keys: dict[str, str] = Field(default_factory=dict)
     folders: list[str] = Field(default_factory=list)
+    bench_idle: float = Field(default=30.0, gt=0, allow_inf_nan=False)
 
 
 def path() -> Path:

@@ -14,10 +14,10 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 import core.errors
-from core import sizes
 from core.bench import messages
 from core.bench.messages import LONGEST, Event, Request
 from core.errors import RunError, StudyError, TauscopeError
+from core.sizes import size
 
 PROTOCOL = 1
 """The version of the protocol; a client refuses a worker of another one."""
@@ -133,8 +133,8 @@ def _line(number: int, told: Mapping[str, Any]) -> bytes:
 def _short(line: bytes) -> bytes:
     if len(line) > LONGEST:
         raise StudyError(
-            f"This takes {sizes.size(len(line))}; a line to or from the bench has at most "
-            f"{sizes.size(LONGEST)}.",
+            f"This takes {size(len(line))}; a line to or from the bench has at most "
+            f"{size(LONGEST)}.",
             hint="Shorten the text.",
         )
     return line

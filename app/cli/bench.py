@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.options import Db, Json, StudyFile, open_db
+from app.cli.options import Db, Json, StudyFile, open_db, open_workstation
 from core.errors import StudyError
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def bench(
     Columns are the base and every tuned model that is no control, or the base and those that
     --column and --mix name. Without --prompt the bench opens as a screen.
     """
+    from app import config
     from app.cli import transcripts
     from app.drafts import ready
     from core.bench.messages import Generate, Prompt
@@ -101,7 +102,7 @@ def bench(
     if idle is not None and not (detach and idle > 0):
         raise StudyError("--idle takes minutes above 0, and belongs to --detach.")
     if prompt is None and prompts is None:
-        _open_screen(opened, study)
+        open_workstation(opened.url, known)
         return
     templated = template if template is not None else system is not None
     first = Generate(
@@ -113,7 +114,7 @@ def bench(
     asked = list(_requests(first, continuation, prompts, prompt is not None))
     if lens and not all(request.do == "score" for request in asked):
         raise StudyError("--lens needs a continuation.", hint="Add --continuation TEXT.")
-    minutes = (idle or 30.0) if detach else None
+    minutes = (idle or config.read().bench_idle) if detach else None
     trials = _trials(opened, known, asked, lens=lens, minutes=minutes, keep=keep)
     transcripts.print_trials(known.name, trials, json=json)
 
@@ -263,7 +264,3 @@ def _end(db: Database, study: Study) -> None:
         say(f"the bench of {each.study}, process {each.pid}, ends")
     if not found:
         say(f"no bench of {study.name} is running")
-
-
-def _open_screen(db: Database, study: Path) -> None:
-    raise StudyError("The bench needs a prompt here.", hint="Add --prompt TEXT.")

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app import config
+from app.bench import registry
 from app.jobs.environment import offline, versions
 from app.library.shelves import cache_folder
 from app.results import wording
@@ -50,6 +51,7 @@ def examine(url: str | None) -> dict[str, Answers]:
         "terminal": _terminal,
         "settings": _settings,
         "database": lambda: _database(url),
+        "benches": lambda: _benches(url),
         "models": _models,
     }
     return {topic: _answered(ask) for topic, ask in topics.items()}
@@ -144,6 +146,18 @@ def _database(url: str | None) -> Answers:
         "size": wording.size(path.stat().st_size),
         "artifacts": wording.size(_sum_of(db.folder("artifacts"))),
     }
+
+
+def _benches(url: str | None) -> Answers:
+    """The running benches beside the database."""
+    try:
+        found = registry.benches(path_of(url))
+    except TauscopeError:
+        return {"state": "unknown without a database"}
+    return {
+        f"process {each.pid}": f"{each.study}, {each.state}, holds {wording.size(each.nbytes)}"
+        for each in found
+    } or {"state": "none is running"}
 
 
 def _models() -> Answers:

@@ -15,7 +15,7 @@ import typer
 
 import app
 from app.cli import bench, lifecycle, machine, reading, running
-from app.cli.options import Db
+from app.cli.options import Db, open_workstation
 from app.console import streams
 from app.text import plain
 from core.errors import (
@@ -141,17 +141,6 @@ def _workstation(
     context.obj = db
     if context.invoked_subcommand is not None:
         return
-    usable = sys.stdin.isatty() and sys.stdout.isatty()
-    if not usable or os.environ.get("TERM") == "dumb":
-        raise StudyError(
-            "The workstation needs a terminal on both ends, one that can move its cursor.",
-            hint="Without one: tauscope demo, run, inspect, runs, watch, show, export, doctor ...",
-        )
-    from app.jobs.environment import quicken
-
-    quicken()
-    from app.tui.app import run as open_workstation
-
     open_workstation(db)
 
 

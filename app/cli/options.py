@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from app.text import plain
 from core.errors import Cancelled, StudyError
 
 if TYPE_CHECKING:
+    from core.study.study import Study
     from storage.database import Database
 
 Db = Annotated[
@@ -60,6 +62,28 @@ def open_db(context: typer.Context, url: str | None, *, write: bool | None = Tru
     opened = open_database(url or context.obj, write=write, waiting=Patience(say))
     context.call_on_close(opened.close)
     return opened
+
+
+def open_workstation(db_url: str | None, study: Study | None = None) -> None:
+    """Open the workstation, on the bench of a study if there is one. Raises StudyError without a
+    terminal."""
+    usable = sys.stdin.isatty() and sys.stdout.isatty()
+    if not usable or os.environ.get("TERM") == "dumb":
+        raise StudyError(
+            "The workstation needs a terminal on both ends, one that can move its cursor.",
+            hint="Without one: tauscope bench STUDY.toml --prompt TEXT"
+            if study
+            else "Without one: tauscope demo, run, inspect, runs, watch, show, export, doctor ...",
+        )
+    from app.jobs.environment import quicken
+
+    quicken()
+    from app.tui.app import run
+
+    if study is None:
+        run(db_url)
+    else:
+        run(db_url, study)
 
 
 def confirm(question: str) -> None:

@@ -19,6 +19,7 @@ from core.errors import RunError
 from core.figures.filters import ALL, FIELDS, Filter
 
 if TYPE_CHECKING:
+    from app.bench.registry import BenchSummary
     from app.library.lineage import Branch
     from app.results.overview import Overview
     from core.engine.registry import Analysis
@@ -114,6 +115,24 @@ def print_runs(found: Sequence[RunSummary]) -> None:
                 wording.moment(run.created, now), wording.lasted(run, now),
             )
             for run in found
+        ],
+    )  # fmt: skip
+
+
+def print_benches(found: Sequence[BenchSummary]) -> None:
+    """Print the running benches, with the memory that they hold."""
+
+    def held(each: BenchSummary) -> str:
+        return ", ".join(f"{wording.size(n)} on {device}" for device, n in each.held.items())
+
+    print_table(
+        ("study", "process", "state", "holds", "unused", "ends after"),
+        [
+            (
+                each.study, str(each.pid), each.state, held(each), wording.span(each.rested),
+                wording.span(each.idle),
+            )
+            for each in found
         ],
     )  # fmt: skip
 

@@ -15,19 +15,43 @@ if TYPE_CHECKING:
     from storage.database import Database
 
 
-def runs(context: typer.Context, json: Json = False, db: Db = None) -> None:
-    """List the runs, newest first."""
-    from app.cli.printing import print_json, print_runs
+def runs(
+    context: typer.Context,
+    benches: Annotated[
+        bool, typer.Option("--benches", help="List only the running benches.")
+    ] = False,
+    json: Json = False,
+    db: Db = None,
+) -> None:
+    """List the runs, newest first, and below them the running benches."""
+    from dataclasses import asdict
+
+    from app.bench import registry
+    from app.cli.printing import print_benches, print_json, print_runs
     from app.console.narration import say
     from app.render.data.record import summary_data
     from storage.runs import list_runs
 
-    found = list_runs(open_db(context, db, write=None))
+    opened = open_db(context, db, write=None)
+    running = registry.benches(opened.path)
+    if benches:
+        if json:
+            print_json([asdict(each) for each in running])
+        elif running:
+            print_benches(running)
+        else:
+            say("No bench is running: 'tauscope bench STUDY.toml --detach' starts one.")
+        return
+    found = list_runs(opened)
     if json:
         print_json([summary_data(each) for each in found])
-    elif found:
+        return
+    if found:
         print_runs(found)
-    else:
+    if running:
+        print("\n" * bool(found) + "Running benches")
+        print_benches(running)
+    if not found:
         say("There are no runs yet: 'tauscope demo' or 'tauscope run STUDY.toml' creates one.")
 
 

@@ -7,6 +7,7 @@ scoring.py    scores of a loaded model against the harness by itself
 sweeping.py   the weights of a point of task arithmetic
 archive.py    a database of two hundred runs and a million measurements
 screens.py    how soon the workstation, each of its screens, and the commands are there
+bench.py      how soon the bench answers, and what goes over its socket
 answers.py    keys answered beside a job and an export, and bytes sent to the terminal
 """
 

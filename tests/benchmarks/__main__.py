@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import activations, scoring, screens, states, sweeping, weights
+from tests.benchmarks import activations, bench, scoring, screens, states, sweeping, weights
 from tests.benchmarks.report import Row, page, table
 
 
@@ -19,7 +19,7 @@ def main() -> int:
         folder = given.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         found: list[Row] = []
-        for part in (screens, weights, activations, states, scoring, sweeping):
+        for part in (screens, bench, weights, activations, states, scoring, sweeping):
             for row in part.rows(folder):
                 found.append(row)
                 print(" | ".join(row.cells()), flush=True)

@@ -118,7 +118,7 @@ def test_a_file_has_many_prompts(tauscope: Any, study: Path, asked: list[Request
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "needs a prompt"),
+        ([], "tauscope bench STUDY.toml --prompt TEXT"),
         (["--prompt", "x", "--column", "medicine"], "Did you mean 'medical'?"),
         (["--prompt", "x", "--mix", "medical=a"], "medical"),
         (["--prompt", "x", "--tokens", "0"], "--tokens"),
@@ -174,7 +174,14 @@ def test_a_worker_answers_the_same_and_is_listed_and_ended(
     first, second = tauscope(*given, "--detach", "--idle", 1), tauscope(*given)
     assert len(asked) == 1  # the worker has answered the others
     assert here.out == first.out == second.out
+    (listed,) = json.loads(tauscope("runs", "--benches", "--json").out)
+    assert (listed["study"], listed["held"], listed["idle"]) == ("s", {"cpu": 123}, 60.0)
+    assert json.loads(tauscope("runs", "--json").out) == []
+    row = [line.split() for line in tauscope("runs").out.splitlines() if line.startswith("s ")]
+    assert row == [["s", str(listed["pid"]), "ready", "123", "B", "on", "cpu", *row[0][7:]]]
+    assert f"process {listed['pid']}" in tauscope("doctor", "--json").out
     said = tauscope("bench", study, "--end")
     assert (said.code, said.err.startswith("the bench of s, process ")) == (0, True)
     assert registry.benches(study.parent / "db" / "x.db") == []
     assert tauscope("bench", study, "--end").err == "no bench of s is running\n"
+    assert "No bench is running" in tauscope("runs", "--benches").err

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from app.results.wording import size
 from app.tui.data import DataSource
 from app.tui.keys import written
 from app.tui.threads import in_thread
@@ -62,9 +63,4 @@ class BenchLine(Row):
 
 def held(by_device: Mapping[str, int]) -> str:
     """Bytes by device, in words."""
-    return " + ".join(f"{amount(count)} on {device}" for device, count in by_device.items())
-
-
-def amount(count: int) -> str:
-    """Bytes in words."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"
+    return " + ".join(f"{size(count)} on {device}" for device, count in by_device.items())

@@ -44,7 +44,8 @@ NEEDS: dict[Where, dict[str, str]] = {
         "switch": "a knob", "measure": "scores", "view": "an answer", "double": "a column",
         "drop": "a column", "refer": "a column", "zoom": "several columns",
         "blind": "several texts", "item": "prompts", "copy": "a text", "cancel": "an answer due",
-        "resume": "no worker", "stop": "a worker", "tab": "a column",
+        "resume": "no worker", "stop": "a worker", "tab": "a column", "keep": "a record",
+        "write": "a mix", "point": "a point",
     },
     "overview": {"move": "items", "ends": "items", "page": "items"},
     "figure": {

@@ -131,7 +131,7 @@ class TauscopeApp(App[str | None], Able):
         if study is not None:
             from app.tui.screens.bench import BenchScreen
 
-            self.push_screen(BenchScreen(self.source.bench_of(study)))
+            self.push_screen(BenchScreen(self.source, self.source.bench_of(study)))
         for event in early or ():
             # Before we had the terminal it sent a line feed for enter.
             enter = event.key == "ctrl+j"

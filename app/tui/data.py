@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from app.results.figures import Drawn
     from app.results.overview import Overview
     from app.tui.bench.link import Opening
+    from core.bench.columns import Mixed
+    from core.bench.messages import Event, Request
     from core.engine.registry import Analysis
     from core.figures.filters import Filter, Names
     from core.figures.views import Catalogue, Choice, View
@@ -252,15 +254,43 @@ class DataSource:
         """The bench of a run's study, with the way to its worker."""
         from storage.runs import study_of
 
-        return self.bench_of(study_of(self.database, run_id))
+        return self.bench_of(study_of(self.database, run_id), run_id)
 
-    def bench_of(self, study: Study) -> Opening:
-        """The bench of a study."""
+    def bench_of(self, study: Study, run_id: str = "") -> Opening:
+        """The bench of a study, of which this is a run."""
         from app.bench.client import connect
         from app.tui.bench.link import Opening
 
         way = functools.partial(connect, self.database.path, study)
-        return Opening(study.name, tuple(study.models.tuned), way)
+        return Opening(study.name, tuple(study.models.tuned), way, study=study, run=run_id)
+
+    def keep_trial(self, run_id: str, request: Request, events: Sequence[Event]) -> None:
+        """Write what was tried on the bench into a run."""
+        from app.bench.trials import trial
+        from storage.trials import keep_trial
+
+        keep_trial(self.database, run_id, trial(request, events))
+
+    def merge(self, study: Study, mix: Mixed, folder: Path) -> None:
+        """Write a mix as a model's folder, in another process. Raises RunError with its last words.
+
+        Code of models does not run: a database can't vouch for it.
+        """
+        from app.jobs.merging import merge
+
+        merge(study, mix, folder)
+
+    def add_point(self, run_id: str, point: str) -> str:
+        """Start a run of a run's study with one more point of arithmetic; the new run."""
+        from app.drafts.points import with_point
+        from app.jobs.launcher import ready, start_detached
+        from storage.runs import study_of
+
+        study = with_point(study_of(self.database, run_id), point)
+        analyses = list(dict.fromkeys((*self.run(run_id).analyses, "arithmetic")))
+        found = ready(self.database, study, analyses)
+        start_detached(self.database.url, found)
+        return found
 
     def benches(self) -> tuple[BenchSummary, ...]:
         """The running benches beside the database."""

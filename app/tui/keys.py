@@ -293,6 +293,11 @@ ACTIONS += (
     Action("bench", "item(1)", "J", "J", "item", "Next prompt of the file", 11),
     Action("bench", "item(-1)", "K", "K", "item back", "Previous prompt of the file"),
     Action("bench", "copy", "y", "y", "copy", "Copy the text of this column", 12),
+    Action("bench", "keep", "Z", "Z", "keep", "Write request and answers into the run", 9),
+    Action("bench", "write", "w", "w", "write", "Write this mix as a model's folder", 11),
+    Action(
+        "bench", "point", "exclamation_mark", "!", "add point", "A run with this mix as a point", 11
+    ),
     Action("bench", "cancel", "c", "c", "cancel", "End the request in hand", 3),
     Action("bench", "resume", "r", "r", "resume", "Start the worker again", 1),
     Action("bench", "stop", "Q", "Q", "stop bench", "End the worker: its memory is free again", 12),
@@ -363,6 +368,12 @@ _BEFORE: dict[str, str] = {
     "builder.drop": "d", "builder.look": "r",
 }  # fmt: skip
 _BEFORE |= {f"compare.{i[4:]}": key for i, key in _BEFORE.items() if i.startswith("run.")}
+_BEFORE |= {
+    "runs.bench": "ctrl+t", "run.bench": "ctrl+t", "runs.stop": "ctrl+x", "bench.stop": "ctrl+x",
+    "bench.mode": "ctrl+o", "bench.double": "ctrl+d", "bench.blind": "ctrl+n",
+    "bench.keep": "ctrl+k", "bench.point": "ctrl+e", "bench.leap-1": "ctrl+right",
+    "bench.leap--1": "ctrl+left",
+}  # fmt: skip
 """The keys that actions had in earlier versions, or that a new one has instead, where a user's
 settings of that time give its key to another action."""
 

@@ -70,6 +70,8 @@ class Board:
         self.request: Request | None = None
         self.tokens: Tokens | None = None
         self.step = ""
+        self.events: list[Event] = []
+        """The answer as it was given, without what was overtaken."""
         self.warnings: list[str] = []
         self.trouble: Failed | None = None
         self.seconds: float | None = None
@@ -130,10 +132,13 @@ class Board:
             for each in self.answers
         ]
         self.tokens = self.tokens if same else None
-        self.step, self.warnings, self.trouble, self.seconds = "", [], None, None
+        self.step, self.trouble, self.seconds = "", None, None
+        self.warnings, self.events = [], []
 
     def take(self, event: Event) -> None:
         """What the worker says of the newest request."""
+        if not isinstance(event, Piece | Step):
+            self.events.append(event)
         match event:
             case Tokens():
                 self.tokens = event

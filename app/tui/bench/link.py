@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.bench.messages import Request
+from core.study.study import Study
 
 
 class WorkerState(Protocol):
@@ -61,3 +62,6 @@ class Opening:
     columns: tuple[str, ...] = ()
     prompt: str = ""
     continuation: str = ""
+    study: Study | None = None
+    run: str = ""
+    """The run that trials are kept in; empty where the study has none."""

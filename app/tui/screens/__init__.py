@@ -8,8 +8,8 @@ start.py    a study file, or a ready one, started
 tabbed.py   what all screens of pictures share
 run.py      one run: a tab for each analysis
 compare.py  two runs and their difference
-bench.py    models side by side on a prompt; bench_columns.py has the keys of its columns, column.py
-            and sampling.py its dialogs, benching.py the way there from other screens
+bench.py    models side by side on a prompt; its keys are in bench_parts.py and beside it,
+            column.py and sampling.py are its dialogs, benching.py leads there from others
 export.py   what is copied and written from there
 control.py  what is done to a run: cancel, resume, delete
 help.py     keys, and how to read what is shown

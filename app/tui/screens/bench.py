@@ -20,10 +20,12 @@ from app.tui.bench.board import MEANINGS, Board
 from app.tui.bench.conversation import Conversation
 from app.tui.bench.link import Opening
 from app.tui.bench.settings import Settings
+from app.tui.data import DataSource
 from app.tui.keys import Where, bindings, written
+from app.tui.screens.bench_asking import AskingKeys
 from app.tui.screens.bench_columns import ColumnKeys
+from app.tui.screens.bench_keeping import KeepingKeys
 from app.tui.screens.help import Topic
-from app.tui.threads import said
 from app.tui.widgets.bar import Piece, Row, two_ends
 from app.tui.widgets.bench_line import held
 from app.tui.widgets.board import BoardView
@@ -69,7 +71,7 @@ TOPICS = (
 )
 
 
-class BenchScreen(ColumnKeys):
+class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
     """A prompt, the columns, and what is said of them."""
 
     PLACE = "bench"
@@ -81,9 +83,11 @@ class BenchScreen(ColumnKeys):
     BenchScreen > #status { background: $surface; }
     """
 
-    def __init__(self, opening: Opening, chance: random.Random | None = None) -> None:
+    def __init__(
+        self, source: DataSource, opening: Opening, chance: random.Random | None = None
+    ) -> None:
         super().__init__()
-        self.opening = opening
+        self.source, self.opening = source, opening
         columns = opening.columns or ("base", *opening.tuned)[:COLUMNS]
         self.board = Board(opening.tuned, columns)
         self.view = BoardView(self.board)
@@ -236,8 +240,7 @@ class BenchScreen(ColumnKeys):
         if not self.is_mounted:
             return
         if self.talk.state == "ended" and self.talk.error is not None:
-            words = "\n".join(map(plain, said(self.talk.error, "\n").splitlines()))
-            self.notify(words, severity="error", timeout=10, markup=False)
+            self.refuse(self.talk.error)
         self.renew("title", "status", "keys")
 
     # Rows

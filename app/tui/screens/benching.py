@@ -27,7 +27,7 @@ def open_bench(
         from app.tui.screens.bench import BenchScreen
 
         if screen.is_current:
-            screen.app.push_screen(BenchScreen(replace(opening, **given(opening.tuned))))
+            screen.app.push_screen(BenchScreen(source, replace(opening, **given(opening.tuned))))
 
     in_thread(
         screen, lambda: source.bench(run_id), opened, group="bench",

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from app.results.wording import size
 from app.tui.data import DataSource
 from app.tui.keys import written
 from app.tui.threads import in_thread
 from app.tui.widgets.bar import Row, two_ends
-from core import sizes
 
 if TYPE_CHECKING:
     from app.bench.registry import BenchSummary
@@ -63,4 +63,4 @@ class BenchLine(Row):
 
 def held(by_device: Mapping[str, int]) -> str:
     """Bytes by device, in words."""
-    return " + ".join(f"{sizes.size(count)} on {device}" for device, count in by_device.items())
+    return " + ".join(f"{size(count)} on {device}" for device, count in by_device.items())

@@ -69,6 +69,7 @@ def harmless(monkeypatch: pytest.MonkeyPatch) -> None:
         raise StudyError("Nobody looks.")
 
     monkeypatch.setattr("app.tui.data.DataSource.bench", lambda *_: opening(FakeLink()))
+    monkeypatch.setattr("app.tui.data.DataSource.merge", lambda *_: None)
     monkeypatch.setattr("app.jobs.launcher.detach", lambda *_: os.getpid())
     monkeypatch.setattr("app.jobs.demo.detach", lambda *_: os.getpid())
     monkeypatch.setattr("app.tui.screens.export._write", lambda *_: None)

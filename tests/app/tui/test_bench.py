@@ -18,8 +18,10 @@ from app.tui.widgets.bar import Row
 from app.tui.widgets.bench_line import BenchLine
 from core.bench.messages import Compare, Done, Event, Generate, Lens, Piece, Request, Score, Written
 from storage.database import Database
+from storage.runs import create_run
+from storage.trials import trials
 from tests.app.tui.benches import FakeLink, opening
-from tests.app.tui.conftest import HOSTILE
+from tests.app.tui.conftest import HOSTILE, study
 from tests.app.tui.pressing import listed
 from tests.app.tui.rest import until
 
@@ -28,7 +30,7 @@ async def _open(pilot: Pilot[str | None], link: FakeLink, **given: object) -> Be
     app = pilot.app
     assert isinstance(app, TauscopeApp)
     await listed(pilot, app)
-    screen = BenchScreen(opening(link, **given))
+    screen = BenchScreen(app.source, opening(link, **given))
     app.push_screen(screen)
     await until(pilot, lambda: screen.talk.state == "ready" and screen.focused is screen.prompt)
     return screen
@@ -188,9 +190,23 @@ async def test_running_benches_show_in_the_list_of_runs_and_end_there(
         await listed(pilot, pilot.app)  # type: ignore[arg-type]
         line = pilot.app.screen.query_one(BenchLine)
         line.look()
-        await until(pilot, lambda: "domains: ready, 15.2 GB on cuda:0" in str(line.words))
+        await until(pilot, lambda: "domains: ready, 14.2 GiB on cuda:0" in str(line.words))
         await pilot.press("Q", "y")
         await until(pilot, lambda: ended == [bench])
         running.clear()
         line.look()
         await until(pilot, lambda: not line.display)
+
+
+async def test_answers_are_kept_in_the_run(db: Database) -> None:
+    run_id = create_run(db, study(), ("alignment",))
+    async with TauscopeApp(db.url, Config()).run_test(size=(100, 24)) as pilot:
+        screen = await _open(pilot, FakeLink(), prompt="hi", columns=("base", "maths"), run=run_id)
+        await until(pilot, lambda: screen.board.seconds is not None)
+        await pilot.press("escape", "Z")
+        await until(pilot, lambda: bool(trials(db, run_id)))
+        (kept,) = trials(db, run_id)
+        assert kept.content["request"]["columns"] == ["base", "maths"]
+        assert [each["text"] for each in kept.content["written"]] == [
+            " hi again, says base.", " hi again, says maths."
+        ]  # fmt: skip

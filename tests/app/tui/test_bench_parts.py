@@ -13,7 +13,7 @@ from app.tui.bench import blind, knobs, opening, settings
 from app.tui.bench.board import Board
 from app.tui.bench.conversation import Conversation
 from app.tui.bench.settings import Settings
-from app.tui.screens.bench_columns import prompts_of
+from app.tui.screens.bench_asking import prompts_of
 from core.bench.columns import parse
 from core.bench.messages import Event, Failed, Generate, Piece, Prompt, Request, Score, Scored
 from core.errors import StudyError

@@ -112,7 +112,7 @@ def test_a_key_has_one_meaning_over_all_screens() -> None:
     [
         {"run.view": "p"}, {"run.export": "space"}, {"figure.copy": "i"}, {"compare.side": "plus"},
         {"run.select-model-1": "right_square_bracket"}, {"builder.add": "D"},
-        {"run.zoom": "full_stop,comma"},
+        {"run.zoom": "full_stop,comma"}, {"app.theme": "V"}, {"app.leave": "Z,O,C,H"},
     ],
 )  # fmt: skip
 def test_settings_from_before_a_key_moved_are_taken(keys: dict[str, str]) -> None:

@@ -1,0 +1,146 @@
+"""The keys of the bench that ask its worker, or say how it is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.tui.bench.board import MEASURES
+from app.tui.bench.settings import Settings
+from app.tui.screens.bench_parts import BenchParts
+from app.tui.screens.column import TypedScreen
+from app.tui.screens.sampling import SettingsScreen
+from core.bench.messages import Compare, Failed, Lens, Request
+from core.errors import StudyError
+
+
+class AskingKeys(BenchParts):
+    """Requests."""
+
+    # Looking into a column
+
+    def action_view(self) -> None:
+        """From the texts to the logit lens of this column, then to the neurons at its token that
+        differ most from another column's."""
+        at, names = self.view.column, self.board.names
+        text = self.continuation.text if self.view.scores else self.board.answers[at].text
+        if self.view.display:
+            tokens = self.board.tokens
+            self.lens.position = self.view.token + tokens.start if tokens is not None else 0
+            self.lens.wait(names[at])
+            self.look(self.lens)
+            self.ask_aside(Lens(prompt=self.given(), continuation=text, column=names[at]))
+        elif self.lens.display and len(names) > 1 and self.lens.grid is not None:
+            other = self.board.reference if self.board.reference != at else (at == 0) * 1
+            self.neurons.names = names[other], names[at]
+            self.neurons.empty = "Reading…"
+            self.neurons.fill(())
+            self.look(self.neurons)
+            self.ask_aside(
+                Compare(
+                    prompt=self.given(), continuation=text, columns=self.neurons.names,
+                    position=self.lens.position,
+                )
+            )  # fmt: skip
+        else:
+            self.look(self.view)
+
+    def ask_aside(self, request: Request) -> None:
+        """Ask what is no answer of the columns, which ends theirs."""
+        if self.board.busy:
+            self.board.take(Failed(title="", cancelled=True))
+        self.talk.ask(request)
+
+    # Asking
+
+    def action_mode(self) -> None:
+        """Write texts, or score one: the text of this column where no other was typed."""
+        self.scoring = not self.scoring
+        if self.scoring and self.board.setups:
+            text = self.board.answers[self.view.column].text
+            if text and self.continuation.text in ("", self._taken):
+                self._taken = self.continuation.text = text
+        self.query_one("#then").display = self.scoring
+        self.see()
+        if self.scoring and not self.continuation.text:
+            self.continuation.focus()
+        else:
+            self.ask_again()
+        self.renew()
+
+    def action_measure(self, by: int) -> None:
+        """Shade by the next measure."""
+        at = MEASURES.index(self.view.measure)
+        self.view.measure = MEASURES[(at + by) % len(MEASURES)]
+        self.view.update()
+        self.renew("status")
+
+    def action_settings(self) -> None:
+        """Ask how texts are written."""
+
+        def given(found: Settings | None) -> None:
+            if found is not None and found != self.settings:
+                self.settings = found
+                self.ask_again()
+
+        self.app.push_screen(SettingsScreen(self.settings), given)
+
+    def action_open(self) -> None:
+        """Ask for a file of prompts."""
+
+        def trouble(words: str) -> str:
+            try:
+                return "" if list(prompts_of(words)) else "There is no prompt in it."
+            except (OSError, UnicodeDecodeError, StudyError) as error:
+                return str(error)
+
+        def given(words: str | None) -> None:
+            if words:
+                self.prompts = tuple(prompts_of(words))
+                self._show(0)
+
+        hint = '.txt: a prompt a line; .jsonl with "prompt" or "text"'
+        self.app.push_screen(TypedScreen("a file of prompts", "", trouble, hint), given)
+
+    def action_item(self, by: int) -> None:
+        """The next or the previous prompt of the file."""
+        held = self.prompt.text
+        at = self.prompts.index(held) if held in self.prompts else -1
+        self._show((at + by) % len(self.prompts))
+
+    def _show(self, at: int) -> None:
+        self.prompt.text = self.prompts[at]
+        self.ask()
+        self.renew()
+
+    def action_cancel(self) -> None:
+        """End the request in hand."""
+        self.talk.cancel()
+
+    def action_stop(self) -> None:
+        """End the worker."""
+        self.talk.stop()
+
+    def action_resume(self) -> None:
+        """Start the worker again; what was asked last is asked again."""
+        self.begin()
+        self.ask_again()
+
+
+def prompts_of(path: str) -> Iterator[str]:
+    """The prompts in a file: `.jsonl` with "prompt" or "text" in each line, else a line each.
+
+    Raises OSError, UnicodeDecodeError or StudyError."""
+    file = Path(path).expanduser()
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        if file.suffix != ".jsonl":
+            yield line
+            continue
+        try:
+            held = json.loads(line)
+            yield str(held["prompt"] if "prompt" in held else held["text"])
+        except (ValueError, KeyError, TypeError):
+            raise StudyError(f'{file}, line {number}: no object with "prompt" or "text".') from None

@@ -1,0 +1,148 @@
+"""What the keys of the bench act on: the parts that its screen provides, and whether each is there.
+
+The keys of the columns are in bench_columns.py, those that ask in bench_asking.py, and those that
+take something away from the bench in bench_keeping.py.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from textual.widget import Widget
+
+from app.text import plain
+from app.tui.bench.board import Board
+from app.tui.bench.conversation import Conversation
+from app.tui.bench.link import Opening
+from app.tui.bench.settings import Settings
+from app.tui.data import DataSource
+from app.tui.keys import Action, actions
+from app.tui.screens.leaving import LeavingScreen
+from app.tui.threads import Trouble, said
+from app.tui.widgets.board import BoardView
+from app.tui.widgets.lens import LensView, NeuronList
+from app.tui.widgets.prompt import PromptArea
+from core.bench.columns import Mixed
+from core.bench.messages import Prompt
+
+
+class BenchParts(LeavingScreen[None]):
+    """The columns, the fields above them, and the worker."""
+
+    source: DataSource
+    opening: Opening
+    board: Board
+    view: BoardView
+    talk: Conversation
+    settings: Settings
+    scoring: bool
+    chance: random.Random
+    lens: LensView
+    neurons: NeuronList
+    prompts: tuple[str, ...]
+    _taken = ""
+    """The written text that was taken over as the continuation."""
+
+    # What the screen provides.
+
+    @property
+    def prompt(self) -> PromptArea:
+        """Where the prompt is typed."""
+        raise NotImplementedError
+
+    @property
+    def continuation(self) -> PromptArea:
+        """Where the text to score is typed."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Talk to a new worker."""
+        raise NotImplementedError
+
+    def given(self) -> Prompt:
+        """The prompt as it is sent."""
+        raise NotImplementedError
+
+    def mix(self) -> Mixed | None:
+        """The selected column as a point of task arithmetic, if it is one."""
+        raise NotImplementedError
+
+    def refuse(self, error: Trouble) -> None:
+        """Say what went wrong, and what to do."""
+        words = "\n".join(map(plain, said(error, "\n").splitlines()))
+        self.notify(words, severity="error", timeout=10, markup=False)
+
+    def ask(self) -> None:
+        """Have every column answer."""
+        raise NotImplementedError
+
+    def ask_again(self) -> None:
+        """Have every column answer, if something was asked before."""
+        raise NotImplementedError
+
+    def has(self, need: str, parameters: tuple[object, ...]) -> bool:
+        """What the keys of the bench act on."""
+        view, count = self.view, len(self.board.setups)
+        if not view.display and need not in ("an answer", "an answer due", "no worker", "a worker"):
+            return False
+        match need:
+            case "a knob":
+                return view.knob is not None
+            case "scores":
+                return self.scoring
+            case "a column":
+                return count > 0
+            case "several columns":
+                return count > 1
+            case "several texts":
+                return count > 1 and not self.scoring
+            case "prompts":
+                return len(self.prompts) > 1
+            case "an answer":
+                return count > 0 and not self.view.blind and self.board.answers[view.column].known
+            case "a record":
+                finished = self.board.seconds is not None and bool(self.board.events)
+                return finished and bool(self.opening.run)
+            case "a mix":
+                return self.opening.study is not None and self.mix() is not None
+            case "a point":
+                mix = self.mix()
+                return bool(self.opening.run) and mix is not None and not mix.restriction.text
+            case "a text":
+                return count > 0 and bool(self.board.answers[view.column].text)
+            case "an answer due":
+                return self.talk.due
+            case "no worker":
+                return not self.talk.runs
+            case "a worker":
+                return self.talk.runs
+        return super().has(need, parameters)
+
+    def offered(self) -> list[Action]:
+        """While something is typed, the keys of that."""
+        if not isinstance(self.focused, PromptArea):
+            return super().offered()
+        ways = [each for each in actions("bench") if each.name in ("next_tab", "back")]
+        return [*actions("prompt"), *ways]
+
+    def labels(self) -> Mapping[str, str]:
+        """Escape ends the typing first."""
+        return {"back": "columns"} if isinstance(self.focused, PromptArea) else {}
+
+    def on_descendant_focus(self) -> None:
+        self.renew("keys")
+
+    def look(self, shown: Widget) -> None:
+        """Have the columns on the screen, or a look into one of them."""
+        for each in (self.view, self.lens, self.neurons):
+            each.display = each is shown
+        shown.focus()
+        self.renew()
+
+    def see(self) -> None:
+        """Show the names again."""
+        if self.view.blind is not None:
+            at = self.view.column
+            self.view.blind = None
+            self.view.go(at)

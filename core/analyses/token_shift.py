@@ -7,15 +7,17 @@ torch only when it computes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
 from core.engine.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
-from core.engine.registry import Analysis, Parameters, shared_pass
+from core.engine.registry import Analysis, Parameters, Workload, shared_pass
 from core.figures import output_findings as findings
 from core.figures import shift_tables
+from core.figures.kinds.curves import Curves
 from core.figures.kinds.tables import SortedTable
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 NAME, VERSION = "token_shift", 2
 REPRESENTATION = "representation"
 BASE = "base"
+STEPS = {"": "tokens", "positions": "positions of tokens"}
+"""The units of a model, in words. The first has the key that it had when it was the only one."""
 LISTED = 100
 """Tokens of each order whose texts and intervals are stored."""
 
@@ -47,28 +51,35 @@ class TokenShiftParameters(Parameters):
 
 
 def plan(subject: Subject, parameters: TokenShiftParameters) -> list[Unit]:
-    """A unit for each tuned model and probe set."""
+    """For each tuned model and probe set a unit of counts and one of shares by position."""
     units = []
     for states in subject.planned.get(REPRESENTATION, ()):
         if states.model != BASE:
             continue
         named = states.options["named"]
         for model in subject.family.tuned:
-            key = subject.key(NAME, VERSION, parameters, [BASE, model], of=[states.key])
-            units.append(
-                Unit(
-                    key=key, analysis=NAME, loads=model, model=model, reference=BASE,
-                    label=f"tokens of {model}{named and f' on {named}'}",
-                    requires=(states.key,), options=states.options,
-                )
-            )  # fmt: skip
+            for step, words in STEPS.items():
+                more = {"step": step} if step else {}
+                key = subject.key(NAME, VERSION, parameters, [BASE, model], of=[states.key], **more)
+                units.append(
+                    Unit(
+                        key=key, analysis=NAME, loads=model, model=model, reference=BASE,
+                        label=f"{words} of {model}{named and f' on {named}'}",
+                        requires=(states.key,), options={**states.options, "step": step},
+                    )
+                )  # fmt: skip
     return units
 
 
+def workload(unit: Unit, parameters: TokenShiftParameters, subject: Subject) -> Workload:
+    """The steps of a model share one reader."""
+    whole = shared_pass(unit, parameters, subject)
+    return replace(whole, forward=whole.forward // len(STEPS))
+
+
 def reader(units: Sequence[Unit], parameters: TokenShiftParameters, session: Session) -> _Reader:
-    """The reader of a model's one unit on a probe set."""
-    (unit,) = units
-    return _Reader(unit, parameters, session)
+    """The reader of a model's units on a probe set."""
+    return _Reader(units, parameters, session)
 
 
 class _Reader:
@@ -76,11 +87,14 @@ class _Reader:
 
     layers: Sequence[int] = ()
 
-    def __init__(self, unit: Unit, parameters: TokenShiftParameters, session: Session) -> None:
+    def __init__(
+        self, units: Sequence[Unit], parameters: TokenShiftParameters, session: Session
+    ) -> None:
         from core.outputs.shifts import ShiftCounter
 
-        self.unit, self.session, self.wanted = unit, session, parameters.tokens
-        self.counter = ShiftCounter(unit.options["documents"], self.wanted)
+        self.units, self.unit = units, units[0]
+        self.session, self.wanted = session, parameters.tokens
+        self.counter = ShiftCounter(self.unit.options["documents"], self.wanted)
 
     def begin(self, batch: Batch) -> None:
         self.counter.begin()
@@ -100,12 +114,26 @@ class _Reader:
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         found = self.counter.counted(by_chance=False)
         chance = self.counter.counted(by_chance=True)
-        yield (
-            self.unit,
-            UnitResult(
-                [self._row(found, chance)], [] if found is None else [self._stored(found, chance)]
-            ),
-        )
+        for unit in self.units:
+            if unit.options["step"]:
+                yield unit, UnitResult(list(self._by_position(found, chance)))
+                continue
+            artifacts = [] if found is None else [self._stored(found, chance)]
+            yield unit, UnitResult([self._row(found, chance)], artifacts)
+
+    def _by_position(self, found: Counted | None, chance: Counted | None) -> Iterator[Measurement]:
+        """A row each group of positions that a document reaches."""
+        from core.outputs import positions
+
+        level = {} if chance is None else {
+            share.name: share.mean.value for share in positions.shares(chance, self.wanted)
+        }  # fmt: skip
+        for share in () if found is None else positions.shares(found, self.wanted):
+            yield Measurement(
+                metric="share_at_position", model=self.unit.model, reference=BASE,
+                probe=self.unit.options["named"], setting=share.name, value=share.mean.value,
+                low=share.mean.low, high=share.mean.high, n=share.n, chance=level.get(share.name),
+            )  # fmt: skip
 
     def _row(self, found: Counted | None, chance: Counted | None) -> Measurement:
         options = self.unit.options
@@ -163,7 +191,7 @@ ANALYSIS = Analysis(
     parameters=TokenShiftParameters,
     plan=plan,
     reader=reader,
-    workload=shared_pass,
+    workload=workload,
     after=(REPRESENTATION,),
     metrics=(
         MetricSpec(
@@ -174,6 +202,14 @@ ANALYSIS = Analysis(
             "positions of the base.",
             has_chance=True,
             empty="fewer than two documents",
+        ),
+        MetricSpec(
+            name="share_at_position",
+            title="share of the most promoted tokens",
+            description="Of the most promoted tokens (30 at most), the share that is promoted at a "
+            "position of the answer, or of a document without a prompt, in the mean over "
+            "documents; chance: shifts between positions of the base.",
+            has_chance=True,
         ),
     ),
     views=(
@@ -202,6 +238,22 @@ ANALYSIS = Analysis(
             tabulate=shift_tables.tokens,
             orders=shift_tables.ORDERS,
             finding=findings.of_tokens,
+        ),
+        Curves(
+            key="positions",
+            title="Promoted tokens by position in the answer",
+            short="Positions",
+            caption="One line per tuned model: the share of its most promoted tokens that is "
+            "promoted at a position of the answer, or of a document without a prompt.",
+            measures=("share_at_position",),
+            x="setting",
+            selectors=("probe",),
+            fixed={"reference": BASE},
+            names={"setting": "position"},
+            with_chance=True,
+            optional=True,
+            drill="tokens",
+            finding=findings.of_positions,
         ),
     ),
 )

@@ -5,7 +5,7 @@ Owns the wording of findings on divergence and on shifted tokens. Reads figures 
 
 from __future__ import annotations
 
-from core.figures.figure import Cell, Grid, Scatter, Table
+from core.figures.figure import Cell, Grid, Lines, Scatter, Table
 from core.figures.findings import counted
 from core.figures.passages import Passages
 from core.figures.records import DivergenceRecord, ShiftRecord
@@ -109,6 +109,33 @@ def of_tokens(figure: Table) -> str:
         return f"{where}: no token stands out in this order."
     told = dict.fromkeys(str(row[0]).strip() or "␣" for row in figure.rows)
     return f"{where}, first in this order: {', '.join(list(told)[:10])}."
+
+
+def of_positions(figure: Lines) -> str:
+    """The model whose promoted tokens stand out most at a position, and where they do least."""
+    known = [
+        (cell.value - cell.chance, series, at, cell)
+        for panel in figure.panels
+        for series in panel.series
+        if not series.companion and not series.control
+        for at, cell in zip(series.xs, series.cells, strict=True)
+        if cell.value is not None and cell.chance is not None
+    ]
+    if not known:
+        return ""
+    apart, most, at, cell = max(known, key=lambda each: each[0])
+    if apart <= 0:
+        return "No tuned model promotes its tokens at a position more than chance does."
+    _, _, other, least = min((k for k in known if k[1] is most), key=lambda each: each[0])
+    near = f", nearest to it at {figure.x_names[other]} ({_percent(least)})" if other != at else ""
+    return (
+        f"{most.name} promotes its tokens furthest above chance at position {figure.x_names[at]} "
+        f"({_percent(cell)}){near}."
+    )
+
+
+def _percent(cell: Cell) -> str:
+    return f"{cell.value:.0%}; {cell.chance:.0%} by chance"
 
 
 def _named(record: DivergenceRecord | ShiftRecord) -> str:

@@ -7,7 +7,9 @@ shifts by groups of documents. Knows no analysis and no tokeniser.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,40 +36,49 @@ class Counted:
 
     `promoted` and `demoted` [groups, vocabulary] int64: positions at which a token is at an end;
     `positions` [groups] int64: all positions; `total` [vocabulary] float64: the sum of its shifts.
+    `seen`: of each position the document and the place of `Pair`, [positions] int64, and the tokens
+    promoted there [positions, ends] int32, -1 for none.
     """
 
     promoted: NDArray[np.int64]
     demoted: NDArray[np.int64]
     positions: NDArray[np.int64]
     total: NDArray[np.float64]
+    seen: tuple[NDArray[Any], ...] = ()
+
+    def halves(self, wanted: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Each half of the groups with the tokens that are promoted most in the other half; nothing
+        with fewer than two groups.
+
+        They are no more than the `wanted` tokens that can be promoted at one position.
+        """
+        known = np.flatnonzero(self.positions)
+        top = min(TOP, ends(self.promoted.shape[1], wanted))
+        for half in (0, 1) if len(known) > 1 else ():
+            other = known[1 - half :: 2]
+            counts = self.promoted[other].sum(0)
+            yield known[half::2], np.argsort(-counts, kind="stable")[:top]
 
     def top_share(self, wanted: int) -> Interval | None:
         """The share of positions at which one of the most promoted tokens is, in their mean.
 
-        They are no more than the `wanted` tokens that can be promoted at one position, so that 1 is
-        within reach.
-
         The tokens are chosen in one half of the groups and counted in the other, so that choosing
-        them does not raise their share. None with fewer than two groups.
+        them does not raise their share; and 1 is within reach. None with fewer than two groups.
         """
-        count = len(self.positions)
         known = np.flatnonzero(self.positions)
+        shares = np.full(len(self.positions), np.nan)
+        for own, tokens in self.halves(wanted):
+            shares[own] = self.promoted[np.ix_(own, tokens)].mean(1) / self.positions[own]
         if len(known) < 2:
             return None
-        top = min(TOP, ends(self.promoted.shape[1], wanted))
-        shares = np.zeros(count)
-        for half in (0, 1):
-            own, other = known[half::2], known[1 - half :: 2]
-            tokens = np.argsort(-self.promoted[other].sum(0), kind="stable")[:top]
-            shares[own] = self.promoted[np.ix_(own, tokens)].mean(1) / self.positions[own]
-        return _of_share(shares[known], self.positions[known])
+        return intervals.of_share(shares[known], self.positions[known])
 
     def bounds(self, counts: NDArray[np.int64], tokens: NDArray[np.int64]) -> NDArray[np.float64]:
         """The shares of positions of tokens [n] with their 95 % intervals over groups of documents:
         [n, 3], NaN where unknown. `counts` are the promoted or the demoted."""
         known = np.flatnonzero(self.positions)
         weights = self.positions[known]
-        found = [_of_share(counts[known, t] / weights, weights) for t in tokens]
+        found = [intervals.of_share(counts[known, t] / weights, weights) for t in tokens]
         return np.array([(i.value, i.low, i.high) for i in found], dtype=np.float64).reshape(-1, 3)
 
 
@@ -82,8 +93,9 @@ class ShiftCounter:
 
     def __init__(self, documents: int, wanted: int) -> None:
         self._wanted, self._groups = wanted, min(documents, GROUPS)
-        self._pending: list[tuple[bool, NDArray[np.int64], list[NDArray[np.int64]], Tensor]] = []
+        self._pending: list[tuple[bool, list[NDArray[Any]], list[NDArray[np.int64]], Tensor]] = []
         self._found: dict[bool, Counted] = {}
+        self._seen: dict[bool, list[list[NDArray[Any]]]] = {}
 
     def begin(self) -> None:
         """Forget an unfinished batch."""
@@ -92,49 +104,55 @@ class ShiftCounter:
     def see(self, pair: Pair) -> None:
         """See a block of positions."""
         assert pair.base is not None
-        self._take(False, pair.documents, pair.own - pair.base)
+        self._take(False, pair.documents, pair.places, pair.own - pair.base)
         apart = len(pair.documents) // 2
         other = np.flatnonzero(pair.documents != np.roll(pair.documents, apart))
         if len(other):
             at = torch.from_numpy(other).to(pair.base.device)
             shift = pair.base[at] - pair.base.roll(apart, 0)[at]
-            self._take(True, pair.documents[other], shift)
+            self._take(True, pair.documents[other], pair.places[other], shift)
 
     def commit(self) -> None:
         """Add the batch."""
-        for by_chance, groups, places, total in self._pending:
+        for by_chance, seen, places, total in self._pending:
             if by_chance not in self._found:
                 self._found[by_chance] = _empty(self._groups, len(total))
             found = self._found[by_chance]
             for counts, place in zip((found.promoted, found.demoted), places, strict=True):
                 np.add.at(counts.reshape(-1), place, 1)
-            np.add.at(found.positions, groups, 1)
+            np.add.at(found.positions, seen[0] % self._groups, 1)
             found.total[:] += total.cpu().numpy()
+            self._seen.setdefault(by_chance, []).append(seen)
         self._pending.clear()
 
     def counted(self, *, by_chance: bool) -> Counted | None:
         """The counts; None where there was no such pair."""
-        return self._found.get(by_chance)
+        found = self._found.get(by_chance)
+        if found is None:
+            return None
+        blocks = zip(*self._seen[by_chance], strict=True)
+        return replace(found, seen=tuple(np.concatenate(block) for block in blocks))
 
-    def _take(self, by_chance: bool, documents: NDArray[np.int64], shift: Tensor) -> None:
+    def _take(
+        self,
+        by_chance: bool,
+        documents: NDArray[np.int64],
+        positions: NDArray[np.int64],
+        shift: Tensor,
+    ) -> None:
         shift = shift.nan_to_num_(0, 0, 0)  # a token that a model rules out has no shift
         shift -= shift.mean(1, keepdim=True)
         groups = documents % self._groups
         places = []
+        seen: list[NDArray[Any]] = [documents, positions]
         for sign in (1, -1):
             top = (sign * shift).topk(ends(shift.shape[1], self._wanted), 1, sorted=False)
             moved = (top.values > 0).cpu().numpy()  # equal models promote nothing
-            place = groups[:, None] * shift.shape[1] + top.indices.cpu().numpy()
-            places.append(place[moved])
-        self._pending.append((by_chance, groups, places, shift.sum(0, dtype=torch.float64)))
-
-
-def _of_share(shares: NDArray[np.float64], weights: NDArray[np.int64]) -> Interval:
-    """The mean of shares, with an interval cut to the shares that there can be, 0 to 1."""
-    found = intervals.of_mean(shares, weights)
-    if found.low is None or found.high is None:
-        return found
-    return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
+            tokens = top.indices.cpu().numpy()
+            places.append((groups[:, None] * shift.shape[1] + tokens)[moved])
+            if sign == 1:
+                seen.append(np.where(moved, tokens, -1).astype(np.int32))
+        self._pending.append((by_chance, seen, places, shift.sum(0, dtype=torch.float64)))
 
 
 def _empty(groups: int, vocabulary: int) -> Counted:

@@ -42,6 +42,15 @@ def of_mean(values: ArrayLike, weights: ArrayLike | None = None) -> Interval:
     return Interval(mean, None, None) if error is None else _around(mean, error, n)
 
 
+def of_share(shares: ArrayLike, weights: ArrayLike | None = None) -> Interval:
+    """The weighted mean of independent shares, with an interval cut to the shares that there can
+    be, 0 to 1."""
+    found = of_mean(shares, weights)
+    if found.low is None or found.high is None:
+        return found
+    return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
+
+
 def p_of_mean(values: ArrayLike, weights: ArrayLike | None = None) -> float | None:
     """The two-sided p value of a weighted mean of 0, by the interval of `of_mean`; None for a
     single value."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from core.engine.measurement import Coordinates, Measurement, MetricSpec
@@ -17,7 +17,8 @@ class Curves(View):
     """A line each value of `series` over `x`, in a panel for each of `panels` (values of
     `panel_by`; none: one panel).
 
-    `with_chance` adds to each line its chance level, as a faint line that `chance_name` names.
+    `with_chance` adds to each line its chance level, as a faint line that `chance_name` names; one
+    for all lines of a panel if their levels are equal.
     Curves too may be made by `tabulate`, where their values are in arrays.
     """
 
@@ -67,7 +68,7 @@ class Curves(View):
                 points = [(at[x], found[panel, name, x]) for x in xs if (panel, name, x) in found]
                 if points:
                     series += self._series(choice, name, points, catalogue, alone=len(names) == 1)
-            panels += [Panel(panel, tuple(series))] if series else []
+            panels += [Panel(panel, self._told_once(series))] if series else []
         return Lines(
             x_label=self.word(self.x),
             order=catalogue.models if self.series in ("model", "reference") else (),
@@ -77,6 +78,15 @@ class Curves(View):
             panels=tuple(panels),
             **common(self, choice, spec),
         )
+
+    def _told_once(self, series: list[Series]) -> tuple[Series, ...]:
+        """The lines with a single chance level after them, if all have the same."""
+        lines = [each for each in series if not each.companion]
+        levels = [each for each in series if each.companion]
+        alike = len({(level.xs, level.cells) for level in levels}) == 1
+        if not alike or len(levels) < len(lines):
+            return tuple(series)
+        return (*lines, replace(levels[0], name=self.chance_name))
 
     def _series(
         self,

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
+from core.analyses import representation, token_shift
 from core.engine import runner
+from core.engine.subject import open_subject
 from core.figures import shift_tables
+from core.models import loading
 from core.outputs import shifts
 from core.outputs.pairs import Pair
+from core.study import study
+from core.texts import encoding
 from tests.conftest import MemorySink
 from tests.core.analyses.probed import TEXTS, family, ids_of, log_probabilities, study_of
 
@@ -141,3 +148,62 @@ def test_an_interval_of_a_share_ends_at_0_and_1() -> None:
     counts = np.array([[3, 0], [0, 1]])
     found = shifts.Counted(counts, counts, np.array([3, 1]), np.zeros(2))
     assert found.bounds(counts, np.array([0]))[0].tolist() == [0.75, 0, 1]
+
+
+def _prompted(folder: Path) -> tuple[list[torch.Tensor], int]:
+    """A probe file of documents with a prompt; their ids, and the first of an answer."""
+    given = [("one more ", text) for text in TEXTS]
+    lines = (json.dumps({"prompt": prompt, "text": text}) for prompt, text in given)
+    (folder / "prompts.jsonl").write_text("\n".join(lines))
+    tokenizer = loading.tokenizer(folder / "base")
+    pairs = [encoding.pair(tokenizer, *each) for each in given]
+    return [torch.tensor([*prompt, *answer]) for prompt, answer in pairs], len(pairs[0][0])
+
+
+def test_shares_by_position_equal_brute_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float64, from the models' own logits; each document is its own group here."""
+    monkeypatch.setattr(shifts, "SPARING", 8)
+    base, tuned = family(tmp_path, "llama")
+    documents, start = _prompted(tmp_path)
+    probe = study.Probe(file=str(tmp_path / "prompts.jsonl"))
+    sink = MemorySink()
+    runner.run(study_of(tmp_path, "tuned0", "same", probe=probe), sink, ["token_shift"])
+    both = [log_probabilities(module, documents) for module in (tuned, base)]
+    promoted = []
+    for own, other in zip(*both, strict=True):
+        shift = (own - other)[start - 1 :].numpy()
+        promoted.append(np.argsort(shift - shift.mean(1, keepdims=True), 1)[:, -5:])
+    shares: dict[str, list[float]] = {}
+    for at, own in enumerate(promoted):
+        others = np.concatenate([each for i, each in enumerate(promoted) if i % 2 != at % 2])
+        top = np.argsort(-np.bincount(others.ravel(), minlength=40), kind="stable")[:5]
+        hits = np.isin(own, top).mean(1)
+        for name, first, last in (("1", 0, 1), ("2", 1, 2), ("3-4", 2, 4), ("5-8", 4, 8)):
+            if len(hits) > first:
+                shares.setdefault(name, []).append(hits[first:last].mean())
+    for name, values in shares.items():
+        row = sink.value("share_at_position", model="tuned0", setting=name)
+        assert row.value == pytest.approx(np.mean(values), abs=1e-9)
+        assert row.n == len(values)
+        half = scipy.stats.t.ppf(0.975, row.n - 1) * scipy.stats.sem(values)
+        assert row.low == pytest.approx(max(0, np.mean(values) - half), abs=1e-9)
+        assert row.chance is not None
+        assert sink.value("share_at_position", model="same", setting=name).value == 0
+    assert len(shares["5-8"]) < len(TEXTS), "short answers end before"
+
+
+def test_shares_by_position_cost_no_finished_unit_its_key(tmp_path: Path) -> None:
+    """The rows came later than the counts: these are found again under their key."""
+    family(tmp_path, "llama")
+    subject = open_subject(study_of(tmp_path, "tuned0"), ["texts"])
+    subject.planned["representation"] = states = representation.plan(
+        subject, representation.RepresentationParameters()
+    )
+    parameters = token_shift.TokenShiftParameters()
+    counts, positions = token_shift.plan(subject, parameters)
+    assert counts.key == subject.key(
+        "token_shift", 2, parameters, ["base", "tuned0"], of=[states[0].key]
+    )
+    assert positions.key != counts.key

@@ -75,7 +75,12 @@ def test_a_line_has_its_chance_level_beside_it() -> None:
 def test_several_lines_have_levels_that_are_told_apart() -> None:
     view = replace(pretend.view("distance"), selectors=())
     choice = default_choice(view, RANGES)
-    rows = selected(query(view, choice, RANGES), ROWS)
+    rows = list(selected(query(view, choice, RANGES), ROWS))
+    lines = figure(view, choice, rows, RANGES, spec("hamming"))
+    assert isinstance(lines, Lines)
+    names = [s.name for s in lines.panels[0].series]
+    assert names == [*pretend.TUNED, "independent"], "equal levels are one"
+    rows[0] = replace(rows[0], chance=0.4)
     lines = figure(view, choice, rows, RANGES, spec("hamming"))
     assert isinstance(lines, Lines)
     assert [s.name for s in lines.panels[0].series][:2] == ["instruct", "instruct independent"]

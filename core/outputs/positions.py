@@ -1,0 +1,56 @@
+"""The share of the most promoted tokens by position in an answer, or in a whole document.
+
+Owns the groups of positions, which double in width, and the means over documents in them. Knows no
+model and no analysis; `core.outputs.shifts` counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.outputs.shifts import Counted
+from core.statistics import intervals
+from core.statistics.intervals import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The share of the most promoted tokens that a position of a group promotes: its mean over the
+    `n` documents that reach the group. `name`: the positions of the group, counted from 1."""
+
+    name: str
+    mean: Interval
+    n: int
+
+
+def shares(counted: Counted, wanted: int) -> list[Share]:
+    """The share at each group of positions that a document reaches, in order; empty with fewer than
+    two groups of documents. A document's own share is the mean over its positions in the group.
+
+    The tokens are those of `Counted.top_share`, each half's chosen in the other half.
+    """
+    documents, places, promoted = counted.seen
+    own = np.full(len(documents), np.nan)
+    for groups, tokens in counted.halves(wanted):
+        is_top = np.zeros(counted.promoted.shape[1] + 1, bool)  # the last is that of no token
+        is_top[tokens] = True
+        rows = np.isin(documents % len(counted.positions), groups)
+        own[rows] = is_top[promoted[rows]].mean(1) * promoted.shape[1] / len(tokens)
+    if np.isnan(own).any():
+        return []
+    at = np.ceil(np.log2(places + 1)).astype(np.int64)
+    found = []
+    for group in np.unique(at):
+        in_it = at == group
+        _, row = np.unique(documents[in_it], return_inverse=True)
+        means = np.bincount(row, own[in_it]) / np.bincount(row)
+        found.append(Share(_name(int(group)), intervals.of_share(means), len(means)))
+    return found
+
+
+def _name(group: int) -> str:
+    """Positions from 1: 1, 2, 3-4, 5-8, …"""
+    first, last = 2**group // 2 + 1, 2**group
+    return str(last) if first >= last else f"{first}-{last}"

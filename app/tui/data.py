@@ -259,10 +259,12 @@ class DataSource:
     def bench_of(self, study: Study, run_id: str = "") -> Opening:
         """The bench of a study, of which this is a run."""
         from app.bench.client import connect
-        from app.tui.bench.link import Opening
+        from app.tui.bench.link import COLUMNS, Opening
 
         way = functools.partial(connect, self.database.path, study)
-        return Opening(study.name, tuple(study.models.tuned), way, study=study, run=run_id)
+        tuned = study.models.tuned
+        shown = ("base", *(name for name in tuned if name not in study.controls()))
+        return Opening(study.name, tuple(tuned), way, shown[:COLUMNS], study=study, run=run_id)
 
     def keep_trial(self, run_id: str, request: Request, events: Sequence[Event]) -> None:
         """Write what was tried on the bench into a run."""

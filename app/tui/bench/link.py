@@ -47,6 +47,8 @@ class Link(Protocol):
         """Leave the worker, which goes on."""
 
 
+COLUMNS = 4
+"""Columns to begin with, unless some are asked for: each holds a model and takes its time."""
 Connect = Callable[[], Awaitable[Link]]
 """Finds the worker of a study, or starts one. Raises TauscopeError or OSError."""
 

@@ -22,8 +22,8 @@ def given(
     analysis: str, at: Mapping[str, Any], figure: object, tuned: Sequence[str]
 ) -> dict[str, Any]:
     """Fields of `Opening`. `at`: the coordinates at the cursor."""
-    found: dict[str, Any] = {"columns": columns(analysis, at, tuned)}
-    return found | item(figure)
+    named = columns(analysis, at, tuned)
+    return ({"columns": named} if named else {}) | item(figure)
 
 
 def columns(analysis: str, at: Mapping[str, Any], tuned: Sequence[str]) -> tuple[str, ...]:

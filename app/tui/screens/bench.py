@@ -46,8 +46,6 @@ from core.bench.messages import (
 
 FRAME = 1 / 15
 """Seconds at least from one painting of answers to the next: each goes over the line."""
-COLUMNS = 4
-"""Columns to begin with, unless some are asked for: each holds a model and takes its time."""
 HINT = "No answer yet: enter in the prompt asks every column."
 TOPICS = (
     Topic(
@@ -88,7 +86,7 @@ class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
     ) -> None:
         super().__init__()
         self.source, self.opening = source, opening
-        columns = opening.columns or ("base", *opening.tuned)[:COLUMNS]
+        columns = opening.columns or ("base", *opening.tuned)
         self.board = Board(opening.tuned, columns)
         self.view = BoardView(self.board)
         self.view.hint = HINT
@@ -98,6 +96,8 @@ class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
         self.scoring = bool(opening.continuation)
         self.chance = chance or random.Random()
         self.prompts: tuple[str, ...] = ()
+        self._stood = ""
+        """The state of the worker that was shown last."""
         self._due = False
         self._frame: Timer | None = None
 
@@ -239,8 +239,13 @@ class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
         """The worker is in another state."""
         if not self.is_mounted:
             return
-        if self.talk.state == "ended" and self.talk.error is not None:
+        before, state = self._stood, self.talk.state
+        self._stood = state
+        if state == "ended" and before != state and self.talk.error is not None:
             self.refuse(self.talk.error)
+        if not self.talk.runs and self.board.busy:
+            self.board.take(Failed(title="", cancelled=True))
+            self.view.update()
         self.renew("title", "status", "keys")
 
     # Rows

@@ -26,6 +26,9 @@ from app.tui.widgets.prompt import PromptArea
 from core.bench.columns import Mixed
 from core.bench.messages import Prompt
 
+SAID = 5
+"""Lines of a message that lies over the columns."""
+
 
 class BenchParts(LeavingScreen[None]):
     """The columns, the fields above them, and the worker."""
@@ -69,8 +72,9 @@ class BenchParts(LeavingScreen[None]):
         raise NotImplementedError
 
     def refuse(self, error: Trouble) -> None:
-        """Say what went wrong, and what to do."""
-        words = "\n".join(map(plain, said(error, "\n").splitlines()))
+        """Say what went wrong and what to do; of a log, its end."""
+        lines = list(map(plain, said(error, "\n").splitlines()))
+        words = "\n".join(lines if len(lines) <= SAID else [*lines[:2], "…", *lines[2 - SAID :]])
         self.notify(words, severity="error", timeout=10, markup=False)
 
     def ask(self) -> None:

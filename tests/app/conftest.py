@@ -20,9 +20,14 @@ class Said(NamedTuple):
 
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
-    """What this process does at a signal is the same after a test: a stopped run changes it."""
+    """What this process does at a signal is the same after a test: a stopped run changes it.
+
+    Meanwhile an interrupt is one, also where a shell has started the tests in its background.
+    """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
+    if before[signal.SIGINT] is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -65,7 +65,7 @@ _SIZES: tuple[tuple[int, str], ...] = (
         decoder_attention_heads swa_num_attention_heads num_experts num_local_experts
         n_routed_experts moe_num_experts ffn_num_experts mamba_n_heads mamba_num_heads
         linear_num_value_heads mamba_d_conv conv_kernel mamba_dt_rank time_step_rank
-        indexer_compress_ratio
+        indexer_compress_ratio linear_num_heads
         """,
     ),
     (
@@ -75,7 +75,7 @@ _SIZES: tuple[tuple[int, str], ...] = (
         qk_nope_head_dim v_head_dim o_lora_rank index_head_dim index_topk indexer_head_dim
         linear_key_head_dim linear_value_head_dim mamba_d_head mamba_head_dim mamba_chunk_size
         chunk_size block_size num_position_embeddings mamba_headdim attention_head_dim
-        n_mels_vision
+        n_mels_vision linear_head_dim
         """,
     ),
     (

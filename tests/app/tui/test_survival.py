@@ -41,7 +41,7 @@ SPAN = r"\d+ (?:s|min|h \d\d|d \d+ h)"
 @pytest.fixture
 def running(db: Database, tmp_path: Path) -> Iterator[RunSummary]:
     """A run in a detached worker that has computed a little, and is halted there."""
-    wanted = read(write_family(tmp_path, name="long-one", layers=60))
+    wanted = read(write_family(tmp_path, name="long-one", layers=30))
     run_id = ready(db, wanted, WEIGHTS)
     start_detached(db.url, run_id)
     until(db, run_id, lambda run: run.done > 5)

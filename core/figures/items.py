@@ -77,8 +77,8 @@ def compared(before: Arrays | None, after: Arrays | None, metric: str) -> Compar
         return _none("The run stored no results of single items here.")
     if f"{metric}|index" not in before or f"{metric}|index" not in after:
         others = sorted(name.removesuffix("|index") for name in after if name.endswith("|index"))
-        known = f" Scores with items: {', '.join(others)}." if others else ""
-        return _none(f"{metric} has no items: it is not made of one number for each item.{known}")
+        said = f" Scores with items: {', '.join(others)}." if others else ""
+        return _none(f"{metric} has no items: it is not made of one number for each item.{said}")
     own, other = _values(before, metric), _values(after, metric)
     shared = [index for index in own if index in other]
     if not shared:

@@ -304,3 +304,22 @@ async def test_a_text_scrolls_and_steps_through_its_items(pretended: Database) -
         await until(pilot, lambda: up_to_date(screen))
         assert "third (3 of 3)" in words(app)
         assert_inside(screen)
+
+
+async def test_four_pictures_show_at_once_on_a_key(pretended: Database) -> None:
+    app = TauscopeApp(pretended.url)
+
+    def shown(screen: RunScreen) -> list[str]:
+        return [pane.view.key for pane in screen.panes() if pane.region.area]
+
+    async with app.run_test(size=(200, 50)) as pilot:
+        screen = await opened(pilot, app)
+        assert shown(screen) == list(KEYS[:2])
+        await pilot.press("Z")
+        await until(pilot, lambda: shown(screen) == list(KEYS[:4]))
+        await until(pilot, lambda: up_to_date(screen))
+        assert_inside(screen)
+        await pilot.press("z")
+        await until(pilot, lambda: shown(screen) == [KEYS[0]])
+        await pilot.press("Z", "Z")
+        await until(pilot, lambda: shown(screen) == list(KEYS[:2]))

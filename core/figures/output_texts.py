@@ -67,7 +67,9 @@ def _blocks(arrays: Arrays, rows: NDArray[np.int64], measure: str, model: str) -
     yield Block("", (Passage("text", tokens, beside=f"mean {mean:+.3g}"),))
     order = sorted(rows, key=lambda row: -abs(float(values[row])))[:SHOWN]
     told = tuple(_place(arrays, int(row), float(values[row]), model) for row in sorted(order))
-    yield Block(f"The {len(told)} places with the largest values", told)
+    several = len(told) > 1
+    heading = f"The {len(told)} places with the largest values" if several else "The largest value"
+    yield Block(heading, told)
 
 
 def _place(arrays: Arrays, row: int, value: float, model: str) -> Passage:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import ProbeError, did_you_mean
+from core.sizes import among, counted
 from core.texts.documents import source
 
 Ids = NDArray[np.int64]
@@ -141,14 +142,17 @@ def encoded(
         )
     notes = []
     if empty:
-        notes.append(f"{empty} documents have no tokens and are left out.")
+        left = "has no tokens and is" if empty == 1 else "have no tokens and are"
+        notes.append(f"{counted(empty, 'document')} {left} left out.")
     again = len(kept) - len({text for text, _ in kept})
     if again:
-        notes.append(f"{again} of {len(kept)} documents repeat an earlier one; each counts.")
+        told = among(again, len(kept), "document", "repeats", "repeat")
+        notes.append(f"{told} an earlier one; each counts.")
     if context is not None and context < max_tokens and cut:
         notes.append(f"probe.max_tokens is {max_tokens}, but the models' context is {context}.")
     if cut:
-        notes.append(f"{cut} of {len(kept)} documents are cut to their first {limit} tokens.")
+        told = among(cut, len(kept), "document", "is", "are")
+        notes.append(f"{told} cut to the first {counted(limit, 'token')}.")
     return ProbeSet(
         tuple(t for t, _ in kept), tuple(i for _, i in kept), (1,) * len(kept), tuple(notes)
     )

@@ -3,7 +3,7 @@
 errors.py    the exception tree
 trust.py     permission to run third-party code: given at a start, never stored
 libraries.py messages of libraries, in our words
-sizes.py     amounts of memory and disk in words
+sizes.py     amounts of memory and disk, and counts, in words
 study/       a study as frozen data, and reading it
 models/      models on disk and as transformers builds them
 weights/     one pass over a family's weights

@@ -1,4 +1,4 @@
-"""Amounts of memory and disk in words."""
+"""Amounts of memory and disk, and counts of things, in words."""
 
 from __future__ import annotations
 
@@ -14,3 +14,13 @@ def size(count: float) -> str:
             return f"{written} {unit}"
         left /= 1024
     return f"{left:.1f} TiB"
+
+
+def counted(number: int, what: str, several: str = "") -> str:
+    """A number of things, in the singular where there is one: `1 layer`, `2 layers`."""
+    return f"{number} {what if number == 1 else several or what + 's'}"
+
+
+def among(some: int, every: int, what: str, verb: str, verbs: str) -> str:
+    """Some of all things and what is said of them: `1 of 2 drops is`, `2 of 2 drops are`."""
+    return f"{some} of {counted(every, what)} {verb if some == 1 else verbs}"

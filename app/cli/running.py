@@ -25,6 +25,7 @@ from app.cli.options import (
     open_db,
 )
 from app.text import plain
+from core.sizes import counted
 
 if TYPE_CHECKING:
     from app.jobs.following import Follow
@@ -196,7 +197,7 @@ def demo(
     print_run(opened, found, analyses_of(found), overview=overview.read(opened, found))
     if out is not None:
         files = export_run(opened, run_id, out)
-        say(f"{len(files)} files in {out}")
+        say(f"{counted(len(files), 'file')} in {out}")
     say("'tauscope' opens the workstation.")
 
 

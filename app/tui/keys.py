@@ -201,6 +201,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("run", "view", "v", "v", "view", "Next picture of this analysis", 11),
     Action("run", "zoom", "z", "z", "zoom", "Give one picture the whole screen, and back", 12),
     Action("run", "bench", "V", "V", "bench", "Try the models of this study on a prompt", 12),
+    Action("run", "four", "Z", "Z", "four", "Up to four pictures at once, and back"),
     Action("run", "log", "T", "T", "log", "The log of its worker: follow, search", 14),
     Action("run", "cancel", "c", "c", "cancel", "Cancel this run", 13),
     Action("run", "resume", "r", "r", "resume", "Resume this run, or start it if it waits", 1),
@@ -223,7 +224,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("app", "suspend_process", "ctrl+z", "ctrl+z", "suspend", "To the shell; fg comes back"),
 )
 
-_OF_ONE_RUN = ("zoom", "log", "bench", "cancel", "resume", "drill", "filter", "tab(0)")
+_OF_ONE_RUN = ("zoom", "four", "log", "bench", "cancel", "resume", "drill", "filter", "tab(0)")
 ACTIONS += (
     Action("compare", "difference", "minus", "-", "difference", "B minus A, and back", 1),
     Action("compare", "side", "B", "B", "side", "The other run", 2),

@@ -13,6 +13,7 @@ from typing import Any
 from core.errors import CheckpointError, ProbeError
 from core.models.checkpoint import locate
 from core.models.family import Family
+from core.sizes import counted
 from core.study.study import SOLE, Probe, Study
 from core.texts import probe as probes
 from core.texts.documents import source
@@ -70,7 +71,9 @@ def _opened(
         raise ProbeError(f"{about}: {error.title}", hint=error.hint) from error
     notes = [(about, note) for note in found.notes]
     if len(given) < wanted.documents and "documents" in wanted.model_fields_set:
-        words = f"holds {len(given)} documents, fewer than the requested {wanted.documents}."
+        words = (
+            f"holds {counted(len(given), 'document')}, fewer than the requested {wanted.documents}."
+        )
         notes.append((about, words))
     return found, notes
 

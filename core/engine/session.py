@@ -13,6 +13,7 @@ from core.models.hooks import Neurons, locate_heads
 from core.models.loading import LoadedModel
 from core.models.opening import anatomy_of
 from core.models.pieces import Piece
+from core.sizes import counted
 
 if TYPE_CHECKING:
     from core.evaluation.evaluator import Evaluator
@@ -85,4 +86,7 @@ class Session:
 
     def halved(self, size: int) -> None:
         """Store a warning that memory forced a smaller batch."""
-        self.warn(f"memory ran out with more than {size} documents at once: continued with {size}.")
+        self.warn(
+            f"memory ran out with more than {counted(size, 'document')} at once: "
+            f"continued with {size}."
+        )

@@ -14,6 +14,7 @@ from core.figures.common import as_number
 from core.figures.figure import Cell, Figure, Grid, Lines, Place, Scatter
 from core.figures.rounding import denoised
 from core.figures.significance import judge
+from core.sizes import counted
 
 NAMES = ("A", "B")
 DIFFERENCE = f"{NAMES[1]} − {NAMES[0]}"
@@ -65,11 +66,11 @@ def largest(difference: Difference, first: Figure, second: Figure) -> str:
     once = sum(cell.same for cell in apart.values())
     if once == len(apart):
         return f"All {once} places are the same measurements." if once > 1 else f"It is {ONCE}."
-    also = f" At {once} of the {len(apart)} places it is {ONCE}." if once else ""
+    also = f" At {once} of the {counted(len(apart), 'place')} it is {ONCE}." if once else ""
     at = max(apart, key=lambda place: abs(apart[place].shown or 0.0))
     most = apart[at].shown or 0.0
     if most == 0:
-        return f"Nothing differs at the {len(apart)} places that both have.{also}"
+        return f"Nothing differs at the {counted(len(apart), 'place')} that both have.{also}"
     own, other = first.places().get(at), second.places().get(at)
     values = ""
     if own is not None and other is not None and own.shown is not None and other.shown is not None:

@@ -15,6 +15,7 @@ from core.figures.findings import average
 from core.figures.records import DirectionRecord, MovedRecord
 from core.figures.significance import SPREADS
 from core.figures.views import Tabulation
+from core.sizes import counted
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -110,9 +111,10 @@ def of_concentration(figure: Grid) -> str:
     _, cell, where = max(known, key=lambda each: each[0])
     beyond = sum(distance > SPREADS for distance, *_ in known)
     lie = "lies" if beyond == 1 else "lie"
+    matrices = counted(len(known), "matrix", "matrices")
     return (
         f"{figure.chosen['model']} is furthest above chance in {where} (kurtosis "
-        f"{cell.value:.1f}{_chance(cell)}); {beyond} of {len(known)} matrices {lie} {SPREADS} sd "
+        f"{cell.value:.1f}{_chance(cell)}); {beyond} of {matrices} {lie} {SPREADS} sd "
         f"above, as about {round(BY_LUCK * len(known))} would be by luck."
     )
 

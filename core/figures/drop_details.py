@@ -63,7 +63,8 @@ def _drops(asked: Tabulation) -> Iterator[Passage]:
     prefix = f"random-{setting}-seed"
     controls = [s for s in asked.catalogue.values("setting") if str(s).startswith(prefix)]
     for name in (setting, *map(str, controls)):
-        if (found := _compared(asked, name)) is None:
+        found = _compared(asked, name)
+        if found.absent:
             continue
         before, after = (_score(asked, each) for each in ("", name))
         lost = None
@@ -94,7 +95,7 @@ def _layers(chosen: Any) -> Iterator[Passage]:
             yield passage(f"layer {layer}", ", ".join(known) + more, beside=f"{count} of {width}")
 
 
-def _compared(asked: Tabulation, setting: str) -> Compared | None:
+def _compared(asked: Tabulation, setting: str) -> Compared:
     return items.compared(
         _arrays(asked, ""), _arrays(asked, setting), asked.choice.metric_of
     )  # fmt: skip

@@ -15,6 +15,7 @@ from core.figures.records import NeuronRecord
 from core.figures.significance import is_null
 from core.figures.spectra import HELD
 from core.models.naming import GROUP_OF
+from core.sizes import counted
 
 CONTROLS = "At most one of these models is no control: there is nothing to hold against it."
 """Said where models are held against one another and controls are left out."""
@@ -296,11 +297,6 @@ def average(values: Sequence[float | None]) -> float | None:
     """The mean of what is known; None where nothing is."""
     known = [v for v in values if v is not None]
     return sum(known) / len(known) if known else None
-
-
-def counted(number: int, what: str) -> str:
-    """A number of things, in the singular where there is one."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def where(figure: Lines | Grid, *coordinates: str) -> str:

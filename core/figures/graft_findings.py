@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from core.figures.figure import Grid, Lines
-from core.figures.findings import CONTROLS, counted
+from core.figures.findings import CONTROLS
 from core.figures.significance import is_null
+from core.sizes import counted
 
 NO_GAIN = "No tuned model has a significant gain on these texts: there is nothing to regain."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.figures.figure import Table
 from core.figures.items import LOST, WON, Item
 from core.figures.passages import Passages
+from core.sizes import counted
 
 
 def of_items(figure: Table) -> str:
@@ -17,8 +18,8 @@ def of_items(figure: Table) -> str:
     if any(column.name == "flip" for column in figure.columns):
         same = [item.before for item in records if not item.flip]
         return (
-            f"{where}: of {len(records)} items {won} went from wrong to right and {lost} from "
-            f"right to wrong; {sum(v == 1 for v in same)} stayed right, "
+            f"{where}: of {counted(len(records), 'item')} {won} went from wrong to right and "
+            f"{lost} from right to wrong; {sum(v == 1 for v in same)} stayed right, "
             f"{sum(v == 0 for v in same)} stayed wrong."
         )
     known = [(item.change, item) for item in records if item.change is not None]
@@ -29,7 +30,7 @@ def of_items(figure: Table) -> str:
     ways = f"{down} got better and {up} worse" if lower else f"{up} went up and {down} down"
     most = max(known, key=lambda pair: abs(pair[0]))
     return (
-        f"{where}: of {len(known)} items {ways}; item {most[1].number} changed most "
+        f"{where}: of {counted(len(known), 'item')} {ways}; item {most[1].number} changed most "
         f"({most[0]:+.3g})."
     )
 

@@ -31,19 +31,19 @@ def of_scores(asked: Tabulation) -> Table:
 
 
 def table(
-    asked: Tabulation, found: Compared | None, answers: dict[int, Answer], names: tuple[str, str]
+    asked: Tabulation, found: Compared, answers: dict[int, Answer], names: tuple[str, str]
 ) -> Table:
     """The items of a comparison in the chosen order, with the ends of their prompts."""
     choice = asked.choice
-    shown = items.ordered(found.items, choice.order) if found is not None else []
-    form = ".0f" if found is not None and found.binary else ".4g"
+    shown = items.ordered(found.items, choice.order)
+    form = ".0f" if found.binary else ".4g"
     texts = any(answer.prompt or answer.choices for answer in answers.values())
     columns = [
         Column(name="item", align="right", form="d"),
         *(Column(name=name, align="right", form=form) for name in names),
         Column(name="change", align="right", form=form, signed=True),
     ]
-    if found is not None and found.binary:
+    if found.binary:
         columns.append(Column(name="flip"))
     if texts:
         columns.append(Column(name="text", outside=True))
@@ -65,31 +65,27 @@ def of_item(asked: Tabulation) -> Passages:
 
 
 def text(
-    asked: Tabulation, found: Compared | None, answers: Sequence[tuple[str, dict[int, Answer]]]
+    asked: Tabulation, found: Compared, answers: Sequence[tuple[str, dict[int, Answer]]]
 ) -> Passages:
-    """An item of a comparison as text, the one chosen or the first; `told` are the answers of both
+    """An item of a comparison as text, the one chosen or the first; `answers` are those of both
     sides by item, with the names of the sides."""
     choice = asked.choice
-    ordered = items.ordered(found.items, items.ORDERS[0]) if found is not None else []
+    ordered = items.ordered(found.items, items.ORDERS[0])
     known = {str(item.number): item for item in ordered}
     item = known.get(choice.item, ordered[0] if ordered else None)
-    blocks = (
-        []
-        if item is None or found is None
-        else list(_blocks(item, found, choice.metric_of, answers))
-    )
+    blocks = [] if item is None else list(_blocks(item, found, choice.metric_of, answers))
     stored = item is not None and any(item.number in own for _, own in answers)
     return Passages(
         title=" · ".join([f"Item {item.number if item else ''}", choice.model, choice.task]),
         blocks=tuple(blocks),
-        note="" if stored or item is None else NOT_STORED,
+        note=found.absent if item is None else "" if stored else NOT_STORED,
         items=tuple(known),
         item="" if item is None else str(item.number),
         chosen={"model": choice.model, "task": choice.task, "metric": choice.metric_of},
     )
 
 
-def _compared(asked: Tabulation) -> Compared | None:
+def _compared(asked: Tabulation) -> Compared:
     base, own = (
         asked.arrays("items", model=model, task=asked.choice.task)
         for model in (BASE, asked.choice.model)
@@ -107,9 +103,9 @@ def _answers(asked: Tabulation, model: str) -> dict[int, Answer]:
     return answers.stored(prompts, own)
 
 
-def _row(item: Item, found: Compared | None, answers: dict[int, Answer] | None) -> tuple[Text, ...]:
+def _row(item: Item, found: Compared, answers: dict[int, Answer] | None) -> tuple[Text, ...]:
     cells: list[Text] = [item.number, item.before, item.after, item.change]
-    if found is not None and found.binary:
+    if found.binary:
         cells.append(item.flip)
     if answers is not None:
         own = answers.get(item.number)
@@ -119,9 +115,9 @@ def _row(item: Item, found: Compared | None, answers: dict[int, Answer] | None) 
     return tuple(cells)
 
 
-def _note(found: Compared | None) -> str:
-    if found is None:
-        return "This score is not made of one number for each item."
+def _note(found: Compared) -> str:
+    if found.absent:
+        return found.absent
     if found.unit:
         return f"{found.unit.capitalize()}: lower is better."
     if found.binary:

@@ -53,6 +53,8 @@ class Compared:
     unit: str
     binary: bool
     better: str
+    absent: str = ""
+    """Why there are no items, in a sentence."""
 
     def flips(self, kind: str) -> int:
         """How many items flipped that way."""
@@ -65,20 +67,22 @@ class Compared:
         return sum(value == 1 for value in same), sum(value == 0 for value in same)
 
 
-def compared(before: Arrays | None, after: Arrays | None, metric: str) -> Compared | None:
-    """The items that both results have of a metric; None where there are none.
+def compared(before: Arrays | None, after: Arrays | None, metric: str) -> Compared:
+    """The items that both results have of a metric.
 
     An item of a perplexity has its loss in nats per word, one of bits per byte its own bits per
     byte: both are lower where the model is better.
     """
     if before is None or after is None:
-        return None
+        return _none("The run stored no results of single items here.")
     if f"{metric}|index" not in before or f"{metric}|index" not in after:
-        return None
+        others = sorted(name.removesuffix("|index") for name in after if name.endswith("|index"))
+        said = f" Scores with items: {', '.join(others)}." if others else ""
+        return _none(f"{metric} has no items: it is not made of one number for each item.{said}")
     own, other = _values(before, metric), _values(after, metric)
     shared = [index for index in own if index in other]
     if not shared:
-        return None
+        return _none(f"No item has {metric} both times.")
     form = str(after[f"{metric}|form"])
     known = [v for i in shared for v in (own[i], other[i])]
     weights = np.concatenate([before[f"{metric}|weight"], after[f"{metric}|weight"]])
@@ -86,6 +90,10 @@ def compared(before: Arrays | None, after: Arrays | None, metric: str) -> Compar
     better = "higher" if binary else "lower" if form != "mean" else _better(after, metric)
     items = tuple(_item(i, own[i], other[i], better, binary) for i in shared)
     return Compared(items, _UNITS.get(form, ""), binary, better)
+
+
+def _none(why: str) -> Compared:
+    return Compared((), "", False, "", why)
 
 
 def ordered(items: Sequence[Item], order: str) -> list[Item]:

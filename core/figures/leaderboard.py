@@ -14,6 +14,7 @@ from core.engine.measurement import Better, Measurement
 from core.figures.figure import Cell, ColumnMeasure, Grid
 from core.figures.significance import excludes, is_null
 from core.figures.views import Catalogue, Domain, Tabulation
+from core.sizes import counted
 
 ORDERS = ("in the study's order", "highest means first", "most tasks better", "most tasks worse")
 BASE = "base"
@@ -69,8 +70,10 @@ def of_board(figure: Grid) -> str:
     better, worse = (sum(_is_better(each) is way for each in sure) for way in (True, False))
     if not known:
         return ""
-    beyond = f"{better} are better and {worse} worse" if better + worse else f"{len(sure)} are"
-    return f"Of {len(known)} differences from the base {beyond} beyond their intervals."
+    count = better if better + worse else len(sure)
+    beyond = f"{count} {'is' if count == 1 else 'are'}"
+    beyond += f" better and {worse} worse" if better + worse else ""
+    return f"Of {counted(len(known), 'difference')} from the base {beyond} beyond their intervals."
 
 
 def _is_better(difference: Cell) -> bool | None:

@@ -6,10 +6,10 @@ Owns the wording of findings on divergence and on shifted tokens. Reads figures 
 from __future__ import annotations
 
 from core.figures.figure import Cell, Grid, Lines, Scatter, Table
-from core.figures.findings import counted
 from core.figures.passages import Passages
 from core.figures.records import DivergenceRecord, ShiftRecord
 from core.figures.significance import LEVEL, is_null
+from core.sizes import among, counted
 
 
 def of_map(figure: Grid) -> str:
@@ -30,7 +30,8 @@ def of_map(figure: Grid) -> str:
     if forgot[0] > 0:
         said.append(f"{forgot[2]} forgot most ({forgot[0]:+.3g})")
     words = ", ".join(said) or "No prediction changed"
-    return f"{words}; {len(known)} of {len(cells)} changes are significant (q < {LEVEL})."
+    sure = among(len(known), len(cells), "change", "is", "are")
+    return f"{words}; {sure} significant (q < {LEVEL})."
 
 
 def of_scatter(figure: Scatter) -> str:

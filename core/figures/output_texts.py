@@ -67,7 +67,9 @@ def _blocks(arrays: Arrays, rows: NDArray[np.int64], measure: str, model: str) -
     yield Block("", (Passage("text", tokens, beside=f"mean {mean:+.3g}"),))
     order = sorted(rows, key=lambda row: -abs(float(values[row])))[:SHOWN]
     places = tuple(_place(arrays, int(row), float(values[row]), model) for row in sorted(order))
-    yield Block(f"The {len(places)} places with the largest values", places)
+    several = len(places) > 1
+    heading = f"The {len(places)} places with the largest values"
+    yield Block(heading if several else "The largest value", places)
 
 
 def _place(arrays: Arrays, row: int, value: float, model: str) -> Passage:

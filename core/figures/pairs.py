@@ -12,9 +12,10 @@ from typing import Any
 from core.engine.measurement import Measurement
 from core.figures import significance
 from core.figures.figure import Cell, Column, Grid, Table
-from core.figures.findings import CONTROLS, counted, of_largest, place
+from core.figures.findings import CONTROLS, of_largest, place
 from core.figures.records import PairRecord
 from core.figures.views import Tabulation
+from core.sizes import counted
 
 ORDERS = ("most conflict", "least conflict", "by pair")
 _COLUMNS = {

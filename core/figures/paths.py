@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from core.figures.figure import Lines, Scatter, Series
-from core.figures.findings import counted
+from core.sizes import counted
 
 
 def of_path(figure: Scatter) -> str:

@@ -66,6 +66,7 @@ def _figure(asked: Tabulation, panels: Iterable[Panel]) -> Lines:
         unit="",
         x_label="rank",
         series_name="model",
+        order=asked.catalogue.models,
         panel_name="of",
         panels=tuple(panel for panel in panels if panel.series),
         chosen={"layer": str(choice.layer), "module": choice.module},

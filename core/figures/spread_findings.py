@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.figures.figure import Cell, Grid, Spread
+from core.sizes import among
 
 
 def of_spread(figure: Grid) -> str:
@@ -35,7 +36,8 @@ def of_controls(figure: Grid) -> str:
     ]
     if not known:
         return ""
-    return f"{sum(known)} of {len(known)} drops are larger than each of their random controls."
+    larger = among(sum(known), len(known), "drop", "is", "are")
+    return f"{larger} larger than each random control."
 
 
 def _placed(figure: Grid) -> Iterator[tuple[str, Cell, Spread]]:

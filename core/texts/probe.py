@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import ProbeError, did_you_mean
+from core.sizes import among, counted
 from core.texts import encoding
 from core.texts.documents import source
 from core.texts.documents.fields import Document
@@ -156,25 +157,29 @@ def encoded(
         )
     notes = []
     if empty:
-        notes.append(f"{empty} documents have no tokens and are left out.")
+        left = "has no tokens and is" if empty == 1 else "have no tokens and are"
+        notes.append(f"{counted(empty, 'document')} {left} left out.")
     if unanswered:
         notes.append(
-            f"{unanswered} documents have no token of their answer among the first {limit} and are "
-            "left out."
+            f"{counted(unanswered, 'document')} without a token of the answer among the first "
+            f"{counted(limit, 'token')}: left out."
         )
     again = len(kept) - len({each for each, _, _ in kept})
     if again:
-        notes.append(f"{again} of {len(kept)} documents repeat an earlier one; each counts.")
+        told = among(again, len(kept), "document", "repeats", "repeat")
+        notes.append(f"{told} an earlier one; each counts.")
     twice = sum(bool(each.prompt) and each.text.startswith(each.prompt) for each, _, _ in kept)
     if twice:
+        told = among(twice, len(kept), "text", "begins", "begin")
         notes.append(
-            f"{twice} of {len(kept)} texts begin with their prompt, which stands before them too: "
-            "a text beside a prompt is the answer alone."
+            f"{told} with the prompt, which stands before the text too: a text beside a prompt is "
+            "the answer alone."
         )
     if context is not None and context < max_tokens and cut:
         notes.append(f"probe.max_tokens is {max_tokens}, but the models' context is {context}.")
     if cut:
-        notes.append(f"{cut} of {len(kept)} documents are cut to their first {limit} tokens.")
+        told = among(cut, len(kept), "document", "is", "are")
+        notes.append(f"{told} cut to the first {counted(limit, 'token')}.")
     prompts = tuple(each.prompt for each, _, _ in kept)
     return ProbeSet(
         tuple(each.prompt + each.text for each, _, _ in kept),

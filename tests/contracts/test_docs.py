@@ -11,7 +11,7 @@ import pytest
 
 import app
 from app.tui.keys import ACTIONS
-from core.engine import registry
+from core.engine import forms, registry
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,6 +96,19 @@ def test_the_guide_to_reading_has_every_figure() -> None:
     guide = _text("docs/reading.md")
     views = [(a, view.title) for a in registry.names() for view in registry.get(a).views]
     assert [(a, title) for a, title in views if f"**{title}.**" not in guide] == []
+
+
+def test_the_method_describes_the_arrays_of_items_and_neurons() -> None:
+    """Every array with the kind and the axes that it is checked for when it is read."""
+    text = _text("docs/method.md").replace("\\|", "¦")
+    rows = re.findall(r"^\| `(\w+)` \| `(.+?)` \| (\w+) \| (.*?) ?\| .+ \|$", text, re.MULTILINE)
+    told: dict[str, dict[str, str]] = {}
+    for artifact, name, dtype, axes in rows:
+        kind = "byte" if dtype == "uint8" else dtype.rstrip("0123456789")
+        words = [kind, *axes.split(", ")] if axes else [kind]
+        told.setdefault(artifact, {})[name.replace("¦", "|")] = " ".join(words)
+    names = ("items", "prompts", "answers", "chosen", "contexts")
+    assert told == {name: forms._FORMS[name] for name in names}
 
 
 def test_the_map_of_the_code_names_every_package() -> None:

@@ -10,6 +10,7 @@ from core.figures.passages import Passages
 from core.figures.plots.plot import in_words, shared_direction
 from core.figures.plots.values import shows_raw
 from core.figures.significance import judge, null_words
+from core.sizes import among
 
 
 def on_chance(together: Sequence[Shown]) -> str:
@@ -35,9 +36,11 @@ def on_chance(together: Sequence[Shown]) -> str:
         null = sum(verdict.is_null for verdict in judged)
         words = null_words(known, in_full=True)
         note += (
-            f" {null} of {len(judged)} values do not differ from chance: {words}."
+            f" {among(null, len(judged), 'value', 'does', 'do')} not differ from chance: {words}."
             if null
             else f" All {len(judged)} values differ from chance."
+            if len(judged) > 1
+            else " The value differs from chance."
         )
     return note
 

@@ -50,7 +50,7 @@ def draw(
     else:
         plot = resolve(figure, kind)
         height = _ENDLESS if whole and isinstance(plot, PassagesPlot) else height
-        title, body = plot.heading, [[Segment(EMPTY)]]
+        title, body = plot.heading, _said(getattr(plot, "note", ""), width)
         if plot.is_drawable:
             body = _BODIES[type(plot)](plot, width, height, palette, colour)
     heading = [Segment(fitted(title, width).rstrip(), Style(bold=True))]
@@ -117,10 +117,15 @@ _BODIES: dict[type, Callable[[Any, int, int, Palette, bool], list[Line]]] = {
 }
 
 
+def _said(why: str, width: int) -> list[Line]:
+    """What stands in place of a figure without values."""
+    return [[Segment(line)] for line in textwrap.wrap(plain(why) or EMPTY, width)]
+
+
 def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line]:
     """The values that all rows share, the first rows that fit, and the count of the others."""
     if not figure.rows:
-        return [[Segment(EMPTY)]]
+        return _said(figure.note, width)
     plot = arrange(figure)
     above = textwrap.wrap(tables.in_common(plot), width) if plot.shared else []
     below = textwrap.wrap(plain(figure.note), width)

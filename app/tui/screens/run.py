@@ -44,6 +44,8 @@ from storage.runs import RunSummary
 
 SHARED = ("model", "layer")
 """What is pointed at in one picture is pointed at in the others too."""
+TALL = 44
+"""Rows that a screen has where two rows of pictures can be read."""
 OVERVIEW = -1
 """The tab before the first analysis."""
 
@@ -59,8 +61,11 @@ class RunScreen(TabbedScreen):
     RunScreen Facts { height: 1fr; }
     RunScreen.-wide Pictures > Pane.-near { display: block; }
     RunScreen.-wide Pictures > Pane.-later { border-left: vkey $line; }
+    RunScreen.-four Pictures { layout: grid; grid-size: 2 2; }
+    RunScreen.-four Pictures > Pane.-below { border-top: hkey $line; }
+    RunScreen.-zoomed Pictures { layout: horizontal; }
     RunScreen.-zoomed Pictures > Pane.-near { display: none; }
-    RunScreen.-zoomed Pictures > Pane.-chosen { display: block; border-left: none; }
+    RunScreen.-zoomed Pictures > Pane.-chosen { display: block; border: none; }
     """
 
     def __init__(self, source: DataSource, run_id: str, before: RunPosition | None = None) -> None:
@@ -231,7 +236,7 @@ class RunScreen(TabbedScreen):
         elif not missing:
             panes: Sequence[Pane] = ()
             if self.tab + 1 < len(self._pictures):
-                panes = self._pictures[self.tab + 1].gather(self.size.width)
+                panes = self._pictures[self.tab + 1].gather(self.size.width, self._rows)
             self.feed.look_ahead(panes, () if self._ahead else self.analyses)
             self._ahead = True
 
@@ -277,7 +282,12 @@ class RunScreen(TabbedScreen):
         if self.pictures is not None:
             if chosen is not None:
                 self.pictures.choose(chosen)
-            self.pictures.gather(self.size.width)
+            self.pictures.gather(self.size.width, self._rows)
+
+    @property
+    def _rows(self) -> int:
+        """How many rows of pictures show."""
+        return 1 + (self.has_class("-four") and self.has("room below", ()))
 
     def on_resize(self) -> None:
         """More or fewer pictures have room, of which some were not read for long."""
@@ -339,6 +349,9 @@ class RunScreen(TabbedScreen):
                 return len(self.panes()) > 1
             case "room beside":
                 return len(self.panes()) > 1 and self.has_class("-wide")
+            case "room below":
+                tall = self.has_class("-wide") and self.size.height >= TALL
+                return len(self.panes()) > 2 and tall
             case "work under way":
                 return self.run is not None and self.run.status in wording.UNDER_WAY
             case "a run to start":
@@ -361,6 +374,13 @@ class RunScreen(TabbedScreen):
     def action_zoom(self) -> None:
         """One picture on the whole screen, and back."""
         self.toggle_class("-zoomed")
+
+    def action_four(self) -> None:
+        """Two rows of pictures, and back to one."""
+        self.remove_class("-zoomed")
+        self.toggle_class("-four")
+        self._arrange()
+        self._reread()
 
     def action_cancel(self) -> None:
         """Cancel this run, once confirmed."""

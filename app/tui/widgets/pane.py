@@ -236,7 +236,7 @@ class Pane(Vertical, Steady):
         """Show the figure that was asked for, unless the choice has moved on meanwhile."""
         if asked != self.wanted:
             return
-        blank = FILTERED if drawn.catalogue.filter else self.blank
+        blank = self._blank(drawn)
         if drawn == self.drawn and self.figure.shows and self.figure.blank == blank:
             return  # nothing new came in: nothing to send over the line
         refiltered = self.drawn is not None and not self.is_of(drawn.catalogue.filter)
@@ -281,8 +281,14 @@ class Pane(Vertical, Steady):
         return finding(self.view, drawn)
 
     def _draw(self, drawn: Drawn) -> None:
-        blank = FILTERED if drawn.catalogue.filter else self.blank
-        self.figure.show(self._narrowed(drawn.figure), blank)
+        self.figure.show(self._narrowed(drawn.figure), self._blank(drawn))
+
+    def _blank(self, drawn: Drawn) -> str:
+        """What is said instead of a figure without values; its own reason where it has one."""
+        if drawn.catalogue.filter:
+            return FILTERED
+        own = drawn.figure.note if isinstance(drawn.figure, Table | Passages) else ""
+        return plain(own) if own and self.blank == EMPTY else self.blank
 
     def _narrowed(self, figure: Figure) -> Figure:
         """The figure as it is seen here: of a table only what was gone to."""

@@ -81,12 +81,15 @@ class Pictures(Beside):
         for other in self.panes:
             other.set_class(other is pane, "-chosen")
 
-    def gather(self, width: int) -> Sequence[Pane]:
-        """Mark the panes that show beside the chosen one in this width, and it; all of them."""
-        together = beside(width)
+    def gather(self, width: int, rows: int = 1) -> Sequence[Pane]:
+        """Mark the panes that show beside the chosen one in this width and so many rows, and it;
+        all of them."""
+        across = beside(width) if rows == 1 else 2
+        together = across * rows
         chosen = next((i for i, pane in enumerate(self.panes) if pane.has_class("-chosen")), 0)
         first = chosen - chosen % together
         for i, pane in enumerate(self.panes):
             pane.set_class(first <= i < first + together, "-near")
-            pane.set_class(first < i < first + together, "-later")
+            pane.set_class(first <= i < first + together and (i - first) % across > 0, "-later")
+            pane.set_class(first + across <= i < first + together, "-below")
         return [pane for pane in self.panes if pane.has_class("-near")]

@@ -18,6 +18,7 @@ from core.figures.records import GroupRecord
 from core.figures.significance import LEVEL
 from core.figures.spread_findings import of_spread
 from core.figures.views import Catalogue, Coordinate, Tabulation
+from core.sizes import among, counted
 
 ORDERS = ("strongest evidence", "as measured")
 _WHERE = ("metric_of", "task", "probe", "setting")
@@ -108,12 +109,14 @@ def told_compared(figure: Table) -> str:
         return "No two groups can be compared: each needs two members with values that differ."
     sure = [record for record in known if record.q is not None and record.q < LEVEL]
     if not sure:
-        return f"None of {len(known)} differences of groups is significant (q < {LEVEL:g})."
+        count = counted(len(known), "difference")
+        return f"None of {count} of groups is significant (q < {LEVEL:g})."
     first = min(sure, key=lambda record: record.q or 0.0)
     difference = first.difference or 0.0
     side = "above" if difference > 0 else "below"
+    found = among(len(sure), len(known), "difference", "is", "are")
     return (
-        f"{len(sure)} of {len(known)} differences of groups are significant (q < {LEVEL:g}), first "
+        f"{found} significant (q < {LEVEL:g}), first "
         f"{first.measure}: {first.other} is {abs(difference):.3g} {side} {first.group}."
     )
 

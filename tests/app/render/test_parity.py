@@ -70,7 +70,7 @@ def verdicts(cell: Cell) -> dict[str, bool]:
         "bars of the page": NULL_MARK in TAGS.sub("", "".join(bars)),
         "hover": bool(words) and words in Value(cell, str).hover(["a"]),
         "paper": any(NULL_MARK in str(text) for text in _texts(paper)),
-        "sentence": on_chance([shown]).count("1 of 1 values do not differ from chance") == 1,
+        "sentence": on_chance([shown]).count("1 of 1 value does not differ from chance") == 1,
     }
 
 

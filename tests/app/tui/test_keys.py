@@ -272,13 +272,13 @@ def test_a_key_that_there_is_none_of_is_refused(key: str) -> None:
 
 
 async def test_the_settings_of_the_user_are_taken(filled: Database) -> None:
-    workstation = TauscopeApp(filled.url, Config(theme="light", keys={"app.leave": "Z"}))
+    workstation = TauscopeApp(filled.url, Config(theme="light", keys={"app.leave": "O"}))
     try:
         async with workstation.run_test() as pilot:
             assert workstation.theme == "tauscope-light"
             await pilot.press("q")
             assert workstation.is_running
-            await pilot.press("Z")
+            await pilot.press("O")
             assert workstation._exit
     finally:
         rebind({})

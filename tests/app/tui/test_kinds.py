@@ -67,7 +67,8 @@ async def test_every_kind_opens_inside_the_screen(
             assert_inside(screen)
             assert screen.pane.figure.spot() is not None
             beside = sum(bool(pane.region.area) for pane in screen.panes())
-            alone = size == SMALL or key == KEYS[-1]  # an odd one has none beside it
+            last = key == KEYS[-1] and len(KEYS) % 2  # an odd one has none beside it
+            alone = size == SMALL or last
             assert beside == (1 if alone else 2)
             await pilot.press("v")
             await until(pilot, lambda: up_to_date(screen))
@@ -303,3 +304,22 @@ async def test_a_text_scrolls_and_steps_through_its_items(pretended: Database) -
         await until(pilot, lambda: up_to_date(screen))
         assert "third (3 of 3)" in words(app)
         assert_inside(screen)
+
+
+async def test_four_pictures_show_at_once_on_a_key(pretended: Database) -> None:
+    app = TauscopeApp(pretended.url)
+
+    def shown(screen: RunScreen) -> list[str]:
+        return [pane.view.key for pane in screen.panes() if pane.region.area]
+
+    async with app.run_test(size=(200, 50)) as pilot:
+        screen = await opened(pilot, app)
+        assert shown(screen) == list(KEYS[:2])
+        await pilot.press("Z")
+        await until(pilot, lambda: shown(screen) == list(KEYS[:4]))
+        await until(pilot, lambda: up_to_date(screen))
+        assert_inside(screen)
+        await pilot.press("z")
+        await until(pilot, lambda: shown(screen) == [KEYS[0]])
+        await pilot.press("Z", "Z")
+        await until(pilot, lambda: shown(screen) == list(KEYS[:2]))

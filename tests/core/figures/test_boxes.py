@@ -60,7 +60,7 @@ def test_the_controls_of_a_drop_are_a_box_beside_it() -> None:
     assert cell.spread is not None
     expected = np.percentile(DROPS, (0, 25, 50, 75, 100))
     assert list(cell.spread.numbers().values()) == pytest.approx(list(expected))
-    assert of_controls(made) == "1 of 1 drops are larger than each of their random controls."
+    assert of_controls(made) == "1 of 1 drop is larger than each random control."
     table = resolution.boxes(made).table()
     assert table.head[2:] == (
         "chosen neurons", "least", "lower quartile", "median", "upper quartile", "most",

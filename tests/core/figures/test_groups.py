@@ -150,7 +150,7 @@ def test_tables_say_which_groups_differ() -> None:
     assert len(tests.rows) == 3
     assert OF_GROUPS[0].finding(means) == "Members of each group: a 3, b 2, lone 1."
     assert OF_GROUPS[1].finding(tests) == (
-        "1 of 1 differences of groups are significant (q < 0.05), first norm: b is 3 above a."
+        "1 of 1 difference is significant (q < 0.05), first norm: b is 3 above a."
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from core.engine import registry
 from core.figures import spectra
 from core.figures.figure import Lines, Series
+from core.figures.plots import resolution
 from core.figures.views import Catalogue, Choice, Tabulation
 
 SIGMA = np.geomspace(10.0, 0.1, 1000)
@@ -29,7 +30,8 @@ def asked(
         assert (analysis, layer) == (whose[name], 2)
         return found[name].get(model)
 
-    ranges = Catalogue(ranges={"model": ("base", "a", "b", "c")}, controls=frozenset("c"))
+    models = ("base", "a", "b", "c")
+    ranges = Catalogue(ranges={"model": models}, controls=frozenset("c"), models=models)
     choice = Choice(measure="two_sided", layer=2, module=module)
     return Tabulation(choice=choice, catalogue=ranges, rows=(), arrays=cast("Any", read))
 
@@ -49,6 +51,8 @@ def test_the_spectra_of_all_updates_are_read_by_rank() -> None:
     found = told(figure)
     assert list(found) == ["σ / σ₁", "energy held"]
     assert [(s.name, s.control) for s in figure.panels[0].series] == [("a", False), ("c", True)]
+    looks = {curve.name: curve.index for curve in resolution.curves(figure).curves}
+    assert looks == {"a": 0, "c": 2}, "as in every figure, though b has no spectrum here"
     relative, held = (found[title]["a"] for title in found)
     assert len(relative) == spectra.MOST_RANKS
     assert {min(relative), max(relative)} == {1, 1000}

@@ -99,10 +99,10 @@ def test_a_document_without_tokens_is_left_out_and_said() -> None:
     found = _encoded("ab", "", "c")
     assert found.texts == ("ab", "c")
     assert found.tokens == 3
-    assert "1 documents have no tokens" in found.notes[0]
+    assert "1 document has no tokens" in found.notes[0]
     blank = _encoded("ab", " \n ")
     assert blank.texts == ("ab",)
-    assert "1 documents have no tokens" in blank.notes[0]
+    assert "1 document has no tokens" in blank.notes[0]
     with pytest.raises(ProbeError, match=r"No document .* all 2 are empty"):
         _encoded("", "")
 
@@ -117,7 +117,7 @@ def test_a_document_that_comes_again_counts_and_is_said() -> None:
 def test_documents_are_cut_to_the_tokens_asked_for_or_to_the_context() -> None:
     asked = _encoded("abcdef", "ab", max_tokens=3)
     assert [len(ids) for ids in asked.ids] == [3, 2]
-    assert asked.notes[0] == "1 of 2 documents are cut to their first 3 tokens."
+    assert asked.notes[0] == "1 of 2 documents is cut to the first 3 tokens."
     short = _encoded("abcdef", "ab", context=4)
     assert [list(ids) for ids in short.ids] == [[97, 98, 99, 100], [97, 98]]
     assert "probe.max_tokens is 1024, but the models' context is 4." in short.notes

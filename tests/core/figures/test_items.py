@@ -1,0 +1,28 @@
+"""Items that two results have of a score, and why there may be none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.render.terminal.chart import draw
+from core.figures import item_tables
+from core.figures.items import compared
+from core.figures.views import Catalogue, Choice, Tabulation
+
+
+def test_a_score_without_items_says_why_and_which_have_some() -> None:
+    items = {"acc|index": np.array([0]), "acc|total": np.array([1.0]),
+             "acc|weight": np.array([1.0]), "acc|form": np.array("mean")}  # fmt: skip
+    why = "f1 has no items: it is not made of one number for each item. Scores with items: acc."
+    assert compared(items, items, "f1").absent == why
+    assert compared(items, items, "acc").absent == ""
+    assert compared(None, items, "acc").absent == "The run stored no results of single items here."
+    asked = Tabulation(
+        choice=Choice(measure="", model="medical", task="t", metric_of="f1"),
+        catalogue=Catalogue(), rows=(),
+        arrays=lambda name, **at: items if name == "items" else None,
+    )  # fmt: skip
+    table, text = item_tables.of_scores(asked), item_tables.of_item(asked)
+    assert (table.note, text.note) == (why, why)
+    for figure, kind in ((table, "table"), (text, "text")):
+        assert why in draw(figure, kind, width=120, height=20, colour=False)

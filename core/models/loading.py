@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.errors import CheckpointError, RunError
+from core.errors import CheckpointError, RunError, out_of_memory
 from core.files.partial import scratch
 from core.models import pointers
 from core.models.adapters.application import adapted
@@ -135,13 +135,11 @@ def halving(work: Callable[[int], None], size: int, on_halved: Callable[[int], N
 
     `work` must continue after the finished part. Raises RunError if size 1 doesn't fit.
     """
-    from accelerate.utils.memory import should_reduce_batch_size
-
     while True:
         try:
             return work(size)
         except RuntimeError as error:
-            if not should_reduce_batch_size(error):
+            if not out_of_memory(error):
                 raise
             if size == 1:
                 raise RunError(
@@ -182,7 +180,7 @@ def _explained(member: Member) -> Iterator[None]:
         ) from error
     except Exception as error:
         words, hint = _first_line(error), "Its weights alone can still be compared."
-        if _out_of_memory(error):
+        if out_of_memory(error):
             raise RunError(
                 f"Memory is too small to load '{member.name}': {words}",
                 hint="Offload parts of it to the CPU or the disk (run.max_memory, "
@@ -196,12 +194,6 @@ def _explained(member: Member) -> Iterator[None]:
         raise CheckpointError(
             f"'{member.name}' ({member.where}) can't be loaded: {words}", hint=hint
         ) from error
-
-
-def _out_of_memory(error: Exception) -> bool:
-    from accelerate.utils.memory import should_reduce_batch_size
-
-    return isinstance(error, MemoryError) or should_reduce_batch_size(error)
 
 
 def _first_line(error: BaseException) -> str:

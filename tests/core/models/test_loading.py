@@ -362,13 +362,25 @@ def test_nothing_is_said_while_a_model_is_loaded(family: Path, capfd: Any) -> No
 # -- halving
 
 
-def test_halving_goes_down_to_a_single_one_and_no_further() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA`."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `potrf`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=str,
+)
+def test_halving_goes_down_to_a_single_one_and_no_further(error: RuntimeError) -> None:
     tried: list[int] = []
     said: list[int] = []
 
     def work(size: int) -> None:
         tried.append(size)
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        raise error
 
     with pytest.raises(RunError, match="single document"):
         halving(work, 5, said.append)

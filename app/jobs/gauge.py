@@ -104,7 +104,7 @@ def measure(nvml: Any = None) -> Usage:
 def main() -> None:
     """Print readings until stdin closes, which happens at the parent's end."""
     threading.Thread(target=_end_with_stdin, daemon=True).start()
-    nvml = _open_nvml()
+    nvml = open_nvml()
     while True:
         print(json.dumps(asdict(measure(nvml))), flush=True)
         time.sleep(_PAUSE)
@@ -117,7 +117,8 @@ def _end_with_stdin() -> None:
     os._exit(0)
 
 
-def _open_nvml() -> Any:
+def open_nvml() -> Any:
+    """The initialised module pynvml; None without the package or a driver."""
     try:
         import pynvml
     except ImportError:

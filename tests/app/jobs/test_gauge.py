@@ -92,16 +92,16 @@ def test_cards_that_cuda_hides_are_left_out(
 
 def test_no_package_and_no_driver_are_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert gauge._open_nvml() is None
+    assert gauge.open_nvml() is None
     library = _Nvml()
     monkeypatch.setitem(sys.modules, "pynvml", library)
-    assert gauge._open_nvml() is library
+    assert gauge.open_nvml() is library
 
     def fail() -> None:
         raise _Nvml.NVMLError("Driver Not Loaded")
 
     monkeypatch.setattr(library, "nvmlInit", fail)
-    assert gauge._open_nvml() is None
+    assert gauge.open_nvml() is None
 
 
 _CARDS = st.builds(Card, st.text(), st.integers(0), st.integers(1), st.none() | st.integers(0, 100))

@@ -65,6 +65,7 @@ def loaded(
     the model, if transformers can't load its files.
     """
     root, _, adapters = chain(member.checkpoint)
+    _free()  # a model before may be held by cycles, and accelerate places by free memory
     with quiet(), scratch("offload") as spare:
         folder = run.offload_folder or str(spare)
         model: Any = None

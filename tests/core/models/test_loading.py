@@ -20,7 +20,7 @@ import transformers as hf
 from safetensors.torch import save_file
 
 from core.errors import CheckpointError, RunError
-from core.models import loading
+from core.models import construction, loading
 from core.models.family import Member, open_family
 from core.models.loading import LoadedModel, halving
 from core.neurons.activity import Rules, observe
@@ -122,6 +122,30 @@ def test_memory_is_let_go(family: Path) -> None:
 
 def _on_meta(model: LoadedModel) -> set[str]:
     return {n for n, p in model.module.named_parameters() if p.device.type == "meta"}
+
+
+def test_a_model_before_is_gone_when_the_next_is_made(
+    family: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """accelerate's hooks hold a model that spans devices in a cycle, until it is collected."""
+    held = []
+
+    def seen(*given: Any) -> Any:
+        held.append(before())
+        return construction.made(*given)
+
+    monkeypatch.setattr(loading, "made", seen)
+    gc.disable()
+    try:
+        module = torch.nn.Linear(2, 2)
+        module.itself = [module]  # type: ignore[assignment]
+        before = weakref.ref(module)
+        del module
+        with _base(family / "base"):
+            pass
+    finally:
+        gc.enable()
+    assert held == [None]
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "qwen2_moe"])

@@ -22,6 +22,14 @@ from contextlib import contextmanager
 LONGEST = 1500
 """Characters of a title or a hint."""
 
+_OUT_OF_MEMORY = (
+    "out of memory",  # allocators of torch, and CUDA itself
+    "can't allocate memory",  # torch on the host
+    "not enough memory",  # torch on a host with Windows
+    "status_alloc_failed",  # cuBLAS, cuSOLVER, cuSPARSE, cuDNN
+    "cudnn_status_not_supported",  # cuDNN without a working space that is small enough
+)
+
 
 class TauscopeError(Exception):
     """The fault and its file (`title`), and a remedy (`hint`).
@@ -102,12 +110,25 @@ def _shortened(text: str) -> str:
 
 def of_the_system(error: BaseException) -> str:
     """A sentence, with the file, about an error of the system (a full disk, an unreadable file,
-    lack of memory); empty for any other error."""
+    lack of memory on the host or a card); empty for any other error."""
     if isinstance(error, MemoryError):
         return "There is not enough memory."
+    if out_of_memory(error):
+        return f"Out of memory: {reason(error)}"
     if not isinstance(error, OSError) or not error.strerror:
         return ""
     return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Does an error say that the memory of the host or of a card ran out?
+
+    torch, CUDA and its libraries each word it in their own way, most as a plain RuntimeError.
+    """
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(form in words for form in _OUT_OF_MEMORY)
+    )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """Finished units of earlier runs, and their durations.
 
 Only reads. Similar units have the same analysis, and runs with a base of similar size and the same
-device.
+kind of device: a card's name, or a device where a run of an earlier version states no card.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ def finished(db: Database, keys: Collection[str]) -> set[str]:
 
 
 def pace(db: Database, analysis: str, parameters: int, device: str) -> float | None:
-    """The mean seconds of an analysis's units in runs on such a device with a base of this many
-    parameters, within a tenth; None if there are none."""
+    """The mean seconds of an analysis's units in runs on such a kind of device with a base of this
+    many parameters, within a tenth; None if there are none."""
     size = RunRow.provenance["models"]["base"]["parameters"].as_integer()
+    card, place = (RunRow.provenance[name].as_string() for name in ("card", "device"))
     alike = (
         select(RunUnitRow.unit_id)
         .join(RunRow, RunRow.id == RunUnitRow.run_id)
         .where(
-            RunRow.provenance["device"].as_string() == device,
+            func.coalesce(card, place) == device,
             size.between((1 - _ALIKE) * parameters, (1 + _ALIKE) * parameters),
         )
     )

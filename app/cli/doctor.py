@@ -18,7 +18,7 @@ from pathlib import Path
 
 from app import config
 from app.bench import registry
-from app.jobs.environment import offline, versions
+from app.jobs.environment import child_environment, offline, versions
 from app.library.shelves import cache_folder
 from app.results import wording
 from core.errors import TauscopeError
@@ -26,12 +26,22 @@ from storage.database import open_database, path_of
 
 _DEVICES = """
 import json, torch
+from app.jobs.gauge import open_nvml
+from core.models import cards
 found = [["cpu", "yes", 0]]
 for i in range(torch.cuda.device_count()):
     card = torch.cuda.get_device_properties(i)
     found.append([f"cuda:{i}", card.name, card.total_memory])
 if torch.backends.mps.is_available():
     found.append(["mps", "yes", 0])
+nvml = open_nvml()
+if nvml is not None:
+    seen = f"{nvml.nvmlDeviceGetCount()} cards; torch sees {torch.cuda.device_count()}"
+    found.append(["NVIDIA driver", f"{nvml.nvmlSystemGetDriverVersion()}, {seen}", 0])
+if cards.unused():
+    found.append(["cards not used", cards.unused(), 0])
+if cards.outdated():
+    found.append(["CUDA", cards.outdated(), 0])
 try:
     import numba
     found.append(["loops over weights", f"compiled by numba {numba.__version__}", 0])
@@ -73,6 +83,7 @@ def _devices() -> Answers:
             text=True,
             timeout=60,
             check=True,
+            env=child_environment(),
         )
         found = json.loads(asked.stdout.splitlines()[-1])
         return {name: f"{what}, {wording.size(memory)}" if memory else what

@@ -96,8 +96,7 @@ def parse(line: str | bytes) -> Usage | None:
 def measure(nvml: Any = None) -> Usage:
     """The current load. `nvml` is the initialised module pynvml."""
     memory = psutil.virtual_memory()
-    count = nvml.nvmlDeviceGetCount() if nvml is not None else 0
-    found = [_card(nvml, place) for place in range(count)]
+    found = [_card(nvml, handle) for handle in _visible(nvml)] if nvml is not None else []
     cards = tuple(card for card in found if card is not None)
     return Usage(memory.total - memory.available, memory.total, cards)
 
@@ -105,7 +104,7 @@ def measure(nvml: Any = None) -> Usage:
 def main() -> None:
     """Print readings until stdin closes, which happens at the parent's end."""
     threading.Thread(target=_end_with_stdin, daemon=True).start()
-    nvml = _open_nvml()
+    nvml = open_nvml()
     while True:
         print(json.dumps(asdict(measure(nvml))), flush=True)
         time.sleep(_PAUSE)
@@ -118,7 +117,8 @@ def _end_with_stdin() -> None:
     os._exit(0)
 
 
-def _open_nvml() -> Any:
+def open_nvml() -> Any:
+    """The initialised module pynvml; None without the package or a driver."""
     try:
         import pynvml
     except ImportError:
@@ -130,9 +130,42 @@ def _open_nvml() -> Any:
     return pynvml
 
 
-def _card(nvml: Any, place: int) -> Card | None:
+def _visible(nvml: Any) -> list[Any]:
+    """Handles of the cards that CUDA shows to a process with this environment, in its order.
+
+    CUDA_VISIBLE_DEVICES has indices or beginnings of UUIDs, up to the first unknown one. Indices
+    follow the PCI bus if CUDA_DEVICE_ORDER says so, as here; by default CUDA sorts unlike cards by
+    speed, which NVML does not know. A part of a card (MIG) is not measured.
+    """
+    places = range(nvml.nvmlDeviceGetCount())
+    every = [_asked(nvml, "nvmlDeviceGetHandleByIndex", place) for place in places]
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if wanted is None:
+        return [handle for handle in every if handle is not None]
+    found: list[Any] = []
+    for name in (part.strip() for part in wanted.split(",")):
+        if name.isdigit():
+            named = every[int(name) :][:1]
+        else:
+            known = [handle for handle in every if handle is not None]
+            uuids = [(handle, _asked(nvml, "nvmlDeviceGetUUID", handle)) for handle in known]
+            named = [handle for handle, uuid in uuids if name and str(uuid).startswith(name)][:1]
+        if not named or named[0] in found:
+            break
+        found += named
+    return [handle for handle in found if handle is not None]
+
+
+def _asked(nvml: Any, question: str, about: Any) -> Any:
+    """An answer of NVML; None if it has none."""
     try:
-        card = nvml.nvmlDeviceGetHandleByIndex(place)
+        return getattr(nvml, question)(about)
+    except nvml.NVMLError:
+        return None
+
+
+def _card(nvml: Any, card: Any) -> Card | None:
+    try:
         memory, name = nvml.nvmlDeviceGetMemoryInfo(card), nvml.nvmlDeviceGetName(card)
     except nvml.NVMLError:
         return None

@@ -30,6 +30,7 @@ from core.errors import (
     StudyError,
     TauscopeError,
     of_the_system,
+    out_of_memory,
     reason,
 )
 from core.study import series
@@ -225,9 +226,10 @@ def _reported(error: BaseException, db: Database, run_id: str) -> BaseException:
         return error
     system = of_the_system(error)
     words = system or f"{type(error).__name__}: {reason(error)}"
-    return RunError(
-        words, hint=_kept(error, db, run_id, "" if system else "This is a fault of tauscope; ")
-    )
+    whose = "" if system else "This is a fault of tauscope; "
+    if out_of_memory(error):
+        whose = "Free memory, or choose another device (run.device); finished units remain. "
+    return RunError(words, hint=_kept(error, db, run_id, whose))
 
 
 def _kept(error: BaseException, db: Database, run_id: str, whose: str) -> str:

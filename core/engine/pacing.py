@@ -14,9 +14,10 @@ from typing import Any
 from core.engine import registry
 from core.engine.measurement import Unit
 from core.models.adapters.checkpoint import Adapter
+from core.models.cards import kind
 
 Pace = Callable[[str, int, str], float | None]
-"""The mean seconds of finished units: by analysis, parameters of the base, and device."""
+"""The mean seconds of finished units: by analysis, parameters of the base, and kind of device."""
 
 TOKENS_AN_ITEM = 500
 """Tokens per item of a task in the rough estimate: its choices or its answer together."""
@@ -100,7 +101,7 @@ class Pacing:
             if unit.key not in done:
                 share.left += self._weights[unit.key]
         for name, share in self._shares.items():
-            share.usual = pace(name, size, str(device)) if share.left else None
+            share.usual = pace(name, size, kind(device)) if share.left else None
         self._loaded, self._loading = 0, 0.0
 
     def took(self, unit: Unit, seconds: float) -> None:

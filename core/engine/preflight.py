@@ -171,6 +171,8 @@ def _needed(family: Any, models: Sequence[ModelCost], read: Mapping[str, int]) -
     for model in models:
         own = {device: nbytes for device, _, nbytes in model.places} if model.loads else {}
         if model.model == "base" and vectors:
+            # A sweep holds a copy of the base beside it, and the vectors on the CPU.
+            own = {device: 2 * nbytes for device, nbytes in own.items()}
             own["cpu"] = own.get("cpu", 0) + vectors
         for device, nbytes in own.items():
             needed[device] = max(nbytes, needed.get(device, 0))

@@ -30,14 +30,19 @@ def run(study: Study, sink: ResultSink, analyses: Sequence[str]) -> None:
     Raises Cancelled if the sink is cancelled (finished units stay stored), InputError if a model or
     the probe set can't be used, StudyError for an unknown analysis or an absent device.
     """
-    with libraries.heard(partial(sink.warn, "libraries")):
+    from core.models import cards
+
+    with libraries.heard(partial(sink.warn, "libraries")), cards.exact():
         _run(study, sink, analyses)
 
 
 def _run(study: Study, sink: ResultSink, analyses: Sequence[str]) -> None:
     from core.engine.subject import open_subject
+    from core.models import cards
 
     device = device_of(study)
+    if study.run.device == "auto" and (why := cards.unused()):
+        sink.warn("device", f"The run computes on the CPU: {why}.")
     sink.progress(Progress(0, 0, label="opening the models"))
     identities = Identities(
         memory=sink,
@@ -45,7 +50,8 @@ def _run(study: Study, sink: ResultSink, analyses: Sequence[str]) -> None:
         pause=lambda: _pause(sink),
     )
     subject = open_subject(study, [registry.get(name).needs for name in analyses], identities)
-    sink.describe({**_describe(subject), "device": str(device), "seed": study.run.seed})
+    made_on = {"device": str(device), "card": cards.kind(device), "seed": study.run.seed}
+    sink.describe({**_describe(subject), **made_on})
     for about, message in subject.notes:
         sink.warn(about, message)
     work = _Work(study, sink, subject, planned_units(subject, analyses), device)

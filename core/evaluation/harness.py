@@ -43,14 +43,15 @@ def quiet() -> Iterator[None]:
 def seeded(seed: int) -> Iterator[None]:
     """Seed every random generator of tasks and sampling; restore the caller's states afterwards.
 
-    The same as the harness's own `--seed`.
+    The same as the harness's own `--seed`. States of cards are not restored: asking for them would
+    take memory on every card.
     """
     import numpy as np
     import torch
 
     own, legacy = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             random.seed(seed)
             np.random.seed(seed)
             torch.manual_seed(seed)

@@ -16,7 +16,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
-from core.errors import RunError, TaskError
+from core.errors import RunError, TaskError, out_of_memory
 from core.evaluation.examples import Example
 from core.texts import encoding, templates
 
@@ -44,7 +44,10 @@ class LanguageModel(HFLM):  # type: ignore[misc]
     def __init__(self, model: Any, tokenizer: Any, batch_size: int | Literal["auto"]) -> None:
         self._where = _device(model)
         self._embedded = int(model.get_input_embeddings().weight.shape[0])
-        super().__init__(pretrained=model, tokenizer=copy.deepcopy(tokenizer), batch_size=1)
+        super().__init__(
+            pretrained=model, tokenizer=copy.deepcopy(tokenizer), batch_size=1,
+            softmax_dtype=torch.float32,  # bfloat16 has steps of 1 % of a log-likelihood
+        )  # fmt: skip
         if int(self.tokenizer.pad_token_id) >= self._embedded:
             self.tokenizer.pad_token_id = self.tokenizer.eos_token_id  # masked, but embedded
         if batch_size == "auto":
@@ -181,7 +184,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
                 try:
                     return compute()
                 except RuntimeError as error:
-                    if not _out_of_memory(error):
+                    if not out_of_memory(error):
                         raise
                     if self._rows == 1:
                         raise RunError(
@@ -207,10 +210,3 @@ def _device(model: Any) -> torch.device:
         return torch.device(hook.execution_device)  # type: ignore[union-attr]
     real = (p.device for p in model.parameters() if p.device.type != "meta")
     return next(real, torch.device("cpu"))
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    message = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        words in message for words in ("out of memory", "can't allocate memory")
-    )

@@ -17,7 +17,7 @@ from core.models.family import Member
 from core.models.headers import read_json
 from core.models.opening import is_classifier
 from core.models.parameters import CheckpointParameters
-from core.models.placement import fixed, max_memory
+from core.models.placement import max_memory, one_device
 from core.models.quantised.checkpoint import Lazy, below
 from core.study.study import Run
 
@@ -32,6 +32,7 @@ def made(member: Member, root: Path, run: Run, offload_folder: str, trust_remote
     generation = _generation(root)
     if opened is not None:
         given = {**_handed(root, _whole(member), opened, trust_remote_code), **generation}
+    one = one_device(run, _nbytes(member, run))
     if run.max_memory is not None:
         given["max_memory"] = max_memory(run)
     if run.attention != "auto":
@@ -39,7 +40,7 @@ def made(member: Member, root: Path, run: Run, offload_folder: str, trust_remote
     model, report = kind.from_pretrained(
         root if opened is None else None,
         dtype="auto" if run.dtype == "auto" else getattr(torch, run.dtype),
-        device_map={"": run.device} if fixed(run) else "auto",
+        device_map="auto" if one is None else {"": one},
         offload_folder=offload_folder,
         trust_remote_code=trust_remote_code,
         local_files_only=True,
@@ -55,6 +56,15 @@ def made(member: Member, root: Path, run: Run, offload_folder: str, trust_remote
             "be compared alone.",
         )
     return model
+
+
+def _nbytes(member: Member, run: Run) -> int:
+    """The bytes of a member's weights in memory."""
+    floating = [i for i in _whole(member).tensors.values() if i.dtype is not None]
+    if run.dtype == "auto":
+        return sum(info.nbytes for info in floating)
+    wide: int = getattr(torch, run.dtype).itemsize
+    return sum(info.rows * info.columns * wide for info in floating)
 
 
 def outline(root: Path, member: Member, run: Run, trust_remote_code: bool) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.errors import CheckpointError, RunError
+from core.errors import CheckpointError, RunError, out_of_memory
 from core.files.partial import scratch
 from core.models import pointers
 from core.models.adapters.application import adapted
@@ -65,6 +65,7 @@ def loaded(
     the model, if transformers can't load its files.
     """
     root, _, adapters = chain(member.checkpoint)
+    _free()  # a model before may be held by cycles, and accelerate places by free memory
     with quiet(), scratch("offload") as spare:
         folder = run.offload_folder or str(spare)
         model: Any = None
@@ -135,13 +136,11 @@ def halving(work: Callable[[int], None], size: int, on_halved: Callable[[int], N
 
     `work` must continue after the finished part. Raises RunError if size 1 doesn't fit.
     """
-    from accelerate.utils.memory import should_reduce_batch_size
-
     while True:
         try:
             return work(size)
         except RuntimeError as error:
-            if not should_reduce_batch_size(error):
+            if not out_of_memory(error):
                 raise
             if size == 1:
                 raise RunError(
@@ -196,13 +195,6 @@ def _explained(member: Member) -> Iterator[None]:
         raise CheckpointError(
             f"'{member.name}' ({member.where}) can't be loaded: {words}", hint=hint
         ) from error
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Does an error say that a device's memory does not suffice?"""
-    from accelerate.utils.memory import should_reduce_batch_size
-
-    return isinstance(error, MemoryError) or should_reduce_batch_size(error)
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.models import cards
 from core.study.study import Run
 
 
@@ -39,8 +40,9 @@ def device_map(model: Any, run: Run) -> dict[str, str]:
     """The device of each placed module, by the functions that place models at loading."""
     from transformers.integrations.accelerate import get_balanced_memory, infer_auto_device_map
 
-    if fixed(run):
-        return {"": run.device}
+    one = one_device(run, sum(sizes(model).values()))
+    if one is not None:
+        return {"": one}
     kept_whole = model._no_split_modules
     memory = get_balanced_memory(
         model, max_memory=max_memory(run), no_split_module_classes=kept_whole
@@ -56,6 +58,15 @@ def sizes(model: Any) -> dict[str, int]:
         name: p.numel() * p.element_size() for name, p in model.named_parameters()
         if name not in tied
     }  # fmt: skip
+
+
+def one_device(run: Run, nbytes: int) -> str | None:
+    """The device of a whole model of so many bytes: the study's, or of several cards the one with
+    most free memory, if the model fits on it. None: accelerate spreads the model."""
+    if fixed(run):
+        return run.device
+    card = cards.roomiest(nbytes) if run.max_memory is None else None
+    return None if card is None else f"cuda:{card}"
 
 
 def fixed(run: Run) -> bool:

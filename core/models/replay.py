@@ -134,7 +134,7 @@ class Replay:
     def _forward(self, batch: Batch, places: Tensor | None) -> Tensor:
         more: dict[str, Any] = {}
         if places is not None and self._takes_positions:
-            more["logits_to_keep"] = places.to(self._model.device)
+            more["logits_to_keep"] = places.tolist()  # the head may be on another device
         logits: Tensor = self._model.module(
             input_ids=batch.ids.to(self._model.device),
             attention_mask=batch.mask.to(self._model.device), use_cache=False, **more,

@@ -259,8 +259,8 @@ def last_logits(model: LoadedModel, batch: Batch) -> Tensor:
     own: Any = model.module
     takes = inspect.signature(getattr(own, "get_base_model", lambda: own)().forward).parameters
     if "logits_to_keep" in takes:
-        positions = torch.from_numpy(wanted).to(model.device)
-        logits = forward(model, batch, logits_to_keep=positions).logits
+        # A list, since the head may be on another device than the inputs.
+        logits = forward(model, batch, logits_to_keep=wanted.tolist()).logits
     else:
         logits, place = forward(model, batch).logits, ends
     last: Tensor = logits[np.arange(len(ends)), place]

@@ -24,6 +24,9 @@ LAPACK_FROM = 512
 TIE = 1e-6
 """Neighbouring σ² that differ by less than this, relative to themselves, count as tied."""
 
+_FAILED = (torch.linalg.LinAlgError, np.linalg.LinAlgError)  # type: ignore[attr-defined]
+"""What a solver raises that does not converge."""
+
 
 @dataclass(frozen=True, slots=True)
 class Basis:
@@ -155,12 +158,7 @@ def concentration(product: Tensor) -> Tensor:
 
 def spectrum_of_gram(product: Tensor) -> Spectrum:
     """Singular energies from ΔΔᵀ or ΔᵀΔ, [B, n, n]."""
-    if _for_lapack(product):
-        import scipy.linalg
-
-        values = scipy.linalg.eigvalsh(product[0].numpy(), check_finite=False)
-        return Spectrum(torch.from_numpy(values)[None].flip(-1).clamp_min(0))
-    return Spectrum(torch.linalg.eigvalsh(product).flip(-1).clamp_min(0))
+    return Spectrum(_eigenvalues(product).flip(-1).clamp_min(0))
 
 
 def align(basis: Basis, update: Tensor, update_gram: Tensor) -> Alignment:
@@ -335,6 +333,20 @@ def _times(a: Tensor, b: Tensor) -> Tensor:
     return torch.from_numpy(np.matmul(a.numpy(), b.numpy()))
 
 
+def _eigenvalues(product: Tensor) -> Tensor:
+    """Ascending eigenvalues; recomputed as in `_eigh`."""
+    try:
+        if _for_lapack(product):
+            import scipy.linalg
+
+            values = scipy.linalg.eigvalsh(product[0].numpy(), check_finite=False)
+            return torch.from_numpy(values)[None]
+        found: Tensor = torch.linalg.eigvalsh(product)
+    except _FAILED:
+        found = torch.linalg.eigvalsh(product.double().cpu())
+    return found.to(product)
+
+
 def _eigh(product: Tensor) -> tuple[Tensor, Tensor]:
     """Ascending eigenvalues, and vectors; recomputed in float64 on the CPU if they fail to
     converge."""
@@ -347,7 +359,7 @@ def _eigh(product: Tensor) -> tuple[Tensor, Tensor]:
             )
             return torch.from_numpy(values)[None], torch.from_numpy(columns)[None]
         squared, vectors = torch.linalg.eigh(product)
-    except (torch.linalg.LinAlgError, np.linalg.LinAlgError):  # type: ignore[attr-defined]
+    except _FAILED:
         squared, vectors = torch.linalg.eigh(product.double().cpu())
     return squared.to(product), vectors.to(product)
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from core.engine.measurement import Unit, UnitPart, UnitResult
 from core.errors import CheckpointError
+from core.models import cards
 from core.models.adapters.checkpoint import Adapter
 from core.models.family import Family, Member
 from core.models.naming import ORDER
@@ -446,12 +447,16 @@ def _measure(
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device of the linear algebra; auto chooses CUDA if available, else the CPU.
+    """The device of the linear algebra; auto chooses CUDA if available (of several cards the one
+    with most free memory), else the CPU.
 
     MPS has no float64 for the sums, so the CPU replaces it.
     """
     if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        card = cards.roomiest()
+        return torch.device("cuda") if card is None else torch.device("cuda", card)
     if wanted == "mps":
         return torch.device("cpu")
     return torch.device(wanted)

@@ -43,3 +43,14 @@ def test_the_pace_is_the_mean_over_like_units(db: Database, begin: Callable[...,
     assert history.pace(db, "alignment", 2000, "cpu") == 100.0
     assert history.pace(db, "alignment", 1000, "cuda") == 0.1
     assert history.pace(db, "activation", 1000, "cpu") is None
+
+
+def test_the_pace_of_one_card_is_not_that_of_another(
+    db: Database, begin: Callable[..., RunSink]
+) -> None:
+    for card, seconds in (("NVIDIA H200", 1.0), ("NVIDIA L4", 9.0)):
+        sink = _told(begin(), 1000, "cuda:0")
+        sink.describe({"card": card})
+        sink.save(unit(card), result(), seconds)
+    assert history.pace(db, "alignment", 1000, "NVIDIA H200") == 1.0
+    assert history.pace(db, "alignment", 1000, "NVIDIA L4") == 9.0

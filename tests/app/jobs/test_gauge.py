@@ -42,6 +42,9 @@ class _Nvml:
     def nvmlDeviceGetName(self, card: int) -> str:  # noqa: N802
         return f"card {card}"
 
+    def nvmlDeviceGetUUID(self, card: int) -> str:  # noqa: N802
+        return f"GPU-{card}e1f"
+
     def nvmlDeviceGetMemoryInfo(self, card: int) -> Any:  # noqa: N802
         if card == 2:
             raise self.NVMLError("GPU is lost")
@@ -60,7 +63,8 @@ def test_the_memory_of_a_host_without_gpus() -> None:
     assert found.cards == ()
 
 
-def test_cards_that_do_not_answer_are_left_out() -> None:
+def test_cards_that_do_not_answer_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert measure(_Nvml()).cards == (
         Card("card 0", 1 * 2**30, 80 * 2**30, 40),
         Card("card 1", 2 * 2**30, 80 * 2**30, None),
@@ -68,18 +72,36 @@ def test_cards_that_do_not_answer_are_left_out() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("visible", "shown"),
+    [
+        ("3,0", ["card 3", "card 0"]),
+        ("1", ["card 1"]),
+        ("GPU-3e, GPU-0e1f", ["card 3", "card 0"]),
+        ("0,9,1", ["card 0"]),  # CUDA shows those before the first unknown one
+        ("-1", []),
+        ("", []),
+    ],
+)
+def test_cards_that_cuda_hides_are_left_out(
+    visible: str, shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [card.name for card in measure(_Nvml()).cards] == shown
+
+
 def test_no_package_and_no_driver_are_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert gauge._open_nvml() is None
+    assert gauge.open_nvml() is None
     library = _Nvml()
     monkeypatch.setitem(sys.modules, "pynvml", library)
-    assert gauge._open_nvml() is library
+    assert gauge.open_nvml() is library
 
     def fail() -> None:
         raise _Nvml.NVMLError("Driver Not Loaded")
 
     monkeypatch.setattr(library, "nvmlInit", fail)
-    assert gauge._open_nvml() is None
+    assert gauge.open_nvml() is None
 
 
 _CARDS = st.builds(Card, st.text(), st.integers(0), st.integers(1), st.none() | st.integers(0, 100))

@@ -108,6 +108,14 @@ def test_an_unexpected_error_leaves_its_traceback_in_the_log(db: Database, work:
     assert "in fail" in log.read_text()
 
 
+def test_memory_that_ran_out_on_a_card_is_no_fault_of_the_program(db: Database) -> None:
+    told = worker._reported(RuntimeError("CUDA error: out of memory"), db, "a-run")
+    assert isinstance(told, RunError)
+    assert told.title == "Out of memory: CUDA error: out of memory"
+    assert "run.device" in told.hint
+    assert "fault of tauscope" not in told.hint
+
+
 def test_a_lost_database_is_the_error_that_is_told(db: Database, work: Any) -> None:
     def fail(*_: Any) -> None:
         for path in db.path.parent.glob("x.db*"):

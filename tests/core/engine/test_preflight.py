@@ -115,6 +115,8 @@ def test_a_run_does_what_was_foreseen(whole: study.Study, monkeypatch: pytest.Mo
 
     assert {m.model: m.loads for m in found.models} == Counter(watch.loaded)
     assert {m.model for m in found.models if m.as_vector} == set(watch.vectors) == {"tiny"}
+    base, tiny = (sum(n for *_, n in m.places) for m in found.models if m.model in ("base", "tiny"))
+    assert found.needed["cpu"] >= 2 * base + tiny  # a sweep holds the base twice
     asked: Counter[tuple[str, int]] = Counter()
     for share in found.shares:
         for task, times, items in share.asked:

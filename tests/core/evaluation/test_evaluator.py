@@ -16,6 +16,7 @@ import torch
 
 from core.errors import RunError, TaskError
 from core.evaluation.evaluator import Evaluator, Score
+from core.evaluation.harness import seeded
 from core.evaluation.tasks import Task, open_tasks
 from core.statistics import comparison
 from tests.core import harness_zoo
@@ -201,6 +202,23 @@ class _Narrow(torch.nn.Module):
 
     def get_input_embeddings(self) -> Any:
         return self.model.get_input_embeddings()
+
+
+def test_scores_are_taken_in_float32(loaded: Loaded) -> None:
+    model, tokenizer = loaded
+    assert Evaluator(model, tokenizer)._model.softmax_dtype == torch.float32
+
+
+def test_seeding_asks_no_card_for_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(*_: Any) -> None:
+        pytest.fail("a card was asked for its random state")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", ask)
+    before = torch.get_rng_state()
+    with seeded(3):
+        assert not torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("batch_size", ["auto", 8])

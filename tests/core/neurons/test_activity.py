@@ -218,3 +218,20 @@ def test_pause_hears_of_every_batch_and_may_end_it() -> None:
     with pytest.raises(KeyboardInterrupt):
         _seen(zoo.alive("llama"), zoo.probe(*LENGTHS), Rules(), 3, pause=pause)
     assert heard == [3, 6]
+
+
+def test_the_last_tokens_are_named_without_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tensor would have to be on the head's device, which is not that of the inputs where a model
+    spans cards."""
+    model, probe = zoo.alive("qwen2"), zoo.probe(*LENGTHS)
+    given: list[Any] = []
+    through = activity.forward
+
+    def seen(*arguments: Any, **named: Any) -> Any:
+        given.append(named["logits_to_keep"])
+        return through(*arguments, **named)
+
+    monkeypatch.setattr(activity, "forward", seen)
+    _seen(model, probe, Rules())
+    assert given
+    assert all(type(place) is int for places in given for place in places)

@@ -243,3 +243,24 @@ def test_an_update_where_the_base_has_nothing_amplifies_without_measure() -> Non
     W = torch.diag(torch.tensor([1.0, 1, 0, 0]).double())
     D = torch.diag(torch.tensor([0.0, 0, 1, 1]).double())
     assert _measured(W, D)["amplification"].value is None
+
+
+def test_a_spectrum_whose_solver_fails_is_computed_in_float64(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As cuSOLVER does on some matrices of low rank."""
+    g = torch.Generator().manual_seed(0)
+    D = torch.randn(2, 30, 3, generator=g) @ torch.randn(2, 3, 20, generator=g)
+    solve = torch.linalg.eigvalsh
+
+    def fails(product: torch.Tensor) -> torch.Tensor:
+        if product.dtype == torch.float32:
+            raise torch.linalg.LinAlgError("failed to converge")  # type: ignore[attr-defined]
+        values: torch.Tensor = solve(product)
+        return values
+
+    monkeypatch.setattr(torch.linalg, "eigvalsh", fails)
+    found = linalg.spectrum_of_gram(linalg.gram(D)).energy
+    truth = torch.linalg.svdvals(D.double()).square()
+    assert found.dtype == torch.float32
+    assert torch.allclose(found.double(), truth, atol=1e-4 * float(truth.max()))

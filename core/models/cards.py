@@ -1,0 +1,78 @@
+"""The accelerators of this host: which one to use, its name, and why torch can't use them.
+
+Owns the questions to torch and to the driver. Places no model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.errors import reason
+
+_DRIVER = Path("/proc/driver/nvidia/gpus")
+"""A folder for each card, made by NVIDIA's driver on Linux."""
+
+_ROOM = 0.7
+"""Share of a card's free memory that a model may take: the rest is for its activations."""
+
+_SOLVES_FROM = 12, 2
+"""CUDA whose cuSOLVER decomposes float32 matrices of low rank; earlier ones fail on some."""
+
+
+def roomiest(nbytes: int = 0) -> int | None:
+    """The card with most free memory, among several; None if a model of so many bytes does not fit
+    on it, or there is no choice."""
+    if torch.cuda.device_count() < 2:
+        return None
+    free = [torch.cuda.mem_get_info(card)[0] for card in range(torch.cuda.device_count())]
+    best = max(range(len(free)), key=free.__getitem__)
+    return best if nbytes <= _ROOM * free[best] else None
+
+
+def kind(device: torch.device) -> str:
+    """What a device is, for comparing speeds: a card's name, else the device's type."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def unused() -> str:
+    """Why torch can't use this host's NVIDIA cards; empty if it can, or if there are none or they
+    are hidden on purpose."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1")
+    if hidden or not _DRIVER.is_dir() or not any(_DRIVER.iterdir()) or torch.cuda.is_available():
+        return ""
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is built without CUDA"
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        return reason(error)
+    return f"torch {torch.__version__} for CUDA {torch.version.cuda} finds none"
+
+
+def outdated() -> str:
+    """What is wrong with the version of CUDA that torch is built for; empty if nothing is."""
+    built: Any = torch.version.cuda
+    if built is None or tuple(map(int, built.split(".")[:2])) >= _SOLVES_FROM:
+        return ""
+    least = ".".join(map(str, _SOLVES_FROM))
+    return (
+        f"torch is built for CUDA {built}, which fails on some matrices; install {least} or later"
+    )
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """Multiply float32 in float32 inside the block, whatever the caller or an environment chose:
+    TF32 and bfloat16 have three digits."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

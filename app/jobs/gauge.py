@@ -97,8 +97,8 @@ def measure(nvml: Any = None) -> Usage:
     """The current load. `nvml` is the initialised module pynvml."""
     memory = psutil.virtual_memory()
     count = nvml.nvmlDeviceGetCount() if nvml is not None else 0
-    found = [_card(nvml, place) for place in range(count)]
-    cards = tuple(card for card in found if card is not None)
+    readings = [_card(nvml, place) for place in range(count)]
+    cards = tuple(card for card in readings if card is not None)
     return Usage(memory.total - memory.available, memory.total, cards)
 
 

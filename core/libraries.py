@@ -123,9 +123,9 @@ def in_our_words(library: str, message: str) -> str:
     if not text or _UNTOLD.search(text):
         return ""
     for pattern, words in _WORDS:
-        found = re.search(pattern, text)
-        if found:
-            return f"{found.expand(words)}."
+        match = re.search(pattern, text)
+        if match:
+            return f"{match.expand(words)}."
     cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
     return f"{library} says: {cut}"
 

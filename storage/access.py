@@ -25,8 +25,8 @@ class Access:
     @classmethod
     def of(cls, database: Path) -> Self:
         """The permissions of a database's file. Raises OSError."""
-        found = database.stat()
-        return cls((found.st_mode & 0o666) | _OWN, found.st_gid)
+        status = database.stat()
+        return cls((status.st_mode & 0o666) | _OWN, status.st_gid)
 
     def make_folder(self, folder: Path) -> None:
         """Make a folder; restrict the permissions of an existing one. Raises OSError."""
@@ -54,13 +54,13 @@ class Access:
         self._grant(file, self.mode)
 
     def _grant(self, path: Path, mode: int) -> None:
-        found = path.stat()
-        if hasattr(os, "chown") and found.st_gid != self.group:
+        status = path.stat()
+        if hasattr(os, "chown") and status.st_gid != self.group:
             try:
                 os.chown(path, -1, self.group)
             except OSError:
                 mode &= ~_GROUP  # they would apply to another group
-        path.chmod(mode | stat.S_IMODE(found.st_mode) & stat.S_ISGID)
+        path.chmod(mode | stat.S_IMODE(status.st_mode) & stat.S_ISGID)
 
     def _narrow(self, path: Path, mode: int) -> None:
         given = stat.S_IMODE(path.stat().st_mode)

@@ -100,9 +100,9 @@ def content(folder: Path, stored: StoredFile) -> bytes:
     place = folder / stored.path
     altered = StorageError(f"The artifact {place} was altered since it was written.", hint=_AGAIN)
     try:
-        found = place.stat()
+        status = place.stat()
         # A pipe or a device never ends.
-        if not stat.S_ISREG(found.st_mode) or found.st_size != stored.bytes:
+        if not stat.S_ISREG(status.st_mode) or status.st_size != stored.bytes:
             raise altered
         read = place.read_bytes()
     except FileNotFoundError:
@@ -117,9 +117,9 @@ def content(folder: Path, stored: StoredFile) -> bytes:
 
 
 def read(folder: Path, stored: StoredFile, name: str = "") -> StoredArrays:
-    """The arrays of a file. `name`: the artifact's, which says of what form they are.
+    """The arrays of a file. `name`: the artifact's, which tells their form.
 
-    Raises StorageError where it is not what was written, or was written by another program.
+    Raises StorageError if the file has changed, or another program wrote it.
     """
     place = str(folder / stored.path)
     packed = io.BytesIO(content(folder, stored))

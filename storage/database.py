@@ -282,10 +282,10 @@ def _reader(path: Path, turn: float) -> sqlite3.Connection:
 def _identity(path: Path) -> tuple[int, int] | None:
     """The device and inode of a file; None if there is no file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _obstacle(path: Path) -> str:

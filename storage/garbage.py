@@ -102,9 +102,9 @@ def _collect_units(db: Database, dry_run: bool) -> int:
         if dry_run:
             counted = select(func.count()).select_from(UnitRow).where(_UNUSED)
             return int(connection.scalar(counted) or 0)
-        found = connection.scalars(select(UnitRow.id).where(_UNUSED)).all()
+        unused = connection.scalars(select(UnitRow.id).where(_UNUSED)).all()
     gone = 0
-    for chunk in _in_turns(found, _UNITS):
+    for chunk in _in_turns(unused, _UNITS):
         with db.writing() as connection:
             wanted = delete(UnitRow).where(UnitRow.id.in_(chunk), _UNUSED)
             gone += connection.execute(wanted).rowcount
@@ -113,11 +113,11 @@ def _collect_units(db: Database, dry_run: bool) -> int:
 
 def _collect_identities(db: Database, dry_run: bool) -> int:
     """Delete the cached hashes of missing or changed model files; returns their number."""
-    found = identities.stale(db)
+    stale = identities.stale(db)
     if dry_run:
-        return len(found)
+        return len(stale)
     gone = 0
-    for chunk in _in_turns(found, _FILES):
+    for chunk in _in_turns(stale, _FILES):
         with db.writing() as connection:
             gone += identities.forget(connection, chunk)
     return gone
@@ -144,8 +144,8 @@ def _collect_files(
     """Delete the files last written before the time `before` without a reference; returns their
     sizes."""
     sizes = []
-    found = [path for pattern in patterns for path in folder.glob(pattern)]
-    old = [path for path in found if _age_and_size(path)[0] < before]
+    files = [path for pattern in patterns for path in folder.glob(pattern)]
+    old = [path for path in files if _age_and_size(path)[0] < before]
     for chunk in _in_turns(old, _FILES):
         named = {path.relative_to(folder).as_posix(): path for path in chunk}
         with db.reading() if dry_run else db.writing() as connection:
@@ -192,10 +192,10 @@ _KINDS: tuple[tuple[str, tuple[str, ...], _Referred], ...] = (
 def _age_and_size(path: Path) -> tuple[float, int]:
     """The file's time of writing and its bytes; an inaccessible file counts as new."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return time.time(), 0
-    return found.st_mtime, found.st_size
+    return status.st_mtime, status.st_size
 
 
 def _delete(path: Path) -> None:

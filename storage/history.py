@@ -45,5 +45,5 @@ def pace(db: Database, analysis: str, parameters: int, device: str) -> float | N
         UnitRow.analysis == analysis, UnitRow.id.in_(alike)
     )
     with db.reading() as connection:
-        found = connection.scalar(wanted)
-    return float(found) if is_time(found) else None
+        seconds = connection.scalar(wanted)
+    return float(seconds) if is_time(seconds) else None

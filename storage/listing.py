@@ -45,11 +45,11 @@ def lines(db: Database, run_id: str, analysis: str, order: Order) -> Iterator[It
     """
     wanted = of_run(select(*SELECTED), run_id, analysis).order_by(*_by(order))
     with db.reading() as connection:
-        found = connection.execution_options(yield_per=_AT_ONCE).execute(wanted)
+        rows = connection.execution_options(yield_per=_AT_ONCE).execute(wanted)
         try:
-            yield map(tuple, checked(found, SELECTED))
+            yield map(tuple, checked(rows, SELECTED))
         finally:
-            found.close()
+            rows.close()
 
 
 def _by(order: Order) -> list[ColumnElement[Any]]:
@@ -59,7 +59,7 @@ def _by(order: Order) -> list[ColumnElement[Any]]:
         _place(row.model, order.models), _place(row.reference, order.models), row.setting,
         row.layer == OVER_ALL, row.layer, _place(row.module, order.modules), row.expert, row.head,
     ]  # fmt: skip
-    # The names of what has no place of its own.
+    # Then the coordinates without an order of their own.
     return [*order_by, *(getattr(row, name) for name in KEY_COLUMNS[1:])]
 
 

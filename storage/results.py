@@ -99,13 +99,13 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
     with db.reading() as connection:
         study = connection.scalar(select(RunRow.study).where(RunRow.id == run_id))
         rows = list(checked(connection.execute(together), columns))
-        found = list(checked(connection.execute(places), (row.layer, row.module)))
+        measured_at = list(checked(connection.execute(places), (row.layer, row.module)))
         better = directions.of_metrics(connection, run_id, analysis)
     combinations = [Combination(**dict(zip(COMBINED, values, strict=True))) for values in rows]
     tuned = models_in(study)
     tuned.pop("base", None)
     models = ("base", *tuned)
-    layers = {layer for layer, _ in found}
+    layers = {layer for layer, _ in measured_at}
     domains = _domains(study, tuned)
     tasks = [*(task for domain in domains for task in domain.tasks), *(d.name for d in domains)]
     known = {"reference": models, "task": tasks}
@@ -120,7 +120,7 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
                 **ranges,
                 "model": tuple(name for name in models if name in tuned or name in ranges["model"]),
                 "layer": tuple(sorted(layers - {OVER_ALL})),
-                "module": by_name({module for _, module in found if module}),
+                "module": by_name({module for _, module in measured_at if module}),
                 "setting": tuple(sorted(ranges["setting"], key=natural)),
             },
             overall=not layers or OVER_ALL in layers,
@@ -129,7 +129,9 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
             domains=domains,
             models=models,
             combinations=frozenset(combinations),
-            places=frozenset((None if at == OVER_ALL else at, module) for at, module in found),
+            places=frozenset(
+                (None if at == OVER_ALL else at, module) for at, module in measured_at
+            ),
         ),
         in_groups,
     )
@@ -172,8 +174,8 @@ def arrays(db: Database, artifact: StoredArtifact) -> StoredArrays:
 
 
 def durations(db: Database, run_id: str) -> dict[str, float]:
-    """The seconds that each analysis of a run took, whichever run computed its units; where a unit
-    took what no clock tells, those of its analysis are unknown."""
+    """The seconds that each analysis of a run took, whichever run computed its units; an analysis
+    without a valid time is left out."""
     columns = UnitRow.analysis, func.sum(UnitRow.seconds)
     wanted = (
         select(*columns)
@@ -188,8 +190,8 @@ def durations(db: Database, run_id: str) -> dict[str, float]:
 
 def artifacts_of(connection: Connection, unit_key: str) -> list[StoredArtifact]:
     """The artifacts of one unit."""
-    found = connection.execute(_ARTIFACTS.where(UnitRow.key == unit_key))
-    return [_artifact(each) for each in checked(found, _OF_ARTIFACTS)]
+    rows = connection.execute(_ARTIFACTS.where(UnitRow.key == unit_key))
+    return [_artifact(each) for each in checked(rows, _OF_ARTIFACTS)]
 
 
 def selected(unit_key: str) -> Select[*tuple[Any, ...]]:

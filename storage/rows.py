@@ -66,7 +66,7 @@ def read_json(text: str) -> Any:
 
 
 def misfits(row: Sequence[Any], columns: Sequence[Any]) -> list[str]:
-    """The names of the columns that hold what they do not declare."""
+    """The names of the columns whose value is not of the declared type."""
     return [c.key for c, value in zip(columns, row, strict=True) if not _fits(value, c)]
 
 
@@ -88,7 +88,7 @@ def checked(rows: Iterable[Any], columns: Sequence[Any]) -> Iterator[Any]:
 
 
 def is_time(seconds: Any) -> TypeGuard[float]:
-    """Is it a number of seconds that something may have taken?"""
+    """Is it a valid number of seconds?"""
     return isinstance(seconds, int | float) and 0 <= seconds < math.inf
 
 
@@ -106,14 +106,14 @@ def models_in(study: Any) -> dict[str, dict[str, Any]]:
     """The models of a stored study: base and tuned, in its order; none if it is damaged."""
     try:
         models = study["models"]
-        found = {"base": models["base"], **models["tuned"]}
+        entries = {"base": models["base"], **models["tuned"]}
     except (TypeError, KeyError):
         return {}
     whole = all(
         isinstance(model, dict) and isinstance(model.get("path"), str) and "role" in model
-        for model in found.values()
+        for model in entries.values()
     )
-    return found if whole else {}
+    return entries if whole else {}
 
 
 def _fits(value: Any, column: Any) -> bool:

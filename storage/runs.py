@@ -80,8 +80,8 @@ def unfinished_run(db: Database, study_key: str, *, also_done: bool = False) -> 
     running."""
     with db.reading() as connection:
         row = connection.execute(_newest().where(RunRow.study_key == study_key).limit(1)).first()
-    found = _summary(db, row) if row is not None else None
-    return found if found is not None and (also_done or found.status != "done") else None
+    summary = _summary(db, row) if row is not None else None
+    return summary if summary is not None and (also_done or summary.status != "done") else None
 
 
 def grow(db: Database, run_id: str, study: Study) -> None:
@@ -129,18 +129,18 @@ def models_of_runs(db: Database) -> dict[str, tuple[str, ...]]:
 
 
 def provenance(db: Database, run_id: str) -> dict[str, Any]:
-    """Where the results come from: environment, device, versions, fingerprints; nothing where what
-    the database has of it is none."""
-    found = _column(db, run_id, select(RunRow.provenance))
-    return found if is_provenance(found) else {}
+    """Where the results come from: environment, device, versions, fingerprints; empty if
+    the database holds no valid one."""
+    value = _column(db, run_id, select(RunRow.provenance))
+    return value if is_provenance(value) else {}
 
 
 def warnings(db: Database, run_id: str) -> list[RunWarning]:
     """The run's warnings, in order."""
     query = select(*_WARNED).where(WarningRow.run_id == run_id)
     with db.reading() as connection:
-        found = connection.execute(query.order_by(WarningRow.id))
-        return [RunWarning(*row) for row in checked(found, _WARNED)]
+        rows = connection.execute(query.order_by(WarningRow.id))
+        return [RunWarning(*row) for row in checked(rows, _WARNED)]
 
 
 def requeue(db: Database, run_id: str, *, also_done: bool = False) -> None:

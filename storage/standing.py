@@ -45,8 +45,8 @@ def standings(db: Database, run_id: str) -> dict[str, Standing]:
     counts = {name: n for name, n in totals.items() if type(n) is int and n > 0}
     with db.reading() as connection:
         rows = list(checked(connection.execute(wanted), columns))
-    found = {name: Standing(total=n) for name, n in counts.items()}
+    by_analysis = {name: Standing(total=n) for name, n in counts.items()}
     for name, done, seconds in rows:
         known = float(seconds) if is_time(seconds) else None
-        found[name] = Standing(done, max(done, counts.get(name, 0)) if counts else 0, known)
-    return found
+        by_analysis[name] = Standing(done, max(done, counts.get(name, 0)) if counts else 0, known)
+    return by_analysis

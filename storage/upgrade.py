@@ -79,8 +79,8 @@ def latest() -> int:
 def steps() -> tuple[str, ...]:
     """The SQL of every step, in order."""
     folder = files("storage.migrations")
-    found = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    return tuple(f.read_text(encoding="utf-8") for f in found)
+    scripts = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return tuple(f.read_text(encoding="utf-8") for f in scripts)
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -58,9 +58,9 @@ def follow(db: Database, run_id: str) -> Iterator[Moment]:
     shown: set[RunWarning] = set()
     while True:
         run = runs.find_run(db, run_id)
-        found = runs.warnings(db, run.id) if run.warnings else []
-        yield Moment(run, tuple(warning for warning in found if warning not in shown))
-        shown.update(found)
+        warnings = runs.warnings(db, run.id) if run.warnings else []
+        yield Moment(run, tuple(warning for warning in warnings if warning not in shown))
+        shown.update(warnings)
         if run.status not in wording.UNDER_WAY:
             return
         time.sleep(_PAUSE)

@@ -61,16 +61,16 @@ def awaited(study: Study, sink: ResultSink, follow: Follow, last: Progress) -> S
     before: dict[str, _Sizes] = {}
     while True:
         looked = time.monotonic()
-        found = series.reopened(study)
+        reopened = series.reopened(study)
         sizes = {
             name: _sizes(Path(model.path))
-            for name, model in found.models.tuned.items()
+            for name, model in reopened.models.tuned.items()
             if name not in study.models.tuned
         }
         whole = {name for name, own in sizes.items() if own and before.get(name) == own}
         if whole:
-            taken = {n: m for n, m in found.models.tuned.items() if n in whole or n not in sizes}
-            return series.with_tuned(found, taken)
+            taken = {n: m for n, m in reopened.models.tuned.items() if n in whole or n not in sizes}
+            return series.with_tuned(reopened, taken)
         before = sizes
         if follow.idle is not None and looked - began > follow.idle and not sizes:
             return None

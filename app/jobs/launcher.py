@@ -47,13 +47,13 @@ def ready(
     running.
     """
     key = study.key(analyses)
-    found = None if fresh else runs.unfinished_run(db, key, also_done=follows)
-    if found is None:
+    unfinished = None if fresh else runs.unfinished_run(db, key, also_done=follows)
+    if unfinished is None:
         return runs.create_run(db, study, analyses, fresh=fresh)
-    runs.requeue(db, found.id, also_done=follows)
+    runs.requeue(db, unfinished.id, also_done=follows)
     if study.models.as_written() != study.models.tuned:
-        runs.grow(db, found.id, series.grown(study, runs.study_of(db, found.id)))
-    return found.id
+        runs.grow(db, unfinished.id, series.grown(study, runs.study_of(db, unfinished.id)))
+    return unfinished.id
 
 
 def check(study: Study, *, follows: bool = False) -> None:

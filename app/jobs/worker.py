@@ -129,13 +129,13 @@ def _await_turn(db: Database, run_id: str) -> None:
     announced, looked = "", time.monotonic()
     while True:
         try:
-            found = runs.before(db, run_id)
-            if found is None:
+            earlier = runs.before(db, run_id)
+            if earlier is None:
                 return
-            if found.id != announced:
-                runs.say_waiting(db, run_id, f"after {found.name} ({found.id})")
-                _say(f"waits for run {found.id}")
-                announced = found.id
+            if earlier.id != announced:
+                runs.say_waiting(db, run_id, f"after {earlier.name} ({earlier.id})")
+                _say(f"waits for run {earlier.id}")
+                announced = earlier.id
             looked = time.monotonic()
         except StorageError:
             if time.monotonic() - looked > _BORNE:
@@ -189,11 +189,11 @@ def _compute(
     while True:
         if follow is None or not study.models.pending:
             _compute_present(study, sink, analyses, follow)
-        found = None if follow is None else following.awaited(study, sink, follow, sink.last)
-        if found is None:
+        grown = None if follow is None else following.awaited(study, sink, follow, sink.last)
+        if grown is None:
             break
-        runs.grow(db, run_id, found)
-        study = found
+        runs.grow(db, run_id, grown)
+        study = grown
     for about, words in series.notes(study.models):
         sink.warn(about, words)
     if study.models.pending:

@@ -123,8 +123,8 @@ def _noting(troubles: list[str], folder: Path) -> Iterator[None]:
 def _size(folder: Path, troubles: list[str]) -> int:
     """Bytes of the folder's own files; subfolders may contain other models."""
     total = 0
-    with os.scandir(folder) as found:
-        for each in found:
+    with os.scandir(folder) as entries:
+        for each in entries:
             try:
                 total += each.stat().st_size if each.is_file() else 0
                 broken = each.is_symlink() and not os.path.exists(each.path)  # noqa: PTH110

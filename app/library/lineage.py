@@ -82,14 +82,14 @@ def key(name: str) -> str:
 def _ancestors(entries: Sequence[Entry], entry: Entry) -> set[str]:
     """The ancestors of a model, as keys of names."""
     stated = {name: each.parents for each in entries for name in names_of(each)}
-    found: set[str] = set()
+    ancestors: set[str] = set()
     waiting = list(entry.parents)
     while waiting:
         name = key(waiting.pop())
-        if name not in found:
-            found.add(name)
+        if name not in ancestors:
+            ancestors.add(name)
             waiting += stated.get(name, ())
-    return found - names_of(entry)
+    return ancestors - names_of(entry)
 
 
 def _grown(root: Branch, under: dict[str, list[Entry]], done: set[int]) -> Iterator[Branch]:
@@ -109,7 +109,7 @@ def _grown(root: Branch, under: dict[str, list[Entry]], done: set[int]) -> Itera
 def _over(entry: Entry, here: dict[str, Entry]) -> str | None:
     """The name of a model's parent in the tree: the first one on this machine, else the first."""
     for name in entry.parents:
-        found = here.get(key(name))
-        if found is not None and found is not entry:
-            return found.name
+        parent = here.get(key(name))
+        if parent is not None and parent is not entry:
+            return parent.name
     return entry.parents[0] if entry.parents else None

@@ -73,12 +73,12 @@ def _card(folder: Path) -> dict[str, Any]:
             text = stream.read(CARD).decode(errors="replace").replace("\r\n", "\n")
         front = re.match(r"\ufeff?\s*---[ ]*\n(.*?)\n---", text, re.DOTALL)
         said = "\n".join(_LINEAGE.findall(front[1])) if front else ""
-        found = yaml.load(
+        card = yaml.load(
             said[:STATED], Loader=yaml.BaseLoader
         )  # texts, lists and maps, nothing else
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return card if isinstance(card, dict) else {}
 
 
 def _setting(file: Path, key: str) -> str:

@@ -93,11 +93,11 @@ class Search:
     def _is_new(self, folder: Path) -> bool:
         """Is the folder new, and the limit not reached?"""
         try:
-            found = folder.stat()
+            status = folder.stat()
         except OSError as error:
             self._note(folder, error)
             return False
-        key = found.st_dev, found.st_ino
+        key = status.st_dev, status.st_ino
         if key in self._seen:
             return False
         if len(self._seen) == MOST:
@@ -112,8 +112,8 @@ class Search:
 
     def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
         try:
-            with os.scandir(folder) as found:
-                return list(found)
+            with os.scandir(folder) as entries:
+                return list(entries)
         except FileNotFoundError:
             return []
         except OSError as error:

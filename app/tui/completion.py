@@ -27,8 +27,8 @@ class Completed(Suggester):
         self._complete = complete
 
     async def get_suggestion(self, value: str) -> str | None:
-        found = self._complete(value) if value else ()
-        return next(iter(found), None)
+        completions = self._complete(value) if value else ()
+        return next(iter(completions), None)
 
 
 def files(*suffixes: str) -> Complete:

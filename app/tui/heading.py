@@ -60,8 +60,8 @@ def _forms(titles: list[list[Piece]], selected: Sequence[Selected]) -> Iterator[
         yield [*titles[-1], *_pieces([("", cut(value, most)) for _, value in bare])]
 
 
-def _arrow(found: re.Match[str]) -> str:
-    return f"{'↑' if found['way'] == 'higher' else '↓'} {found['of']}"
+def _arrow(match: re.Match[str]) -> str:
+    return f"{'↑' if match['way'] == 'higher' else '↓'} {match['of']}"
 
 
 def _pieces(selected: Sequence[Selected]) -> list[Piece]:

@@ -73,15 +73,15 @@ def _failure(said: str) -> RunError:
     return RunError(title, hint=" ".join(line.strip() for line in lines[start + 1 :]))
 
 
-def shown(found: Mapping[str, Any], width: int) -> Content:
+def shown(cost: Mapping[str, Any], width: int) -> Content:
     """What the preflight found: the sums first, then each analysis and model."""
-    first, *more = map(plain, preflight.totals(found))
+    first, *more = map(plain, preflight.totals(cost))
     blocks = [
         [Content.styled(first, "bold" if more else "$success"), *map(Content, more)],
-        _table(preflight.SHARES, preflight.shares(found), width),
-        _table(preflight.MODELS, preflight.models(found), width),
+        _table(preflight.SHARES, preflight.shares(cost), width),
+        _table(preflight.MODELS, preflight.models(cost), width),
         [Content.assemble(("! ", "$warning bold"), f"{plain(about)}: {plain(note)}")
-         for about, note in found["notes"]],
+         for about, note in cost["notes"]],
     ]  # fmt: skip
     return Content("\n\n").join(Content("\n").join(block) for block in blocks if block)
 

@@ -30,7 +30,7 @@ def in_thread(
 
     def doing() -> None:
         try:
-            found = work()
+            result = work()
         except (TauscopeError, OSError) as error:
             if refused is not None:
                 node.call_later(refused, error)
@@ -41,7 +41,7 @@ def in_thread(
             node.call_later(refused, RunError(words, hint="This is a fault of tauscope."))
         else:
             if then is not None:
-                node.call_later(then, found)
+                node.call_later(then, result)
 
     return node.run_worker(
         doing, thread=True, group=group, exclusive=exclusive, exit_on_error=False

@@ -84,18 +84,18 @@ class _Reader(Forwarding):
         for layer, sums in self.collector.summed.layers.items():
             self.session.pause()
             base = stored.arrays("sums", layer)
-            found = [
+            differences = [
                 difference.at_position(base, sums, position, self.seed)
                 for position in range(sample.FIRST + 1)
             ]
-            whole = found[-1]
-            for setting, own in zip(settings(), found, strict=True):
+            whole = differences[-1]
+            for setting, own in zip(settings(), differences, strict=True):
                 at = {**self._coordinates(layer), "setting": setting, "n": own.n}
                 result.measurements += _rows(own, at)
                 if own is not whole:
                     alike = difference.cosine(own.mean, whole.mean)
                     result.measurements.append(Measurement(metric="cosine", value=alike, **at))
-            result.artifacts += self._readout(layer, [own.mean for own in found])
+            result.artifacts += self._readout(layer, [own.mean for own in differences])
         yield self.unit, result
 
     def _coordinates(self, layer: int) -> dict[str, Any]:

@@ -88,8 +88,8 @@ class _Reader:
             "model": update.model, "layer": piece.layer, "module": piece.module
         }  # fmt: skip
         basis = matrix.basis(p.energy, p.rank)
-        found, curves = self._measure(basis, update.working, update.gram)
-        rows = [replace(row, expert=piece.expert, **at) for row in found[0]]
+        of_matrix, curves = self._measure(basis, update.working, update.gram)
+        rows = [replace(row, expert=piece.expert, **at) for row in of_matrix[0]]
         if p.heads and matrix.has_heads:
             from core.weights import linalg
 

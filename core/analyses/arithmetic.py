@@ -60,14 +60,14 @@ class ArithmeticParameters(Parameters):
     @field_validator("restrict")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        found = []
+        restrictions = []
         for place, text in enumerate(value):
             try:
                 with item_of("restrict", place):
-                    found.append(arithmetic.restrict(text).text)
+                    restrictions.append(arithmetic.restrict(text).text)
             except StudyError as error:
                 raise ValueError(f"{error.title} {error.hint}") from None
-        return tuple(found)
+        return tuple(restrictions)
 
 
 def plan(subject: Subject, parameters: ArithmeticParameters) -> list[Unit]:
@@ -94,28 +94,28 @@ def points_of(subject: Subject, parameters: ArithmeticParameters) -> tuple[Arith
     given: dict[str, Any] = {"known": known, "negation": p.negation, "removal": p.removal}
     try:
         if p.vectors:
-            found = arithmetic.grid(p.vectors, p.coefficients, p.points, **given)
+            points = arithmetic.grid(p.vectors, p.coefficients, p.points, **given)
         else:
             own = list(_own_models(subject))
-            found = arithmetic.grid((), (), p.points, **given)
+            points = arithmetic.grid((), (), p.points, **given)
             for vector in own:
-                found += arithmetic.grid((vector,), p.coefficients, **given)
+                points += arithmetic.grid((vector,), p.coefficients, **given)
             for pair in combinations(own, 2):
-                found += arithmetic.grid(pair, p.coefficients, **given)
+                points += arithmetic.grid(pair, p.coefficients, **given)
     except StudyError as error:
         raise StudyError(f"analyses.arithmetic: {error.title}", hint=error.hint) from None
-    return arithmetic.distinct((arithmetic.BASE, *found))
+    return arithmetic.distinct((arithmetic.BASE, *points))
 
 
 def _own_models(subject: Subject) -> dict[str, str]:
     """The own models of domains, each with its first domain."""
-    found: dict[str, str] = {}
+    domain_of: dict[str, str] = {}
     for task in subject.tasks:
         for domain in task.domains:
             model = subject.own_model(domain)
             if model is not None and model not in subject.study.controls():
-                found.setdefault(model, domain)
-    return found
+                domain_of.setdefault(model, domain)
+    return domain_of
 
 
 def _tasks(
@@ -218,10 +218,10 @@ def _scored(
     for task in subject.tasks:
         if task.name in unit.options["tasks"]:
             session.pause()
-            found = session.evaluator.evaluate(task)
-            result.measurements += scores.rows(found, task=task.name, **once, **at)
-            result.artifacts.append(scores.artifact(found, model=unit.setting, task=task.name))
-            result.state["scores"][task.name] = scores.state(found)
+            results = session.evaluator.evaluate(task)
+            result.measurements += scores.rows(results, task=task.name, **once, **at)
+            result.artifacts.append(scores.artifact(results, model=unit.setting, task=task.name))
+            result.state["scores"][task.name] = scores.state(results)
     return result
 
 
@@ -285,14 +285,14 @@ def _against(
 
 def _means(domain: str, rows: Sequence[Measurement], at: Mapping[str, Any]) -> list[Measurement]:
     """The plain mean over a domain's tasks, each by its first metric; n counts the tasks."""
-    found = []
+    means = []
     for metric in ("normalised", "regained"):
         values = [row.value for row in rows if row.metric == metric]
         known = [value for value in values if value is not None]
         mean = sum(known) / len(known) if known and len(known) == len(values) else None
         place = {**at, "task": f"{score_tables.DOMAIN}{domain}"}
-        found.append(Measurement(metric=metric, value=mean, n=len(values), **place))
-    return found
+        means.append(Measurement(metric=metric, value=mean, n=len(values), **place))
+    return means
 
 
 ANALYSIS = Analysis(

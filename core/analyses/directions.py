@@ -194,7 +194,7 @@ class _Reader:
         random directions of each side, the same in every layer."""
         import torch
 
-        found: dict[_Place, tuple[NDArray[Any], Readout] | None] = {}
+        readouts: dict[_Place, tuple[NDArray[Any], Readout] | None] = {}
         random: dict[Side, Readout] = {}
         sides: tuple[Side, Side] = ("write", "read")
         for side in sides:
@@ -212,18 +212,20 @@ class _Reader:
             random[side], *read = self.vocabulary.read_out(side, groups, self.parameters.tokens)
             for (place, own), readout in zip(places.items(), read, strict=True):
                 shares = [share for _, share in own]
-                found[place] = (np.concatenate(shares), readout) if len(readout.kurtosis) else None
-        return found, random
+                readouts[place] = (
+                    (np.concatenate(shares), readout) if len(readout.kurtosis) else None
+                )
+        return readouts, random
 
-    def _arrays(self, found: dict[str, tuple[NDArray[Any], Readout]]) -> dict[str, NDArray[Any]]:
+    def _arrays(self, readouts: dict[str, tuple[NDArray[Any], Readout]]) -> dict[str, NDArray[Any]]:
         """The artifact of one model: tokens are places in its `vocabulary` of texts."""
-        if not found:
+        if not readouts:
             return {}
-        ids = np.unique(np.concatenate([read.tokens.ravel() for _, read in found.values()]))
+        ids = np.unique(np.concatenate([read.tokens.ravel() for _, read in readouts.values()]))
         arrays: dict[str, NDArray[Any]] = {
             "vocabulary": np.array(self.vocabulary.texts(ids.tolist()), dtype=np.str_)
         }
-        for name, (share, read) in found.items():
+        for name, (share, read) in readouts.items():
             arrays |= {
                 f"{name}.share": share.astype(np.float32),
                 f"{name}.kurtosis": read.kurtosis.astype(np.float32),
@@ -243,16 +245,16 @@ def _stored(name: str, top: Directions, side: Side, matrix: Any) -> dict[str, ND
 
 def _row(
     place: _Place,
-    found: tuple[NDArray[Any], Readout] | None,
+    readout: tuple[NDArray[Any], Readout] | None,
     random: Readout,
     layer: int | None,
 ) -> Measurement:
     """The mean kurtosis of some directions, beside that of as many random ones."""
     model, module, expert = place
-    value = None if found is None else _mean(found[1].kurtosis)
+    value = None if readout is None else _mean(readout[1].kurtosis)
     known: dict[str, Any] = {}
-    if found is not None and value is not None:
-        n = len(found[1].kurtosis)
+    if readout is not None and value is not None:
+        n = len(readout[1].kurtosis)
         spread = float(np.std(random.kurtosis, ddof=1)) / n**0.5
         known = {"n": n, "chance": _mean(random.kurtosis), "chance_sd": spread}
     return Measurement(

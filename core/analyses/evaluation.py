@@ -92,18 +92,18 @@ def compute(
         session.say(unit.label)
         session.pause()
         task = tasks[unit.task]
-        found, outputs = session.evaluator.ask(task)
+        results, outputs = session.evaluator.ask(task)
         at: dict[str, Any] = {"model": unit.model, "task": task.name}
-        rows = scores.rows(found, resamples=resamples, seed=seed, **at)
+        rows = scores.rows(results, resamples=resamples, seed=seed, **at)
         rows += [
             Measurement(metric="stderr", metric_of=s.metric, value=s.stderr, n=s.n, **at)
-            for s in found
+            for s in results
             if s.stderr is not None
         ]
-        artifact = scores.artifact(found, model=unit.model, task=task.name)
+        artifact = scores.artifact(results, model=unit.model, task=task.name)
         # A prompt is the task's: stored once, unless each model has a template of its own.
         asked = answers.artifacts(outputs, prompts=unit.model == BASE or own_prompts, **at)
-        yield unit, UnitResult(rows, [artifact, *asked], {"scores": scores.state(found)})
+        yield unit, UnitResult(rows, [artifact, *asked], {"scores": scores.state(results)})
 
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
@@ -131,11 +131,11 @@ def _difference(
     if base.items is None or own.items is None:
         plain = None if base.value is None or own.value is None else own.value - base.value
         return [Measurement(metric="difference", value=plain, **at)]
-    found = comparison.difference(base.items, own.items, resamples=resamples, seed=seed)
+    estimate = comparison.difference(base.items, own.items, resamples=resamples, seed=seed)
     n = len(own.items.index)
     rows = [
         Measurement(
-            metric="difference", value=found.value, low=found.low, high=found.high, n=n,
+            metric="difference", value=estimate.value, low=estimate.low, high=estimate.high, n=n,
             chance=0.0, **at,
         )
     ]  # fmt: skip

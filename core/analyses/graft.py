@@ -203,13 +203,13 @@ def _tried(unit: Unit, bed: Bed, session: Session) -> UnitResult:
         tuple(_parts(session.subject)),
     )  # fmt: skip
     seed = session.subject.study.run.seed
-    found = graft_steps.tried(unit.options, bed, model, known, seed)
+    tried = graft_steps.tried(unit.options, bed, model, known, seed)
     losses = {
         name: [float(x) if np.isfinite(x) else None for x in own]
-        for name, own in found.losses.items()
+        for name, own in tried.losses.items()
     }
     return UnitResult(
-        state={"losses": losses, "passes": found.passes, "order": list(found.order)}
+        state={"losses": losses, "passes": tried.passes, "order": list(tried.order)}
     )  # fmt: skip
 
 
@@ -222,8 +222,8 @@ def losses_of(result: UnitResult) -> dict[str, Any]:
 
 def _state(result: UnitResult) -> dict[str, Any]:
     form = {"losses": {"*": [maybe(number)]}, "passes": amount, "order": [count]}
-    found: dict[str, Any] = forms.state(result.state, form)
-    return found
+    state: dict[str, Any] = forms.state(result.state, form)
+    return state
 
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:

@@ -99,10 +99,10 @@ class _Reader:
     def take(self, piece: Piece, model: str, part: UnitPart) -> None:
         if piece is not self._piece:
             self._piece, self._parts = piece, {}
-        for other, found in self._parts.items():
+        for other, earlier in self._parts.items():
             shared = self._shared.get((other, model))
-            if shared is not None and part.arrays and found.arrays:
-                shared += _overlaps(piece, found, part)
+            if shared is not None and part.arrays and earlier.arrays:
+                shared += _overlaps(piece, earlier, part)
         self._parts[model] = part
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:

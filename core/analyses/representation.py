@@ -156,7 +156,7 @@ class _Reader(Forwarding):
         if not self._is_lens(head, self.sampled):
             self.session.warn("has further maps before its output head: no lens of its layers.")
             return
-        final = lens.said(head, self._at(self.sampled, -1))
+        final = lens.predicted(head, self._at(self.sampled, -1))
         for layer in self.layers:
             own = lens.reading(head, self._at(self.sampled, layer))
             found = self._divergence(final, own, head.block)

@@ -79,11 +79,11 @@ class _Reader:
             return UnitPart([Measurement(metric=name, value=None) for name in regime.MEASURES])
         p = self.parameters
         small = matrix.matrix.numel() <= linalg.EXACT_ELEMENTS
-        found = regime.measure(
+        measured = regime.measure(
             matrix.matrix, update.delta, rank=p.rank, threshold=p.threshold,
             draws=max(p.draws, SEVERAL) if small else p.draws,
         )  # fmt: skip
-        return UnitPart([_row(name, *values) for name, values in found.items()])
+        return UnitPart([_row(name, *values) for name, values in measured.items()])
 
     def take(self, piece: Piece, model: str, part: UnitPart) -> None:
         at = {"model": model, "layer": piece.layer, "module": piece.module}
@@ -114,12 +114,12 @@ def _row(name: str, value: float | None, drawn: Sequence[float | None]) -> Measu
 
 def _by_module(matrices: Sequence[Measurement]) -> list[Measurement]:
     """The row of each module; of several matrices, as experts, their plain mean."""
-    found: dict[tuple[str, str], list[Measurement]] = {}
+    by_metric: dict[tuple[str, str], list[Measurement]] = {}
     for row in matrices:
-        found.setdefault((row.module, row.metric), []).append(row)
+        by_metric.setdefault((row.module, row.metric), []).append(row)
     return [
         row
-        for own in found.values()
+        for own in by_metric.values()
         for row in (own if len(own) == 1 else overlap.means(own, lambda r: (r.module,)))
     ]
 

@@ -112,14 +112,14 @@ class _Reader:
         self.counter.commit()
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
-        found = self.counter.counted(by_chance=False)
+        counted = self.counter.counted(by_chance=False)
         chance = self.counter.counted(by_chance=True)
         for unit in self.units:
             if unit.options["step"]:
-                yield unit, UnitResult(list(self._by_position(found, chance)))
+                yield unit, UnitResult(list(self._by_position(counted, chance)))
                 continue
-            artifacts = [] if found is None else [self._stored(found, chance)]
-            yield unit, UnitResult([self._row(found, chance)], artifacts)
+            artifacts = [] if counted is None else [self._stored(counted, chance)]
+            yield unit, UnitResult([self._row(counted, chance)], artifacts)
 
     def _by_position(self, found: Counted | None, chance: Counted | None) -> Iterator[Measurement]:
         """A row each group of positions that a document reaches."""
@@ -135,9 +135,9 @@ class _Reader:
                 low=share.mean.low, high=share.mean.high, n=share.n, chance=level.get(share.name),
             )  # fmt: skip
 
-    def _row(self, found: Counted | None, chance: Counted | None) -> Measurement:
+    def _row(self, counted: Counted | None, chance: Counted | None) -> Measurement:
         options = self.unit.options
-        own = None if found is None else found.top_share(self.wanted)
+        own = None if counted is None else counted.top_share(self.wanted)
         level = None if chance is None else chance.top_share(self.wanted)
         return Measurement(
             metric="promoted_share", model=self.unit.model, reference=BASE, probe=options["named"],
@@ -146,15 +146,15 @@ class _Reader:
             chance=None if level is None or own is None else level.value,
         )  # fmt: skip
 
-    def _stored(self, found: Counted, chance: Counted | None) -> Artifact:
+    def _stored(self, counted: Counted, chance: Counted | None) -> Artifact:
         """The counts of all tokens; texts and intervals of the tokens at the top of an order."""
         from core.neurons import readout
 
         probe = self.session.subject.probes[self.unit.options["probe"]]
-        mean = found.total / max(1, found.positions.sum())
-        ends = {"promoted": found.promoted, "demoted": found.demoted}
+        mean = counted.total / max(1, counted.positions.sum())
+        ends = {"promoted": counted.promoted, "demoted": counted.demoted}
         counts = {name: own.sum(0) for name, own in ends.items()}
-        shares = {name: own / max(1, found.positions.sum()) for name, own in counts.items()}
+        shares = {name: own / max(1, counted.positions.sum()) for name, own in counts.items()}
         level = {name: _share(chance, name, len(mean)) for name in ends}
         keys = [mean, -mean, *shares.values(), *(shares[n] - level[n] for n in ends)]
         tokens = np.unique(
@@ -168,7 +168,7 @@ class _Reader:
         for name, own in ends.items():
             arrays[name] = shares[name].astype(np.float32)
             arrays[f"{name}_chance"] = level[name].astype(np.float32)
-            arrays[f"{name}_bounds"] = found.bounds(own, tokens)[:, 1:].astype(np.float32)
+            arrays[f"{name}_bounds"] = counted.bounds(own, tokens)[:, 1:].astype(np.float32)
         name = shift_tables.artifact(self.unit.options["named"])
         return Artifact(name=name, arrays=arrays, model=self.unit.model, reference=BASE)
 

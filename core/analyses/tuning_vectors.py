@@ -115,19 +115,19 @@ class _Reader:
     def _ranks(self, unit: Unit) -> list[Measurement]:
         return [
             row
-            for (model, _), found in self._spectra.items()
+            for (model, _), parts in self._spectra.items()
             if model == unit.model
-            and len(found) == 1  # otherwise experts: a rank belongs to one matrix
-            for row in found[0].rows
+            and len(parts) == 1  # otherwise experts: a rank belongs to one matrix
+            for row in parts[0].rows
         ]
 
     def _spectrum_arrays(self, unit: Unit) -> dict[str, Any]:
         """Singular values of each matrix's update, by module (and expert's place)."""
         return {
-            module if len(found) == 1 else f"{module}.{i}": part.arrays[_SPECTRUM]
-            for (model, module), found in self._spectra.items()
+            module if len(parts) == 1 else f"{module}.{i}": part.arrays[_SPECTRUM]
+            for (model, module), parts in self._spectra.items()
             if model == unit.model
-            for i, part in enumerate(found)
+            for i, part in enumerate(parts)
             if _SPECTRUM in part.arrays
         }
 

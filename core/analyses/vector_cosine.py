@@ -112,7 +112,7 @@ def _sums(seen: ModuleMoments, unit: Unit) -> Sums:
 
 
 def _row_name(seen: ModuleMoments, name: str, unit: Unit) -> str:
-    """The row of the moments: the vector from the parent if the unit asks for it and it differs."""
+    """The row of the moments: the vector from the parent if the setting says so and it differs."""
     relative = next((r for r in seen.total.models if r.startswith(f"{name}|")), name)
     return relative if unit.setting == VS_PARENT else name
 

@@ -20,7 +20,7 @@ from core.bench.weights import Shelf, token_counts
 from core.engine.measurement import UnitResult
 from core.engine.session import Session
 from core.engine.subject import Subject, open_subject
-from core.errors import RunError, StorageError, TauscopeError
+from core.errors import RunError, StorageError, TauscopeError, out_of_memory
 from core.models import hooks, loading
 from core.models.identity import Identities
 from core.models.loading import LoadedModel
@@ -112,7 +112,7 @@ class Bench:
         except TauscopeError:
             raise
         except (RuntimeError, MemoryError) as error:
-            if not loading.out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             self._passes.forget()
             self._passes.shelf.drop()

@@ -103,15 +103,15 @@ def _read(marker: Path) -> object:
         return None
 
 
-def _compare(folder: Path, found: object, wanted: dict[str, Any]) -> None:
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
+def _compare(folder: Path, marker: object, wanted: dict[str, Any]) -> None:
+    if not isinstance(marker, dict) or marker.get("format") != FORMAT:
         raise FamilyError(
             f"{folder} holds a {MARKER} that is not the demo family's",
             hint="Choose an empty or a new folder.",
         )
     # Through JSON, so that tuples and lists compare equal.
-    if found != json.loads(json.dumps(wanted)):
-        what = f"version {found.get('version')}, seed {found.get('seed')}"
+    if marker != json.loads(json.dumps(wanted)):
+        what = f"version {marker.get('version')}, seed {marker.get('seed')}"
         raise FamilyError(
             f"{folder} holds a demo family of another recipe ({what})",
             hint="Choose another folder, or remove this one first.",

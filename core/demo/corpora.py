@@ -193,13 +193,13 @@ T = TypeVar("T", Document, ChoiceItem)
 
 def _distinct(make: Callable[[Question], T], questions: Sequence[Question], count: int) -> list[T]:
     """`count` different results, with every question used about equally often."""
-    found: dict[T, None] = {}
+    items: dict[T, None] = {}
     turns = itertools.islice(itertools.cycle(questions), 20 * max(count, len(questions)))
     for question in turns:
-        if len(found) == count:
+        if len(items) == count:
             break
-        found.setdefault(make(question))
-    return list(found)
+        items.setdefault(make(question))
+    return list(items)
 
 
 def _evenly(names: Sequence[str], values: Sequence[str], rng: Random) -> dict[str, str]:

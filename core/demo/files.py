@@ -58,20 +58,20 @@ def write(folder: Path, corpora: Mapping[str, Corpus]) -> None:
 
 def contents(corpora: Mapping[str, Corpus]) -> dict[str, str]:
     """Relative path and text of every file; the study file last."""
-    found: dict[str, str] = {}
+    content_of: dict[str, str] = {}
     for name, corpus in corpora.items():
         texts = _lines({"text": document.text} for document in corpus.held_out)
-        found[f"probe/{name}.jsonl"] = texts
-        found[f"tasks/{name}_text.jsonl"] = texts
-        found[f"tasks/{name}_text.yaml"] = _ROLLING.format(domain=name)
+        content_of[f"probe/{name}.jsonl"] = texts
+        content_of[f"tasks/{name}_text.jsonl"] = texts
+        content_of[f"tasks/{name}_text.yaml"] = _ROLLING.format(domain=name)
     for domain in DOMAINS:
-        found[f"tasks/{domain}_items.jsonl"] = _lines(
+        content_of[f"tasks/{domain}_items.jsonl"] = _lines(
             {"prompt": item.prompt, "choices": list(item.choices), "answer": item.answer}
             for item in corpora[domain].items
         )
-        found[f"tasks/{domain}.yaml"] = _CHOICE.format(domain=domain)
-    found[STUDY] = study(len(corpora[GENERAL].held_out))
-    return found
+        content_of[f"tasks/{domain}.yaml"] = _CHOICE.format(domain=domain)
+    content_of[STUDY] = study(len(corpora[GENERAL].held_out))
+    return content_of
 
 
 def study(documents: int) -> str:

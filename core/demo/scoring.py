@@ -54,7 +54,7 @@ def _log_likelihoods(
 
     Rows are padded on the right, where causal attention never looks from a real token.
     """
-    found: list[float] = []
+    likelihoods: list[float] = []
     with torch.no_grad():
         for first in range(0, len(rows), ROWS):
             part = rows[first : first + ROWS]
@@ -65,5 +65,5 @@ def _log_likelihoods(
                 logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none"
             ).view(len(part), -1)
             for row, start, loss in zip(part, starts[first:], losses, strict=False):
-                found.append(-float(loss[start - 1 : len(row) - 1].sum()))
-    return found
+                likelihoods.append(-float(loss[start - 1 : len(row) - 1].sum()))
+    return likelihoods

@@ -55,6 +55,6 @@ def encode(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 def separator_id(tokenizer: Tokenizer) -> int:
-    found = tokenizer.token_to_id(SEPARATOR)
-    assert found is not None, "the vocabulary begins with the separator"
-    return int(found)
+    number = tokenizer.token_to_id(SEPARATOR)
+    assert number is not None, "the vocabulary begins with the separator"
+    return int(number)

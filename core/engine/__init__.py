@@ -1,7 +1,7 @@
 """The runner: from a study to finished units of work.
 
 measurement.py  Measurement, Artifact, Unit and the ResultSink protocol
-forms.py        what the arrays of an artifact are, checked as they are read
+forms.py        the kinds and axes of an artifact's arrays, checked on reading
 registry.py     the analyses, with their parameters, metrics and views (imports no torch)
 subject.py      a study's inputs, opened
 session.py      a loaded model, for the analyses

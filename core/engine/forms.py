@@ -109,8 +109,8 @@ def sizes(artifact: str, arrays: Arrays) -> dict[str, int]:
 
     Raises ValueError, in words that follow "it", for an array of another form than declared.
     """
-    found: dict[str, int] = {}
-    forms = _FORMS.get(artifact.partition(".")[0], {})  # what follows the dot is a setting
+    size_of: dict[str, int] = {}
+    forms = _FORMS.get(artifact.partition(".")[0], {})  # a setting follows the dot
     for pattern, form in forms.items():
         kind, *axes = form.split()
         for name, of in _matches(pattern, arrays):
@@ -119,10 +119,10 @@ def sizes(artifact: str, arrays: Arrays) -> dict[str, int]:
                 shape = f"[{', '.join(map(str, array.shape))}]"
                 raise ValueError(f"has '{name}' as {array.dtype} {shape}, not as {form}")
             for axis, size in zip(axes, array.shape, strict=True):
-                expected = int(axis) if axis.isdigit() else found.setdefault(f"{of}{axis}", size)
+                expected = int(axis) if axis.isdigit() else size_of.setdefault(f"{of}{axis}", size)
                 if size != expected:
                     raise ValueError(f"has {size} {axis} in '{name}', not {expected}")
-    return found
+    return size_of
 
 
 def number(value: Any) -> bool:
@@ -178,7 +178,7 @@ def _fits(stored: Any, form: Any) -> bool:
 
 
 def _matches(pattern: str, arrays: Arrays) -> Iterator[tuple[str, str]]:
-    """The names of arrays that a pattern is for, and what stands in the place of its star."""
+    """The names of arrays that match a pattern, and the text in the place of its star."""
     _, star, end = pattern.partition("*")
     for name in arrays:
         if name == pattern or (star and name.endswith(end)):

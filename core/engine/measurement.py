@@ -71,10 +71,10 @@ class Coordinates:
     and heads, which count from 0, None for "over all". `probe` names the probe set, and is empty
     where there is one or none.
 
-    Columns of stores and exports, what figures select by and what filters know follow from the
-    fields. Besides its field a new coordinate needs a migration of the database. Metadata of a
-    field: `word`, its name for people where that is not the field's own; `filter`, the word of the
-    filter line that narrows it; `inside`, true for a part of the model.
+    The columns of stores and exports, the selectors of figures and the fields of filters follow
+    from the fields. Besides its field a new coordinate needs a migration of the database. Metadata
+    of a field: `word`, its name for people where that is not the field's own; `filter`, the word
+    of the filter line that narrows it; `inside`, true for a part of the model.
     """
 
     metric_of: str = field(default="", metadata={"word": "metric"})

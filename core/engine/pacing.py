@@ -180,19 +180,19 @@ def weights_read(family: Any, todo: Iterable[Unit]) -> dict[str, int]:
         if _is_of_weights(unit):
             wanted.setdefault(unit.layer, {"base"}).update((unit.model, *unit.reads))
     members = {"base": family.base, **family.tuned}
-    found = dict.fromkeys(members, 0)
+    nbytes = dict.fromkeys(members, 0)
     for layer, names in wanted.items():
         for piece in family.pieces(layer):
             for name in names & set(members):
                 if not _in_memory(members[name], family, piece):
-                    found[name] += piece_bytes(members[name], family, piece)
-    return found
+                    nbytes[name] += piece_bytes(members[name], family, piece)
+    return nbytes
 
 
 def visits(units: Sequence[Unit], done: Collection[str], models: Sequence[str]) -> list[str]:
     """The models that the runner will load, in its order: a model repeats if its units wait for
     another model's."""
-    known, found = set(done), []
+    known, visited = set(done), []
 
     def is_open(unit: Unit, loads: str) -> bool:
         return unit.loads == loads and unit.key not in known and known.issuperset(unit.requires)
@@ -203,10 +203,10 @@ def visits(units: Sequence[Unit], done: Collection[str], models: Sequence[str]) 
 
     settle("")
     while (model := next((m for m in models if any(is_open(u, m) for u in units)), "")) != "":
-        found.append(model)
+        visited.append(model)
         settle(model)
         settle("")
-    return found
+    return visited
 
 
 def _tensors(member: Any) -> list[Any]:
@@ -241,17 +241,17 @@ def _rough(
     rates: Rates,
 ) -> dict[str, float]:
     """The seconds of each unit at the rough rates. An analysis's units of one slice of the weights
-    share what reading the slice takes."""
+    share the time of reading the slice."""
     slices: dict[tuple[str, int | None], list[Unit]] = {}
     for unit in units:
         if _is_of_weights(unit):
             slices.setdefault((unit.analysis, unit.layer), []).append(unit)
-    found = {unit.key: max(LEAST, _asking(work[unit.key], size, rates)) for unit in units}
+    seconds_of = {unit.key: max(LEAST, _asking(work[unit.key], size, rates)) for unit in units}
     for (analysis, _), own in slices.items():
         rate = rates.bases if analysis == "alignment" else rates.sums
         seconds = sum(weights_read(family, own).values()) / rate / len(own)
-        found |= {unit.key: max(LEAST, seconds) for unit in own}
-    return found
+        seconds_of |= {unit.key: max(LEAST, seconds) for unit in own}
+    return seconds_of
 
 
 def _asking(work: registry.Workload, size: int, rates: Rates) -> float:

@@ -104,7 +104,7 @@ def look_ahead(
 ) -> Preflight:
     """The cost of a run of these analyses. `identities` caches the hashes of the models.
 
-    Raises what `runner.run` raises before it computes.
+    Raises the errors of `runner.run` before it computes.
     """
     from core.engine.subject import open_subject
 

@@ -32,7 +32,7 @@ Arrays = Mapping[str, NDArray[Any]]
 class Answer:
     """One item: its prompt (cut at the beginning where it is long), the choices or the one text
     that was scored, which of them are right, the log-likelihood of each in nats, and for generated
-    text the `target` and what the model `said`."""
+    text the `target` and the model's text, `said`."""
 
     index: int
     prompt: str

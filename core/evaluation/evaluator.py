@@ -68,8 +68,8 @@ class Evaluator:
     def ask(
         self, task: Task, items: Iterable[int] | None = None
     ) -> tuple[tuple[Score, ...], list[Answer]]:
-        """The scores of a task, and what was asked and answered, over its items or over those with
-        these indices.
+        """The scores of a task, with its prompts and answers, over all items or
+        the items with these indices.
 
         The same items and settings give the same prompts for every model. Few-shot examples are
         drawn item after item, so another choice of items may draw others.
@@ -78,16 +78,16 @@ class Evaluator:
         """
         chosen = None if items is None else _chosen(task, items)
         self._check_tokeniser(task)
-        found = self._ask(task, chosen)
+        results = self._ask(task, chosen)
         self._tell_cut(task, len(chosen) if chosen is not None else task.items)
         rows: dict[str, list[Mapping[str, Any]]] = {}
-        for row in found["samples"][task.name]:
+        for row in results["samples"][task.name]:
             rows.setdefault(row["filter"], []).append(row)
         scores = (
-            _score(task, key, value, rows) for key, value in found["results"][task.name].items()
+            _score(task, key, value, rows) for key, value in results["results"][task.name].items()
         )
         known = tuple(score for score in scores if score is not None)
-        return known, answers.read(found["samples"][task.name])
+        return known, answers.read(results["samples"][task.name])
 
     def shown(self, examples: Iterable[Example]) -> ProbeSet:
         """Items with their right answers, as the token ids that are scored."""
@@ -102,7 +102,7 @@ class Evaluator:
             self._model.begin(task.name)
             try:
                 with sandbox.templates_of(task.name):
-                    found: Mapping[str, Any] = evaluator.evaluate(
+                    results: Mapping[str, Any] = evaluator.evaluate(
                         self._model,
                         {"tasks": {task.name: task.handle}},
                         limit=task.limit if chosen is None else None,
@@ -118,7 +118,7 @@ class Evaluator:
                 raise TaskError(
                     f"The task '{task.name}' can't be evaluated: {reason(error)}"
                 ) from error
-        return found
+        return results
 
     def _tell_cut(self, task: Task, asked: int) -> None:
         """Report items longer than the model's context, once for each task."""
@@ -237,5 +237,5 @@ def _stderr(values: Sequence[Any], aggregate: Callable[..., Any] | None) -> floa
 
     if aggregate is not metrics.mean or len(values) < 2:
         return None
-    found = float(metrics.mean_stderr(values))
-    return found if math.isfinite(found) else None
+    deviation = float(metrics.mean_stderr(values))
+    return deviation if math.isfinite(deviation) else None

@@ -17,7 +17,7 @@ LOOKED_AT = 200
 
 def doubts(tasks: Iterable[Task]) -> list[tuple[str, str]]:
     """A warning for each task with prompts that contain their own right answers."""
-    found = []
+    notes = []
     for task in tasks:
         looked_at = min(task.items, LOOKED_AT)
         shown = own_examples(task, looked_at)
@@ -27,8 +27,8 @@ def doubts(tasks: Iterable[Task]) -> list[tuple[str, str]]:
                 f"{task.fewshot} examples, with the right answer: its scores are too high. Name "
                 "another split with fewshot_split in the task file, or set evaluation.fewshot = 0."
             )
-            found.append(("evaluation", words))
-    return found
+            notes.append(("evaluation", words))
+    return notes
 
 
 def own_examples(task: Task, items: int) -> int:

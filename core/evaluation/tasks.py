@@ -57,8 +57,8 @@ class Task:
         """The document with this index. Raises TaskError if the index is out of range."""
         if not 0 <= index < self.items:
             raise TaskError(f"The task '{self.name}' has no item {index}, only {self.items}.")
-        found: Mapping[str, Any] = _documents(self.handle)[index]
-        return found
+        document: Mapping[str, Any] = _documents(self.handle)[index]
+        return document
 
 
 def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
@@ -85,13 +85,13 @@ def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
                 domains.setdefault(leaf, [])
                 if domain not in domains[leaf]:
                     domains[leaf].append(domain)
-        found = tuple(
+        tasks = tuple(
             _task(handle, tuple(domains[leaf]), evaluation, seed) for leaf, handle in leaves.items()
         )
         # Last, because writing out items may draw random numbers.
-        for task in found:
+        for task in tasks:
             items.refuse_unfit(task, _documents(task.handle))
-        return found
+        return tasks
 
 
 def _task(handle: Any, domains: tuple[str, ...], evaluation: Evaluation, seed: int) -> Task:
@@ -155,8 +155,8 @@ def _set_fewshot(handle: Any, asked: int | None) -> None:
 
 def _documents(handle: Any) -> Sequence[Mapping[str, Any]]:
     # Each access to `eval_docs` runs the task's processing of documents.
-    found: Sequence[Mapping[str, Any]] = getattr(handle, "task_docs", None) or handle.eval_docs
-    return found
+    documents: Sequence[Mapping[str, Any]] = getattr(handle, "task_docs", None) or handle.eval_docs
+    return documents
 
 
 # --- identity ---------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def _load(manager: Any, name: str, unasked: str) -> dict[str, Any]:
     """The harness's task objects of a name. `unasked`: the reason for not asking the hub, or ""."""
     try:
         with sandbox.templates_of(name):
-            found: dict[str, Any] = manager.load([name])["tasks"]
+            loaded: dict[str, Any] = manager.load([name])["tasks"]
     except TaskError:
         raise
     except ImportError as error:
@@ -280,7 +280,7 @@ def _load(manager: Any, name: str, unasked: str) -> dict[str, Any]:
         raise TaskError(
             f"The task '{name}' can't be read: {type(error).__name__}: {reason(error)}"
         ) from error
-    return found
+    return loaded
 
 
 def _no_such_task(name: str, index: Mapping[str, Any], include: str | None) -> TaskError:

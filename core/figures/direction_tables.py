@@ -1,4 +1,4 @@
-"""What directions of an update say in tokens: their tables, and their figures in one sentence each.
+"""The tokens of an update's directions: their tables, and their figures in one sentence each.
 
 Owns the columns and rows of the tables. Computes nothing; draws nothing.
 """

@@ -43,14 +43,14 @@ def summary(asked: Tabulation) -> Passages:
 def broken(asked: Tabulation) -> Table:
     """A row for each scored item: the whole model's result, the ablated one's, and the change."""
     answers = _answers(asked)
-    found = _compared(asked, asked.choice.setting)
-    return item_tables.table(asked, found, answers, ("whole", "ablated"))
+    compared = _compared(asked, asked.choice.setting)
+    return item_tables.table(asked, compared, answers, ("whole", "ablated"))
 
 
 def item(asked: Tabulation) -> Passages:
     """One item of the ablated model as text, with the whole model's answers to it."""
-    found = _compared(asked, asked.choice.setting)
-    return item_tables.text(asked, found, (("whole", _answers(asked)), ("ablated", {})))
+    compared = _compared(asked, asked.choice.setting)
+    return item_tables.text(asked, compared, (("whole", _answers(asked)), ("ablated", {})))
 
 
 def of_broken(figure: Table) -> str:
@@ -63,24 +63,26 @@ def _drops(asked: Tabulation) -> Iterator[Passage]:
     prefix = f"random-{setting}-seed"
     controls = [s for s in asked.catalogue.values("setting") if str(s).startswith(prefix)]
     for name in (setting, *map(str, controls)):
-        found = _compared(asked, name)
-        if found.absent:
+        compared = _compared(asked, name)
+        if compared.absent:
             continue
         before, after = (_score(asked, each) for each in ("", name))
         lost = None
-        if found.better:
-            lost = comparison.percent_lost(before, after, higher_is_better=found.better == "higher")
+        if compared.better:
+            lost = comparison.percent_lost(
+                before, after, higher_is_better=compared.better == "higher"
+            )
         label = name if name == setting else f"random neurons, seed {name.removeprefix(prefix)}"
         facts = "" if lost is None else f"drop {lost:.3g} %"
-        yield passage(label, f"{before:.4g} → {after:.4g}; {_flips(found)}", beside=facts)
+        yield passage(label, f"{before:.4g} → {after:.4g}; {_flips(compared)}", beside=facts)
 
 
-def _flips(found: Compared) -> str:
-    if found.binary:
-        return f"{found.flips(LOST)} items {LOST}, {found.flips(WON)} {WON}"
-    known = [each.gain for each in found.items if each.gain is not None]
+def _flips(compared: Compared) -> str:
+    if compared.binary:
+        return f"{compared.flips(LOST)} items {LOST}, {compared.flips(WON)} {WON}"
+    known = [each.gain for each in compared.items if each.gain is not None]
     worse, better = (sum(way * gain > 0 for gain in known) for way in (-1, 1))
-    ways = ("worse", "better") if found.better else ("lower", "higher")
+    ways = ("worse", "better") if compared.better else ("lower", "higher")
     return f"{worse} items {ways[0]}, {better} {ways[1]}"
 
 

@@ -37,17 +37,17 @@ _WHERE = ("model", "reference", "task", "setting", "module")
 
 def drops(asked: Tabulation) -> Table:
     """A line for each selection that was ablated, with its random controls."""
-    found: dict[tuple[Any, ...], dict[str, Measurement]] = {}
+    by_drop: dict[tuple[Any, ...], dict[str, Measurement]] = {}
     counts: dict[tuple[Any, ...], float | None] = {}
     for row in asked.rows:
         place = tuple(getattr(row, name) for name in _WHERE)
         if row.metric == "neurons":
             counts[place] = row.value
         elif is_selection(row.setting):
-            found.setdefault((*place, row.metric_of), {})[row.metric] = row
+            by_drop.setdefault((*place, row.metric_of), {})[row.metric] = row
     models = {name: at for at, name in enumerate(asked.catalogue.values("model"))}
     lines: list[Line] = []
-    for (model, source, task, setting, module, metric), own in found.items():
+    for (model, source, task, setting, module, metric), own in by_drop.items():
         drop, q = own.get("drop_percent"), own.get("q_value")
         if drop is None:
             continue
@@ -83,12 +83,12 @@ def drops(asked: Tabulation) -> Table:
             Column(name="q", align="right", form="p"),
             Column(name="verdict"),
         ),
-        note=_on_tests(asked, found),
+        note=_on_tests(asked, by_drop),
     )
 
 
 def _evidence(q: float | None) -> float:
-    """The first key of the order: q, as far as it can be told from others."""
+    """The first key of the order: q, at least LEAST_P."""
     return 2.0 if q is None else max(q, LEAST_P)
 
 
@@ -102,11 +102,11 @@ def _beyond(drop: Measurement) -> float | None:
     return None if drop.value is None or drop.chance is None else drop.value - drop.chance
 
 
-def _on_tests(asked: Tabulation, found: Mapping[Any, Mapping[str, Measurement]]) -> str:
+def _on_tests(asked: Tabulation, drops: Mapping[Any, Mapping[str, Measurement]]) -> str:
     """The drops that the tests of a run can find, by its numbers of controls and of tests."""
     note = "A drop is always a loss of ability. q: against random neurons of the same layers"
     controls = _draws(asked.catalogue.values("setting"))
-    tests = _tests(q for own in found.values() if (q := own.get("q_value")))
+    tests = _tests(q for own in drops.values() if (q := own.get("q_value")))
     if not controls or not tests:
         return f"{note}, corrected for the number of tests."
     note += f" ({controls} draws), corrected for {tests} tests."
@@ -163,10 +163,10 @@ def side_by_side(catalogue: Catalogue) -> Selections:
     known = []
     for name in filter(is_selection, catalogue.values("setting")):
         try:
-            found = ranking.parse(name)
+            selection = ranking.parse(name)
         except StudyError:  # a foreign database's
             continue
-        known.append((found.active, found.share, name))
+        known.append((selection.active, selection.share, name))
     return Selections({name: chr(ord("A") + at) for at, (*_, name) in enumerate(sorted(known))})
 
 

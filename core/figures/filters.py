@@ -2,8 +2,8 @@
 
     model:medical,code layer:10-20 module:q,k
 
-Owns that language, and what is said of a line that makes no sense. Refuses to know what is
-filtered: `core.figures.choices.narrowed` takes what a filter leaves out of a catalogue.
+Owns that language and its errors. Knows no catalogue: `core.figures.choices.narrowed` applies a
+filter to one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from core.errors import StudyError, did_you_mean
 FIELDS = ordered(FILTERS.values())
 """The coordinates that a filter knows, by the words of its line."""
 _NAMED = tuple(field for field in FIELDS if field not in OVERALL)
-"""Those of which the values have names; of all others they are numbers."""
+"""The fields whose values are names; all others have numbers."""
 
 Names = Mapping[str, tuple[Any, ...]]
 """What there is in a run to filter by: the names, or the numbers, of each field."""
@@ -32,10 +32,10 @@ LAST = 10**8
 
 @dataclass(frozen=True, slots=True, init=False)
 class Filter:
-    """Some values of some fields, in the order of FIELDS: names, or of numbers spans. Of a field
-    that has none here, all are meant.
+    """Chosen values by field, in the order of FIELDS: names, or spans of numbers. A field without
+    values takes all.
 
-    What has no model, layer or module, such as a sum over all layers, is never left out.
+    Rows without a model, layer or module, such as sums over all layers, always pass.
     """
 
     taken: tuple[tuple[str, tuple[Any, ...]], ...]
@@ -69,8 +69,7 @@ class Filter:
         return value in taken
 
     def hidden(self, names: Names) -> dict[str, int]:
-        """How many of the names it leaves out, by field; fields of which it leaves out none are
-        not there."""
+        """The number of names that it leaves out, by field; fields without any are absent."""
         counts = {f: sum(not self.takes(f, v) for v in names.get(f, ())) for f in FIELDS}
         return {field: count for field, count in counts.items() if count}
 
@@ -80,11 +79,11 @@ ALL = Filter()
 
 
 def read(line: str, names: Names) -> Filter:
-    """The filter that a line asks for.
+    """The filter of a line.
 
     Terms stand apart by spaces: a field, a colon, and values with commas between them. Terms of
     one field add to one another. A bare word is a model's name or a part of it, else a module's.
-    Raises StudyError that says what is wrong with the line, and what would be right.
+    Raises StudyError that names the fault of the line and the remedy.
     """
     terms: list[tuple[str, str]] = []
     for term in line.split():
@@ -131,7 +130,7 @@ def completed(line: str, names: Names) -> str | None:
 
 
 def offered(line: str, names: Names) -> tuple[str, ...]:
-    """What may be written next, or may be what the last word of the line begins."""
+    """The possible next words, or completions of the last word of the line."""
     word = re.split(r"\s", line)[-1]
     field, colon, values = word.partition(":")
     *given, fragment = (values if colon else word).split(",")
@@ -166,7 +165,7 @@ def _meant(word: str, names: Names) -> str:
 
 
 def _named(field: str, value: str, known: Sequence[str]) -> list[str]:
-    """The names that a value stands for: the one that it is, else all that it is a part of."""
+    """The names that a value selects: an equal one, else all that contain it."""
     for fits in (str.__eq__, _same, _part):
         found = [name for name in known if fits(value, name)]
         if found:
@@ -177,7 +176,7 @@ def _named(field: str, value: str, known: Sequence[str]) -> list[str]:
 
 
 def _span(field: str, value: str, known: Sequence[int]) -> list[Span]:
-    """A number, or two with a dash between them, of which one may be left out."""
+    """A number, or two with a dash between them; one of the two may be absent."""
     match = re.fullmatch(r"(\d{0,8})(-?)(\d{0,8})", value, re.ASCII)
     if match is None or not (match[1] or match[3]):
         raise StudyError(f"'{value}' is no {field}.", hint="Write a number, or a range like 10-20.")

@@ -50,7 +50,7 @@ def of_parts(figure: Grid) -> str:
 
 def of_modules(figure: Grid) -> str:
     """The single kind of module that regains most, and its model."""
-    found = [
+    shares = [
         (cell.shown, module, model)
         for model, row in zip(figure.rows, figure.cells, strict=True)
         for module, cell in zip(figure.columns, row, strict=True)
@@ -60,10 +60,10 @@ def of_modules(figure: Grid) -> str:
         and model not in figure.controls
         and module not in ("blocks", "attention", "mlp")
     ]
-    if not found:
+    if not shares:
         every = set(figure.rows) <= figure.controls
         return CONTROLS if every else "No single kind of module regains a significant share."
-    value, module, model = max(found)
+    value, module, model = max(shares)
     return (
         f"Of single kinds of modules, {module} of {model} regains most ({_share(figure, value)})."
     )

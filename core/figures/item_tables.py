@@ -26,34 +26,34 @@ NOT_STORED = "No prompts are stored: compute with --fresh to see them."
 
 def of_scores(asked: Tabulation) -> Table:
     """A row for each item of a task: the base's result, the model's, and the change."""
-    found, answers = _compared(asked), _answers(asked, BASE)
-    return table(asked, found, answers, ("base", asked.choice.model))
+    compared, answers = _compared(asked), _answers(asked, BASE)
+    return table(asked, compared, answers, ("base", asked.choice.model))
 
 
 def table(
-    asked: Tabulation, found: Compared, answers: dict[int, Answer], names: tuple[str, str]
+    asked: Tabulation, compared: Compared, answers: dict[int, Answer], names: tuple[str, str]
 ) -> Table:
     """The items of a comparison in the chosen order, with the ends of their prompts."""
     choice = asked.choice
-    shown = items.ordered(found.items, choice.order)
-    form = ".0f" if found.binary else ".4g"
+    shown = items.ordered(compared.items, choice.order)
+    form = ".0f" if compared.binary else ".4g"
     texts = any(answer.prompt or answer.choices for answer in answers.values())
     columns = [
         Column(name="item", align="right", form="d"),
         *(Column(name=name, align="right", form=form) for name in names),
         Column(name="change", align="right", form=form, signed=True),
     ]
-    if found.binary:
+    if compared.binary:
         columns.append(Column(name="flip"))
     if texts:
         columns.append(Column(name="text", outside=True))
     return Table(
         title=" · ".join(["Items", choice.model, choice.task, choice.metric_of, choice.order]),
         columns=tuple(columns),
-        rows=tuple(_row(item, found, answers if texts else None) for item in shown),
+        rows=tuple(_row(item, compared, answers if texts else None) for item in shown),
         records=tuple(shown),
         items=tuple(str(item.number) for item in shown),
-        note=("" if texts or not shown else f"{NOT_STORED} ") + _note(found),
+        note=("" if texts or not shown else f"{NOT_STORED} ") + _note(compared),
         chosen={"model": choice.model, "task": choice.task, "metric": choice.metric_of},
     )
 
@@ -65,20 +65,20 @@ def of_item(asked: Tabulation) -> Passages:
 
 
 def text(
-    asked: Tabulation, found: Compared, answers: Sequence[tuple[str, dict[int, Answer]]]
+    asked: Tabulation, compared: Compared, answers: Sequence[tuple[str, dict[int, Answer]]]
 ) -> Passages:
     """An item of a comparison as text, the one chosen or the first; `answers` are those of both
     sides by item, with the names of the sides."""
     choice = asked.choice
-    ordered = items.ordered(found.items, items.ORDERS[0])
+    ordered = items.ordered(compared.items, items.ORDERS[0])
     known = {str(item.number): item for item in ordered}
     item = known.get(choice.item, ordered[0] if ordered else None)
-    blocks = [] if item is None else list(_blocks(item, found, choice.metric_of, answers))
+    blocks = [] if item is None else list(_blocks(item, compared, choice.metric_of, answers))
     stored = item is not None and any(item.number in own for _, own in answers)
     return Passages(
         title=" · ".join([f"Item {item.number if item else ''}", choice.model, choice.task]),
         blocks=tuple(blocks),
-        note=found.absent if item is None else "" if stored else NOT_STORED,
+        note=compared.absent if item is None else "" if stored else NOT_STORED,
         items=tuple(known),
         item="" if item is None else str(item.number),
         chosen={"model": choice.model, "task": choice.task, "metric": choice.metric_of},
@@ -103,9 +103,9 @@ def _answers(asked: Tabulation, model: str) -> dict[int, Answer]:
     return answers.stored(prompts, own)
 
 
-def _row(item: Item, found: Compared, answers: dict[int, Answer] | None) -> tuple[Text, ...]:
+def _row(item: Item, compared: Compared, answers: dict[int, Answer] | None) -> tuple[Text, ...]:
     cells: list[Text] = [item.number, item.before, item.after, item.change]
-    if found.binary:
+    if compared.binary:
         cells.append(item.flip)
     if answers is not None:
         own = answers.get(item.number)
@@ -115,20 +115,21 @@ def _row(item: Item, found: Compared, answers: dict[int, Answer] | None) -> tupl
     return tuple(cells)
 
 
-def _note(found: Compared) -> str:
-    if found.absent:
-        return found.absent
-    if found.unit:
-        return f"{found.unit.capitalize()}: lower is better."
-    if found.binary:
+def _note(compared: Compared) -> str:
+    if compared.absent:
+        return compared.absent
+    if compared.unit:
+        return f"{compared.unit.capitalize()}: lower is better."
+    if compared.binary:
         return "1 is right, 0 is wrong."
-    return f"Values are single results; {found.better or 'their better direction is not known'}" + (
-        " is better." if found.better else "."
+    return (
+        f"Values are single results; {compared.better or 'their better direction is not known'}"
+        + (" is better." if compared.better else ".")
     )
 
 
 def _blocks(
-    item: Item, found: Compared, metric: str, answers: Sequence[tuple[str, dict[int, Answer]]]
+    item: Item, compared: Compared, metric: str, answers: Sequence[tuple[str, dict[int, Answer]]]
 ) -> Iterator[Block]:
     (first, before), (second, after) = answers
     values = f"{first} {_number(item.before)}, {second} {_number(item.after)}"

@@ -46,8 +46,8 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The items of both in ascending order. `unit` says what a value is where it is no score, and
-    `binary` whether each item is right (1) or wrong (0)."""
+    """The items of both in ascending order. `unit`: the meaning of a value that is no score;
+    `binary`: each item is right (1) or wrong (0)."""
 
     items: tuple[Item, ...]
     unit: str

@@ -1,4 +1,4 @@
-"""From measurements to figures: what a view shows under a choice, laid out but not drawn.
+"""From measurements to figures: a view under a choice, laid out but not drawn.
 
 Owns the order of rows, columns, series and points, and the titles. Reads no database: rows and
 arrays are handed in.
@@ -50,7 +50,7 @@ def figure(
     spec: MetricSpec,
     arrays: Arrays = no_arrays,
 ) -> Figure:
-    """Lay out rows, all of them such as `query` asks for. `spec` declares the chosen measure."""
+    """Lay out rows that match the view's query. `spec` declares the chosen measure."""
     own = list(map(without_noise, rows))
     if view.tabulate is not None:
         asked = Tabulation(choice=choice, catalogue=catalogue, rows=tuple(own), arrays=arrays)
@@ -67,24 +67,24 @@ def cells(
     rows: Iterable[Measurement],
     place: Callable[[Measurement], Any],
 ) -> dict[Any, Cell]:
-    """What was measured at each place, with its excess and test, under the chosen reading."""
-    found: dict[Hashable, dict[str, Measurement]] = {}
+    """The cell of each place, with its excess and test, under the chosen reading."""
+    by_place: dict[Hashable, dict[str, Measurement]] = {}
     for row in rows:
         where = place(row)
         if where is not None:
-            found.setdefault(where, {})[row.metric] = row
+            by_place.setdefault(where, {})[row.metric] = row
     beside = [named.get(choice.measure, "") for named in (view.excess, view.tested)]
     made = {
         at: replace(
             _cell(own[choice.measure], own.get(beside[0]), own.get(beside[1]), choice.reading),
             better=direction(spec, own[choice.measure], catalogue.better),
         )
-        for at, own in found.items()
+        for at, own in by_place.items()
         if choice.measure in own
     }
     if not spec.nominal_chance:
         return made
-    measured = {at: found[at][choice.measure] for at in made}
+    measured = {at: by_place[at][choice.measure] for at in made}
     levels = _control_levels(measured.values(), catalogue.controls)
     return {
         at: replace(
@@ -142,7 +142,7 @@ def _cell(
 
 
 def common(view: View, choice: Choice, spec: MetricSpec) -> dict[str, Any]:
-    """What all figures of a measure say of themselves."""
+    """The common fields of all figures of a measure."""
     return {
         "title": _title(view, choice, spec),
         "measure": spec.name,
@@ -154,12 +154,12 @@ def common(view: View, choice: Choice, spec: MetricSpec) -> dict[str, Any]:
     }
 
 
-def in_order(coordinate: Coordinate, found: Iterable[Any], catalogue: Catalogue) -> list[Any]:
-    """The values that occur, in the catalogue's order; what it does not know comes last."""
+def in_order(coordinate: Coordinate, values: Iterable[Any], catalogue: Catalogue) -> list[Any]:
+    """The values that occur, in the catalogue's order; unknown ones come last."""
     if coordinate == "module":
-        return list(by_name(set(found)))
+        return list(by_name(set(values)))
     known = {value: at for at, value in enumerate(catalogue.values(coordinate))}
-    return sorted(set(found), key=lambda value: (known.get(value, len(known)), value))
+    return sorted(set(values), key=lambda value: (known.get(value, len(known)), value))
 
 
 def name_of(value: Any) -> str:

@@ -1,6 +1,6 @@
 """The leaderboard: every model on every task beside the base, and its mean over each domain.
 
-Owns which of a task's metrics stands for it, what a domain's mean is made of, and the orders of
+Owns the choice of a task's first metric, the tasks of a domain's mean, and the orders of
 models. Computes nothing but the means; draws nothing.
 """
 
@@ -98,14 +98,14 @@ class _Scores:
 
     @cached_property
     def metrics(self) -> dict[str, str]:
-        """The metric that stands for each task: the first that it has."""
+        """The metric of each task: the first that it has."""
         order = self.catalogue.values("metric")
-        found: dict[str, str] = {}
+        metric_of: dict[str, str] = {}
         for task in self.catalogue.values("task"):
             own = {r.metric for r in self.rows if r.task == task and r.metric not in _BESIDE}
             if first := next((metric for metric in order if metric in own), ""):
-                found[task] = first
-        return found
+                metric_of[task] = first
+        return metric_of
 
     @cached_property
     def values(self) -> Mapping[tuple[str, str], Measurement]:
@@ -143,8 +143,10 @@ class _Scores:
 
     def counted(self, domain: Domain) -> tuple[str, ...]:
         """The tasks on which the domain's own model differs from the base for certain."""
-        found = ((task, self.differences.get((domain.own, task))) for task in domain.tasks)
-        return tuple(task for task, row in found if row is not None and excludes(row.low, row.high))
+        differences = ((task, self.differences.get((domain.own, task))) for task in domain.tasks)
+        return tuple(
+            task for task, row in differences if row is not None and excludes(row.low, row.high)
+        )
 
     def means(self, domain: Domain) -> _Column:
         """The mean of each model's share of the own model's gain, over the counted tasks."""

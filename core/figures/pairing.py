@@ -93,9 +93,9 @@ def _aligned_lines(first: Lines, second: Lines) -> tuple[Lines, Lines]:
         for title in titles:
             series = []
             for name in names:
-                found = own.get((title, name), replace(look[name], xs=(), cells=()))
-                at = tuple(moved[x] for x in found.xs) if moved else found.xs
-                series.append(replace(found, xs=at))
+                line = own.get((title, name), replace(look[name], xs=(), cells=()))
+                at = tuple(moved[x] for x in line.xs) if moved else line.xs
+                series.append(replace(line, xs=at))
             panels.append(Panel(title, tuple(series)))
         return replace(figure, panels=tuple(panels), x_names=xs)
 
@@ -182,14 +182,14 @@ def _unmatched(first: Figure, second: Figure) -> tuple[str, ...]:
 
 def _parts(figure: Figure) -> Mapping[str, Sequence[str]]:
     """The values on a figure's axes that have a measurement, by the name of the axis."""
-    found = figure.places()
+    places = figure.places()
     if isinstance(figure, Lines):
         drawn = {s.name for p in figure.panels for s in p.series if not s.companion}
-        own = [place for place in found if place[0] in drawn]
+        own = [place for place in places if place[0] in drawn]
         named = [(figure.series_name, 0), (figure.x_label, 1), (figure.panel_name, 2)]
         return {name: _seen(p[i] for p in own if len(p) > i) for name, i in named}
     if isinstance(figure, Grid):
-        rows, columns = _seen(row for row, _ in found), _seen(column for _, column in found)
+        rows, columns = _seen(row for row, _ in places), _seen(column for _, column in places)
         if figure.row_name == figure.column_name:
             return {figure.row_name: merged(rows, columns)}
         return {figure.row_name: rows, figure.column_name: columns}

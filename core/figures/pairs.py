@@ -27,17 +27,17 @@ _COLUMNS = {
 def table(asked: Tabulation) -> Table:
     """A line for each pair of models: its measures beside their chance levels."""
     at = {name: place for place, name in enumerate(asked.catalogue.values("model"))}
-    found: dict[tuple[str, str], dict[str, Measurement]] = {}
+    by_metric: dict[tuple[str, str], dict[str, Measurement]] = {}
     for row in asked.rows:
         if at.get(row.model, 0) < at.get(row.reference, 0):
-            found.setdefault((row.model, row.reference), {})[row.metric] = row
-    by_pair = sorted(found, key=lambda pair: tuple(at.get(name, 0) for name in pair))
+            by_metric.setdefault((row.model, row.reference), {})[row.metric] = row
+    by_pair = sorted(by_metric, key=lambda pair: tuple(at.get(name, 0) for name in pair))
     if asked.choice.order != "by pair":
         turn = -1 if asked.choice.order == "most conflict" else 1
-        by_pair.sort(key=lambda pair: turn * (_value(found[pair].get("sign_conflict")) or 0.0))
+        by_pair.sort(key=lambda pair: turn * (_value(by_metric[pair].get("sign_conflict")) or 0.0))
     rows, records = [], []
     for pair in by_pair:
-        own = [found[pair].get(metric) for metric in _COLUMNS]
+        own = [by_metric[pair].get(metric) for metric in _COLUMNS]
         numbers = (number for row in own for number in (_value(row), row.chance if row else None))
         rows.append((*pair, *numbers))
         control = bool(asked.catalogue.controls & set(pair))

@@ -35,7 +35,7 @@ def denoised(number: float, scale: float) -> float:
 
 
 def without_noise(row: Measurement) -> Measurement:
-    """The row with 0 for what is a rounding error beside its other numbers."""
+    """The row with 0 for each rounding error beside its other numbers."""
     numbers = (row.value, row.chance, row.chance_sd, row.low, row.high)
     sizes = [abs(n) for n in numbers if n is not None and math.isfinite(n)]
     scale = max(*sizes, _SHARES.get(row.metric, 0.0), 0.0)

@@ -1,6 +1,6 @@
-"""Figures of scores, drops and points in one plain sentence each, and what is marked in them.
+"""Figures of scores, drops and points in one plain sentence each, and their marks.
 
-Owns the wording of what was found there. Reads figures alone: no measurement, no database.
+Owns the wording. Reads figures alone: no measurement, no database.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def mark_pareto(figure: Scatter) -> Scatter:
 
 
 def of_trade(figure: Scatter) -> str:
-    """One plain sentence on what the points keep of two domains: the best by the lesser of both."""
+    """One plain sentence on the best compromise of two domains: the largest lesser share."""
     known = [(point, place) for point in figure.points if (place := point.place) is not None]
     if not known:
         return ""

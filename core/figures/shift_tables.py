@@ -120,10 +120,10 @@ def _named(asked: Tabulation, model: str, probe: str) -> tuple[str, ...]:
     if arrays is None:
         return ()
     others = list(_controls(asked, model, probe).values())
-    found = []
+    tokens = []
     for at in _first(arrays, others, _ORDERS[ORDERS[0]]):
-        found.append(_shown(str(arrays["text"][at])).strip() or "␣")
-    return tuple(dict.fromkeys(found))[:TOLD]
+        tokens.append(_shown(str(arrays["text"][at])).strip() or "␣")
+    return tuple(dict.fromkeys(tokens))[:TOLD]
 
 
 def _first(arrays: Arrays, others: Any, order: _Order) -> NDArray[np.int64]:
@@ -155,8 +155,8 @@ def _beyond(arrays: Arrays, others: Any, end: str) -> NDArray[np.float32]:
 def _controls(asked: Tabulation, model: str, probe: str) -> dict[str, Arrays]:
     """The arrays of the other models in the role of a control."""
     names: Sequence[str] = sorted(asked.catalogue.controls - {model})
-    found = {name: _read(asked, name, probe) for name in names}
-    return {name: arrays for name, arrays in found.items() if arrays is not None}
+    readings = {name: _read(asked, name, probe) for name in names}
+    return {name: arrays for name, arrays in readings.items() if arrays is not None}
 
 
 def _read(asked: Tabulation, model: str, probe: str) -> Arrays | None:

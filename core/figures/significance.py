@@ -39,7 +39,7 @@ class Verdict:
 
 
 def judge(cell: Cell) -> Verdict | None:
-    """The verdict on what a cell shows; None where it has nothing to be held against.
+    """The verdict on the shown value of a cell; None if it has no test, chance level or interval.
 
     A value that was tested among others is judged by its corrected p value; a value with a chance
     level and a spread by its distance in standard deviations, unless that spread is nominal: then
@@ -69,7 +69,7 @@ def judge(cell: Cell) -> Verdict | None:
 
 
 def is_null(cell: Cell) -> bool:
-    """Does what the cell shows not tell itself from chance? False where nothing can be said."""
+    """Is the shown value compatible with chance? False without a verdict."""
     verdict = judge(cell)
     return verdict is not None and verdict.is_null
 

@@ -76,11 +76,11 @@ def _figure(asked: Tabulation, panels: Iterable[Panel]) -> Lines:
 def _panel(
     asked: Tabulation,
     title: str,
-    found: Mapping[str, NDArray[Any] | None],
+    spectra: Mapping[str, NDArray[Any] | None],
     made: Callable[[NDArray[Any]], NDArray[Any]],
 ) -> Panel:
     """A curve of each model's array that is more than zeros."""
-    known = {m: made(v) for m, v in found.items() if v is not None and len(v) and v[0] > 0}
+    known = {m: made(v) for m, v in spectra.items() if v is not None and len(v) and v[0] > 0}
     return Panel(title, tuple(_series(asked, model, values) for model, values in known.items()))
 
 
@@ -127,11 +127,11 @@ def _by_model(asked: Tabulation, analysis: str, name: str) -> dict[str, Arrays]:
     """The arrays of each tuned model at the chosen layer."""
     models = (model for model in asked.catalogue.values("model") if model != BASE)
     at = asked.choice.layer
-    found = {m: asked.arrays(name, model=m, layer=at, analysis=analysis) for m in models}
-    return {model: arrays for model, arrays in found.items() if arrays is not None}
+    by_model = {m: asked.arrays(name, model=m, layer=at, analysis=analysis) for m in models}
+    return {model: arrays for model, arrays in by_model.items() if arrays is not None}
 
 
-def _of_module(found: Arrays, module: str, kind: str) -> NDArray[Any] | None:
+def _of_module(arrays: Arrays, module: str, kind: str) -> NDArray[Any] | None:
     """The module's array; of a module with experts that of the first."""
     names = (f"{module}{kind}", f"{module}.0{kind}")
-    return next((found[name] for name in names if name in found), None)
+    return next((arrays[name] for name in names if name in arrays), None)

@@ -1,4 +1,4 @@
-"""The table of tokens that a mean difference of states says, layer by layer.
+"""The table of the tokens of a mean difference of states, layer by layer.
 
 Owns its columns and rows. Computes nothing.
 """
@@ -27,13 +27,13 @@ def readout_name(probe: str) -> str:
 def readout(asked: Tabulation) -> Table:
     """A row each layer: the mean difference's size, and the tokens that it raises and lowers."""
     model, setting = asked.choice.model, asked.choice.setting
-    found: dict[int, dict[str, Any]] = {}
+    by_layer: dict[int, dict[str, Any]] = {}
     for row in asked.rows:
         if row.layer is not None:
-            found.setdefault(row.layer, {})[row.metric] = row
+            by_layer.setdefault(row.layer, {})[row.metric] = row
     records = []
-    for layer in sorted(found):
-        size, steadiness = (found[layer].get(name) for name in ("relative_size", "half_cosine"))
+    for layer in sorted(by_layer):
+        size, steadiness = (by_layer[layer].get(name) for name in ("relative_size", "half_cosine"))
         records.append(ReadoutRecord(layer, size, steadiness, *_ends(asked, layer)))
     return Table(
         title=f"What the mean difference says · {model} · {setting}",

@@ -90,12 +90,12 @@ def sweep(folder: Path) -> None:
 
 def left(folder: Path) -> list[Path]:
     """The files and folders that `sweep` would remove."""
-    found = []
+    paths = []
     for path in _parts(folder):
         with _judged(path) as abandoned:
             if abandoned:
-                found.append(path)
-    return found
+                paths.append(path)
+    return paths
 
 
 @contextlib.contextmanager
@@ -137,10 +137,10 @@ def _new_folder(part: Path, mode: int = 0o777) -> int | None:
 def _mode_of(path: Path) -> int | None:
     """The permissions of an existing file."""
     try:
-        found = path.lstat().st_mode
+        mode = path.lstat().st_mode
     except OSError:
         return None
-    return stat.S_IMODE(found) & 0o777 if stat.S_ISREG(found) else None
+    return stat.S_IMODE(mode) & 0o777 if stat.S_ISREG(mode) else None
 
 
 def _flush(part: Path) -> None:
@@ -181,8 +181,8 @@ def _judged(path: Path) -> Iterator[bool]:
             os.close(lock)
 
 
-def _is_own(found: os.stat_result) -> bool:
-    return not hasattr(os, "getuid") or found.st_uid == os.getuid()
+def _is_own(status: os.stat_result) -> bool:
+    return not hasattr(os, "getuid") or status.st_uid == os.getuid()
 
 
 def _opened(path: Path, mode: int) -> int | None:

@@ -16,12 +16,12 @@ LONGEST = 100_000_000
 
 def content(file: Path, longest: int = LONGEST) -> bytes:
     """The bytes of a regular file. Raises OSError, also for one that is longer than `longest`."""
-    found = file.stat()
-    if stat.S_ISDIR(found.st_mode):
+    status = file.stat()
+    if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "Is a directory", str(file))
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is a pipe or a device", str(file))
-    if found.st_size > longest:
+    if status.st_size > longest:
         raise OSError(errno.EFBIG, "it is too large for such a file", str(file))
     with file.open("rb") as stream:
         return stream.read(longest)

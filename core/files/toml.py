@@ -38,9 +38,9 @@ def read(file: Path, called: str) -> dict[str, Any]:
 
 
 def _no_utf8(raw: bytes, error: UnicodeDecodeError, name: str) -> StudyError:
-    found = _MARKS.get(raw[:2])
+    encoding = _MARKS.get(raw[:2])
     line = raw.count(b"\n", 0, error.start) + 1
-    why = f"it is {found}" if found else f"line {line} is not UTF-8"
+    why = f"it is {encoding}" if encoding else f"line {line} is not UTF-8"
     return StudyError(f"{name} can't be read: {why}.", hint="Save it as UTF-8.")
 
 

@@ -44,13 +44,13 @@ class Anatomy:
 
 def read(name: str, shapes: Shapes, body: Body, kind: str = "") -> Anatomy:
     """The anatomy of a model with these parameters. Raises FamilyError if it has no layers."""
-    found = roles.read(shapes, body)
-    if not any(piece.layer is not None for piece in found.pieces):
+    layout = roles.read(shapes, body)
+    if not any(piece.layer is not None for piece in layout.pieces):
         raise FamilyError(f"{kind or name} has no recognisable layers.")
-    doubts = _doubts(found.pieces)
-    if not any(outlet.role != "o" for outlet in found.outlets):
+    doubts = _doubts(layout.pieces)
+    if not any(outlet.role != "o" for outlet in layout.outlets):
         doubts.append("has no MLP in any layer: there are no neurons to measure or ablate.")
-    return Anatomy(name, found.pieces, body.count, found.outlets, tuple(doubts))
+    return Anatomy(name, layout.pieces, body.count, layout.outlets, tuple(doubts))
 
 
 def guessed(config: Mapping[str, Any], shapes: Shapes) -> Body:

@@ -306,12 +306,12 @@ class _Pickled(_Files):
         self._stored: dict[str, Tensor] = {}
         self._held: dict[Path, dict[str, Tensor]] = {}
         for file in files:
-            found = load_tensors_only(file)
-            twice = self._stored.keys() & found.keys()
+            tensors = load_tensors_only(file)
+            twice = self._stored.keys() & tensors.keys()
             if twice:
                 raise CheckpointError(f"{where}: two shards hold the tensor {min(twice)}.")
-            self._stored |= found
-            self._held[file] = found
+            self._stored |= tensors
+            self._held[file] = tensors
         self.tensors: Mapping[str, TensorInfo] = {
             name: TensorInfo(t.dtype if t.dtype in DTYPES.values() else None, tuple(t.shape))
             for name, t in self._stored.items()

@@ -233,8 +233,8 @@ def _doubts(base: Member, tuned: Member, over: Member) -> list[str]:
 
 
 def _dtypes(opened: Checkpoint) -> str:
-    found = {str(i.dtype).removeprefix("torch.") for i in opened.tensors.values() if i.dtype}
-    return "/".join(sorted(found))
+    names = {str(i.dtype).removeprefix("torch.") for i in opened.tensors.values() if i.dtype}
+    return "/".join(sorted(names))
 
 
 def _vocabulary(folder: Path) -> Any:

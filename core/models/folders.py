@@ -147,8 +147,8 @@ def _listed(folder: Path) -> set[str]:
 
 def _checkpoints(names: Collection[str]) -> list[str]:
     """A trainer's checkpoints among these names, newest first."""
-    found = [(int(match[1]), name) for name in names if (match := _CHECKPOINT.fullmatch(name))]
-    return [name.rstrip("/") for _, name in sorted(found, reverse=True)]
+    numbered = [(int(match[1]), name) for name in names if (match := _CHECKPOINT.fullmatch(name))]
+    return [name.rstrip("/") for _, name in sorted(numbered, reverse=True)]
 
 
 def _output(folder: Path, checkpoints: Sequence[str]) -> CheckpointError:
@@ -212,17 +212,17 @@ def _models(count: int) -> str:
 
 def _candidates(folder: Path, names: set[str]) -> list[Path]:
     """The models one or two levels below a folder; the number of searched folders is limited."""
-    found: list[Path] = []
+    candidates: list[Path] = []
     looked, level = 0, [folder / name for name in sorted(names) if name.endswith("/")]
     for _ in range(2):
         below: list[Path] = []
         for each in level:
             looked += 1
             if looked > _SEARCHED:
-                return found
+                return candidates
             if _is_model(each):
-                found.append(each)
+                candidates.append(each)
             else:
                 below += [each / name for name in sorted(_listed(each)) if name.endswith("/")]
         level = below
-    return found
+    return candidates

@@ -234,8 +234,8 @@ def read_header(file: Path, longest: int = LONGEST) -> dict[str, StoredTensor]:
         if entry is None or entry.start != end:
             raise _unlike_its_header(file, f"its header contradicts itself at the tensor {name}")
         if entry.stop > size:
-            found = f"the tensor {name} ends at byte {entry.stop}, and the file at {size}"
-            raise _unlike_its_header(file, found)
+            fault = f"the tensor {name} ends at byte {entry.stop}, and the file at {size}"
+            raise _unlike_its_header(file, fault)
         end = entry.stop
         held[name] = entry
     if end != size:  # as in the safetensors library: no gaps, up to the end
@@ -243,9 +243,9 @@ def read_header(file: Path, longest: int = LONGEST) -> dict[str, StoredTensor]:
     return held
 
 
-def _unlike_its_header(file: Path, found: str) -> CheckpointError:
+def _unlike_its_header(file: Path, fault: str) -> CheckpointError:
     return CheckpointError(
-        f"{file} is not a complete safetensors file: {found}.",
+        f"{file} is not a complete safetensors file: {fault}.",
         hint="Compare its size with the one at its source, and copy it from there.",
     )
 

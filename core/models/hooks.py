@@ -96,7 +96,7 @@ def locate(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
 
     Experts' neurons follow in the order of experts; a shared expert's come last.
     """
-    found: dict[int, list[tuple[Outlet, _Inputs]]] = {}
+    by_layer: dict[int, list[tuple[Outlet, _Inputs]]] = {}
     own = _unwrapped(model)
     for outlet in outlets:
         if outlet.role == "o":
@@ -108,11 +108,11 @@ def locate(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
         children = host.named_children() if outlet.gated and not outlet.experts else ()
         activation = next((c for n, c in children if n in ACTIVATIONS), None)
         inputs = _Inputs(0, outlet.width, module, host, outlet.experts, outlet.gated, activation)
-        found.setdefault(outlet.layer, []).append((outlet, inputs))
+        by_layer.setdefault(outlet.layer, []).append((outlet, inputs))
     return Neurons(
         tuple(
             _layer(number, own.get_submodule(parts[0][0].holder), [p for _, p in parts])
-            for number, parts in sorted(found.items())
+            for number, parts in sorted(by_layer.items())
         )
     )
 
@@ -120,15 +120,15 @@ def locate(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
 def locate_heads(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
     """The attention heads of a model in the form of neurons, each as wide as its inputs."""
     own = _unwrapped(model)
-    found: list[LayerNeurons] = []
+    layers: list[LayerNeurons] = []
     for outlet in outlets:
-        if outlet.role == "o" and outlet.layer not in {layer.number for layer in found}:
+        if outlet.role == "o" and outlet.layer not in {layer.number for layer in layers}:
             module = _submodule(own, outlet)
             count = _inputs(module) // outlet.width
             holder = own.get_submodule(outlet.holder)
             part = _Inputs(0, count * outlet.width, module, holder)
-            found.append(LayerNeurons(outlet.layer, count, holder, (part,), outlet.width))
-    return Neurons(tuple(sorted(found, key=lambda layer: layer.number)))
+            layers.append(LayerNeurons(outlet.layer, count, holder, (part,), outlet.width))
+    return Neurons(tuple(sorted(layers, key=lambda layer: layer.number)))
 
 
 @contextmanager

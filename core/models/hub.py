@@ -40,9 +40,9 @@ def snapshot(repository: str, revision: str | None) -> Path:
     # Besides its own errors, the hub's library passes on errors of its HTTP client, of the system,
     # and of parsing an unexpected page.
     except Exception as error:
-        found, hint = _found(error, revision)
+        reason, hint = _found(error, revision)
         raise CheckpointError(
-            f"'{repository}' is no local directory, and {found}.", hint=hint
+            f"'{repository}' is no local directory, and {reason}.", hint=hint
         ) from None
     return folder
 

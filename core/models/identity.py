@@ -123,13 +123,13 @@ class Identities:
 def stamp_of(file: Path) -> Stamp:
     """The stamp of a file; follows links. Raises CheckpointError."""
     try:
-        found = file.stat()
+        status = file.stat()
         path = str(file.resolve())
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"{file} can't be read: {reason}.") from None
     return Stamp(
-        path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
     )
 
 

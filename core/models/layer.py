@@ -287,13 +287,13 @@ class LayerParameters:
     @cached_property
     def _always(self) -> list[str]:
         """The MLPs of this layer that are not routed experts."""
-        found: dict[str, None] = {}
+        paths: dict[str, None] = {}
         for name in self.shapes:
             path, leaf = self._split(name)
             inside = re.search(r"experts\.\d+(?:\.|$)", path) or self._is_stack(name)
             if leaf in words.MLP and not inside and self._block(path) == "mlp":
-                found[path] = None
-        return list(found)
+                paths[path] = None
+        return list(paths)
 
     @cached_property
     def _stack_sizes(self) -> dict[str, int]:

@@ -116,10 +116,10 @@ def _grouped(
 def _by_suffix(name: str, known: Shapes) -> str | None:
     """The one parameter of this name up to a prefix of the text model."""
     ends = re.sub(r"^(?:(?:model|language_model|transformer)\.)+", "", name)
-    found = [k for k in known if k == ends or k.endswith(f"language_model.{ends}")]
-    if not found:
-        found = [k for k in known if re.fullmatch(rf"(?:model|transformer)\.{re.escape(ends)}", k)]
-    return found[0] if len(found) == 1 and "." in ends else None
+    names = [k for k in known if k == ends or k.endswith(f"language_model.{ends}")]
+    if not names:
+        names = [k for k in known if re.fullmatch(rf"(?:model|transformer)\.{re.escape(ends)}", k)]
+    return names[0] if len(names) == 1 and "." in ends else None
 
 
 def _converted(
@@ -204,12 +204,12 @@ def _split(step: _Step, parts: Parts) -> Parts:
 
 
 def _concatenate(step: _Step, parts: Parts) -> Parts:
-    found: list[Mosaic] = []
+    mosaics: list[Mosaic] = []
     for pattern in step.converter.source_patterns:
         value = parts.get(pattern)
         if value is not None:
-            found += value if isinstance(value, list) else [value]
-    return {step.converter.target_patterns[0]: mosaic.joined(found, step.operation.dim)}
+            mosaics += value if isinstance(value, list) else [value]
+    return {step.converter.target_patterns[0]: mosaic.joined(mosaics, step.operation.dim)}
 
 
 def _merge(step: _Step, parts: Parts) -> Parts:

@@ -51,7 +51,7 @@ def match(
     tensors that are missing or of another shape.
     """
     there = _names(tuned, aliases)
-    found = Match()
+    matched = Match()
     missing: dict[str, Piece] = {}
     misshapen: list[str] = []
     for piece in pieces:
@@ -59,17 +59,17 @@ def match(
         if own is None:
             missing[piece.tensor] = piece
             continue
-        found.names[piece.tensor] = own
+        matched.names[piece.tensor] = own
         ours, theirs = base[piece.tensor], tuned.tensors[own].shape
         if ours == theirs:
             continue
         if piece.module in _BY_TOKEN and ours[1:] == theirs[1:]:
-            found.common[piece.tensor] = min(ours[0], theirs[0])
+            matched.common[piece.tensor] = min(ours[0], theirs[0])
         else:
             misshapen.append(f"{piece.tensor} is {list(theirs)}, in the base {list(ours)}")
-    _refuse(name, _borne(found, missing, is_classifier=is_classifier), misshapen)
-    _note(found, base, tuned, aliases, base_ties)
-    return found
+    _refuse(name, _borne(matched, missing, is_classifier=is_classifier), misshapen)
+    _note(matched, base, tuned, aliases, base_ties)
+    return matched
 
 
 def _names(tuned: Checkpoint, aliases: Mapping[str, str]) -> dict[str, str]:
@@ -77,7 +77,7 @@ def _names(tuned: Checkpoint, aliases: Mapping[str, str]) -> dict[str, str]:
     return {**{bare(target): source for target, source in aliases.items()}, **found}
 
 
-def _borne(found: Match, missing: Mapping[str, Piece], *, is_classifier: bool) -> list[str]:
+def _borne(matched: Match, missing: Mapping[str, Piece], *, is_classifier: bool) -> list[str]:
     """Note the missing parameters that the comparison can do without; return the others.
 
     Parts outside of the decoder (towers, extra layers) may be missing, and so may the output head
@@ -87,18 +87,18 @@ def _borne(found: Match, missing: Mapping[str, Piece], *, is_classifier: bool) -
     parts: list[str] = []
     for tensor, piece in missing.items():
         if piece.module == "unembedding" and is_classifier:
-            found.absent.add(tensor)
-            found.notes.append(
+            matched.absent.add(tensor)
+            matched.notes.append(
                 "is a classifier without an output head: the base's head is used, its update is "
                 "zero."
             )
         elif piece.module == "other" and piece.layer is None:
-            found.absent.add(tensor)
+            matched.absent.add(tensor)
             parts.append(tensor)
         else:
             refused.append(tensor)
     if parts:
-        found.notes.append(
+        matched.notes.append(
             f"lacks {len(parts)} tensors of the base outside of its decoder: its update there is "
             f"zero: {_listed(parts)}."
         )
@@ -106,32 +106,32 @@ def _borne(found: Match, missing: Mapping[str, Piece], *, is_classifier: bool) -
 
 
 def _note(
-    found: Match,
+    matched: Match,
     base: Mapping[str, tuple[int, ...]],
     tuned: Checkpoint,
     aliases: Mapping[str, str],
     base_ties: Collection[str],
 ) -> None:
     tied = set(aliases.values())
-    for ours, own in found.names.items():
+    for ours, own in matched.names.items():
         shares = own in tied and bare(ours) != bare(own)
         if ours in base_ties and not shares:
-            found.notes.append("has an output head apart from its embedding; the base ties them.")
+            matched.notes.append("has an output head apart from its embedding; the base ties them.")
         elif shares and ours not in base_ties:
-            found.notes.append("ties its output head to its embedding, the base does not.")
-    for tensor, rows in found.common.items():
-        theirs = tuned.tensors[found.names[tensor]].shape[0]
-        found.notes.append(
+            matched.notes.append("ties its output head to its embedding, the base does not.")
+    for tensor, rows in matched.common.items():
+        theirs = tuned.tensors[matched.names[tensor]].shape[0]
+        matched.notes.append(
             f"{tensor} has {theirs} rows, the base {base[tensor][0]}: the common {rows} are "
             f"compared, {abs(theirs - base[tensor][0])} are left out."
         )
-    used = set(found.names.values())
+    used = set(matched.names.values())
     extra = [n for n, info in tuned.tensors.items() if info.dtype is not None and n not in used]
     if extra:
-        found.notes.append(
+        matched.notes.append(
             f"has {len(extra)} tensors that the base lacks, not compared: {_listed(extra)}."
         )
-    found.notes[:] = dict.fromkeys(found.notes)
+    matched.notes[:] = dict.fromkeys(matched.notes)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -67,10 +67,10 @@ class Mosaic:
 
     def runs(self) -> tuple[RowSpan, ...] | None:
         """Its rows as runs of stored rows, in order; None if a row is assembled from parts."""
-        found = [_run(tile, self.shape) for tile in self.tiles]
-        if any(run is None for run in found):
+        runs = [_run(tile, self.shape) for tile in self.tiles]
+        if any(run is None for run in runs):
             return None
-        return tuple(sorted((run for run in found if run is not None), key=lambda r: r.start))
+        return tuple(sorted((run for run in runs if run is not None), key=lambda r: r.start))
 
     def gather(self, stored: Any) -> Tensor:
         """The whole parameter; `stored(name)` gives a whole stored tensor."""
@@ -142,22 +142,22 @@ def stacked(parts: Sequence[Mosaic], axis: int = 0) -> Mosaic:
 
 def cut(mosaic: Mosaic, sizes: Iterable[int], axis: int) -> list[Mosaic]:
     """A parameter split into parts of these sizes along an axis."""
-    found, start = [], 0
+    parts, start = [], 0
     for size in sizes:
-        found.append(_part(mosaic, axis, start, start + size))
+        parts.append(_part(mosaic, axis, start, start + size))
         start += size
     if start != mosaic.shape[axis]:
         raise ValueError(f"{start} rows expected, not {mosaic.shape[axis]}")
-    return found
+    return parts
 
 
 def transposed(mosaic: Mosaic, first: int, second: int) -> Mosaic:
     """A parameter with two axes exchanged."""
 
     def swapped(items: Sequence[Any]) -> tuple[Any, ...]:
-        found = list(items)
-        found[first], found[second] = found[second], found[first]
-        return tuple(found)
+        order = list(items)
+        order[first], order[second] = order[second], order[first]
+        return tuple(order)
 
     tiles = tuple(replace(t, axes=swapped(t.axes), put=swapped(t.put)) for t in mosaic.tiles)
     return Mosaic(swapped(mosaic.shape), tiles)

@@ -201,8 +201,8 @@ def _refuse_other_kinds(settings: Any, own: Any, known: list[Any]) -> None:
         or "Diffusion" in str(own)
         or (masked and not getattr(settings, "is_decoder", True))
     ):
-        what = "an encoder" if masked else "no causal language model"
-        raise FamilyError(f"{name} is {what}; {words}")
+        kind = "an encoder" if masked else "no causal language model"
+        raise FamilyError(f"{name} is {kind}; {words}")
 
 
 def _body(module: Any, settings: Any) -> Body:
@@ -236,9 +236,9 @@ def _decoder(module: Any) -> Any:
     ]
     for candidate in candidates:
         with contextlib.suppress(Exception):
-            found = candidate()
-            if any(isinstance(part, nn.ModuleList) for part in found.modules()):
-                return found
+            decoder = candidate()
+            if any(isinstance(part, nn.ModuleList) for part in decoder.modules()):
+                return decoder
     return module
 
 

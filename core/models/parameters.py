@@ -39,17 +39,17 @@ class CheckpointParameters:
         self.config: Mapping[str, Any] = stored.config
         self.outline = outline
         shapes = {n: i.shape for n, i in stored.tensors.items() if i.dtype is not None}
-        found = layout.by_names(shapes) if outline is None else layout.of_class(
+        contents = layout.by_names(shapes) if outline is None else layout.of_class(
             outline.module, shapes)  # fmt: skip
         self.mosaics: dict[str, Mosaic] = {
-            **found.parameters,
-            **{name: mosaic.whole(name, shapes[name]) for name in found.extra},
+            **contents.parameters,
+            **{name: mosaic.whole(name, shapes[name]) for name in contents.extra},
         }
-        self.extra, self.is_renamed = found.extra, found.is_renamed
+        self.extra, self.is_renamed = contents.extra, contents.is_renamed
         self.aliases, self.untied = _tied(outline, self.mosaics, stored)
         for name in self.aliases:
             self.mosaics.pop(name, None)
-        self.missing = tuple(n for n in found.missing if n not in self.aliases)
+        self.missing = tuple(n for n in contents.missing if n not in self.aliases)
         _refuse_misshapen(stored.where, outline, self.mosaics)
         self.tensors: Mapping[str, TensorInfo] = {
             name: TensorInfo(_dtype(made, stored), made.shape)
@@ -149,8 +149,8 @@ def rows_within(runs: tuple[RowSpan, ...], start: int, stop: int) -> Iterator[Ro
 
 def _dtype(made: Mosaic, stored: Checkpoint) -> torch.dtype:
     """The widest dtype among a parameter's stored tensors."""
-    found = [d for source in made.sources if (d := stored.tensors[source].dtype) is not None]
-    return max(found, key=lambda dtype: (dtype.itemsize, dtype == torch.float32))
+    dtypes = [d for source in made.sources if (d := stored.tensors[source].dtype) is not None]
+    return max(dtypes, key=lambda dtype: (dtype.itemsize, dtype == torch.float32))
 
 
 def _refuse_misshapen(where: str, outline: Outline | None, mosaics: Mapping[str, Mosaic]) -> None:

@@ -102,19 +102,19 @@ def _stacked(whole: Piece, cut: Cut) -> list[Piece]:
     """Matrices [experts, …, …] one by one; a stack of biases [experts, …] as vectors."""
     if len(whole.shape) not in (2, 3):
         raise ShapeMisfitError("a stack of matrices or of biases expected")
-    found: list[Piece] = []
+    pieces: list[Piece] = []
     for at in range(whole.shape[0]):
         expert = at + (cut.expert or 0)
         if len(whole.shape) == 2:
             one = replace(whole, expert=expert, shape=whole.shape[1:])
-            found += _by_columns(one, (at, at + 1), cut)
+            pieces += _by_columns(one, (at, at + 1), cut)
             continue
         height = whole.shape[1]
         span = (at * height, (at + 1) * height)
         one = replace(whole, expert=expert, shape=whole.shape[1:], rows=(span,))
         by = _by_columns if cut.storage == "stack transposed" else _by_rows
-        found += by(one, span, cut)
-    return found
+        pieces += by(one, span, cut)
+    return pieces
 
 
 def _extents(cut: Cut, total: int) -> list[tuple[str, list[tuple[int, int]]]]:
@@ -179,10 +179,10 @@ def _by_columns(one: Piece, rows: tuple[int, int], cut: Cut) -> list[Piece]:
 
 def _joined(ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """Ranges with adjacent ones joined."""
-    found: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     for start, stop in ranges:
-        if found and found[-1][1] == start:
-            found[-1] = (found[-1][0], stop)
+        if spans and spans[-1][1] == start:
+            spans[-1] = (spans[-1][0], stop)
         else:
-            found.append((start, stop))
-    return tuple(found)
+            spans.append((start, stop))
+    return tuple(spans)

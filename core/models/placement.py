@@ -21,10 +21,10 @@ class Placement:
 
     def by_device(self) -> dict[str, list[str]]:
         """The modules of each device."""
-        found: dict[str, list[str]] = {}
+        modules: dict[str, list[str]] = {}
         for module, device in self.modules.items():
-            found.setdefault(device, []).append(module or "the whole model")
-        return found
+            modules.setdefault(device, []).append(module or "the whole model")
+        return modules
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ def device_map(model: Any, run: Run) -> dict[str, str]:
     memory = get_balanced_memory(
         model, max_memory=max_memory(run), no_split_module_classes=kept_whole
     )
-    found = infer_auto_device_map(model, max_memory=memory, no_split_module_classes=kept_whole)
-    return {module: device_word(device) for module, device in found.items()}
+    devices = infer_auto_device_map(model, max_memory=memory, no_split_module_classes=kept_whole)
+    return {module: device_word(device) for module, device in devices.items()}
 
 
 def sizes(model: Any) -> dict[str, int]:

@@ -94,10 +94,10 @@ class Replay:
     def advance(self, batch: Batch, number: int, state: Tensor) -> Tensor:
         """The hidden state after layer `number`, of the one before it."""
         self.calls += 1
-        found = self._arguments[batch.documents][number].again(
+        result = self._arguments[batch.documents][number].again(
             self.layers[number], state.to(self._model.device)
         )
-        hidden: Tensor = found[0] if isinstance(found, tuple) else found
+        hidden: Tensor = result[0] if isinstance(result, tuple) else result
         return hidden.cpu()
 
     def leave(self, batch: Batch, state: Tensor) -> NDArray[np.float64]:
@@ -143,19 +143,19 @@ class Replay:
 
     def _learn(self, batch: Batch) -> None:
         """What each layer returns beside the hidden state: None where it returns that alone."""
-        found: dict[int, tuple[Any, ...] | None] = {}
+        arguments: dict[int, tuple[Any, ...] | None] = {}
         own = [layer.forward for layer in self.layers]
 
         def passed(number: int, *given: Any, **named: Any) -> Any:
             result = own[number](*given, **named)
-            found[number] = result[1:] if isinstance(result, tuple) else None
+            arguments[number] = result[1:] if isinstance(result, tuple) else None
             return result
 
         with self._instead(passed):
             self._forward(batch, torch.zeros(1, dtype=torch.int64))
-        if sorted(found) != list(range(len(self.layers))):
-            raise UnsteppableError(f"{len(found)} of {len(self.layers)} layers were called")
-        self._beside = [found[number] for number in range(len(self.layers))]
+        if sorted(arguments) != list(range(len(self.layers))):
+            raise UnsteppableError(f"{len(arguments)} of {len(self.layers)} layers were called")
+        self._beside = [arguments[number] for number in range(len(self.layers))]
 
     def _returned(self, number: int, state: Tensor) -> Any:
         beside = self._beside[number]

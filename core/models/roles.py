@@ -43,13 +43,13 @@ def read(shapes: Shapes, body: Body) -> ModelRoles:
 
 
 def _by_layer(shapes: Shapes, body: Body) -> dict[int, dict[str, tuple[int, ...]]]:
-    found: dict[int, dict[str, tuple[int, ...]]] = {}
+    by_layer: dict[int, dict[str, tuple[int, ...]]] = {}
     pattern = re.compile(rf"{re.escape(body.layers)}\.(\d+)\.")
     for name, shape in shapes.items():
         inside = pattern.match(name)
         if inside and int(inside[1]) < body.count:
-            found.setdefault(int(inside[1]), {})[name] = shape
-    return dict(sorted(found.items()))
+            by_layer.setdefault(int(inside[1]), {})[name] = shape
+    return dict(sorted(by_layer.items()))
 
 
 def _outside(name: str, body: Body) -> str:

@@ -93,19 +93,19 @@ def settings(config: Config) -> dict[str, Any]:
     heads) are left out.
     """
     own = language_of(config)
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, keys in MEANINGFUL.items():
         value = _first(own, keys or (name,))
-        found[name] = _first(config, keys or (name,)) if value is None else value
-    heads, width = found["num_attention_heads"], own.get("hidden_size")
-    if found["num_key_value_heads"] is None:
-        found["num_key_value_heads"] = heads
-    if found["head_dim"] is None and type(heads) is type(width) is int and heads:
-        found["head_dim"] = width // heads
+        values[name] = _first(config, keys or (name,)) if value is None else value
+    heads, width = values["num_attention_heads"], own.get("hidden_size")
+    if values["num_key_value_heads"] is None:
+        values["num_key_value_heads"] = heads
+    if values["head_dim"] is None and type(heads) is type(width) is int and heads:
+        values["head_dim"] = width // heads
     if own.get("use_sliding_window") is False:
-        found["sliding_window"] = None
-    found |= _flat(_rope(own, found["max_position_embeddings"]))
-    return {name: value for name, value in found.items() if value is not None}
+        values["sliding_window"] = None
+    values |= _flat(_rope(own, values["max_position_embeddings"]))
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def language_of(config: Config) -> Config:

@@ -63,7 +63,7 @@ def rank(
 
 
 def ranked_on_probe(unit: Unit, required: Sequence[UnitResult], *, score: str) -> UnitResult:
-    """The same artifact, out of what was kept of the neurons on a probe set."""
+    """The same artifact, from the stored values of the neurons on a probe set."""
     found = UnitResult(artifacts=[a for result in required for a in result.artifacts])
     arrays: dict[str, Any] = {}
     layers = {a.layer for a in found.artifacts if a.name == "scores" and a.layer is not None}

@@ -43,7 +43,7 @@ def reading(head: Head, states: Tensor) -> Read:
     return read
 
 
-def said(head: Head, final: Tensor) -> Read:
+def predicted(head: Head, final: Tensor) -> Read:
     """The model's own predictions from final-normed states [n, d]."""
 
     def read(at: slice) -> Tensor:

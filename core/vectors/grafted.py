@@ -31,7 +31,7 @@ STATES = 4 << 30
 """Bytes of hidden states in memory at once."""
 
 _TRIED = 2
-"""Documents on which the steps are held against whole passes."""
+"""Documents on which the steps are compared with whole passes."""
 
 _SAME = 1e-4
 """Nats within which the two must agree."""

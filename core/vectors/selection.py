@@ -30,7 +30,7 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What must be known of whole tensors before their blocks are written.
+    """The facts of whole tensors that their blocks need before writing.
 
     `least` and `most` bound the kept magnitudes of a vector: least ≤ |τ| < most. For SCE, `least`
     of the vector "" bounds the variance over the vectors, and `weight` is each vector's share of

@@ -1,6 +1,6 @@
 """A run as files that stand alone, one writer a format.
 
-folder.py     which files, and the way there
+folder.py     the files of each format
 rows.py       measurements as CSV
 listings.py   tables that a view lists, as CSV
 bench.py      trials kept from the bench, as CSV

@@ -1,8 +1,8 @@
 """Measurements as Parquet: one table with the columns of the contract, each of its own type. And
 the values of one figure.
 
-What does not apply is null, in words and numbers alike. An analysis begins a row group of its own,
-and a group has so few rows that it can be held in memory.
+A coordinate or number that does not apply is null. Each analysis begins a row group, and a group
+has few enough rows for the memory.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
     path = folder / "measurements.parquet"
     with placed(path) as part, parquet.ParquetWriter(part, SCHEMA) as file:
         for analysis in analyses_of(run):
-            with lines(db, run, analysis) as found:
-                for group in _groups(found):
+            with lines(db, run, analysis) as rows:
+                for group in _groups(rows):
                     columns = {
                         name: [_given(line[place]) for line in group]
                         for place, name in enumerate(COLUMNS[1:])
@@ -49,7 +49,7 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
 
 
 def write_clipping(clip: Clipping, path: Path) -> None:
-    """The values of one figure as a table; a column that holds words holds nothing else."""
+    """The values of one figure as a table; a column with any text holds only text."""
     columns = [list(column) for column in zip(*clip.rows, strict=True)] or [[] for _ in clip.head]
     typed = [
         pa.array([None if v is None else str(v) for v in column], pa.string())
@@ -60,11 +60,11 @@ def write_clipping(clip: Clipping, path: Path) -> None:
     parquet.write_table(pa.table(typed, names=list(clip.head)), path)
 
 
-def _groups(found: Iterator[Line]) -> Iterator[list[Line]]:
-    """So many rows at a time; none of an analysis that measured nothing are a group as well."""
-    group = list(islice(found, GROUP))
+def _groups(rows: Iterator[Line]) -> Iterator[list[Line]]:
+    """Groups of GROUP rows; an analysis without rows gives one empty group."""
+    group = list(islice(rows, GROUP))
     yield group
-    while group := list(islice(found, GROUP)):
+    while group := list(islice(rows, GROUP)):
         yield group
 
 

@@ -1,6 +1,6 @@
-"""A whole run into a folder: which files each format is, and one error when it can't be written.
+"""A whole run as files in a folder: a writer for each format, and one error if one can't write.
 
-What a format needs is imported when that format is asked for.
+A format's imports happen only if it is requested.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Writer = Callable[[Database, RunSummary, Path], list[Path]]
 def export(
     db: Database, run_id: str, folder: Path, formats: Sequence[str] | None = None
 ) -> list[Path]:
-    """Write a run into a folder, made if need be; the files. `run.json` is always among them.
+    """Write a run into a folder; return the files. `run.json` is always one of them.
 
-    Without `formats` it is all of them. Raises StudyError for a format that there is none of,
-    RunError when the folder can't be written.
+    `formats`: all by default. Raises StudyError for an unknown format, RunError when the folder
+    can't be written.
     """
     wanted = FORMATS if formats is None else formats
     for name in wanted:

@@ -21,7 +21,7 @@ _TESTED = ("other", "mean", "other_mean", "difference", "low", "high", "n", "oth
 
 
 def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
-    """The files written; none for a run without groups."""
+    """Write the files and return them; none for a run without groups."""
     ranges = {a.name: runs.catalogue(db, run.id, a.name) for a in analyses_of(run)}
     if not any(each.groups for each in ranges.values()):
         return []
@@ -34,11 +34,11 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
             members = tuple(model for own in catalogue.groups.values() for model in own)
             for metric in catalogue.values("metric") if members else ():
                 rows = runs.measurements(db, run.id, name, {"metric": (metric,), "model": members})
-                found = list(groups.spreads(rows, catalogue.groups))
-                for spread in found:
+                spreads = list(groups.spreads(rows, catalogue.groups))
+                for spread in spreads:
                     at = (getattr(spread.mean, column) for column in COLUMNS[1:])
                     mean_rows.write((name, *at, spread.sd))
-                for test in groups.comparisons(found):
+                for test in groups.comparisons(spreads):
                     test_rows.write((name, *_key(test.first.mean), *_facts(test)))
     return files
 
@@ -48,8 +48,8 @@ def _key(row: Measurement) -> tuple[object, ...]:
 
 
 def _facts(test: groups.Comparison) -> tuple[object, ...]:
-    first, second, found = test.first.mean, test.second.mean, test.difference
+    first, second, difference = test.first.mean, test.second.mean, test.difference
     return (
-        second.model, first.value, second.value, found.value, found.low, found.high,
-        first.n, second.n, found.p, test.q,
+        second.model, first.value, second.value, difference.value, difference.low, difference.high,
+        first.n, second.n, difference.p, test.q,
     )  # fmt: skip

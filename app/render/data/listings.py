@@ -1,5 +1,4 @@
-"""Tables and texts that a view lists, whole, as CSV: a file each, and one of each model where
-there are more.
+"""Whole tables and texts as CSV: a file for each view, or for each model that it shows.
 
 Numbers are written so that reading gives the same number again, text by app.render.data.cells.
 """

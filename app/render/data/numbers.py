@@ -1,6 +1,6 @@
-"""The numbers behind a figure, as tables of text: what each report prints below its charts.
+"""The numbers behind a figure, as tables of text, which reports print below its charts.
 
-Owns what is said of a cell beside its value. Escapes nothing: each report does so in its own way.
+Owns the words beside a cell's value. Escapes nothing: each report does so in its own way.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from core.figures.plots.values import Value, of_difference
 from core.figures.significance import sd_words
 
 Entry = tuple[str, str]
-"""What is shown, and what is to be read beside it: the raw value, the level of chance."""
+"""The shown value, and the raw value or the chance level to read beside it."""
 
 LISTED = 50
 """Rows of a table that a report lists."""
@@ -24,7 +24,7 @@ LISTED = 50
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """One table: its rows begin with a name. `title` is empty where there is but one table.
+    """One table: its rows begin with a name. `title` is empty for a single table.
 
     `texts` are the places in `head` of columns of text, which may be broken into lines.
     """
@@ -79,7 +79,7 @@ def _part(title: str, rows: list[Row], head: Sequence[str], plot: Plot) -> Numbe
 
 
 def _listing(table: Table) -> Numbers:
-    """The first rows of a table: all of them are a matter for the files beside the report."""
+    """The first rows of a table; the files beside the report have all of them."""
     rows = []
     for row in table.rows[:LISTED]:
         words = [column.written(value) for column, value in zip(table.columns, row, strict=True)]

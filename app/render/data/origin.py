@@ -12,7 +12,7 @@ FINGERPRINT = 16
 
 
 def facts(db: Database, run: RunSummary) -> list[tuple[str, str]]:
-    """What was computed when, where, by which versions, of which models; none is empty."""
+    """Time, host, versions, settings and models of a run; no value is empty."""
     known = runs.provenance(db, run.id)
     found = [("created", run.created.isoformat(timespec="seconds")), ("host", run.host)]
     found += [(name, str(known[name])) for name in ("device", "seed") if name in known]

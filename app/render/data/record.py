@@ -20,7 +20,7 @@ from storage.trials import trials
 
 
 def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
-    """run.json, and the artifacts that it names: all results. The files written."""
+    """Write run.json and the artifacts that it names; return the files."""
     study = runs.study_of(db, run.id)
     stored = [
         a for a in runs.artifacts(db, run.id) if a.name.partition(".")[0] not in forms.WORKING

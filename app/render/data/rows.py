@@ -1,6 +1,6 @@
 """Measurements as CSV: all together, and a file an analysis, with the columns of the contract.
 
-Numbers are written so that reading gives the same number again; what does not apply is empty.
+Numbers are written so that reading gives the same number again; an empty field does not apply.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from storage.runs import RunSummary
 
 
 def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
-    """The files written."""
+    """Write the files and return them."""
     together = folder / "measurements.csv"
     files = [together]
     with written(together) as everything:
@@ -24,10 +24,10 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
         all_rows.write(COLUMNS)
         for analysis in analyses_of(run):
             path = folder / f"{analysis.name}.csv"
-            with written(path) as alone, lines(db, run, analysis) as found:
+            with written(path) as alone, lines(db, run, analysis) as rows:
                 own_rows = Rows(alone)
                 own_rows.write(COLUMNS)
-                for line in found:
+                for line in rows:
                     own_rows.write((analysis.name, *line))
                     all_rows.write((analysis.name, *line))
             files.append(path)

@@ -14,15 +14,15 @@ from core.sizes import among
 
 
 def on_chance(together: Sequence[Shown]) -> str:
-    """What chance alone would give in figures that are read together, and how much lies there.
+    """The chance level of figures side by side, and the share of values within it.
 
-    Nothing of a table, whose columns say so themselves, and of a text.
+    Empty for tables, whose columns show it, and for texts.
     """
     if isinstance(together[0].figure, Table | Passages):
         return ""
     measured = (c.difference or c for each in together for c in each.figure.measured())
-    found = [cell for cell in measured if cell.shown is not None]
-    known = [cell for cell in found if cell.chance is not None]
+    cells = [cell for cell in measured if cell.shown is not None]
+    known = [cell for cell in cells if cell.chance is not None]
     if not known:
         return "No chance level is known for this measure."
     if all(map(shows_raw, known)):
@@ -46,8 +46,7 @@ def on_chance(together: Sequence[Shown]) -> str:
 
 
 def on_method(together: Sequence[Shown]) -> str:
-    """What the measure is, as its analysis declares it; nothing of what is made of arrays or has
-    many, as tables do."""
+    """The measure as its analysis declares it; empty for views with many measures or none."""
     first = together[0]
     if first.view.tabulate is not None:
         return ""

@@ -1,7 +1,7 @@
-"""One figure as a file, or a whole run, in a process of its own: drawing would hold up a screen.
+"""One figure or a whole run as files, in a process of its own, since drawing would block a screen.
 
-Run as `python -m app.render.data.single` with a request as JSON; prints what was written, or why
-nothing was.
+Run as `python -m app.render.data.single` with a request as JSON; prints the written path, or
+the error.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ WIDTH, HEIGHT = 100, 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is wanted: `format` is svg, png, txt, csv, md, parquet or WHOLE, `choice` a Choice's
-    fields, `filter` the line of a filter. `rows` are those wanted of a table: texts by columns'
-    names. Where the run is held `against` another, it is figure `side` of both: the one's, the
-    other's, or their difference, which is made `by_depth` or by number of layers."""
+    """A request: `format` is svg, png, txt, csv, md, parquet or WHOLE, `choice` a Choice's
+    fields, `filter` the line of a filter. `rows` select rows of a table: texts by columns'
+    names. With a run to compare `against`, `side` chooses the figure: the one's, the other's, or
+    their difference, which matches layers `by_depth` or by number."""
 
     db: str
     run: str
@@ -57,7 +57,7 @@ class Request:
 
 
 def serve(request: Request) -> Path:
-    """Write what is wanted; the file, or the folder of the run. Raises TauscopeError."""
+    """Write the requested file, or the run's folder; return its path. Raises TauscopeError."""
     from storage.database import open_database
 
     folder = expanded(request.folder)
@@ -77,7 +77,7 @@ def serve(request: Request) -> Path:
 def main(argument: str) -> int:
     """Serve the request in the argument; 0, or 1 with the reason on stderr.
 
-    Drawing can wait, the screen from which it was asked for can't.
+    The process has a low priority: the screen comes first.
     """
     give_way()
     try:
@@ -173,7 +173,7 @@ def _text(db: Any, request: Request, shown: Shown) -> str:
 
 
 def _explained(db: Any, request: Request, shown: Shown) -> str:
-    """The figure in characters, between what it is of and what must be known of it."""
+    """The figure in characters, between its title and its notes."""
     from app.render.data import sentences
     from app.render.terminal import chart
     from app.text import plain

@@ -1,6 +1,6 @@
-"""A run as one HTML page that asks for nothing else: no script, no font, no picture from outside.
+"""A run as one self-contained HTML page: no script, and no font or picture from outside.
 
-document.py  the page: what stands on it, in which order
+document.py  the page and the order of its sections
 overview.py  the cards of the models and the findings, on the first page
 figure.py    one view: finding, charts, chance, method, numbers
 curves.py    lines by layer as SVG

@@ -28,7 +28,7 @@ _CONTROLS = {"light": "#7d848d", "dark": "#8b949e"}
 
 
 def style() -> str:
-    """All of it: the light theme, and the dark one for screens that prefer it."""
+    """The CSS: the light theme, and the dark one for screens that prefer it."""
     dark = "\n".join(_theme("dark"))
     sequential = "\n".join(_ramp("q", on("light").sequential))
     light = "\n".join(_theme("light"))

@@ -1,6 +1,6 @@
-"""The whole page: what stands on it, and in which order.
+"""The whole page and the order of its sections.
 
-Owns the outline. It asks for nothing from outside, and its policy forbids that to a browser too.
+Owns the outline. It loads nothing from outside, and its policy forbids browsers to do so.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Part = tuple[Analysis, list[tuple[Shown, ...]]]
 
 
 def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
-    """The file written."""
+    """Write the page; return its path."""
     path = folder / "report.html"
     parts = [(each, list(shown_together(db, run, each))) for each in analyses_of(run)]
     with written(path) as file:
@@ -139,7 +139,7 @@ def _overview(db: Database, run: RunSummary, parts: Sequence[Part]) -> Markup:
 
 
 def _reading(run: RunSummary, parts: Sequence[Part]) -> str:
-    """How the figures are to be read, as far as there are such in this run."""
+    """How to read the figures that this run has."""
     found = (shown.figure for _, views in parts for view in views for shown in view)
     drawn = (cell for figure in found for cell in figure.measured())
     chance = _CHANCE if any(cell.chance is not None for cell in drawn) else ""

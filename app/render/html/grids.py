@@ -1,6 +1,6 @@
 """Matrices and heat maps as SVG: coloured cells, with numbers where there is room for them.
 
-What lies within chance has no colour; undefined cells have a dot.
+Values within chance have no colour; undefined cells have a dot.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _legend(plot: GridPlot, size: Layout, y: float) -> Iterator[Markup]:
 
 
 def _remarks(plot: GridPlot, size: Layout) -> list[str]:
-    """The meaning of the marks, in lines no longer than the picture is wide."""
+    """The meaning of the marks, in lines of at most the picture's width."""
     notes = ", ".join(plot.remarks(dense=not size.numbers))
     return wrap(notes, int(_width(plot, size) / REMARK))
 

@@ -1,4 +1,4 @@
-"""Elements of HTML and SVG. Whatever is not `Markup` already is text, and is escaped on its way in.
+"""Elements of HTML and SVG. Any argument other than `Markup` is text and gets escaped.
 
 Owns the one rule that keeps text from outside from becoming markup. Knows no element by name.
 """

@@ -18,7 +18,7 @@ _BAR, _HIGH, _WIDEST = 6, 26, 220
 
 
 def parts(overview: Overview, anchors: Collection[str]) -> Iterator[Markup]:
-    """The cards and the findings; `anchors` are the figures of the page, which can be gone to."""
+    """The cards and the findings; `anchors`: the figures of the page that links can lead to."""
     most = largest_layer(overview.cards)
     yield tag("div", *(_card(card, most) for card in overview.cards), class_="cards")
     yield tag("h3", "Findings, largest first")
@@ -66,5 +66,5 @@ def _finding(finding: Finding, anchors: Collection[str]) -> Iterator[Markup]:
 
 
 def anchor_of(place: FigurePlace) -> str:
-    """Where on a page the figure of a finding stands."""
+    """The anchor of a finding's figure on a page."""
     return f"{place.analysis}-{place.view}"

@@ -1,6 +1,6 @@
 """Shared shapes of the page's charts: pictures, marks of series, legends.
 
-Lengths are in the units of a picture's viewBox, which are pixels where nothing is scaled.
+Lengths are in units of a picture's viewBox: pixels if unscaled.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Samples = Mapping[Symbol, Callable[[Entry], str]]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the values from `low` to `high` lie on the way from `first` to `last`."""
+    """A scale that maps `low` to `first` and `high` to `last`."""
 
     low: float
     high: float
@@ -43,7 +43,7 @@ class Place:
 
 
 def picture(width: float, height: float, label: str, parts: Iterable[str]) -> Markup:
-    """A chart that shrinks with its place, as far as it can be read, and grows no further."""
+    """A chart that shrinks with its container down to a readable size, and never grows."""
     return tag(
         "svg", *parts, viewBox=f"0 0 {width:g} {height:g}", width=width, height=height,
         style=f"min-width:{LEAST * width:.0f}px" if LEAST * width > NARROWEST else None,
@@ -81,7 +81,7 @@ def path(points: Sequence[tuple[float, float]], class_: str, *, closed: bool = F
 
 
 def told(title: str, *parts: str, class_: str = "told") -> Markup:
-    """Shapes that say something when a pointer rests on them."""
+    """Shapes with a tooltip."""
     return tag("g", tag("title", title), *parts, class_=class_)
 
 
@@ -97,7 +97,7 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
 
 
 def across(names: Iterable[str]) -> float:
-    """About how wide the longest of some names is."""
+    """The approximate width of the longest name."""
     return max((len(short(name)) for name in names), default=0) * CHARACTER
 
 
@@ -123,7 +123,7 @@ _CORNERS = {
 
 
 def legend(entries: Iterable[Entry], samples: Samples) -> Markup:
-    """Signs with their meaning, above a chart; nothing where there are none."""
+    """Signs with their meaning, above a chart; empty without signs."""
     items = [
         tag("li", _sample(samples[entry.symbol](entry)), tag("span", entry.text + entry.after))
         for entry in entries

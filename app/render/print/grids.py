@@ -1,7 +1,7 @@
 """Matrices and heat maps for print: coloured cells, with numbers where they can be read.
 
-What lies within chance has no colour, and is grey where there is no room for its sign; undefined
-cells have a dot.
+Values within chance have no colour, or are grey without room for the sign; undefined cells have a
+dot.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from core.figures.plots.values import Value
 ROW, LEAST_ROW, STACKED = 0.2, 0.06, 0.3
 """Inches: a row with room for its number, one of many, and one for a difference below it too."""
 MOST = 5.0
-"""Inches: what the rows of a tall heat map take together."""
+"""Inches: the height of all rows of a tall heat map."""
 BARE = 0.12
 """Inches: the narrowest cell without a number that a column of a paper may have."""
 BAR = 0.55
@@ -56,7 +56,7 @@ class Layout:
 
 
 def draw(plot: GridPlot) -> Sheet:
-    """The plot at the width of a column or, where that is narrow, a page."""
+    """The plot at the width of a column, or of a page if a column is too narrow."""
     size = layout(plot)
     turned = _longest_column(plot) > 0.92 * size.cell
     names = _longest_column(plot)

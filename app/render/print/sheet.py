@@ -28,7 +28,7 @@ COLUMN = 3.4
 PAGE = 7.0
 """Inches: the width of its page."""
 TALLEST = 8.5
-"""Inches: what still leaves room for a caption."""
+"""Inches: the height that leaves room for a caption."""
 DPI = 300
 
 FONT = "DejaVu Sans"
@@ -36,7 +36,7 @@ FONT = "DejaVu Sans"
 CHARACTER = 0.6
 """The width of a character, as a part of the font's size: generous for most."""
 SMALL, SMALLEST = 7.0, 4.5
-"""Points: ordinary small text, and what can still be read in print."""
+"""Points: small text, and the smallest size readable in print."""
 LONGEST_NAME = 28
 
 PALETTE = on("light")
@@ -85,7 +85,7 @@ _STYLE = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw and save within it: matplotlib's own defaults and ours, and nobody else's settings."""
+    """The context for drawing and saving: matplotlib's defaults and ours, no user's settings."""
     with matplotlib.style.context(["default", _STYLE], after_reset=True):
         yield
 
@@ -119,12 +119,12 @@ def legend(drawn: Sheet, entries: Iterable[Entry], samples: Samples, columns: in
 
 
 def written(text: str) -> str:
-    """Outside text as the font can show it: what it has no sign for as a visible escape."""
+    """Outside text as the font can show it: other characters as visible escapes."""
     return "".join(c if _known(c) else _escaped(c) for c in plain(text))
 
 
 def folded(text: str, width: float, size: float = SMALL) -> str:
-    """Outside text in lines that are about so many inches wide at most."""
+    """Outside text in lines of about this width in inches at most."""
     return "\n".join(textwrap.wrap(written(text), max(8, int(width / across("m", size)))))
 
 
@@ -139,7 +139,7 @@ def number(text: str) -> str:
 
 
 def hushed(axes: Axes) -> None:
-    """No lines around, and no ticks: names alone."""
+    """An axis with names alone: no lines around, no ticks."""
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -151,7 +151,7 @@ def colour(index: int, control: bool) -> str:
 
 
 def across(text: str, size: float = SMALL) -> float:
-    """About how wide a text is, in inches."""
+    """The approximate width of a text in inches."""
     return len(text) * CHARACTER * size / 72
 
 

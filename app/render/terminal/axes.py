@@ -17,7 +17,7 @@ from core.figures.plots.ranges import Axis, Tick, labelled, share
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where a panel's canvas lies in its picture, and the ranges that it shows."""
+    """The place of a panel's canvas in its picture, and the ranges that it shows."""
 
     left: int
     top: int

@@ -1,7 +1,7 @@
 """Strokes into braille. The only module that knows plotext: a canvas with no frame around it.
 
-The shared figure of plotext is not safe with threads, so that every picture gets a root of its
-own. Frames, ticks and legends are ours: then it is known which cell shows which value.
+The shared figure of plotext is not thread-safe, so every picture gets a root of its own. Frames,
+ticks and legends are ours, so each cell's value is known.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def picture(
 
 
 def across(panels: int, width: int, height: int) -> int:
-    """How many panels stand side by side."""
+    """The number of panels side by side."""
     if panels <= 1:
         return 1
     roomy = width >= SIDE_BY_SIDE
@@ -175,8 +175,8 @@ def _canvas(
 def _signs(
     order: list[Curve], frame: Frame, looks: dict[str, Look]
 ) -> dict[tuple[int, int], list[Look]]:
-    """Which signs fall on which cell of the canvas; where several do they take turns."""
-    found: dict[tuple[int, int], list[Look]] = {}
+    """The signs of each cell of the canvas; several in one cell take turns."""
+    looks_at: dict[tuple[int, int], list[Look]] = {}
     for curve in order:
         look = looks[curve.name]
         points = [point for run in curve.runs() for point in run]
@@ -187,5 +187,5 @@ def _signs(
         for at, (x, y, _) in enumerate(points):
             if (at - shift) % every == 0 or len(points) == 1:
                 place = frame.row(y) - frame.top, frame.column(x) - frame.left
-                found.setdefault(place, []).append(look)
-    return found
+                looks_at.setdefault(place, []).append(look)
+    return looks_at

@@ -1,7 +1,7 @@
 """Matrices and heat maps: rows × columns of coloured cells, with numbers where they fit.
 
 Owns the layout of a grid in character cells and the drawing of any one of its rows, so that a
-screen can paint only what has changed.
+screen can paint only the changed rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Layout:
-    """How many characters everything takes. `halves`: two rows of data in each row of text."""
+    """Sizes in characters. `halves`: two rows of data in each row of text."""
 
     label: int
     cell: int

@@ -1,4 +1,4 @@
-"""The names above the columns of a grid, in as many lines as they take. Owns where names break."""
+"""The names above the columns of a grid, in as many lines as they take. Owns their line breaks."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _PARTS = re.compile(r"[^_\-/ ]*[_\-/ ]?")
 
 
 def headings(names: Sequence[Name], room: int, align: str) -> list[list[str]]:
-    """The lines above the columns, each with a text a column, `room` cells wide: names, which stand
-    on the lowest lines, then what stands below them where there is something."""
+    """The lines above the columns, each with a text a column, `room` cells wide: names on
+    the lowest lines, then the words below them, if any."""
     filled = levelled([broken(plain(_name(name, room)), room) for name in names])
     rows = [[exactly(text, room, align) for text in row] for row in filled]
     if any(name.words for name in names):
@@ -35,8 +35,8 @@ def levelled(columns: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
 
 
 def broken(name: str, room: int) -> list[str]:
-    """A name in lines that fit, broken after marks between words; all of it in one where a break
-    is of no use. Only its last line may be cut."""
+    """A name in lines that fit, broken after marks between words; on one line if a break
+    would not help. Only its last line may be cut."""
     if cell_len(name) <= room:
         return [name]
     lines = [""]
@@ -57,9 +57,9 @@ def _cut(words: str, room: int) -> str:
     """Words that fit: the first of them, or as much of that as there is room for."""
     if cell_len(words) <= room:
         return words
-    found = ""
+    text = ""
     for part in _PARTS.findall(words):
-        if found.strip("↑↓ ") and cell_len((found + part).rstrip("_- ")) > room:
+        if text.strip("↑↓ ") and cell_len((text + part).rstrip("_- ")) > room:
             break
-        found += part
-    return found.rstrip("_- ")
+        text += part
+    return text.rstrip("_- ")

@@ -1,4 +1,4 @@
-"""Legends: which sign is which series, and what the colours of a scale are worth."""
+"""Legends: the sign of each series, and the values of the colours of a scale."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ GLYPHS = "●■▲◆○□△◇▼"
 CONTROL_GLYPH = "·"
 
 FAINTNESS = 0.35
-"""How far what is not selected fades towards the background."""
+"""How far unselected series fade towards the background."""
 
 _VIRIDIS = (
     "440154", "482878", "3e4989", "31688e", "26828e", "1f9e89", "35b779", "6ece58", "b5de2b",
@@ -102,7 +102,7 @@ class Palette:
         return Style(color=self.series[index % len(self.series)])
 
     def faint(self, style: Style) -> Style:
-        """The same style a step towards the background: for what lies beneath a selection."""
+        """The same style a step towards the background: for lines beneath the selected one."""
         if not self.blends or style.color is None:
             return style
         behind = (13, 17, 23) if self.name == "dark" else (255, 255, 255)

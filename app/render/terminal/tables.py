@@ -1,4 +1,4 @@
-"""Tables of text and numbers, row by row. Owns how wide columns are and what gives way.
+"""Tables of text and numbers, row by row. Owns the widths of columns and their shrinking.
 
 Every text is made harmless before it is measured or shown.
 """
@@ -72,7 +72,7 @@ def _longest(name: str) -> str:
 def _narrowed(
     widths: Sequence[int], able: Sequence[int], width: int, least: int = NARROWEST
 ) -> tuple[int, ...]:
-    """The widths with those of some columns taken down as far as it needs and they go."""
+    """The widths, some columns narrowed until all fit or their limit is reached."""
     fitting = list(widths)
     while _across(fitting) > width:
         widest = max(able, key=lambda j: fitting[j], default=-1)
@@ -152,12 +152,12 @@ class Painter:
 
 
 def harmless(column: Column, value: Text) -> str:
-    """A value as it is written, with nothing in it that a terminal would obey."""
+    """A value as text without control characters."""
     return plain(column.written(value))
 
 
 def _widest(column: Column, values: Sequence[Text], most: int) -> int:
-    """The cells that the values of a column take. Looks at few of them where few can be longest."""
+    """The width of a column's values. Measures only the candidates for the longest."""
     texts = {value for value in values if isinstance(value, str)}
     numbers = {value for value in values if isinstance(value, int | float)}
     if column.form[-1:] in _REGULAR and all(map(math.isfinite, numbers)):

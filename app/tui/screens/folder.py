@@ -39,10 +39,10 @@ class FolderScreen(Dialog[str]):
     def action_complete(self) -> None:
         """Take the first match over."""
         typed = self.query_one(Input)
-        found = files()(typed.value)
-        if found:
-            typed.value = found[0]
-            typed.cursor_position = len(found[0])
+        paths = files()(typed.value)
+        if paths:
+            typed.value = paths[0]
+            typed.cursor_position = len(paths[0])
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Add the folder, or say why it can't be."""

@@ -147,10 +147,10 @@ class ModelsScreen(Dialog[str]):
     def action_complete(self) -> None:
         """Take over the first completion of a path."""
         box = self.query_one(Input)
-        found = self._paths(box.value)
-        if found:
-            box.value = found[0]
-            box.cursor_position = len(found[0])
+        paths = self._paths(box.value)
+        if paths:
+            box.value = paths[0]
+            box.cursor_position = len(paths[0])
 
     def _paths(self, typed: str) -> Sequence[str]:
         return self._complete(typed) if typed.startswith((".", "/", "~")) else ()

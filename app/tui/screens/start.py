@@ -73,10 +73,10 @@ class StartScreen(Dialog[str]):
     def action_complete(self) -> None:
         """Take the first match over."""
         typed = self.query_one(Input)
-        found = offers(typed.value)
-        if found:
-            typed.value = found[0]
-            typed.cursor_position = len(found[0])
+        paths = offers(typed.value)
+        if paths:
+            typed.value = paths[0]
+            typed.cursor_position = len(paths[0])
 
     def _refuse(self, error: Trouble) -> None:
         file = isinstance(error, TauscopeError)
@@ -95,10 +95,10 @@ class StartScreen(Dialog[str]):
         line.update(Content.styled(plain_lines(words), style))
 
     def _offer(self, typed: str) -> None:
-        found = matches(typed)
-        rows = [plain(path) for path in found[:MOST]]
-        if len(found) > MOST:
-            rows.append(f"… and {len(found) - MOST} more")
+        paths = matches(typed)
+        rows = [plain(path) for path in paths[:MOST]]
+        if len(paths) > MOST:
+            rows.append(f"… and {len(paths) - MOST} more")
         ours = (name for name in ready.names() if name.startswith(typed))
         rows += [f"{name}  (comes with tauscope)" for name in ours]
         self.query_one(".offers", Static).update(Content("\n".join(rows)))

@@ -201,11 +201,11 @@ class TabbedScreen(LeavingScreen[None]):
         from app.tui.screens.jump import JumpTarget, jump
 
         tabs = self.query_one("#tabs", Row)
-        found = [JumpTarget(x, tabs.region.y, action) for x, action in tabs.acts()]
+        targets = [JumpTarget(x, tabs.region.y, action) for x, action in tabs.acts()]
         for at, pane in enumerate(self.panes()):
             if pane.region:
-                found.append(JumpTarget(pane.region.x, pane.region.y, f"screen.pick({at})"))
-        jump(self, found)
+                targets.append(JumpTarget(pane.region.x, pane.region.y, f"screen.pick({at})"))
+        jump(self, targets)
 
     def action_pick(self, number: int) -> None:
         """Have keys act on a picture of this tab, by its place."""

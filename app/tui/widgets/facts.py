@@ -96,9 +96,9 @@ def _facts(run: RunSummary) -> Iterator[tuple[str, str]]:
     yield "host", f"{run.host} (process {run.pid})" if run.host else ""
 
 
-def _flat(found: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
     """Nested facts by their path."""
-    for name, value in found.items():
+    for name, value in values.items():
         path = f"{above}{name}"
         if isinstance(value, Mapping):
             yield from _flat(value, f"{path}.")

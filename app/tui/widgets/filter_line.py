@@ -106,10 +106,10 @@ class FilterLine(Vertical):
             self._act(found)
         self.query_one("#said", Row).renew()
 
-    def _act(self, found: Filter) -> None:
-        if found != self.filter:
-            self.filter = found
-            self.post_message(self.Changed(found))
+    def _act(self, chosen: Filter) -> None:
+        if chosen != self.filter:
+            self.filter = chosen
+            self.post_message(self.Changed(chosen))
 
     def _close(self) -> None:
         self.trouble = ""

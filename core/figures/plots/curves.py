@@ -85,12 +85,12 @@ class CurvePanel:
         where a companion draws it already."""
         if any(curve.series.companion for curve in self.curves):
             return ()
-        found: dict[int, list[Level]] = {}
+        levels: dict[int, list[Level]] = {}
         for curve in self.curves:
             for x, value in zip(curve.xs, curve.values, strict=True):
                 if (level := value.chance) is not None:
-                    found.setdefault(x, []).append(level)
-        return tuple((x, _mean(here)) for x, here in sorted(found.items()))
+                    levels.setdefault(x, []).append(level)
+        return tuple((x, _mean(here)) for x, here in sorted(levels.items()))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from core.figures.plots.curves import Curve, CurvePanel, CurvesPlot
 
 
 def alone(plot: CurvesPlot, name: str) -> CurvesPlot:
-    """The plot with one series, and the base and the controls that it is held against."""
+    """The plot with one series beside the base and the controls."""
     panels = tuple(CurvePanel(p.title, _beside(p.curves, name)) for p in plot.panels)
     return replace(plot, panels=panels)
 
@@ -56,7 +56,7 @@ def _across(name: str, panels: Sequence[CurvePanel]) -> Iterable[Curve]:
 
 
 def _beside(curves: Sequence[Curve], name: str) -> tuple[Curve, ...]:
-    """The curve of a name among those that it is held against, in their order."""
+    """The curve of a name among the base and the controls, in their order."""
     groups = _groups(curves)
     return tuple(c for g in groups if g[0].name == name or _is_yardstick(g[0]) for c in g)
 

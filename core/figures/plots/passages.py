@@ -55,8 +55,7 @@ class TextBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class PassagesPlot(Plot):
-    """Blocks of text. `scale` says what the colours of tokens stand for, None where no token has
-    a value."""
+    """Blocks of text. `scale`: of the tokens' colours, None where no token has a value."""
 
     blocks: tuple[TextBlock, ...]
     scale: Scale | None

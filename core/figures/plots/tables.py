@@ -15,9 +15,9 @@ from core.figures.plots.plot import beginning
 
 @dataclass(frozen=True, slots=True)
 class TablePlot:
-    """A table, and what of it is `shown`: the columns that tell its rows apart, then its results,
-    then all others. `places` says where each lies in the `whole`; `shared` is what all rows have in
-    common, in words, and `head` how many of the first columns should be in sight together.
+    """A table, and its columns as `shown`: the keys of its rows, then its results, then all others.
+    `places`: the index of each in the `whole`; `shared`: the common values of all rows, in words;
+    `head`: the number of first columns that should be in sight together.
     """
 
     whole: Table
@@ -52,8 +52,8 @@ def arrange(table: Table) -> TablePlot:
 
 
 def _order(table: Table) -> list[int]:
-    """The places of the columns: what tells rows apart, then results as they are named, the rest.
-    Where two columns have one name, the first is meant."""
+    """The places of the columns: the keys of rows, then results as they are named, then the rest.
+    Of two columns with one name the first counts."""
     names = [column.name for column in table.columns]
     keys = [*range(table.keys)]
     results = [names.index(name) for name in table.results if name in names]

@@ -121,12 +121,12 @@ class Adapter:
     def _under(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
         """Rows of a tensor before the updates: the replaced tensor's, else the model's under the
         adapter."""
-        found = self._ground.collected
-        if name in found.replaced:
-            tensor = found.replaced[name]
+        collected = self._ground.collected
+        if name in collected.replaced:
+            tensor = collected.replaced[name]
             info = TensorInfo(tensor.dtype, tuple(tensor.shape))
             return tensor.reshape(info.rows, info.columns)[start:stop]
-        return self.over.read(found.aliases.get(name, name), start, stop, into)
+        return self.over.read(collected.aliases.get(name, name), start, stop, into)
 
 
 def _stored(folder: Path) -> dict[str, Tensor]:
@@ -136,13 +136,13 @@ def _stored(folder: Path) -> dict[str, Tensor]:
 
         read_header(file)  # gives a clearer error for a damaged header
         try:
-            found: dict[str, Tensor] = load_file(file)
+            tensors: dict[str, Tensor] = load_file(file)
         except Exception as error:  # safetensors raises a class of a private module
             raise CheckpointError(
                 f"{file} can't be read: {_first_line(error)}.",
                 hint="Compare its size with the one at its source, and copy it from there.",
             ) from None
-        return found
+        return tensors
     if (folder / "adapter_model.bin").is_file():
         return load_tensors_only(folder / "adapter_model.bin")
     raise folders.without_factors(folder)

@@ -128,10 +128,10 @@ class Ground:
         )
 
     def misshapen(
-        self, name: str, found: tuple[int, ...], wanted: tuple[int, ...]
+        self, name: str, shape: tuple[int, ...], wanted: tuple[int, ...]
     ) -> CheckpointError:
         return CheckpointError(
-            f"{self.folder}: the adapter's tensor for {name} is {_sizes(found)}, the one in "
+            f"{self.folder}: the adapter's tensor for {name} is {_sizes(shape)}, the one in "
             f"the model under it ({self.over.where}) {_sizes(wanted)}.",
             hint=self._trained_on(),
         )

@@ -117,15 +117,15 @@ class AdaptedModule:
         a = self.stored.get("lora_A.weight", self.stored.get("lora_embedding_A"))
         return None if a is None else int(a.shape[0])
 
-    def _refuse_leftovers(self, found: Any) -> None:
+    def _refuse_leftovers(self, loaded: Any) -> None:
         from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 
         prefix = PEFT_TYPE_TO_PREFIX_MAPPING[self.kind]
         own = f"base_model.model.{self.path}.{prefix}"
         bank = "vblora_vector_bank"  # every layer holds the shared bank
-        missing = [k for k in found.missing_keys if k.startswith(own) and bank not in k]
-        if missing or found.unexpected_keys:
-            odd = (missing or found.unexpected_keys)[0]
+        missing = [k for k in loaded.missing_keys if k.startswith(own) and bank not in k]
+        if missing or loaded.unexpected_keys:
+            odd = (missing or loaded.unexpected_keys)[0]
             raise ValueError(f"{odd} is {'missing' if missing else 'unknown'}")
 
 

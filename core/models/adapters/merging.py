@@ -56,10 +56,10 @@ class Merging:
             weight = self._zeros(name) if layer.additive else self._whole(name)
             beside = None if bias is None else self._whole(bias).reshape(-1)
             try:
-                found, also = layer.update(weight.T.contiguous() if turned else weight, beside)
+                update, also = layer.update(weight.T.contiguous() if turned else weight, beside)
             except Exception as error:
                 raise self._unmerged(layer, error) from error
-            return (found.T if turned else found).contiguous(), also
+            return (update.T if turned else update).contiguous(), also
 
         return lambda: self._bench.cached(layer.path, make)
 

@@ -66,8 +66,8 @@ class Products:
             turned = self._ground.turns(target.name)
         update = factors.oriented(made, shape, turned=turned)
         if update is None:
-            found = (made[0].shape[0], made[1].shape[1])
-            raise self._ground.misshapen(target.name, found, shape)
+            product = (made[0].shape[0], made[1].shape[1])
+            raise self._ground.misshapen(target.name, product, shape)
         if target.whole:
             self._ground.put(target.name, update)
         else:

@@ -91,17 +91,17 @@ class AdapterReader:
 
     def _settle(self, tie: Tie) -> None:
         """Make the tied output head a separate tensor if the adapter unties it."""
-        settings, found = self._ground.settings, self._ground.collected
+        settings, collected = self._ground.settings, self._ground.collected
         indices = {path: self._indices(path) for path in self._tokens}
         if not tie.parts(settings, [*self._modules], [*self._saved], indices, self._ground.names):
-            head = found.replaced.pop(tie.head, None)
+            head = collected.replaced.pop(tie.head, None)
             if head is not None:
-                found.replaced.setdefault(tie.embedding, head)
-        elif tie.head not in found.replaced:
-            if tie.embedding in found.replaced and not tie.trains(settings, tie.embedding):
-                found.replaced[tie.head] = found.replaced[tie.embedding]
+                collected.replaced.setdefault(tie.embedding, head)
+        elif tie.head not in collected.replaced:
+            if tie.embedding in collected.replaced and not tie.trains(settings, tie.embedding):
+                collected.replaced[tie.head] = collected.replaced[tie.embedding]
             else:
-                found.aliases[tie.head] = tie.embedding
+                collected.aliases[tie.head] = tie.embedding
 
     def _adapt(self) -> None:
         """Read the updates of all modules."""

@@ -68,12 +68,12 @@ class Stack:
     reads_settings: bool = False
 
     def rows(self, start: int, stop: int) -> Tensor:
-        found = torch.zeros(stop - start, self.columns)
+        update = torch.zeros(stop - start, self.columns)
         for origin, part in self.parts:
             first, last = max(start, origin), min(stop, origin + part.shape[0])
             if first < last:
-                found[first - start : last - start] += part.rows(first - origin, last - origin)
-        return found
+                update[first - start : last - start] += part.rows(first - origin, last - origin)
+        return update
 
     def contents(self) -> Iterator[Tensor]:
         for origin, part in self.parts:
@@ -107,12 +107,12 @@ class Tokens:
     reads_settings: bool = False
 
     def rows(self, start: int, stop: int) -> Tensor:
-        found = torch.zeros(stop - start, self.values.shape[1])
+        update = torch.zeros(stop - start, self.values.shape[1])
         for place, row in enumerate(self.indices.tolist()):
             if start <= row < stop:
                 new = self.values[place].float()
-                found[row - start] = new - self.base(row, row + 1)[0].float()
-        return found
+                update[row - start] = new - self.base(row, row + 1)[0].float()
+        return update
 
     def contents(self) -> Iterator[Tensor]:
         yield from (self.indices, self.values)

@@ -67,8 +67,8 @@ class Header(NamedTuple):
     @property
     def architecture(self) -> str:
         """The architecture's name in llama.cpp; empty if the file does not state it."""
-        found = self.fields.get("general.architecture")
-        return found if isinstance(found, str) else ""
+        name = self.fields.get("general.architecture")
+        return name if isinstance(name, str) else ""
 
     def of_model(self, key: str) -> Any:
         """A setting of the model, by its key without the architecture; None if it is absent."""
@@ -118,8 +118,8 @@ class _Reader:
         for _ in range(pairs):
             key = self._text()
             fields[key] = self._value(self._number("I"))
-        found = [self._entry() for _ in range(tensors)]
-        return Header(fields, self._placed(found, fields.get("general.alignment", 32)))
+        entries = [self._entry() for _ in range(tensors)]
+        return Header(fields, self._placed(entries, fields.get("general.alignment", 32)))
 
     def _check_version(self, version: int) -> None:
         if version in (2, 3):
@@ -141,10 +141,10 @@ class _Reader:
         )
 
     def _bytes(self, count: int) -> bytes:
-        found = self._stream.read(count)
-        if len(found) < count:
+        content = self._stream.read(count)
+        if len(content) < count:
             raise self._damaged("it ends within its header")
-        return found
+        return content
 
     def _number(self, form: str) -> Any:
         return struct.unpack(f"<{form}", self._bytes(struct.calcsize(f"<{form}")))[0]

@@ -117,9 +117,9 @@ class Blocks:
         out, energy = torch.empty(columns, rows), 0.0
         step = max(1, _BLOCK // columns)
         for start in range(0, rows, step):
-            found = self.rows(name, start, min(start + step, rows))
-            out[:, start : start + step] = found.values.mT
-            energy += float(found.energy.sum())
+            block = self.rows(name, start, min(start + step, rows))
+            out[:, start : start + step] = block.values.mT
+            energy += float(block.energy.sum())
         return DequantisedRows(out, torch.full((columns,), energy / columns, dtype=torch.float64))
 
 
@@ -153,10 +153,10 @@ class Made:
         """Rows in the file's order; a vector may be a single row."""
         shape = self._blocks.shape(name)
         parts = self.shape[-1] if len(shape) == 1 and len(self.shape) > 1 else 1
-        found = self._blocks.rows(name, start * parts, stop * parts)
+        rows = self._blocks.rows(name, start * parts, stop * parts)
         count = stop - start
         return DequantisedRows(
-            found.values.reshape(count, -1), found.energy.reshape(count, -1).sum(1)
+            rows.values.reshape(count, -1), rows.energy.reshape(count, -1).sum(1)
         )
 
     def _ordered(self, name: str, wanted: Tensor) -> DequantisedRows:
@@ -175,16 +175,16 @@ class Made:
         """Rows of stacks with alternating matrices: the first source's, then the second's."""
         sources = self._recipe.sources
         each = self._blocks.shape(sources[0])[-2]
-        found, at = [], start
+        pieces, at = [], start
         while at < stop:
             number, within = divmod(at, each)
             last = min(stop, at - within + each)
             expert, which = divmod(number, len(sources))
             first = expert * each + within
-            found.append(self._blocks.rows(sources[which], first, first + last - at))
+            pieces.append(self._blocks.rows(sources[which], first, first + last - at))
             at = last
         return DequantisedRows(
-            torch.cat([one.values for one in found]), torch.cat([one.energy for one in found])
+            torch.cat([one.values for one in pieces]), torch.cat([one.energy for one in pieces])
         )
 
 

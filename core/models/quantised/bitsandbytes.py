@@ -63,15 +63,15 @@ class Runs:
 
 def find(parts: PartReader, settings: Mapping[str, Any]) -> dict[str, Weight]:
     """The weights of bitsandbytes among the stored tensors."""
-    found: dict[str, Weight] = {}
+    weights: dict[str, Weight] = {}
     for name in parts.names:
         if _STATE in name:
             weight = name.split(_STATE)[0]
-            found[weight] = _runs(parts, weight, name)
+            weights[weight] = _runs(parts, weight, name)
         elif name.endswith(".SCB"):
             weight = f"{name.removesuffix('.SCB')}.weight"
-            found[weight] = _rows_of_int8(parts, weight, name)
-    return found
+            weights[weight] = _rows_of_int8(parts, weight, name)
+    return weights
 
 
 def _runs(parts: PartReader, name: str, state: str) -> Weight:

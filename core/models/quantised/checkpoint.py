@@ -65,9 +65,9 @@ class Dequantised:
         step = max(1, _BLOCK // max(info.columns, 1))
         for first in range(start, stop, step):
             last = min(first + step, stop)
-            found = weight.rows(first, last)
-            out[first - start : last - start] = found.values
-            energy[first:last] = found.energy.numpy()
+            rows = weight.rows(first, last)
+            out[first - start : last - start] = rows.values
+            energy[first:last] = rows.energy.numpy()
         return out
 
     def is_transposed(self, name: str) -> bool:

@@ -108,7 +108,7 @@ def _find(
     parts: PartReader, settings: Mapping[str, Any], bits: int, *, ordered: bool, behind: int
 ) -> dict[str, Weight]:
     given = settings.get("group_size") or settings.get("q_group_size") or -1
-    found: dict[str, Weight] = {}
+    weights: dict[str, Weight] = {}
     for name in parts.names:
         if not name.endswith(".qweight"):
             continue
@@ -123,8 +123,8 @@ def _find(
         if stored != packed or zeros != (groups, across) or not fits:
             raise parts.refuse(name, f"its shape {list(stored)} doesn't fit its scales.")
         own = (f"{module}.{part}" for part in ("qweight", "qzeros", "scales", "g_idx"))
-        found[f"{module}.weight"] = PackedWeight(
+        weights[f"{module}.weight"] = PackedWeight(
             parts, module, (outputs, inputs), tuple(n for n in own if n in parts), bits, group,
             ordered, behind,
         )  # fmt: skip
-    return found
+    return weights

@@ -34,13 +34,13 @@ class Experts:
     def rows(self, start: int, stop: int) -> DequantisedRows:
         """Rows start:stop, expert after expert."""
         inputs = self.shape[1]
-        found = []
+        dequantised = []
         for expert in range(start // inputs, -(-stop // inputs)):
             first, last = max(start - expert * inputs, 0), min(stop - expert * inputs, inputs)
             codes, scale = self._codes(expert)[first:last], self._scale(expert)
             blocks = torch.arange(first, last) // _BLOCK
-            found.append(rows_on_grid(codes, scale[blocks], grid=grids.fp4()))
-        values, energy = zip(*found, strict=True)
+            dequantised.append(rows_on_grid(codes, scale[blocks], grid=grids.fp4()))
+        values, energy = zip(*dequantised, strict=True)
         return DequantisedRows(torch.cat(values), torch.cat(energy))
 
     def _codes(self, expert: int) -> Tensor:
@@ -70,7 +70,7 @@ class Experts:
 
 def find(parts: PartReader, settings: Mapping[str, Any]) -> dict[str, Weight]:
     """The experts of gpt-oss among the stored tensors."""
-    found: dict[str, Weight] = {}
+    weights: dict[str, Weight] = {}
     for blocks in parts.names:
         if not blocks.endswith("_blocks"):
             continue
@@ -81,5 +81,5 @@ def find(parts: PartReader, settings: Mapping[str, Any]) -> dict[str, Weight]:
         if {parts.dtype(blocks), parts.dtype(scales)} != {torch.uint8}:
             raise parts.refuse(blocks, "MXFP4 is stored as bytes.")
         experts, outputs, count, _ = shape
-        found[name] = Experts(parts, name, (experts, count * _BLOCK, outputs), (blocks, scales))
-    return found
+        weights[name] = Experts(parts, name, (experts, count * _BLOCK, outputs), (blocks, scales))
+    return weights

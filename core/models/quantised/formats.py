@@ -122,10 +122,10 @@ def find(parts: PartReader, settings: Mapping[str, Any]) -> dict[str, Weight]:
     module, function = READERS[method_of(settings)].split(":")
     reader = importlib.import_module(f"core.models.quantised.{module}")
     try:
-        found: dict[str, Weight] = getattr(reader, function)(parts, settings)
+        weights: dict[str, Weight] = getattr(reader, function)(parts, settings)
     except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError, RuntimeError):
         raise CheckpointError(
             f"{parts.where}: the settings of quantisation or the scales can't be understood.",
             hint="Compare config.json with the published one.",
         ) from None
-    return found
+    return weights

@@ -75,17 +75,17 @@ class Scaled:
 
 def find(parts: PartReader, settings: Mapping[str, Any]) -> dict[str, Weight]:
     """The scaled weights among the stored tensors, by their names in the model."""
-    found: dict[str, Weight] = {}
+    weights: dict[str, Weight] = {}
     for name in parts.names:
         if name.endswith(("_scale", "_scale_inv", "_scale_2", "_zero_point", "SCB")):
             continue
         if name.endswith("_packed"):
-            found[name.removesuffix("_packed")] = _packed(parts, name, settings)
+            weights[name.removesuffix("_packed")] = _packed(parts, name, settings)
         elif parts.dtype(name) in (*FP8, torch.int8):
-            found[name] = _plain(parts, name, settings)
+            weights[name] = _plain(parts, name, settings)
         elif parts.dtype(name) == torch.uint8 and f"{name}_scale_2" in parts:
-            found[name] = _nibbles(parts, name, name, f"{name}_scale_2", 1, settings)
-    return found
+            weights[name] = _nibbles(parts, name, name, f"{name}_scale_2", 1, settings)
+    return weights
 
 
 def _plain(parts: PartReader, name: str, settings: Mapping[str, Any]) -> Weight:

@@ -120,7 +120,8 @@ def _step(at: int, writer: Writer, give: Callable[[Piece | Written], None]) -> N
     writer.step()
     text, tokens = writer.written, len(writer.ids)
     if writer.ended is None:
-        give(Piece(column=at, text=text, tokens=tokens))
+        # A character may need more tokens than there are yet.
+        give(Piece(column=at, text=text.rstrip("\ufffd"), tokens=tokens))
     else:
         give(Written(column=at, text=text, tokens=tokens, ended=writer.ended))
 

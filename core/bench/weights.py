@@ -25,18 +25,21 @@ from core.vectors.grafting import Graft, Grafting, of_group
 from core.vectors.sweep import Sweep, tensors_of, untied
 
 Say = Callable[[str], None]
+Pause = Callable[[], None]
 
 
 class Shelf:
     """The loaded base, and the weights that it is given.
 
     `budget`: bytes for sets of weights beside the loaded one; None where memory holds one model
-    alone, and all others are read from disk. `say` reports the work in hand.
+    alone, and all others are read from disk. `say` reports the work in hand; `pause` may raise.
     """
 
-    def __init__(self, model: LoadedModel, family: Family, say: Say, budget: int | None) -> None:
+    def __init__(
+        self, model: LoadedModel, family: Family, say: Say, pause: Pause, budget: int | None
+    ) -> None:
         self._module: nn.Module = model.module
-        self._family, self._say = family, say
+        self._family, self._say, self._pause = family, say, pause
         self._budget = budget
         self._entered = ExitStack()
         self._vectors: dict[str, Mapping[str, int]] = {}
@@ -125,7 +128,7 @@ class Shelf:
             if vector not in self._vectors:
                 self._admit(vector)
         if weights.rank is None:
-            self._sweep.set(weights.point, weights.restriction)
+            self._sweep.set(weights.point, weights.restriction, self._pause)
         else:
             self._graft(weights, weights.rank)
         self._written = weights
@@ -142,9 +145,10 @@ class Shelf:
             modules=frozenset().union(*groups) if groups else None,
             rank=rank,
         )
-        self._sweep.set(BASE.point)
+        self._sweep.set(BASE.point, pause=self._pause)
         grafting = Grafting(self._module, pieces, self._family.tuned)
         for layer in self._family.layers:
+            self._pause()
             with grafting.stage(tuned, [graft], _of_layer(layer)) as stage:
                 stage.put(stage.configurations[0])
                 made = {name: tensor.clone() for name, tensor in stage.live.items()}

@@ -109,21 +109,21 @@ def test_greedy_texts_are_those_of_the_models_alone(tried: tuple[Bench, Models])
 
 def test_an_interrupted_answer_leaves_the_bench_usable(tried: tuple[Bench, Models]) -> None:
     bench, models = tried
-    score = Score(prompt=PROMPT, continuation=" z and", columns=("tuned1=0.25", "tuned0=0.75"))
-    steps = 0
+    left = 0
 
     def pause() -> None:
-        nonlocal steps
-        steps += 1
-        if steps == 4:
+        nonlocal left
+        left -= 1
+        if left < 0:
             raise Cancelled("A newer request came.")
 
-    with pytest.raises(Cancelled):
-        asked(bench, score, pause)
-    (found,) = of(Scored, asked(bench, Score(
-        prompt=PROMPT, continuation=CONTINUATION, columns=("tuned1",)
-    )))  # fmt: skip
-    close(found.nll, _loss(models["tuned1"], IDS[START:]))
+    for steps in range(7):  # within a write of weights, between layers, between columns
+        left, columns = steps, (f"tuned1=0.{steps}1", f"tuned0=0.{steps}1")
+        with pytest.raises(Cancelled):
+            asked(bench, Score(prompt=PROMPT, continuation=" z and", columns=columns), pause)
+        bench._passes.forget()
+        for found, name in zip(scored(bench, "tuned1", "base"), ("tuned1", "base"), strict=True):
+            close(found.nll, _loss(models[name], IDS[START:]))
     assert zoo.attached(bench._passes.model.module) == []
 
 

@@ -74,7 +74,7 @@ class Writer:
             if cache is not None:
                 more["past_key_values"] = cache
             found = passes.forward(
-                torch.tensor([shown], device=device), use_cache=True,
+                torch.tensor([shown], device=device), use_cache="past_key_values" in passes.takes,
                 attention_mask=torch.ones(1, len(whole), dtype=torch.int64, device=device), **more,
             )  # fmt: skip
             logits: Tensor = found.logits[:, -1].float()

@@ -223,9 +223,35 @@ def test_odd_prompts_are_answered_or_refused_in_words(
         (Score(prompt=PROMPT, continuation="b" * 3000, columns=("base",)), "no room"),
         (Generate(prompt=Prompt(text="a", template=True), columns=("base",)), "chat template"),
         (Generate(prompt=PROMPT, columns=("base",), temperature=-1), "temperature"),
+        (Generate(prompt=PROMPT, columns=("base",), temperature=float("inf")), "temperature"),
+        (Generate(prompt=PROMPT, columns=("base",), top_p=0), "top-p"),
+        (Generate(prompt=PROMPT, columns=("base",), tokens=0), "one token"),
+        (Generate(prompt=PROMPT, columns=("base",), seed=-1), "seed"),
     ):
         with pytest.raises(StudyError, match=words):
             asked(bench, refused)
+
+
+def test_a_chat_template_writes_the_prompt(
+    tried: tuple[Bench, Models], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, _ = tried
+    template = """{% for m in messages %}{% if m.role == 'system' and refused %}
+        {{ raise_exception('no system prompt') }}{% endif %}{{ m.role[0] }} {{ m.content }}.
+        {%- endfor %}{% if add_generation_prompt %}a {% endif %}"""
+    asking = Score(
+        prompt=Prompt(text="hi", system="be", template=True), continuation="ok", columns=("base",)
+    )
+    tokenizer = bench._answers._reader.tokenizer
+    for refused, read in ((False, "s be.u hi.a ok"), (True, "u hi.a ok")):
+        monkeypatch.setattr(
+            tokenizer, "chat_template", template.replace("refused", str(refused).lower())
+        )
+        events = asked(bench, asking)
+        assert "".join(of(Tokens, events)[0].pieces[1:]) == read
+        assert [event.message for event in of(Warned, events)] == [
+            "The chat template accepts no system prompt: it is left out."
+        ][: int(refused)]
 
 
 def test_a_stop_text_ends_a_text_before_it(tried: tuple[Bench, Models]) -> None:

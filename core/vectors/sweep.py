@@ -70,6 +70,11 @@ class Sweep:
         for vector, tensors in vectors.items():
             self.admit(vector, tensors)
 
+    @property
+    def base(self) -> Mapping[str, Tensor]:
+        """The copy of the base's tensors by name, only to be read; empty with a `disk`."""
+        return {n: t.view(self._shaped[n].shape) for n, t in self._memory.tensors.items()}
+
     def admit(self, vector: str, tensors: Mapping[str, Tensor]) -> None:
         """Let points name a further vector. Raises FamilyError for tensors that do not fit."""
         live = self._shaped

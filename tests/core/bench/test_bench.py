@@ -156,17 +156,37 @@ def test_equal_columns_draw_equal_texts_of_a_seed(tried: tuple[Bench, Models]) -
 
 
 def test_one_after_another_writes_the_same_as_in_turns(tmp_path: Path) -> None:
-    zoo.build("llama", tmp_path)
-    columns = ("base", "tuned0", "amplify(tuned0):2")
+    zoo.build("llama", tmp_path, models=2)
+    columns = ("base", "tuned0", "tuned1", "amplify(tuned0):2")
     request = Generate(prompt=PROMPT, columns=columns, tokens=5, stop=("zz",))
     found = []
     for budget in (0, 1 << 30):
-        with opened(tmp_path, "tuned0", budget=budget) as bench:
+        with opened(tmp_path, budget=budget) as bench:
             events = asked(bench, request)
             order = [event.column for event in of(Piece, events)]
             assert (order == sorted(order, key=order.index)) == (budget == 0)
             found.append({event.column: event.text for event in of(Written, events)})
     assert found[0] == found[1]
+
+
+def test_weights_that_are_wanted_again_are_held(tmp_path: Path) -> None:
+    zoo.build("llama", tmp_path, models=2)
+    size = sum(p.numel() * 4 for p in zoo.alive("llama").module.parameters())
+    columns = ("base", "tuned0", "tuned1", MIX)
+    with opened(tmp_path, budget=2 * size) as bench:
+        shelf, first = bench._passes.shelf, scored(bench, *columns)
+        for _ in range(3):
+            bench._passes.forget()
+            assert scored(bench, *columns) == first
+            assert shelf.nbytes["cpu"] <= 6 * size  # with the base's copy and two vectors
+        at_hand = len(shelf.ready)
+        asked(bench, Generate(prompt=PROMPT, columns=columns[:3], tokens=2))
+        assert at_hand == 4
+        bench._passes.forget()
+        assert scored(bench, *columns) == first
+        shelf.drop()
+        bench._passes.forget()
+        assert scored(bench, *columns) == first
 
 
 def test_one_model_at_a_time_scores_the_same(tmp_path: Path) -> None:

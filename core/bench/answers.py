@@ -5,6 +5,7 @@ Owns what an answer consists of. Knows no loading of models and no socket.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -101,11 +102,7 @@ class Answers:
 
     def _generate(self, asked: Generate, give: Give) -> None:
         formulas = self._formulas(asked.columns)
-        if asked.tokens < 1 or not asked.temperature >= 0 or not 0 < asked.top_p <= 1:
-            raise StudyError(
-                "A text has at least one token, a temperature from 0 on, and a top-p above 0 and "
-                "at most 1."
-            )
+        _refuse_odd(asked)
         text = self._reader.opened(asked.prompt, asked.tokens, _warned(give))
         self._refuse_unknown(formulas, asked.columns, text)
         ends = frozenset(generation.end_tokens(self._passes.own, self._reader.tokenizer))
@@ -203,6 +200,19 @@ class Answers:
                     f"('{self._reader.pieces([largest])[0]}').",
                     hint="Leave the column or the token out.",
                 )
+
+
+def _refuse_odd(asked: Generate) -> None:
+    """Raise StudyError for settings of a text out of range."""
+    faults = {
+        "a text has at least one token": asked.tokens < 1,
+        "a temperature is a number from 0 on": not 0 <= asked.temperature < math.inf,
+        "a top-p is above 0 and at most 1": not 0 < asked.top_p <= 1,
+        "a seed is a whole number from 0 to 2^63": not 0 <= asked.seed < 1 << 63,
+    }
+    for rule, broken in faults.items():
+        if broken:
+            raise StudyError(f"No text can be written: {rule}.")
 
 
 def _warned(give: Give) -> Callable[[str], None]:

@@ -70,7 +70,9 @@ class Bench:
             model = entering.enter_context(
                 loading.loaded(family.base, run, trust_remote_code=trusted, merged=True)
             )
-            shelf = entering.enter_context(Shelf(model, family, self._told, budget))
+            shelf = entering.enter_context(
+                Shelf(model, family, self._told, lambda: self._pause(), budget)
+            )
             session = self._session(model)
             changes = Changes(session, shelf.put, self._load)
             self._passes = Passes(model, shelf, changes, token_counts(family, model.vocabulary))
@@ -131,9 +133,12 @@ class Bench:
 
         outlets = anatomy_of(self.subject.family.base.checkpoint).outlets
         return Session(
-            self.subject, model, hooks.locate(model.module, outlets), lambda: self._pause(),
+            self.subject, model, hooks.locate(model.module, outlets), self._paused,
             self._told, self._warn, unfinished,
         )  # fmt: skip
+
+    def _paused(self) -> None:
+        self._pause()
 
     def _warn(self, words: str) -> None:
         if self._give is not None:

@@ -48,6 +48,7 @@ class Changes:
         self._subject = _probed(session.subject)
         self._chosen: dict[Ablated, tuple[Neurons, ranking.Chosen, Arrays | None]] = {}
         self._ranked: dict[str, tuple[Arrays, Arrays, Arrays]] = {}
+        self._finished: dict[str, UnitResult] = {}
         self._sums: dict[str, Sums] = {}
 
     def prepared(self, change: Ablated | Steered | None) -> AbstractContextManager[None]:
@@ -113,10 +114,11 @@ class Changes:
         session = replace(self._session, subject=subject)
         for unit in activation.plan(subject, wanted):
             if unit.model == model and not unit.requires:
-                result = self._load(unit.key)
+                result = self._finished.get(unit.key) or self._load(unit.key)
                 if result is None:
                     self._put(weights_of(model))
                     ((_, result),) = activation.compute([unit], wanted, session)
+                self._finished[unit.key] = result
                 found.artifacts += result.artifacts
         layers = [layer.number for layer in self._session.neurons.layers]
         scored = [found.arrays("scores", layer) for layer in layers]

@@ -107,7 +107,7 @@ class Grafted:
 
     @property
     def text(self) -> str:
-        """`graft(model):part`; without a part the graft is of all layers."""
+        """`graft(model):part`; without a part the graft is of the whole model."""
         rank = "" if self.rank is None else f",rank={self.rank}"
         return f"graft({self.model}{rank}):{self.restriction.text}"
 

@@ -74,7 +74,7 @@ class Writer:
             if cache is not None:
                 more["past_key_values"] = cache
             found = passes.forward(
-                torch.tensor([shown], device=device), use_cache=True,
+                torch.tensor([shown], device=device), use_cache="past_key_values" in passes.takes,
                 attention_mask=torch.ones(1, len(whole), dtype=torch.int64, device=device), **more,
             )  # fmt: skip
             logits: Tensor = found.logits[:, -1].float()
@@ -120,7 +120,8 @@ def _step(at: int, writer: Writer, give: Callable[[Piece | Written], None]) -> N
     writer.step()
     text, tokens = writer.written, len(writer.ids)
     if writer.ended is None:
-        give(Piece(column=at, text=text, tokens=tokens))
+        # A character may need more tokens than there are yet.
+        give(Piece(column=at, text=text.rstrip("\ufffd"), tokens=tokens))
     else:
         give(Written(column=at, text=text, tokens=tokens, ended=writer.ended))
 

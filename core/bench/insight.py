@@ -72,5 +72,5 @@ def differing(
 ) -> tuple[tuple[int, int, float, float], ...]:
     """The neurons whose values differ most, as (layer, neuron, first value, second value)."""
     places = [(layer.number, n) for layer in neurons.layers for n in range(layer.width)]
-    order = (first - second).abs().topk(min(count, len(places))).indices.tolist()
+    order = (first - second).abs().topk(min(max(count, 0), len(places))).indices.tolist()
     return tuple((*places[at], float(first[at]), float(second[at])) for at in order)

@@ -15,6 +15,7 @@ import torch
 from core.engine.pacing import stored
 from core.engine.subject import Subject
 from core.models import loading
+from core.models.adapters.checkpoint import Adapter
 from core.sizes import size
 
 USABLE = 0.9
@@ -47,7 +48,9 @@ def requirements(subject: Subject) -> Needs:
     together["cpu"] += sum(map(stored, family.tuned.values()))
     free = {device: _free(device) for device in together}
     lacking = [d for d, nbytes in together.items() if nbytes > USABLE * free[d]]
-    if lacking:
+    if lacking and isinstance(family.base.checkpoint, Adapter):
+        lacking, reason = [], "All models are in memory together, since the base is an adapter."
+    elif lacking:
         device = lacking[0]
         reason = (
             f"{device} has {size(free[device])} free, and all models together take "

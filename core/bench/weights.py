@@ -25,22 +25,26 @@ from core.vectors.grafting import Graft, Grafting, of_group
 from core.vectors.sweep import Sweep, tensors_of, untied
 
 Say = Callable[[str], None]
+Pause = Callable[[], None]
 
 
 class Shelf:
     """The loaded base, and the weights that it is given.
 
     `budget`: bytes for sets of weights beside the loaded one; None where memory holds one model
-    alone, and all others are read from disk. `say` reports the work in hand.
+    alone, and all others are read from disk. `say` reports the work in hand; `pause` may raise.
     """
 
-    def __init__(self, model: LoadedModel, family: Family, say: Say, budget: int | None) -> None:
+    def __init__(
+        self, model: LoadedModel, family: Family, say: Say, pause: Pause, budget: int | None
+    ) -> None:
         self._module: nn.Module = model.module
-        self._family, self._say = family, say
+        self._family, self._say, self._pause = family, say, pause
         self._budget = budget
         self._entered = ExitStack()
         self._vectors: dict[str, Mapping[str, int]] = {}
         self._held: dict[Weights, Mapping[str, Tensor]] = {}
+        self._times: Counter[Weights] = Counter()
         self._written: Weights | None = None
         self.shown: Weights | None = None
 
@@ -53,6 +57,7 @@ class Shelf:
         self._own: dict[str, Tensor] = tensors_of(self._module)
         self._live = {name: tensor.detach() for name, tensor in self._own.items()}
         self.size = sum(map(_bytes, self._live.values()))
+        self._base = self._sweep.base
         self._written = self.shown = BASE
         return self
 
@@ -69,7 +74,8 @@ class Shelf:
     @property
     def ready(self) -> set[Weights]:
         """The weights that the model can have without being written."""
-        return {*self._held, *([self._written] if self._written else [])}
+        written = [self._written] if self._written else []
+        return {*self._held, *written, *([BASE] if self._base else [])}
 
     @property
     def nbytes(self) -> Mapping[str, int]:
@@ -86,26 +92,25 @@ class Shelf:
 
         Raises RunError for values that are not finite, StudyError for layers that the model lacks.
         """
-        if weights != self.shown:
-            held = self._held.get(weights)
-            self._show(self._live if held is None else held)
-            self.shown = None  # until the last value is written
-            if held is None and weights != self._written:
-                self._write(weights)
-            self.shown = weights
+        if weights not in {self.shown, *self.ready}:
+            if self._written and self._times[self._written] > 1:
+                self._hold(self._written)  # they were wanted again, and may be once more
+            self._times[weights] += 1
+        self._put(weights)
 
     def hold(self, wanted: Sequence[Weights]) -> bool:
         """Have all these weights in memory, if the budget allows; else leave it at that."""
-        if (len(wanted) - 1) * self.size > (self._budget or 0):
+        apart = [w for w in wanted if w != BASE or not self._base]
+        if (len(apart) - 1) * self.size > (self._budget or 0):
             return False
         for other in [weights for weights in self._held if weights not in wanted]:
             del self._held[other]
-        missing = [weights for weights in wanted if weights not in self._held]
-        for weights in sorted(missing, key=lambda w: w != self._written)[:-1]:
-            self.put(weights)
-            self._held[weights] = {name: tensor.clone() for name, tensor in self._live.items()}
-        if missing:
-            self.put(next(w for w in wanted if w not in self._held))
+        missing = [w for w in apart if w not in self._held]
+        missing.sort(key=lambda weights: weights != self._written)
+        for weights in missing:
+            self._put(weights)
+            if weights != missing[-1]:  # the last stay where they are written
+                self._hold(weights)
         return True
 
     def drop(self) -> None:
@@ -114,6 +119,29 @@ class Shelf:
             self._show(self._live)
             self.shown = self._written
         self._held.clear()
+
+    def _put(self, weights: Weights) -> None:
+        if weights == self.shown:
+            return
+        tensors = self._live if weights == self._written else self._apart(weights)
+        self._show(tensors or self._live)
+        self.shown = None  # until the last value is written
+        if tensors is None:
+            self._write(weights)
+        self.shown = weights
+
+    def _apart(self, weights: Weights) -> Mapping[str, Tensor] | None:
+        """A set of weights that is held apart from the written one."""
+        return self._held.get(weights) or (self._base or None if weights == BASE else None)
+
+    def _hold(self, weights: Weights) -> None:
+        """Hold the written weights apart, in the place of the ones held longest."""
+        if weights in self._held:
+            return
+        while self._held and (len(self._held) + 1) * self.size > (self._budget or 0):
+            del self._held[next(iter(self._held))]
+        if self.size <= (self._budget or 0):
+            self._held[weights] = {name: tensor.clone() for name, tensor in self._live.items()}
 
     def _show(self, tensors: Mapping[str, Tensor]) -> None:
         for name, tensor in tensors.items():
@@ -125,7 +153,7 @@ class Shelf:
             if vector not in self._vectors:
                 self._admit(vector)
         if weights.rank is None:
-            self._sweep.set(weights.point, weights.restriction)
+            self._sweep.set(weights.point, weights.restriction, self._pause)
         else:
             self._graft(weights, weights.rank)
         self._written = weights
@@ -142,9 +170,10 @@ class Shelf:
             modules=frozenset().union(*groups) if groups else None,
             rank=rank,
         )
-        self._sweep.set(BASE.point)
+        self._sweep.set(BASE.point, pause=self._pause)
         grafting = Grafting(self._module, pieces, self._family.tuned)
         for layer in self._family.layers:
+            self._pause()
             with grafting.stage(tuned, [graft], _of_layer(layer)) as stage:
                 stage.put(stage.configurations[0])
                 made = {name: tensor.clone() for name, tensor in stage.live.items()}

@@ -8,7 +8,7 @@ library of models, only a `torch.nn.Module` and mappings of tensors.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
@@ -28,6 +28,7 @@ from core.vectors.selection import find_marks
 from core.weights.moments import BLOCK
 
 _ACCELERATED = 1 << 24  # elements of a block on a GPU, where the calls dominate the cost
+_AT_ONCE = 256  # blocks written between two pauses
 _HASHED = 1 << 26  # bytes brought to the CPU at a time
 
 
@@ -69,6 +70,11 @@ class Sweep:
         for vector, tensors in vectors.items():
             self.admit(vector, tensors)
 
+    @property
+    def base(self) -> Mapping[str, Tensor]:
+        """The copy of the base's tensors by name, only to be read; empty with a `disk`."""
+        return {n: t.view(self._shaped[n].shape) for n, t in self._memory.tensors.items()}
+
     def admit(self, vector: str, tensors: Mapping[str, Tensor]) -> None:
         """Let points name a further vector. Raises FamilyError for tensors that do not fit."""
         live = self._shaped
@@ -94,11 +100,17 @@ class Sweep:
             self._memory = _Memory(copies, self._memory.vectors)
         return self
 
-    def set(self, point: ArithmeticPoint, restriction: Restriction = EVERYTHING) -> float | None:
+    def set(
+        self,
+        point: ArithmeticPoint,
+        restriction: Restriction = EVERYTHING,
+        pause: Callable[[], None] = lambda: None,
+    ) -> float | None:
         """Write a point into the model; returns its rounding loss (`Rounding.share`).
 
-        Parameters outside of the restriction are the base's. Raises RunError if a value is not
-        finite; the model is then between points until it is left or `set` again.
+        Parameters outside of the restriction are the base's. `pause` is called every few blocks and
+        may raise. Raises RunError if a value is not finite. After an error the model is between
+        points until it is left or `set` again.
         """
         assert self._before, "a sweep is entered with 'with' before points are set"
         blocks, source = self._cut(restriction), self._source
@@ -118,7 +130,10 @@ class Sweep:
         found = Rounding()
         for turn in combination.turns(blocks):
             combination.prepare(turn, source)
-            found += sum(spread(write, turn, self._threads), Rounding())
+            for start in range(0, len(turn), _AT_ONCE):
+                pause()
+                share = turn[start : start + _AT_ONCE]
+                found += sum(spread(write, share, self._threads), Rounding())
         return found.share
 
     def __exit__(

@@ -109,21 +109,21 @@ def test_greedy_texts_are_those_of_the_models_alone(tried: tuple[Bench, Models])
 
 def test_an_interrupted_answer_leaves_the_bench_usable(tried: tuple[Bench, Models]) -> None:
     bench, models = tried
-    score = Score(prompt=PROMPT, continuation=" z and", columns=("tuned1=0.25", "tuned0=0.75"))
-    steps = 0
+    left = 0
 
     def pause() -> None:
-        nonlocal steps
-        steps += 1
-        if steps == 4:
+        nonlocal left
+        left -= 1
+        if left < 0:
             raise Cancelled("A newer request came.")
 
-    with pytest.raises(Cancelled):
-        asked(bench, score, pause)
-    (found,) = of(Scored, asked(bench, Score(
-        prompt=PROMPT, continuation=CONTINUATION, columns=("tuned1",)
-    )))  # fmt: skip
-    close(found.nll, _loss(models["tuned1"], IDS[START:]))
+    for steps in range(7):  # within a write of weights, between layers, between columns
+        left, columns = steps, (f"tuned1=0.{steps}1", f"tuned0=0.{steps}1")
+        with pytest.raises(Cancelled):
+            asked(bench, Score(prompt=PROMPT, continuation=" z and", columns=columns), pause)
+        bench._passes.forget()
+        for found, name in zip(scored(bench, "tuned1", "base"), ("tuned1", "base"), strict=True):
+            close(found.nll, _loss(models[name], IDS[START:]))
     assert zoo.attached(bench._passes.model.module) == []
 
 
@@ -156,17 +156,37 @@ def test_equal_columns_draw_equal_texts_of_a_seed(tried: tuple[Bench, Models]) -
 
 
 def test_one_after_another_writes_the_same_as_in_turns(tmp_path: Path) -> None:
-    zoo.build("llama", tmp_path)
-    columns = ("base", "tuned0", "amplify(tuned0):2")
+    zoo.build("llama", tmp_path, models=2)
+    columns = ("base", "tuned0", "tuned1", "amplify(tuned0):2")
     request = Generate(prompt=PROMPT, columns=columns, tokens=5, stop=("zz",))
     found = []
     for budget in (0, 1 << 30):
-        with opened(tmp_path, "tuned0", budget=budget) as bench:
+        with opened(tmp_path, budget=budget) as bench:
             events = asked(bench, request)
             order = [event.column for event in of(Piece, events)]
             assert (order == sorted(order, key=order.index)) == (budget == 0)
             found.append({event.column: event.text for event in of(Written, events)})
     assert found[0] == found[1]
+
+
+def test_weights_that_are_wanted_again_are_held(tmp_path: Path) -> None:
+    zoo.build("llama", tmp_path, models=2)
+    size = sum(p.numel() * 4 for p in zoo.alive("llama").module.parameters())
+    columns = ("base", "tuned0", "tuned1", MIX)
+    with opened(tmp_path, budget=2 * size) as bench:
+        shelf, first = bench._passes.shelf, scored(bench, *columns)
+        for _ in range(3):
+            bench._passes.forget()
+            assert scored(bench, *columns) == first
+            assert shelf.nbytes["cpu"] <= 6 * size  # with the base's copy and two vectors
+        at_hand = len(shelf.ready)
+        asked(bench, Generate(prompt=PROMPT, columns=columns[:3], tokens=2))
+        assert at_hand == 4
+        bench._passes.forget()
+        assert scored(bench, *columns) == first
+        shelf.drop()
+        bench._passes.forget()
+        assert scored(bench, *columns) == first
 
 
 def test_one_model_at_a_time_scores_the_same(tmp_path: Path) -> None:
@@ -223,9 +243,35 @@ def test_odd_prompts_are_answered_or_refused_in_words(
         (Score(prompt=PROMPT, continuation="b" * 3000, columns=("base",)), "no room"),
         (Generate(prompt=Prompt(text="a", template=True), columns=("base",)), "chat template"),
         (Generate(prompt=PROMPT, columns=("base",), temperature=-1), "temperature"),
+        (Generate(prompt=PROMPT, columns=("base",), temperature=float("inf")), "temperature"),
+        (Generate(prompt=PROMPT, columns=("base",), top_p=0), "top-p"),
+        (Generate(prompt=PROMPT, columns=("base",), tokens=0), "one token"),
+        (Generate(prompt=PROMPT, columns=("base",), seed=-1), "seed"),
     ):
         with pytest.raises(StudyError, match=words):
             asked(bench, refused)
+
+
+def test_a_chat_template_writes_the_prompt(
+    tried: tuple[Bench, Models], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, _ = tried
+    template = """{% for m in messages %}{% if m.role == 'system' and refused %}
+        {{ raise_exception('no system prompt') }}{% endif %}{{ m.role[0] }} {{ m.content }}.
+        {%- endfor %}{% if add_generation_prompt %}a {% endif %}"""
+    asking = Score(
+        prompt=Prompt(text="hi", system="be", template=True), continuation="ok", columns=("base",)
+    )
+    tokenizer = bench._answers._reader.tokenizer
+    for refused, read in ((False, "s be.u hi.a ok"), (True, "u hi.a ok")):
+        monkeypatch.setattr(
+            tokenizer, "chat_template", template.replace("refused", str(refused).lower())
+        )
+        events = asked(bench, asking)
+        assert "".join(of(Tokens, events)[0].pieces[1:]) == read
+        assert [event.message for event in of(Warned, events)] == [
+            "The chat template accepts no system prompt: it is left out."
+        ][: int(refused)]
 
 
 def test_a_stop_text_ends_a_text_before_it(tried: tuple[Bench, Models]) -> None:

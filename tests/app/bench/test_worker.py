@@ -95,7 +95,7 @@ def test_clients_take_turns_and_one_does_not_cancel_the_other(start: Start) -> N
         assert one.until("piece")["request"] == 2
         one.order(2, "cancel")
         assert one.until("failed") == {
-            "request": 2, "event": "failed", "cancelled": True, "hint": "",
+            "request": 2, "event": "failed", "cancelled": True, "hint": "", "kind": "",
             "title": "A newer request, or its sender, cancelled this one.",
         }  # fmt: skip
 

@@ -36,7 +36,7 @@ def line(
             yield lambda request, give: models.answer(request, give, lambda: None)
         return
     with asyncio.Runner() as runner:
-        connected = runner.run(client.connect(db.path, study, idle=idle or client.IDLE))
+        connected = runner.run(client.connect(db.path, study, idle=idle))
         try:
             runner.run(_loaded(connected, say))
             yield lambda request, give: runner.run(_exchange(connected, request, give))

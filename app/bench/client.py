@@ -44,11 +44,11 @@ async def connect(
 ) -> Client:
     """Connect to the bench of a study; returns as soon as its worker answers, which may still load.
 
-    `database`: the path of the database beside which the bench is (`Database.path`). `idle`: seconds
-    without a request after which a worker that is started here ends; by default as the user's
-    settings say. `trusting`: permission to run the models' code, by default the
-    study's own. Without `start` the bench must be running. Raises RunError with the end of the
-    worker's log, or StorageError.
+    `database`: the path of the database beside which the bench is (`Database.path`). `idle`:
+    seconds without a request after which a worker that is started here ends; by default as the
+    user's settings say. `trusting`: permission to run the models' code, by default the study's own.
+    Without `start` the bench must be running. Raises RunError with the end of the worker's log, or
+    StorageError.
     """
     if sys.platform == "win32":
         raise RunError("The bench needs Unix sockets, which this system lacks.")

@@ -9,11 +9,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 
-from app.bench import client, loading, places
+from app.bench import client, loading, places, wire
 from app.bench.client import Client
 from app.bench.wire import Hello
 from core.bench.messages import Done, Event, Failed, Request
-from core.errors import Cancelled, RunError
 from core.study.study import Study
 from storage.database import Database
 
@@ -37,7 +36,7 @@ def line(
             yield lambda request, give: models.answer(request, give, lambda: None)
         return
     with asyncio.Runner() as runner:
-        connected = runner.run(client.connect(db.path, study, idle=idle or client.IDLE))
+        connected = runner.run(client.connect(db.path, study, idle=idle))
         try:
             runner.run(_loaded(connected, say))
             yield lambda request, give: runner.run(_exchange(connected, request, give))
@@ -59,7 +58,8 @@ async def _exchange(connected: Client, request: Request, give: Give) -> None:
         if about != number or isinstance(event, Hello):
             continue
         if isinstance(event, Failed):
-            raise (Cancelled if event.cancelled else RunError)(event.title, hint=event.hint)
+            kind = "Cancelled" if event.cancelled else event.kind
+            raise wire.error_of(kind, event.title, event.hint)
         give(event)
         if isinstance(event, Done):
             return

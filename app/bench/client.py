@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from app import config
 from app.bench import places, wire
 from app.bench.places import Place
 from app.bench.wire import Ended, Hello
@@ -29,9 +30,6 @@ from core.errors import RunError, StorageError, StudyError, TauscopeError
 from core.study.study import Study
 from core.trust import Trust
 
-IDLE = 30 * 60.0
-"""Seconds without a request after which a worker ends, unless its starter says otherwise."""
-
 _LOOK = 0.05  # seconds between two attempts to connect
 _LONG = 10.0  # seconds of refused attempts
 
@@ -40,20 +38,22 @@ async def connect(
     database: Path,
     study: Study,
     *,
-    idle: float = IDLE,
+    idle: float | None = None,
     trusting: Trust | None = None,
     start: bool = True,
 ) -> Client:
     """Connect to the bench of a study; returns as soon as its worker answers, which may still load.
 
-    `database`: the path of the database beside which the bench is (`Database.path`). `idle`: for a
-    worker that is started here. `trusting`: permission to run the models' code, by default the
-    study's own. Without `start` the bench must be running. Raises RunError with the end of the
-    worker's log, or StorageError.
+    `database`: the path of the database beside which the bench is (`Database.path`). `idle`:
+    seconds without a request after which a worker that is started here ends; by default as the
+    user's settings say. `trusting`: permission to run the models' code, by default the study's own.
+    Without `start` the bench must be running. Raises RunError with the end of the worker's log, or
+    StorageError.
     """
     if sys.platform == "win32":
         raise RunError("The bench needs Unix sockets, which this system lacks.")
     trusting = trust.of(study) if trusting is None else trusting
+    idle = 60 * config.read().bench_idle if idle is None else idle
     place = await asyncio.to_thread(places.of, database, study)
     wanted = Wanted(place, database, study, idle, trusting)
     client = Client(wanted, *await _opened(wanted, start))

@@ -186,20 +186,16 @@ def read_study(place: Place, trusting: trust.Trust) -> Study:
 
 
 def listen(place: Place) -> socket.socket:
-    """A listening socket of this place, which only this user can open. Raises OSError."""
-    path = place.stem.with_suffix(".sock")
-    if len(os.fsencode(path)) > LONGEST:
-        path = Path(tempfile.mkdtemp(prefix="tauscope-", dir=_temporary())) / _ALONE
-    path.unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listening.bind(str(path))
-        path.chmod(0o600)
-        listening.listen()
-    except BaseException:
-        listening.close()
-        raise
-    return listening
+    """A listening socket of this place, which only this user can open. Raises OSError.
+
+    It is beside the record, or among the temporary files where that path is too long, or the file
+    system has no sockets.
+    """
+    beside = place.stem.with_suffix(".sock")
+    if len(os.fsencode(beside)) <= LONGEST:
+        with contextlib.suppress(OSError):
+            return _listening(beside)
+    return _listening(Path(tempfile.mkdtemp(prefix="tauscope-", dir=_temporary())) / _ALONE)
 
 
 def remove(place: Place, record: Record | None) -> None:
@@ -213,6 +209,19 @@ def remove(place: Place, record: Record | None) -> None:
             file.parent.rmdir()
 
 
+def _listening(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(str(path))
+        path.chmod(0o600)
+        listening.listen()
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
 @contextlib.contextmanager
 def _locked(place: Place) -> Iterator[bool]:
     import fcntl
@@ -220,10 +229,13 @@ def _locked(place: Place) -> Iterator[bool]:
     with place.log.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = True
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            mine = False
+        except OSError:  # a file system without locks: the record alone tells
+            record = peek(place)
+            mine = record is None or not record.is_alive
+        yield mine
 
 
 def _candidates(database: Path) -> tuple[Path, Path]:

@@ -69,12 +69,18 @@ class Ended:
     @property
     def error(self) -> TauscopeError:
         """The error for the client's user; RunError after an orderly end."""
-        kind = getattr(core.errors, self.kind, RunError) if self.kind else RunError
-        known = isinstance(kind, type) and issubclass(kind, TauscopeError)
-        return (kind if known else RunError)(self.title, hint=self.hint)
+        return error_of(self.kind, self.title, self.hint)
 
 
 _OWN: Mapping[str, TypeAdapter[Any]] = {"hello": TypeAdapter(Hello), "ended": TypeAdapter(Ended)}
+
+
+def error_of(kind: str, title: str, hint: str) -> TauscopeError:
+    """An error of the other side: of the class of this name if it is one of ours, else RunError."""
+    known = getattr(core.errors, kind, None)
+    if not (isinstance(known, type) and issubclass(known, TauscopeError)):
+        known = RunError
+    return known(title, hint=hint)
 
 
 def request_line(number: int, request: Request) -> bytes:

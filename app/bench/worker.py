@@ -155,7 +155,7 @@ class _Worker:
             last = Failed(title=error.title, cancelled=True)
         except Exception as error:
             ended = _ended(error)
-            last = Failed(title=ended.title, hint=ended.hint)
+            last = Failed(title=ended.title, hint=ended.hint, kind=ended.kind)
         if not closed:
             server.give(job, last)
 

@@ -186,8 +186,8 @@ def _told(file: Path) -> Iterator[dict[str, Any]]:
         strings = isinstance(found, dict) and all(isinstance(v, str) for v in found.values())
         if not strings or "prompt" not in found or not found.keys() <= keys:
             raise StudyError(
-                f"{file}, line {at}: it is no object with the text 'prompt', and optional "
-                "texts 'continuation' and 'system'."
+                f"{file}, line {at}: this is no object with the text 'prompt'.",
+                hint="It may also have the texts 'continuation' and 'system'.",
             )
         yield found
 

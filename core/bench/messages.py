@@ -192,11 +192,13 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The request can't be answered. `cancelled`: a newer one, or its sender, ended it."""
+    """The request can't be answered. `cancelled`: a newer one, or its sender, ended it. `kind`: the
+    name of the error's class in `core.errors`, if it has one."""
 
     title: str
     hint: str = ""
     cancelled: bool = False
+    kind: str = ""
     event: Literal["failed"] = "failed"
 
 

@@ -35,7 +35,7 @@ from core.bench.messages import (
     Warned,
     Written,
 )
-from core.errors import CheckpointError
+from core.errors import CheckpointError, StudyError
 from core.study.study import Study
 from core.trust import Trust
 
@@ -50,6 +50,8 @@ class FakeBench:
         give(Step(label=f"answers {text}"))
         if text == "doubt":
             give(Warned(message="The prompt was cut."))
+        if text == "nonsense":
+            raise StudyError("That makes no sense.", hint="Make sense.")
         if text == "fault":
             raise ValueError("a fault")
         if text == "kill":

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from app import config
 from app.bench import client, registry
 from app.bench.client import Client, Wanted
 from app.bench.places import Place
@@ -111,10 +112,18 @@ async def test_a_worker_that_ends_while_it_loads_says_why(
 async def test_a_worker_that_can_not_start_shows_its_log(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "command", lambda *_: ["sh", "-c", "echo no python here; exit 1"])
+    asked: list[Wanted] = []
+
+    def command(wanted: Wanted) -> list[str]:
+        asked.append(wanted)
+        return ["sh", "-c", "echo no python here; exit 1"]
+
+    monkeypatch.setattr(client, "command", command)
+    monkeypatch.setattr(config, "read", lambda: config.Config(bench_idle=5.0))
     with pytest.raises(RunError, match="ended while it loaded") as raised:
         await client.connect(database, study())
     assert "no python here" in raised.value.hint
+    assert [wanted.idle for wanted in asked] == [300.0]  # as the settings say
 
 
 async def test_signals_stop_a_worker_and_the_second_always_ends_it(database: Path) -> None:

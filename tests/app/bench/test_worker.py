@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from app.bench import places, registry
@@ -90,7 +93,7 @@ def test_clients_take_turns_and_one_does_not_cancel_the_other(start: Start) -> N
         assert one.until("piece")["request"] == 2
         one.order(2, "cancel")
         assert one.until("failed") == {
-            "request": 2, "event": "failed", "cancelled": True, "hint": "",
+            "request": 2, "event": "failed", "cancelled": True, "hint": "", "kind": "",
             "title": "A newer request, or its sender, cancelled this one.",
         }  # fmt: skip
 
@@ -218,6 +221,32 @@ def test_the_socket_of_a_deep_database_is_elsewhere(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
         places.remove(place, _record(path))
         assert not path.parent.exists()
+
+
+def test_the_socket_is_elsewhere_where_the_file_system_has_none(tmp_path: Path) -> None:
+    place = Place(tmp_path / "gone" / "x")  # binding fails here as on such a file system
+    with places.listen(place) as listening:
+        path = Path(listening.getsockname())
+        assert path.exists()
+        places.remove(place, _record(path))
+        assert not path.parent.exists()
+
+
+def test_without_locks_the_record_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    place = places.of(tmp_path / "x.db", study())
+    places.write(place, _record(tmp_path / "dead"))
+    assert places.read(place) is None
+    assert not place.record.exists()
+    with places.claimed(place) as mine:
+        assert mine
+        began = psutil.Process().create_time()
+        places.write(place, replace(_record(tmp_path / "s"), pid=os.getpid(), began=began))
+        with places.claimed(place) as second:
+            assert not second
 
 
 def test_the_files_of_a_dead_worker_go_and_nothing_else(tmp_path: Path) -> None:

@@ -174,6 +174,10 @@ def test_a_worker_answers_the_same_and_is_listed_and_ended(
     first, second = tauscope(*given, "--detach", "--idle", 1), tauscope(*given)
     assert len(asked) == 1  # the worker has answered the others
     assert here.out == first.out == second.out
+    for prompt, code in (("nonsense", 2), ("fault", 1)):
+        said = tauscope("bench", study, "--prompt", prompt)
+        assert (said.code, len(asked)) == (code, 1)
+        assert ("That makes no sense." in said.err) is (code == 2)
     (listed,) = json.loads(tauscope("runs", "--benches", "--json").out)
     assert (listed["study"], listed["held"], listed["idle"]) == ("s", {"cpu": 123}, 60.0)
     assert json.loads(tauscope("runs", "--json").out) == []

@@ -26,6 +26,10 @@ from app.tui.widgets.prompt import PromptArea
 from core.bench.columns import Mixed
 from core.bench.messages import Prompt
 
+OF_A_LOOK = frozenset(
+    {"enter", "turn", "move", "view", "back", "cancel", "help", "leave", "command_palette"}
+)
+"""What acts in a look into a column."""
 SAID = 5
 """Lines of a message that lies over the columns."""
 
@@ -43,7 +47,7 @@ class BenchParts(LeavingScreen[None]):
     chance: random.Random
     lens: LensView
     neurons: NeuronList
-    prompts: tuple[str, ...]
+    prompts: tuple[dict[str, str], ...]
     _taken = ""
     """The written text that was taken over as the continuation."""
 
@@ -125,13 +129,19 @@ class BenchParts(LeavingScreen[None]):
 
     def offered(self) -> list[Action]:
         """While something is typed, the keys of that."""
+        if not self.view.display:
+            return [each for each in super().offered() if each.verb in OF_A_LOOK]
         if not isinstance(self.focused, PromptArea):
             return super().offered()
         ways = [each for each in actions("bench") if each.name in ("next_tab", "back")]
         return [*actions("prompt"), *ways]
 
     def labels(self) -> Mapping[str, str]:
-        """Escape ends the typing first."""
+        """Escape ends the typing first, and a look into a column."""
+        if self.neurons.display:
+            return {"enter": "ablate it", "back": "columns"}
+        if self.lens.display:
+            return {"enter": "columns", "turn(1)": "token", "back": "columns"}
         return {"back": "columns"} if isinstance(self.focused, PromptArea) else {}
 
     def on_descendant_focus(self) -> None:

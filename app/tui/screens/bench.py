@@ -120,7 +120,7 @@ class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
             each.move_cursor(each.document.end)
         self.query_one("#then").display = self.scoring
         self.begin()
-        if self.opening.prompt:
+        if self.opening.prompt or self.opening.continuation:
             self.ask()
 
     def begin(self) -> None:

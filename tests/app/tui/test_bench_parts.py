@@ -209,6 +209,7 @@ def test_preferences_are_counted_by_column_whatever_the_order() -> None:
          ("base", "maths", "steer(maths,layer=2):1")),
         ("alignment", {"model": "maths", "layer": 2}, ("base", "maths")),
         ("divergence", {}, ()),
+        ("evaluation", {"model": "base"}, ()),
     ],
 )  # fmt: skip
 def test_the_bench_begins_with_the_models_of_a_value(
@@ -224,3 +225,5 @@ def test_the_bench_begins_with_the_prompt_of_an_item() -> None:
     )
     found = opening.item(Passages(title="", blocks=blocks))
     assert found == {"prompt": "2 + 2 =", "continuation": " 4"}
+    text = Passages(title="", blocks=(Block("Text", (passage("", "Once."),)),))
+    assert opening.item(text) == {"continuation": "Once."}

@@ -129,7 +129,7 @@ async def test_a_worker_that_dies_is_started_again_and_nothing_typed_is_lost(db:
         title = str(screen.query_one("#title", Row).words)
         assert "the worker ended: r starts it again" in title
         await pilot.press(*"!?")
-        assert screen.prompt.text == "hi!?"
+        await until(pilot, lambda: screen.prompt.text == "hi!?")
         await pilot.press("escape", "r")
         await until(pilot, lambda: screen.talk.state == "ready" and not screen.talk.due)
         assert link.started == 2
@@ -237,3 +237,19 @@ async def test_prompts_come_from_a_file(db: Database, tmp_path: Path) -> None:
         assert first.prompt.text == "one"
         assert isinstance(second, Score)
         assert (second.prompt.text, second.continuation) == ("two", "three")
+
+
+async def test_a_study_opens_on_the_bench_with_its_newest_run(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = FakeLink()
+    monkeypatch.setattr("app.bench.client.connect", lambda *_, **__: link.connect())
+    create_run(db, study("another"), ("alignment",))
+    run_id = create_run(db, study(), ("alignment",))
+    async with TauscopeApp(db.url, Config(), study=study()).run_test(size=(100, 24)) as pilot:
+        await until(pilot, lambda: isinstance(pilot.app.screen, BenchScreen))
+        screen = pilot.app.screen
+        assert isinstance(screen, BenchScreen)
+        await until(pilot, lambda: screen.talk.state == "ready")
+        assert screen.opening.run == run_id
+        assert screen.board.names == ("base", "instruct", "medical", "maths")

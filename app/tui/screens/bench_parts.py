@@ -20,7 +20,7 @@ from app.tui.data import DataSource
 from app.tui.keys import Action, actions
 from app.tui.screens.leaving import LeavingScreen
 from app.tui.threads import Trouble, said
-from app.tui.widgets.board import BoardView
+from app.tui.widgets.board import TEXT, BoardView
 from app.tui.widgets.lens import LensView, NeuronList
 from app.tui.widgets.prompt import PromptArea
 from core.bench.columns import Mixed
@@ -142,7 +142,12 @@ class BenchParts(LeavingScreen[None]):
             return {"enter": "ablate it", "back": "columns"}
         if self.lens.display:
             return {"enter": "columns", "turn(1)": "token", "back": "columns"}
-        return {"back": "columns"} if isinstance(self.focused, PromptArea) else {}
+        if isinstance(self.focused, PromptArea):
+            return {"back": "columns"}
+        if self.view.knob is not None:
+            return {}
+        on_text = self.view.scores and self.view.line == TEXT
+        return {"turn(1)": "token" if on_text else "column"}
 
     def on_descendant_focus(self) -> None:
         self.renew("keys")

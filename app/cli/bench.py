@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as lines_of_json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -144,9 +143,11 @@ def _requests(
     first: Generate, continuation: str | None, file: Path | None, alone: bool
 ) -> Iterator[Generate | Score]:
     """The request of the options, then those of a file. A line's own keys come before options."""
+    from app.bench import prompts
+
     if alone:
         yield _request(first, {"continuation": continuation})
-    for told in _told(file) if file else ():
+    for told in prompts.read(file) if file else ():
         yield _request(first, {"continuation": continuation} | told)
 
 
@@ -161,35 +162,6 @@ def _request(first: Generate, told: dict[str, Any]) -> Generate | Score:
     if text is None:
         return replace(first, prompt=prompt)
     return Score(prompt=prompt, continuation=text, columns=first.columns)
-
-
-def _told(file: Path) -> Iterator[dict[str, Any]]:
-    """The prompts of a file: a line each, or objects with `prompt`, and perhaps `continuation` and
-    `system`. Raises StudyError."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or error
-        raise StudyError(f"The prompts {file} can't be read: {words}.") from None
-    lines = [(at, line) for at, line in enumerate(text.splitlines(), 1) if line.strip()]
-    if not lines:
-        raise StudyError(f"The prompts {file} are empty.")
-    for at, line in lines:
-        if file.suffix != ".jsonl":
-            yield {"prompt": line}
-            continue
-        try:
-            found = lines_of_json.loads(line)
-        except (ValueError, RecursionError):
-            found = None
-        keys = {"prompt", "continuation", "system"}
-        strings = isinstance(found, dict) and all(isinstance(v, str) for v in found.values())
-        if not strings or "prompt" not in found or not found.keys() <= keys:
-            raise StudyError(
-                f"{file}, line {at}: this is no object with the text 'prompt'.",
-                hint="It may also have the texts 'continuation' and 'system'.",
-            )
-        yield found
 
 
 def _trials(

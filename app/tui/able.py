@@ -26,7 +26,7 @@ NEEDS: dict[Where, dict[str, str]] = {
     },
     "library": {
         "detail": "hidden facts", "mark": "a model here", "study": "models for a study",
-        "runs": "its runs", "filter": "models", "copy": "a model",
+        "runs": "its runs", "bench": "its runs", "filter": "models", "copy": "a model",
     },
     "run": {
         **_OF_PICTURES, "drill": "something behind", "filter": "a picture to filter",

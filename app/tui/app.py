@@ -129,9 +129,9 @@ class TauscopeApp(App[str | None], Able):
         early, self._early = self._early, None
         study, self._study = self._study, None
         if study is not None:
-            from app.tui.screens.bench import BenchScreen
+            from app.tui.screens.benching import open_bench
 
-            self.push_screen(BenchScreen(self.source, self.source.bench_of(study)))
+            open_bench(self.screen, partial(self.source.bench_of, study), self.source)
         for event in early or ():
             # Before we had the terminal it sent a line feed for enter.
             enter = event.key == "ctrl+j"

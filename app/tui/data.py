@@ -257,14 +257,23 @@ class DataSource:
         return self.bench_of(study_of(self.database, run_id), run_id)
 
     def bench_of(self, study: Study, run_id: str = "") -> Opening:
-        """The bench of a study, of which this is a run."""
+        """The bench of a study, of which this is a run; without one, of its newest run."""
+        from app import config
         from app.bench.client import connect
         from app.tui.bench.link import COLUMNS, Opening
 
-        way = functools.partial(connect, self.database.path, study)
+        idle = 60 * config.read().bench_idle
+        way = functools.partial(connect, self.database.path, study, idle=idle)
         tuned = study.models.tuned
         shown = ("base", *(name for name in tuned if name not in study.controls()))
-        return Opening(study.name, tuple(tuned), way, shown[:COLUMNS], study=study, run=run_id)
+        return Opening(
+            study.name,
+            tuple(tuned),
+            way,
+            shown[:COLUMNS],
+            study=study,
+            run=run_id or self._run_of(study),
+        )
 
     def keep_trial(self, run_id: str, request: Request, events: Sequence[Event]) -> None:
         """Write what was tried on the bench into a run."""
@@ -349,6 +358,13 @@ class DataSource:
         run_id = ready(self.database, wanted, analyses)
         start_detached(self.database.url, run_id, trust=trust.of(wanted))
         return run_id
+
+    def _run_of(self, study: Study) -> str:
+        """The newest run of these models under this name; empty without one."""
+        from storage.runs import study_of
+
+        own = (run.id for run in self.runs() if run.name == study.name)
+        return next((i for i in own if study_of(self.database, i).models == study.models), "")
 
     def _views(self, run_id: str, analysis: Analysis) -> tuple[View, ...]:
         from core.figures.choices import present

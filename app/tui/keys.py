@@ -155,6 +155,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("library", "mark", "space", "space", "mark", "Mark a model for a study", 2),
     Action("library", "study", "n", "n", "new study", "A study of the marked models", 3),
     Action("library", "runs", "o", "o", "its runs", "Open a run that uses this model", 4),
+    Action("library", "bench", "V", "V", "bench", "Try it in the newest run that uses it", 5),
     Action("library", "filter", "slash", "/", "filter", "Only models that contain a word", 5),
     Action("library", "add", "a", "a", "add", "Add a folder of models", 6),
     Action("library", "rescan", "R", "R", "look again", "Look for models anew", 7),
@@ -370,7 +371,8 @@ _BEFORE: dict[str, str] = {
 }  # fmt: skip
 _BEFORE |= {f"compare.{i[4:]}": key for i, key in _BEFORE.items() if i.startswith("run.")}
 _BEFORE |= {
-    "runs.bench": "ctrl+t", "run.bench": "ctrl+t", "runs.stop": "ctrl+x", "bench.stop": "ctrl+x",
+    "runs.bench": "ctrl+t", "library.bench": "ctrl+t", "run.bench": "ctrl+t",
+    "runs.stop": "ctrl+x", "bench.stop": "ctrl+x",
     "bench.mode": "ctrl+o", "bench.double": "ctrl+d", "bench.blind": "ctrl+n",
     "bench.keep": "ctrl+k", "bench.point": "ctrl+e", "bench.leap-1": "ctrl+right",
     "bench.leap--1": "ctrl+left",

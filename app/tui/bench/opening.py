@@ -36,7 +36,8 @@ def columns(analysis: str, at: Mapping[str, Any], tuned: Sequence[str]) -> tuple
         except TauscopeError:
             continue
         found += [*vectors(column), column.text]
-    return tuple(dict.fromkeys(found)) if len(found) > 1 else ()
+    named = tuple(dict.fromkeys(found))
+    return named if len(named) > 1 else ()
 
 
 def _texts(analysis: str, at: Mapping[str, str]) -> Iterator[str]:
@@ -62,14 +63,16 @@ def _texts(analysis: str, at: Mapping[str, str]) -> Iterator[str]:
 
 
 def item(figure: object) -> dict[str, Any]:
-    """The prompt of an item as a figure of text has it, and the right answer as what follows."""
+    """The prompt of an item as a figure of text has it, and the right answer as what follows, or
+    the whole text of an item that is a text."""
     if not isinstance(figure, Passages):
         return {}
     blocks = {block.heading: block.passages for block in figure.blocks}
     prompts, answers = blocks.get("Prompt", ()), blocks.get("Answers", ())
     right = [each for each in blocks.get("Choices", ()) if "gold" in each.marks]
     if not prompts:
-        return {}
+        whole = blocks.get("Text", ())
+        return {"continuation": whole[0].text} if whole else {}
     target = next((each.text for each in (*answers[:1], *right)), "")
     gap = "" if not target or prompts[0].text[-1:].isspace() else " "
     return {"prompt": prompts[0].text, "continuation": gap + target}

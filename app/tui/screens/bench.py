@@ -95,7 +95,7 @@ class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
         self.lens, self.neurons = LensView(), NeuronList()
         self.scoring = bool(opening.continuation)
         self.chance = chance or random.Random()
-        self.prompts: tuple[str, ...] = ()
+        self.prompts: tuple[dict[str, str], ...] = ()
         self._stood = ""
         """The state of the worker that was shown last."""
         self._due = False
@@ -120,7 +120,7 @@ class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
             each.move_cursor(each.document.end)
         self.query_one("#then").display = self.scoring
         self.begin()
-        if self.opening.prompt:
+        if self.opening.prompt or self.opening.continuation:
             self.ask()
 
     def begin(self) -> None:
@@ -195,7 +195,8 @@ class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
 
     def on_text_area_changed(self, message: TextArea.Changed) -> None:
         """A text that is scored is scored anew with every letter."""
-        if self.scoring and isinstance(self.board.request, Score):
+        before = self.board.request
+        if self.scoring and isinstance(before, Score) and self.request() != before:
             self.ask()
 
     def _heard(self, asked: Request, event: Event) -> None:
@@ -279,6 +280,9 @@ class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
         if view.blind:
             count = sum(view.blind.counts)
             left = f" blind · press the number of the better column · {count} preferred"
+        if self.neurons.display:
+            first, second = self.neurons.names
+            left = f" the neurons at this token that differ most: {first} and {second}"
         return two_ends([(left, "$muted")], self._progress(), width)
 
     def _progress(self) -> list[Piece]:

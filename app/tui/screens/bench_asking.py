@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from app.bench import prompts
 from app.tui.bench.board import MEASURES
 from app.tui.bench.settings import Settings
 from app.tui.screens.bench_parts import BenchParts
 from app.tui.screens.column import TypedScreen
 from app.tui.screens.sampling import SettingsScreen
+from app.tui.threads import said
 from core.bench.messages import Compare, Failed, Lens, Request
 from core.errors import StudyError
 
 
 class AskingKeys(BenchParts):
     """Requests."""
+
+    _place = 0
+    """The prompt of the file that was shown last."""
 
     # Looking into a column
 
@@ -91,26 +95,30 @@ class AskingKeys(BenchParts):
 
         def trouble(words: str) -> str:
             try:
-                return "" if list(prompts_of(words)) else "There is no prompt in it."
-            except (OSError, UnicodeDecodeError, StudyError) as error:
-                return str(error)
+                self.prompts = tuple(prompts.read(Path(words).expanduser()))
+            except StudyError as error:
+                return said(error)
+            return ""
 
         def given(words: str | None) -> None:
-            if words:
-                self.prompts = tuple(prompts_of(words))
+            if words is not None:
                 self._show(0)
 
-        hint = '.txt: a prompt a line; .jsonl with "prompt" or "text"'
+        hint = '.txt: a prompt a line; .jsonl: "prompt", and perhaps "continuation", "system"'
         self.app.push_screen(TypedScreen("a file of prompts", "", trouble, hint), given)
 
     def action_item(self, by: int) -> None:
         """The next or the previous prompt of the file."""
-        held = self.prompt.text
-        at = self.prompts.index(held) if held in self.prompts else -1
-        self._show((at + by) % len(self.prompts))
+        self._show((self._place + by) % len(self.prompts))
 
     def _show(self, at: int) -> None:
-        self.prompt.text = self.prompts[at]
+        self._place, told = at, self.prompts[at]
+        self.prompt.text = told["prompt"]
+        if "system" in told:
+            self.settings = replace(self.settings, system=told["system"], template=True)
+        if "continuation" in told:
+            self.continuation.text, self.scoring = told["continuation"], True
+        self.query_one("#then").display = self.scoring
         self.ask()
         self.renew()
 
@@ -126,21 +134,3 @@ class AskingKeys(BenchParts):
         """Start the worker again; what was asked last is asked again."""
         self.begin()
         self.ask_again()
-
-
-def prompts_of(path: str) -> Iterator[str]:
-    """The prompts in a file: `.jsonl` with "prompt" or "text" in each line, else a line each.
-
-    Raises OSError, UnicodeDecodeError or StudyError."""
-    file = Path(path).expanduser()
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        if file.suffix != ".jsonl":
-            yield line
-            continue
-        try:
-            held = json.loads(line)
-            yield str(held["prompt"] if "prompt" in held else held["text"])
-        except (ValueError, KeyError, TypeError):
-            raise StudyError(f'{file}, line {number}: no object with "prompt" or "text".') from None

@@ -13,7 +13,7 @@ from app.tui.screens.column import ColumnScreen, TypedScreen
 from app.tui.threads import said
 from app.tui.widgets.board import NAME, TEXT
 from app.tui.widgets.prompt import PromptArea
-from core.bench.columns import Column
+from core.bench.columns import Column, parse, vectors
 from core.errors import StudyError
 
 
@@ -25,7 +25,9 @@ class ColumnKeys(BenchParts):
     def action_enter(self) -> None:
         """Type what the cursor stands on."""
         view, knob = self.view, self.view.knob
-        if not view.display:
+        if self.neurons.display and self.neurons.current is not None:
+            self._without(*self.neurons.current[:2])
+        elif not view.display:
             self.look(view)
         elif not self.board.setups:
             self.action_add()
@@ -182,6 +184,12 @@ class ColumnKeys(BenchParts):
             self.ask_again()
         self.view.update()
         self.renew("keys")
+
+    def _without(self, layer: int, neuron: int) -> None:
+        """One more column: the model of this one without a neuron."""
+        column = self.board.column(self.view.column)
+        model = next(iter(vectors(column)), "base")
+        self._add(parse(f"ablate({model}):neurons={layer}.{neuron}", self.board.tuned))
 
     def _type_column(self) -> None:
         at = self.view.column

@@ -20,12 +20,16 @@ from app.tui.data import DataSource
 from app.tui.keys import Action, actions
 from app.tui.screens.leaving import LeavingScreen
 from app.tui.threads import Trouble, said
-from app.tui.widgets.board import BoardView
+from app.tui.widgets.board import TEXT, BoardView
 from app.tui.widgets.lens import LensView, NeuronList
 from app.tui.widgets.prompt import PromptArea
 from core.bench.columns import Mixed
 from core.bench.messages import Prompt
 
+OF_A_LOOK = frozenset(
+    {"enter", "turn", "move", "view", "back", "cancel", "help", "leave", "command_palette"}
+)
+"""What acts in a look into a column."""
 SAID = 5
 """Lines of a message that lies over the columns."""
 
@@ -43,7 +47,7 @@ class BenchParts(LeavingScreen[None]):
     chance: random.Random
     lens: LensView
     neurons: NeuronList
-    prompts: tuple[str, ...]
+    prompts: tuple[dict[str, str], ...]
     _taken = ""
     """The written text that was taken over as the continuation."""
 
@@ -125,14 +129,25 @@ class BenchParts(LeavingScreen[None]):
 
     def offered(self) -> list[Action]:
         """While something is typed, the keys of that."""
+        if not self.view.display:
+            return [each for each in super().offered() if each.verb in OF_A_LOOK]
         if not isinstance(self.focused, PromptArea):
             return super().offered()
         ways = [each for each in actions("bench") if each.name in ("next_tab", "back")]
         return [*actions("prompt"), *ways]
 
     def labels(self) -> Mapping[str, str]:
-        """Escape ends the typing first."""
-        return {"back": "columns"} if isinstance(self.focused, PromptArea) else {}
+        """Escape ends the typing first, and a look into a column."""
+        if self.neurons.display:
+            return {"enter": "ablate it", "back": "columns"}
+        if self.lens.display:
+            return {"enter": "columns", "turn(1)": "token", "back": "columns"}
+        if isinstance(self.focused, PromptArea):
+            return {"back": "columns"}
+        if self.view.knob is not None:
+            return {}
+        on_text = self.view.scores and self.view.line == TEXT
+        return {"turn(1)": "token" if on_text else "column"}
 
     def on_descendant_focus(self) -> None:
         self.renew("keys")

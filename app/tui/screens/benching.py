@@ -16,12 +16,12 @@ from app.tui.threads import in_thread, said
 
 def open_bench(
     screen: Screen[Any],
+    find: Callable[[], Opening],
     source: DataSource,
-    run_id: str,
     given: Callable[[Sequence[str]], Mapping[str, Any]] = lambda _: {},
 ) -> None:
-    """Put the models of a run's study on the bench. `given`: fields of `Opening` to begin with, for
-    the study's tuned models."""
+    """Put the models of a study on the bench, which `find` reads. `given`: fields of `Opening` to
+    begin with, for the study's tuned models."""
 
     def opened(opening: Opening) -> None:
         from app.tui.screens.bench import BenchScreen
@@ -30,6 +30,6 @@ def open_bench(
             screen.app.push_screen(BenchScreen(source, replace(opening, **given(opening.tuned))))
 
     in_thread(
-        screen, lambda: source.bench(run_id), opened, group="bench",
+        screen, find, opened, group="bench",
         refused=lambda error: screen.notify(plain(said(error)), severity="error", markup=False),
     )  # fmt: skip

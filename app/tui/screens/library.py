@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from textual.app import ComposeResult
@@ -268,6 +269,14 @@ class LibraryScreen(ListScreen):
                 PickScreen("open which run?", "pick", offers),
                 lambda got: self.open(numbered[got[0]].id if got else None),
             )
+
+    def action_bench(self) -> None:
+        """Try the models of the newest run that uses the selected one."""
+        from app.tui.screens.benching import open_bench
+
+        runs = self.holdings.runs_with(self.listing.current)
+        if runs:
+            open_bench(self, partial(self.source.bench, runs[0].id), self.source)
 
     def action_add(self) -> None:
         """Ask for a folder of models, add it to the settings, and look in it."""

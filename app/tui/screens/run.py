@@ -397,12 +397,12 @@ class RunScreen(TabbedScreen):
         from app.tui.bench import opening
         from app.tui.screens.benching import open_bench
 
-        pane = self.pane
+        pane, find = self.pane, partial(self.source.bench, self.run_id)
         if pane is None or pane.drawn is None:
-            open_bench(self, self.source, self.run_id)
+            open_bench(self, find, self.source)
         else:
             name, at, figure = pane.analysis.name, pane.here(), pane.drawn.figure
-            open_bench(self, self.source, self.run_id, partial(opening.given, name, at, figure))
+            open_bench(self, find, self.source, partial(opening.given, name, at, figure))
 
     def action_resume(self) -> None:
         """Start a worker on this run again."""

@@ -309,8 +309,9 @@ class RunsScreen(ListScreen):
         """Try the models of the selected run's study."""
         from app.tui.screens.benching import open_bench
 
-        if self.listing.current is not None:
-            open_bench(self, self.source, self.listing.current.id)
+        run = self.listing.current
+        if run is not None:
+            open_bench(self, functools.partial(self.source.bench, run.id), self.source)
 
     def action_stop(self) -> None:
         """End the bench of the selected run's study, or the first one, once confirmed."""

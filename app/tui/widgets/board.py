@@ -38,6 +38,8 @@ NAME, TEXT = 0, -1
 """Places of the cursor in a column, besides its knobs from 1 on."""
 TALL = 28
 """Rows from which the likeliest tokens have a row each."""
+ROOMY = 50
+"""Cells from which a column's state is said in full."""
 LABEL, NUMBER = 11, 7
 """Cells of a knob's name and of its number."""
 
@@ -249,7 +251,7 @@ class BoardView(Steady, can_focus=True):
     def _heading(self, at: int, width: int) -> Line:
         column = self._of(at)
         answer = self.board.answers[column]
-        state = self._state(answer)
+        state = self._state(answer, width)
         name = self.blind.name(at) if self.blind else self.board.names[column]
         told = f"{at + 1} {name}"
         if self.scores and not self.blind and column == self.board.reference:
@@ -265,11 +267,12 @@ class BoardView(Steady, can_focus=True):
         ]
         return list(Segment.apply_style(padded(line, width), None, ground)) if width else []
 
-    def _state(self, answer: Answer) -> str:
+    def _state(self, answer: Answer, width: int) -> str:
         if answer.phase == "writing":
             return f"writing {answer.tokens}"
         if answer.phase == "done" and isinstance(self.board.request, Generate):
-            return f"{answer.tokens} tokens, {answer.ended}" if answer.ended else "stopped"
+            unit = " tokens" if width >= ROOMY else ""
+            return f"{answer.tokens}{unit}, {answer.ended}" if answer.ended else "stopped"
         return "waiting" if answer.phase == "waiting" else ""
 
     def _tone(self, answer: Answer) -> str:
@@ -336,7 +339,7 @@ class BoardView(Steady, can_focus=True):
         """The numbers of a column; blind, none, which would tell who it is."""
         if self.blind:
             return []
-        lines = self._scores(at) if self.scores else self._crossed(at)
+        lines = self._scores(at) if self.scores else self._crossed(at, width)
         style = Style(color=self.palette.dim)
         return [[Segment(" "), Segment(fitted(words, width - 2), style)] for words in lines]
 
@@ -355,25 +358,20 @@ class BoardView(Steady, can_focus=True):
         rows = [f"{share:>6}  {piece}" for piece, share in top]
         return [*first, "", *rows, *[""] * (5 - len(rows))]
 
-    def _crossed(self, at: int) -> list[str]:
+    def _crossed(self, at: int, width: int) -> list[str]:
         """The loss of this column's text under each column."""
-        crossed = self.board.answers[self._of(at)].crossed
-        count = len(self.board.setups)
-        tall = self.size.height >= TALL
         if not any(each.crossed for each in self.board.answers):
             return []
-        told = [
-            f"{name} {'–' if nll is None else f'{nll:.2f}'}"
-            for name, nll in zip(self._short_names(), crossed, strict=False)
-        ]
-        if tall:
-            return ["NLL of this text under", *(f"  {each}" for each in told[:count])]
-        half = (count + 1) // 2 if count > 3 else count
-        return ["NLL " + "  ".join(told[:half]), *(["    " + "  ".join(told[half:])] * (count > 3))]
-
-    def _short_names(self) -> list[str]:
-        return [f"{at + 1} {name}" if self.size.height >= TALL else f"{at + 1}:"
-                for at, name in enumerate(self.board.names)]  # fmt: skip
+        crossed = self.board.answers[self._of(at)].crossed
+        losses = ["–" if nll is None else f"{nll:.2f}" for nll in crossed]
+        if self.size.height >= TALL:
+            both = zip(self.board.names, losses, strict=False)
+            named = [f"  {fitted(name, max(4, width - 14))} {loss:>6}" for name, loss in both]
+            return ["NLL of this text under", *named]
+        told = [f"{place}: {loss}" for place, loss in enumerate(losses, 1)]
+        each = max(1, (width - 6) // 10)
+        rows = ["  ".join(told[n : n + each]) for n in range(0, len(told), each)]
+        return [f"{'    ' if n else 'NLL '}{row}" for n, row in enumerate(rows[:3])]
 
     # Parts of it
 

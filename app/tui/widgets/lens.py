@@ -142,9 +142,8 @@ class NeuronList(Listing[Neuron]):
 
     def line(self, at: int, width: int, colours: Colours) -> Line:
         layer, neuron, first, second = self.items[at]
-        away = f"{second - first:+.3f}".replace("-", "−")
-        words = f" {layer:>6} {neuron:>8} {first:>16.3f} {second:>16.3f} {away:>12}"
-        return [Segment(" "), Segment(words)]
+        words = f" {layer:>6} {neuron:>8} {first:>16.3f} {second:>16.3f} {second - first:>+12.3f}"
+        return [Segment(" "), Segment(words.replace("-", "−"))]
 
 
 def shown(piece: str) -> str:

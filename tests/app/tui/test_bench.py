@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
@@ -13,7 +14,7 @@ from app.config import Config
 from app.tui.app import TauscopeApp
 from app.tui.data import DataSource
 from app.tui.screens.bench import BenchScreen
-from app.tui.screens.column import ColumnScreen
+from app.tui.screens.column import ColumnScreen, TypedScreen
 from app.tui.widgets.bar import Row
 from app.tui.widgets.bench_line import BenchLine
 from core.bench.messages import Compare, Done, Event, Generate, Lens, Piece, Request, Score, Written
@@ -113,8 +114,9 @@ async def test_the_lens_and_the_neurons_of_a_column(db: Database) -> None:
         assert lens.column == "medical"
         assert isinstance(compare, Compare)
         assert (compare.columns, compare.position) == (("base", "medical"), 3)
-        await pilot.press("v")
+        await pilot.press("down", "enter")
         await until(pilot, lambda: screen.view.has_focus)
+        assert screen.board.names[2] == "ablate(medical):neurons=1.7"
 
 
 async def test_a_worker_that_dies_is_started_again_and_nothing_typed_is_lost(db: Database) -> None:
@@ -127,7 +129,7 @@ async def test_a_worker_that_dies_is_started_again_and_nothing_typed_is_lost(db:
         title = str(screen.query_one("#title", Row).words)
         assert "the worker ended: r starts it again" in title
         await pilot.press(*"!?")
-        assert screen.prompt.text == "hi!?"
+        await until(pilot, lambda: screen.prompt.text == "hi!?")
         await pilot.press("escape", "r")
         await until(pilot, lambda: screen.talk.state == "ready" and not screen.talk.due)
         assert link.started == 2
@@ -210,3 +212,44 @@ async def test_answers_are_kept_in_the_run(db: Database) -> None:
         assert [each["text"] for each in kept.content["written"]] == [
             " hi again, says base.", " hi again, says maths."
         ]  # fmt: skip
+
+
+async def test_prompts_come_from_a_file(db: Database, tmp_path: Path) -> None:
+    file, link = tmp_path / "prompts.jsonl", FakeLink()
+    file.write_text('{"prompt": "one"}\n{"prompt": "two", "continuation": "three"}\n')
+    async with TauscopeApp(db.url, Config()).run_test(size=(100, 24)) as pilot:
+        await _open(pilot, link)
+        await pilot.press("escape", "o")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TypedScreen))
+        box, trouble = (pilot.app.screen.query_one(kind) for kind in (Input, "#trouble"))
+        assert isinstance(box, Input)
+        assert isinstance(trouble, Static)
+        box.value = str(tmp_path / "other")
+        await pilot.press("enter")
+        await until(pilot, lambda: "can't be read" in str(trouble.content))
+        box.value = str(file)
+        await pilot.press("enter")
+        await until(pilot, lambda: len(link.sent) == 1)
+        await pilot.press("J")
+        await until(pilot, lambda: len(link.sent) == 2)
+        first, second = link.sent
+        assert isinstance(first, Generate)
+        assert first.prompt.text == "one"
+        assert isinstance(second, Score)
+        assert (second.prompt.text, second.continuation) == ("two", "three")
+
+
+async def test_a_study_opens_on_the_bench_with_its_newest_run(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = FakeLink()
+    monkeypatch.setattr("app.bench.client.connect", lambda *_, **__: link.connect())
+    create_run(db, study("another"), ("alignment",))
+    run_id = create_run(db, study(), ("alignment",))
+    async with TauscopeApp(db.url, Config(), study=study()).run_test(size=(100, 24)) as pilot:
+        await until(pilot, lambda: isinstance(pilot.app.screen, BenchScreen))
+        screen = pilot.app.screen
+        assert isinstance(screen, BenchScreen)
+        await until(pilot, lambda: screen.talk.state == "ready")
+        assert screen.opening.run == run_id
+        assert screen.board.names == ("base", "instruct", "medical", "maths")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,6 @@ from app.tui.bench import blind, knobs, opening, settings
 from app.tui.bench.board import Board
 from app.tui.bench.conversation import Conversation
 from app.tui.bench.settings import Settings
-from app.tui.screens.bench_asking import prompts_of
 from core.bench.columns import parse
 from core.bench.messages import Event, Failed, Generate, Piece, Prompt, Request, Score, Scored
 from core.errors import StudyError
@@ -191,15 +189,6 @@ def test_preferences_are_counted_by_column_whatever_the_order() -> None:
     assert told == "preferred: base 0 · medical 6 · sign test p = 0.031"
 
 
-def test_prompts_come_from_a_file(tmp_path: Path) -> None:
-    file = tmp_path / "prompts.jsonl"
-    file.write_text('{"prompt": "a\\nb"}\n\n{"text": "c"}\n')
-    assert list(prompts_of(str(file))) == ["a\nb", "c"]
-    file.write_text('{"other": 1}')
-    with pytest.raises(StudyError, match="line 1"):
-        list(prompts_of(str(file)))
-
-
 @pytest.mark.parametrize(
     ("analysis", "at", "names"),
     [
@@ -220,6 +209,7 @@ def test_prompts_come_from_a_file(tmp_path: Path) -> None:
          ("base", "maths", "steer(maths,layer=2):1")),
         ("alignment", {"model": "maths", "layer": 2}, ("base", "maths")),
         ("divergence", {}, ()),
+        ("evaluation", {"model": "base"}, ()),
     ],
 )  # fmt: skip
 def test_the_bench_begins_with_the_models_of_a_value(
@@ -235,3 +225,5 @@ def test_the_bench_begins_with_the_prompt_of_an_item() -> None:
     )
     found = opening.item(Passages(title="", blocks=blocks))
     assert found == {"prompt": "2 + 2 =", "continuation": " 4"}
+    text = Passages(title="", blocks=(Block("Text", (passage("", "Once."),)),))
+    assert opening.item(text) == {"continuation": "Once."}

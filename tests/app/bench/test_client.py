@@ -20,7 +20,7 @@ from core.bench.messages import Done, Event, Failed, Generate, Prompt, Written
 from core.errors import CheckpointError, RunError
 from core.trust import Trust
 from tests.app.bench import fake
-from tests.app.bench.test_worker import study
+from tests.app.bench.fake import study
 from tests.patience import eventually
 
 

@@ -14,7 +14,7 @@ from core.bench.messages import Crossed, Done, Generate, Prompt, Score, Scored, 
 from core.errors import RunError
 from storage import runs, trials
 from storage.database import Database, open_database
-from tests.app.bench.test_worker import study
+from tests.app.bench.fake import study
 
 EVIL = "=1+1 <script> \x1b[2J\n```\n|x|"
 

@@ -21,17 +21,12 @@ from app.bench import places, registry
 from app.bench.places import Place
 from app.bench.worker import work
 from core.bench.messages import LONGEST
-from core.study.study import Study
 from core.trust import NOBODY
-from tests.app.bench.fake import opening
+from tests.app.bench.fake import opening, study
 from tests.app.bench.line import Line
 from tests.patience import eventually
 
 Start = Callable[..., str]
-
-
-def study(name: str = "s") -> Study:
-    return Study.model_validate({"name": name, "models": {"base": "/b", "tuned": {"m": "/m"}}})
 
 
 @pytest.fixture

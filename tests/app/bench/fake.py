@@ -40,6 +40,11 @@ from core.study.study import Study
 from core.trust import Trust
 
 
+def study(name: str = "s") -> Study:
+    """A study of models that nothing opens."""
+    return Study.model_validate({"name": name, "models": {"base": "/b", "tuned": {"m": "/m"}}})
+
+
 class FakeBench:
     held = {"cpu": 123}  # noqa: RUF012
 

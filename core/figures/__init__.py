@@ -22,6 +22,7 @@ pairs.py           pairs of tunings: their table, and their figures in one plain
 paths.py           paths of series of checkpoints in one plain sentence
 spectra.py         curves over rank behind one value
 direction_tables.py  what directions say in tokens: tables, and figures in one plain sentence
+direction_passages.py  the passages in which states lie most along a direction
 output_tables.py   rows of divergence: tuned models on probe sets, and their documents
 shift_tables.py    the tokens that tuning promotes and demotes
 forgetting.py      how far predictions moved on a probe set against what another lost

@@ -8,4 +8,5 @@ readers.py   what a pass takes of the base, and of any model
 similarity.py  alignment and drift of two models' states
 lens.py      what the head says of the states after each layer
 difference.py  the mean difference of two models' states
+extremes.py  the places where states lie most along some directions
 """

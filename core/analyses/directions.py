@@ -335,7 +335,7 @@ ANALYSIS = Analysis(
             opens={"layer": 0},
             only={"model": _is_tuned, "module": SIDE_OF.__contains__},
             tabulate=tables.tokens,
-            drill="alignment:spectrum",
+            drill="direction_places:text",
             finding=tables.of_tokens,
         ),
         SortedTable(

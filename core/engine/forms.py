@@ -31,6 +31,12 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
         "values": "float chosen snippets places", "vocabulary": "text vocabulary",
         "promoted": "int chosen 2 tokens", "products": "float chosen 2 tokens",
     },
+    "places": {
+        "module": "text rows", "documents": "int rows snippets", "starts": "int rows snippets",
+        "peaks": "float rows snippets", "tokens": "int rows snippets places",
+        "values": "float rows snippets places", "vocabulary": "text vocabulary",
+    },
+    "written": {"*": "float width"},
     "final": {"states": "state tokens width"},
     "sample": {"states": "state places width"},
     "sums": {

@@ -40,8 +40,9 @@ TOPICS: Mapping[str, tuple[str, str]] = {
 
 _NAMES = (
     "tuning_vectors", "vector_cosine", "trajectory", "interference", "alignment", "directions",
-    "spectral_regime", "divergence", "token_shift", "representation", "activation_difference",
-    "activation", "edit_distance", "evaluation", "forgetting", "ablation", "arithmetic", "graft",
+    "direction_places", "spectral_regime", "divergence", "token_shift", "representation",
+    "activation_difference", "activation", "edit_distance", "evaluation", "forgetting", "ablation",
+    "arithmetic", "graft",
 )  # fmt: skip
 
 

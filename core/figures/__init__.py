@@ -23,6 +23,7 @@ pairs.py           pairs of tunings: their table, and their figures in one plain
 paths.py           paths of series of checkpoints in one plain sentence
 spectra.py         curves over rank behind one value
 direction_tables.py  tokens of directions: tables, and figures in one plain sentence
+direction_passages.py  the passages in which states lie most along a direction
 output_tables.py   rows of divergence: tuned models on probe sets, and their documents
 shift_tables.py    the tokens that tuning promotes and demotes
 forgetting.py      movement of predictions on one probe set against loss on another

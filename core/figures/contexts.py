@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -70,6 +71,16 @@ def of_neuron(asked: Tabulation) -> Passages:
     )
 
 
+def snippet(arrays: Arrays, j: int, slot: int, *, beside: str = "") -> Passage:
+    """A stored snippet of row j, with its values."""
+    values = [float(value) for value in arrays["values"][j, slot]]
+    pairs = zip(arrays["tokens"][j, slot], values, strict=True)
+    known = [(at, v) for at, v in pairs if at >= 0 and math.isfinite(v)]
+    tokens = tuple(Token(_text(arrays, at), value) for at, value in known)
+    label = f"document {arrays['documents'][j, slot]}, from token {int(arrays['starts'][j, slot])}"
+    return Passage(label, tokens, beside=beside)
+
+
 def _blocks(whose: str, arrays: Arrays, j: int) -> Iterator[Block]:
     """The tokens that a neuron promotes in a model, and the snippets in which it is largest."""
     ends = [
@@ -95,14 +106,9 @@ def _snippets(arrays: Arrays, j: int) -> Iterator[Passage]:
     for slot, document in enumerate(arrays["documents"][j]):
         if document < 0:
             continue
-        values = [float(value) for value in arrays["values"][j, slot]]
-        pairs = list(zip(arrays["tokens"][j, slot], values, strict=True))
-        known = [(at, v) for at, v in pairs if at >= 0 and math.isfinite(v)]
-        tokens = tuple(Token(_text(arrays, at), value) for at, value in known)
-        peak = max((v for _, v in known), key=abs, default=0.0)
-        first = int(arrays["starts"][j, slot])
-        label = f"document {document}, from token {first}"
-        yield Passage(label, tokens, beside=f"largest {peak:+.3g}")
+        found = snippet(arrays, j, slot)
+        peak = max((t.value for t in found.tokens if t.value is not None), key=abs, default=0.0)
+        yield replace(found, beside=f"largest {peak:+.3g}")
 
 
 def _text(arrays: Arrays, at: int) -> str:

@@ -67,7 +67,7 @@ def observe(
     layer. `pause` and `on_halved` as in `core.neurons.activity.observe`."""
     refuse_unknown_ids(model, probe)
     few = probe.first(DOCUMENTS)
-    found = {layer: _Best(own) for layer, own in chosen.items()}
+    found = {layer: Best(own) for layer, own in chosen.items()}
     done = 0
 
     def work(size: int) -> None:
@@ -146,21 +146,27 @@ def _collect(
         flat[np.ix_(part.tokens.cpu().numpy(), own)] = values
 
 
-class _Best:
-    """The snippets of a layer's chosen neurons so far."""
+class Best:
+    """The snippets of a layer's chosen neurons, or directions, so far: the largest |values|, or the
+    largest values if `signed`; the first `skip` tokens of a document are no peaks.
 
-    def __init__(self, neurons: NDArray[np.int32]) -> None:
+    `peaks` [neurons, SNIPPETS] float32: the largest, by which snippets are chosen.
+    """
+
+    def __init__(self, neurons: NDArray[np.int32], *, signed: bool = False, skip: int = 0) -> None:
         shape = len(neurons), SNIPPETS
-        self.neurons = neurons
-        self.peaks = np.zeros(shape, np.float32)
+        self.neurons, self._signed, self._skip = neurons, signed, skip
+        self.peaks = np.full(shape, -np.inf if signed else 0, np.float32)
         self.documents = np.full(shape, -1, np.int32)
         self.starts = np.zeros(shape, np.int32)
         self.values = np.full((*shape, LENGTH), np.nan, np.float32)
 
     def add(self, values: NDArray[np.float32], document: int) -> None:
         """See a document: values [tokens, neurons]."""
-        sizes = np.abs(values)
-        peaks, places = sizes.max(0), sizes.argmax(0)
+        if len(values) <= self._skip:
+            return
+        sizes = (values if self._signed else np.abs(values))[self._skip :]
+        peaks, places = sizes.max(0), sizes.argmax(0) + self._skip
         for j in np.flatnonzero(peaks > self.peaks[:, -1]):
             start = int(max(0, min(places[j] - LENGTH * 2 // 3, len(values) - LENGTH)))
             window = np.full(LENGTH, np.nan, np.float32)

@@ -9,4 +9,5 @@ forwarding.py  a reader that leaves the collecting to another one
 similarity.py  alignment and drift of two models' states
 lens.py      the head's predictions from the states after each layer
 difference.py  the mean difference of two models' states
+extremes.py  the places where states lie most along some directions
 """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from core.study import study
 from core.texts.documents.source import read
@@ -14,6 +16,12 @@ from core.texts.probe import ProbeSet
 from tests.core import zoo
 
 TEXTS = ("the first of them", "a", "neurons at work", "one more", "it is long", "z and so on")
+
+NORMS = {
+    "gpt2": "transformer.ln_f", "gpt_neox": "gpt_neox.final_layer_norm",
+    "opt": "model.decoder.final_layer_norm",
+}  # fmt: skip
+BLOCKS = {"gpt2": "transformer.h", "gpt_neox": "gpt_neox.layers", "opt": "model.decoder.layers"}
 
 
 def study_of(folder: Path, *tuned: str, **representation: Any) -> study.Study:
@@ -45,3 +53,33 @@ def probe_of(folder: Path) -> ProbeSet:
         for text, _ in read(folder / "probe.txt")
     ]
     return ProbeSet(TEXTS, tuple(ids), (1,) * len(ids))
+
+
+class Oracle:
+    """A model in float64: its states [n, d] after each layer at tokens, and their lenses."""
+
+    def __init__(self, module: Any, name: str, probe: ProbeSet, places: Any) -> None:
+        own = copy.deepcopy(module).double().eval()
+        own.set_experts_implementation("eager")  # the grouped kernel has no float64
+        norm = own.get_submodule(NORMS.get(name, "model.norm"))
+        blocks = own.get_submodule(BLOCKS.get(name, "model.layers"))
+        self.states, self.lens = [], []
+        cap = getattr(own.config, "final_logit_softcapping", None)
+        with torch.no_grad():
+            held = [self._held(own, block, probe) for block in blocks]
+            for documents in held:
+                states = torch.stack([documents[d][p] for d, p in places.tolist()])
+                logits = own.get_output_embeddings()(norm(states))
+                logits = cap * torch.tanh(logits / cap) if cap else logits
+                self.states.append(states.numpy())
+                self.lens.append(torch.log_softmax(logits, 1))
+
+    def _held(self, own: Any, block: Any, probe: ProbeSet) -> list[Any]:
+        found: list[Any] = []
+        handle = block.register_forward_hook(
+            lambda m, g, r: found.append((r[0] if isinstance(r, tuple) else r)[0])
+        )
+        for ids in probe.ids:
+            own(input_ids=torch.from_numpy(ids)[None])
+        handle.remove()
+        return found

@@ -92,11 +92,6 @@ class FakeBench:
         give(Done(seconds=0.0))
 
 
-def study(name: str = "s") -> Study:
-    """A study whose models nobody opens."""
-    return Study.model_validate({"name": name, "models": {"base": "/b", "tuned": {"m": "/m"}}})
-
-
 @contextlib.contextmanager
 def opening(study: Study, say: Say) -> Iterator[FakeBench]:
     """As the study is named: `broken` fails, `slowly` loads until it is stopped."""

@@ -61,7 +61,7 @@ def visit(at: Terminal, key: str, title: str, count: int) -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
 def test_from_an_empty_database_to_files(tmp_path: Path, size: tuple[int, int]) -> None:
-    study = write_family(tmp_path, name="first-study", layers=40)
+    study = write_family(tmp_path, name="first-study", layers=20)
     url = tmp_path / "runs.db"
     with terminal(tmp_path, "--db", url, size=size) as at:
         begin(at, study)

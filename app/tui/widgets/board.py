@@ -27,7 +27,7 @@ from app.tui.bench.knobs import Knob
 from app.tui.widgets.figure import COLOURS
 from app.tui.widgets.lens import shown
 from app.tui.widgets.steady import Steady
-from core.bench.messages import Generate, Score
+from core.bench.messages import Generate, Score, Scored
 from core.figures.plots import resolution
 from core.figures.plots.passages import Shade
 from core.figures.plots.ranges import Ramp
@@ -348,15 +348,23 @@ class BoardView(Steady, can_focus=True):
         tall = self.size.height >= TALL
         if scored is None or self.token >= len(scored.likeliest):
             return [""] * (8 if tall else 3)
-        change = f"  Δ {signed(scored.nll_change)}" if self._of(at) != self.board.reference else ""
-        log, kl = signed(scored.logprobs[self.token]), scored.kl[self.token]
-        first = [f"NLL {scored.nll:.3f}{change}", f"here log p {log} · KL {kl:.3f}"]
+        change = f"  Δ {scored.nll_change:+.3f}".replace("-", "−")
+        change = change if self._of(at) != self.board.reference else ""
+        first = [f"NLL {scored.nll:.3f}{change}", self._here(at, scored)]
         found = scored.likeliest[self.token]
         top = [(shown(piece), probability(value)) for piece, value in found[:5]]
         if not tall:
             return [*first, "  ".join(f"{piece} {share}" for piece, share in top)]
         rows = [f"{share:>6}  {piece}" for piece, share in top]
         return [*first, "", *rows, *[""] * (5 - len(rows))]
+
+    def _here(self, at: int, scored: Scored) -> str:
+        """The values of the token under the cursor, for readers without colours."""
+        told = f"here: log p {signed(scored.logprobs[self.token])}"
+        moved = self.board.values(self._of(at), "change")
+        if self._of(at) != self.board.reference and self.token < len(moved):
+            told += f" Δ {signed(moved[self.token])}"
+        return f"{told} KL {scored.kl[self.token]:.2f}"
 
     def _crossed(self, at: int, width: int) -> list[str]:
         """The loss of this column's text under each column."""
@@ -453,7 +461,7 @@ def slider(number: float, width: int) -> str:
 
 def signed(value: float) -> str:
     """A difference with its sign."""
-    return f"{value:+.3f}".replace("-", "−")
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def probability(log: float) -> str:

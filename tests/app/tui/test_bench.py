@@ -73,7 +73,9 @@ async def test_a_prompt_is_answered_by_every_column(db: Database) -> None:
         screen.continuation.focus()
         await pilot.press("x")
         await until(pilot, lambda: len(link.sent) == sent + 1)
-        await until(pilot, lambda: "NLL" in _rows(screen))
+        await until(
+            pilot, lambda: "NLL" in _rows(screen) and "log p −2.50 Δ −0.50 KL 0.00" in _rows(screen)
+        )
 
 
 async def test_a_column_is_added_and_taken_away(db: Database) -> None:

@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from core.statistics.signs import sign_test
 
@@ -216,8 +215,10 @@ def beyond_controls(
     b = float(np.var(values[np.isfinite(values)])) if np.isfinite(values).any() else 0.0
     if a + b == 0:
         return 1.0 if excess <= 0 else 1 / (resamples + 1)
+    from scipy.special import stdtr
+
     freedom = (a + b) ** 2 / (a * a / (k - 1) + b * b / (n - 1))
-    return float(stats.t.sf(excess / math.sqrt(a + b), freedom))
+    return float(stdtr(freedom, -excess / math.sqrt(a + b)))
 
 
 def _check_pair(a: Items, b: Items) -> None:

@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 REPORT = """
 import sys
-heavy = {"torch", "transformers", "accelerate"} & {name.partition(".")[0] for name in sys.modules}
-print("heavy:", *sorted(heavy))
+there = {name.partition(".")[0] for name in sys.modules}
+print("heavy:", *sorted(there & {"torch", "transformers", "accelerate", "scipy"}))
 """
 
 HELP = """
@@ -70,7 +70,9 @@ def test_the_watch_for_heavy_imports_is_awake() -> None:
 
 
 def test_the_help_imports_no_screen_and_no_database() -> None:
-    report = REPORT.replace('"torch", "transformers", "accelerate"', '"textual", "sqlalchemy"')
+    report = REPORT.replace(
+        '"torch", "transformers", "accelerate", "scipy"', '"textual", "sqlalchemy"'
+    )
     done = _run(HELP + report)
     assert done.stdout.splitlines()[-1] == "heavy:", done.stderr
 

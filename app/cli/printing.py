@@ -189,7 +189,8 @@ def print_run(
         for each in shown(db, run, analysis, by=by):
             nothing = False
             print()
-            print_words(each.view.title, columns, bold=colour)
+            if not each.figure.title.startswith(each.view.title):  # which the figure begins with
+                print_words(each.view.title, columns, bold=colour)
             kind = each.view.kind
             size = {"width": columns, "height": 20}
             print_chart(draw(each.figure, kind, **size, colour=colour, whole=whole))

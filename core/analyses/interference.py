@@ -204,6 +204,8 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 _UNCHANGED = "one of the two did not change here"
 _MEASURES = ("sign_conflict", "overlap", *SIDES)
 
+_TWO = "Pairs of tunings: the study needs two tuned models."
+
 ANALYSIS = Analysis(
     name=NAME,
     title="Interference",
@@ -257,6 +259,7 @@ ANALYSIS = Analysis(
             selectors=("layer", "module"),
             opens={"module": "blocks"},
             drill="modules",
+            needs=_TWO,
             finding=pairs.of_matrix,
         ),
         Heatmap(
@@ -266,6 +269,7 @@ ANALYSIS = Analysis(
             caption="One pair of models. Rows are layers, columns modules and groups.",
             measures=_MEASURES,
             selectors=("model", "reference"),
+            needs=_TWO,
             finding=pairs.of_modules,
         ),
         SortedTable(
@@ -278,6 +282,7 @@ ANALYSIS = Analysis(
             free=("model", "reference"),
             tabulate=pairs.table,
             orders=pairs.ORDERS,
+            needs=_TWO,
             finding=pairs.of_table,
         ),
     ),

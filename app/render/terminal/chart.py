@@ -119,7 +119,7 @@ _BODIES: dict[type, Callable[[Any, int, int, Palette, bool], list[Line]]] = {
 
 def _said(why: str, width: int) -> list[Line]:
     """What stands in place of a figure without values."""
-    return [[Segment(line)] for line in textwrap.wrap(plain(why) or EMPTY, width)]
+    return [[Segment(line)] for line in textwrap.wrap(f"{EMPTY} {plain(why)}", width)]
 
 
 def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -288,7 +289,8 @@ class Pane(Vertical, Steady):
         if drawn.catalogue.filter:
             return FILTERED
         own = drawn.figure.note if isinstance(drawn.figure, Table | Passages) else ""
-        return plain(own) if own and self.blank == EMPTY else self.blank
+        why = plain(own or self.view.needs)
+        return f"{EMPTY} {why}".strip() if self.blank == EMPTY else self.blank
 
     def _narrowed(self, figure: Figure) -> Figure:
         """The figure as it is seen here: of a table only what was gone to."""
@@ -406,15 +408,18 @@ class Pane(Vertical, Steady):
         spot = self.figure.spot()
         if spot is None or self.choice is None or width < 8:
             return Content("")
-        share = max(8, width // max(1, len(spot.coordinates)) - 10)
-        where: list[tuple[str, str] | str] = []
-        for name, value in spot.coordinates:
-            words = plain(value)
-            short = fitted(words, min(len(words), share)).rstrip()
-            where += [(f"{name} ", "$muted"), (f"{short}  ", "bold")]
         empty = self.spec.empty if self.spec else ""
-        value = value_of(spot, self._measure, empty)
-        first = Content.assemble(*where, (plain(value), "bold $accent"))
+        value = plain(value_of(spot, self._measure, empty))
+        share = max(8, width // max(1, len(spot.coordinates)) - 10)
+        where = []
+        for name, words in spot.coordinates:
+            short = fitted(plain(words), min(len(plain(words)), share)).rstrip()
+            where.append(((f"{name} ", "$muted"), (f"{short}  ", "bold")))
+        bare = sum(cell_len(words) for _, (words, _) in where) + cell_len(value)
+        named = bare + sum(cell_len(name) for (name, _), _ in where)
+        skip = named > width >= bare  # the value comes before the names of its coordinates
+        told = [part for each in where for part in each[skip:]]
+        first = Content.assemble(*told, (value, "bold $accent"))
         second = Content(in_a_row(beside(spot), width))
         return Content("\n").join([_cut(first, width), _cut(second, width)])
 

@@ -6,8 +6,10 @@ rows on the screen are drawn, however many there are.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
@@ -28,6 +30,8 @@ class TableView(FigureView[TablePlot]):
     def __init__(self) -> None:
         super().__init__()
         self.left = 0
+        self._note = [""]
+        """The lines at the foot; the last also says which rows are seen."""
         self._widths: tuple[int, ...] = ()
         self._painter: tables.Painter | None = None
 
@@ -56,10 +60,15 @@ class TableView(FigureView[TablePlot]):
         widths = tables.squeezed(self.plot, self._widths, width)
         self._painter = tables.Painter(self.plot.shown, widths, self.palette)
         self.left = min(self.left, max(0, self.painter.width - width))
+        count = len(self.plot.shown.rows)
+        room = width - len(_seen(count, count, count)) - 3
+        self._note = _noted(self.plot.whole.note, width, room, 1 + height // 8)
 
     def paint(self, y: int, cursor: CursorPosition | None) -> Line:
-        if y == self.size.height - 1:
-            return self._foot()
+        below = y - self.size.height + len(self._note)
+        if below >= 0:
+            dim = Style(color=self.palette.dim)
+            return [Segment([*self._note[:-1], self._seen()][below], dim)]
         row = y - self._head + self.top
         if row >= len(self.plot.shown.rows):
             return []
@@ -117,7 +126,7 @@ class TableView(FigureView[TablePlot]):
         self.action_move(0, way * 1_000_000_000)
 
     def place_at(self, x: int, y: int) -> CursorPosition | None:
-        if not self._head <= y < self.size.height - 1:
+        if not self._head <= y < self._head + self._body():
             return None
         passed = self.left if x >= self._stays else 0
         return y - self._head + self.top, self.painter.column_at(x + passed)
@@ -143,7 +152,7 @@ class TableView(FigureView[TablePlot]):
         return len(self.painter.names) + bool(self.plot.shared)
 
     def _body(self) -> int:
-        return max(1, self.size.height - 1 - self._head)
+        return max(1, self.size.height - len(self._note) - self._head)
 
     @property
     def _stays(self) -> int:
@@ -161,12 +170,24 @@ class TableView(FigureView[TablePlot]):
         first, _, rest = Segment.divide([*line, Segment(" ")], cuts)
         return [*first, *rest]
 
-    def _foot(self) -> Line:
-        count, dim = len(self.plot.shown.rows), Style(color=self.palette.dim)
+    def _seen(self) -> str:
+        """The last line: the end of the note, and which rows show."""
+        count = len(self.plot.shown.rows)
         last = min(self.top + self._body(), count)
-        seen = f"rows {self.top + 1:,}–{last:,} of {count:,}"
-        words = seen if self.bottom() else f"{count:,} rows"
-        room = self.size.width - len(words) - 3
-        if self.plot.whole.note and room >= 8:
-            words = f"{fitted(self.plot.whole.note, room)}   {words}"
-        return [Segment(words, dim)]
+        words = _seen(self.top + 1, last, count) if self.bottom() else f"{count:,} rows"
+        note = self._note[-1]
+        return f"{fitted(note, self.size.width - len(words) - 3)}   {words}" if note else words
+
+
+def _seen(first: int, last: int, count: int) -> str:
+    return f"rows {first:,}–{last:,} of {count:,}"
+
+
+def _noted(note: str, width: int, room: int, most: int) -> list[str]:
+    """A note in at most that many lines; the last leaves room for the count of rows."""
+    lines = textwrap.wrap(plain(note), max(8, width))
+    if not lines or cell_len(lines[-1]) > room:
+        lines.append("")
+    if len(lines) > most:
+        lines[most - 1 :] = [fitted(" ".join(lines[most - 1 :]), max(0, room)).rstrip()]
+    return lines

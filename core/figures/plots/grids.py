@@ -49,7 +49,7 @@ class GridPlot(Plot):
 
     @property
     def is_drawable(self) -> bool:
-        return bool(self.rows and self.columns)
+        return any(True for _ in self.values())
 
     def values(self) -> Iterator[Value]:
         return (value for row in self.cells for value in row if value is not None)

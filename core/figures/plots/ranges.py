@@ -96,6 +96,8 @@ def axis(values: Iterable[float], *, zero: bool = False) -> Axis:
     """The axis that covers these values; `zero`: from zero where the values are near it."""
     known = [v for v in values if math.isfinite(v)] or [0.0, 1.0]
     low, high = min(known), max(known)
+    if low == high == 0:
+        high = 1.0
     if zero and 0 < low < NEAR_ZERO * high:
         low = 0.0
     return Axis(low, high)

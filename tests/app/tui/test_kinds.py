@@ -321,5 +321,5 @@ async def test_four_pictures_show_at_once_on_a_key(pretended: Database) -> None:
         assert_inside(screen)
         await pilot.press("z")
         await until(pilot, lambda: shown(screen) == [KEYS[0]])
-        await pilot.press("Z", "Z")
+        await pilot.press("z", "Z")
         await until(pilot, lambda: shown(screen) == list(KEYS[:2]))

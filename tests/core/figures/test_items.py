@@ -25,4 +25,4 @@ def test_a_score_without_items_says_why_and_which_have_some() -> None:
     table, text = item_tables.of_scores(asked), item_tables.of_item(asked)
     assert (table.note, text.note) == (why, why)
     for figure, kind in ((table, "table"), (text, "text")):
-        assert why in draw(figure, kind, width=120, height=20, colour=False)
+        assert why in draw(figure, kind, width=200, height=20, colour=False)

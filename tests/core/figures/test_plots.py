@@ -20,7 +20,7 @@ from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import GridPlot
 from core.figures.plots.multiples import alone, split
 from core.figures.plots.numbers import formatter, tick_labels
-from core.figures.plots.ranges import Axis, scale, ticks
+from core.figures.plots.ranges import Axis, axis, scale, ticks
 from core.figures.plots.values import Level, Value
 from core.figures.views import Catalogue, Choice
 from tests import pretend
@@ -47,6 +47,10 @@ def test_ticks_cover_the_range_and_differ(low: float, span: float, most: int) ->
     if span > 1e-4 * abs(low):
         labels = tick_labels(marks)
         assert len(set(labels)) == len(labels)
+
+
+def test_zeros_alone_have_an_axis_that_begins_there() -> None:
+    assert (axis([0.0, 0.0], zero=True).low, axis([0.0]).high) == (0.0, 1.0)
 
 
 def test_numbers_of_one_figure_share_a_form() -> None:

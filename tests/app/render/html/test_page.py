@@ -136,7 +136,7 @@ def test_a_tested_value_is_judged_by_its_corrected_p() -> None:
     analysis = registry.get("ablation")
     drops = Shown(analysis, analysis.views[0], Choice(measure="drop_percent"), figure, "")
     told = on_chance([drops])
-    assert "1 of 2 values do not differ from chance: not significant at q < 0.05." in told
+    assert "1 of 2 values does not differ from chance: not significant at q < 0.05." in told
     alone = tuple(replace(cell, q=None) for cell in tests)
     bare = replace(drops, figure=replace(figure, cells=(alone,)))
     assert "All 2 values differ from chance." in on_chance([bare])

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any, Self
 
 import torch
@@ -95,12 +94,7 @@ class Sweep:
             found += sum(spread(write, turn, self._threads), Rounding())
         return found.share
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for name, tensor in self._live.items():
             tensor.copy_(self._memory.tensors[name])
         self._memory = _Memory({}, self._memory.vectors)

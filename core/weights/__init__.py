@@ -4,6 +4,7 @@ stream.py   the pass: matrix by matrix, shared by every analysis of weights
 parts.py    partial results, stored so that a kill loses little
 moments.py  the elementwise sums of the pass: inner products, maxima, counts
 pairs.py    the elementwise sums over pairs of updates: magnitudes, largest elements
+reader.py   the default answers of a reader of one slice
 totals.py   sums over slices, modules, groups and layers
 regime.py   rotation, change of the spectrum and visible changes of one matrix
 linalg.py   subspaces, spectra and alignment

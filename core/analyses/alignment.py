@@ -21,12 +21,13 @@ from core.figures.kinds.curves import Curves
 from core.figures.kinds.grids import Bars, Heatmap
 from core.models.naming import GROUP_OF, groups
 from core.statistics import overlap
+from core.weights.reader import SliceReader
 from core.weights.totals import of_each_model
 
 if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.models.pieces import Piece
-    from core.weights.stream import MatrixView, ModuleMoments, UpdateView
+    from core.weights.stream import MatrixView, UpdateView
 
 NAME, VERSION = "alignment", 1
 
@@ -61,9 +62,8 @@ def compute(units: Sequence[Unit], parameters: AlignmentParameters) -> _Reader:
     return _Reader(units, parameters)
 
 
-class _Reader:
+class _Reader(SliceReader):
     name = NAME
-    moments_of: tuple[str, ...] = ()
 
     def __init__(self, units: Sequence[Unit], parameters: AlignmentParameters) -> None:
         self.units = units
@@ -75,12 +75,6 @@ class _Reader:
         self._rows: dict[str, list[Measurement]] = {u.model: [] for u in units}
         self._arrays: dict[str, dict[str, Any]] = {u.model: {} for u in units}
         self._heads: Counter[tuple[str, str, int | None]] = Counter()
-
-    def wants_updates(self, module: str) -> bool:
-        return module in GROUP_OF
-
-    def see_module(self, module: ModuleMoments) -> None:
-        """Does nothing: alignment is measured on whole matrices."""
 
     def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
         p, piece = self.parameters, matrix.piece

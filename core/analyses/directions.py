@@ -22,6 +22,7 @@ from core.figures.kinds.grids import Heatmap
 from core.figures.kinds.tables import SortedTable
 from core.models.folders import is_tokeniser
 from core.texts import encoding
+from core.weights.reader import SliceReader
 from core.weights.totals import slice_name
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from core.models.pieces import Piece
     from core.weights.embeddings import EmbeddingReader
     from core.weights.linalg import Directions
-    from core.weights.stream import MatrixView, ModuleMoments, UpdateView
+    from core.weights.stream import MatrixView, UpdateView
     from core.weights.vocabulary import Readout, Side, Vocabulary
 
 NAME, VERSION = "directions", 1
@@ -112,12 +113,11 @@ def compute(units: Sequence[Unit], parameters: DirectionsParameters) -> _Reader 
     return EmbeddingReader(units, parameters.moved)
 
 
-class _Reader:
+class _Reader(SliceReader):
     """Gathers the directions of one layer, and reads all of them out in one pass over the
     vocabulary."""
 
     name = NAME
-    moments_of: tuple[str, ...] = ()
 
     def __init__(self, units: Sequence[Unit], parameters: DirectionsParameters) -> None:
         self.units, self.parameters = units, parameters
@@ -129,9 +129,6 @@ class _Reader:
 
     def wants_updates(self, module: str) -> bool:
         return module in SIDE_OF
-
-    def see_module(self, module: ModuleMoments) -> None:
-        """Does nothing: directions are of whole matrices."""
 
     def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
         """The directions [r, d] of the update and, at the first model, of W; and their shares [r]

@@ -25,6 +25,7 @@ from core.figures.kinds.grids import Heatmap, Matrix
 from core.figures.kinds.tables import SortedTable
 from core.models.naming import GROUP_OF, groups
 from core.statistics import chance, overlap
+from core.weights.reader import SliceReader
 from core.weights.totals import Sums, of_layer, of_model, slice_state, sliced
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def compute(units: Sequence[Unit], parameters: InterferenceParameters) -> _Reade
     return _Reader(units, parameters)
 
 
-class _Reader:
+class _Reader(SliceReader):
     name = NAME
 
     def __init__(self, units: Sequence[Unit], parameters: InterferenceParameters) -> None:
@@ -80,9 +81,6 @@ class _Reader:
         }
         self._piece: Piece | None = None
         self._parts: dict[str, UnitPart] = {}
-
-    def wants_updates(self, module: str) -> bool:
-        return module in GROUP_OF
 
     def see_module(self, module: ModuleMoments) -> None:
         self._modules[module.module] = module

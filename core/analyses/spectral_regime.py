@@ -19,12 +19,13 @@ from core.figures import findings
 from core.figures.kinds.grids import Heatmap
 from core.models.naming import GROUP_OF, groups
 from core.statistics import overlap
+from core.weights.reader import SliceReader
 from core.weights.totals import of_each_model
 
 if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.models.pieces import Piece
-    from core.weights.stream import MatrixView, ModuleMoments, UpdateView
+    from core.weights.stream import MatrixView, UpdateView
 
 NAME, VERSION = "spectral_regime", 1
 SEVERAL = 8
@@ -54,21 +55,14 @@ def compute(units: Sequence[Unit], parameters: SpectralRegimeParameters) -> _Rea
     return _Reader(units, parameters)
 
 
-class _Reader:
+class _Reader(SliceReader):
     name = NAME
-    moments_of: tuple[str, ...] = ()
 
     def __init__(self, units: Sequence[Unit], parameters: SpectralRegimeParameters) -> None:
         self.units = units
         self.parameters = parameters
         self.updates_of = tuple(u.model for u in units)
         self._rows: dict[str, list[Measurement]] = {u.model: [] for u in units}
-
-    def wants_updates(self, module: str) -> bool:
-        return module in GROUP_OF
-
-    def see_module(self, module: ModuleMoments) -> None:
-        """Does nothing: the regime is that of whole matrices."""
 
     def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
         from core.weights import linalg, regime

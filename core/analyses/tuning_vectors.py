@@ -21,6 +21,7 @@ from core.figures.kinds.curves import Curves
 from core.figures.kinds.grids import Heatmap
 from core.models.naming import GROUP_OF
 from core.statistics import chance
+from core.weights.reader import SliceReader
 from core.weights.totals import Sums, of_each_model, of_layer, of_model, slice_state
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def compute(units: Sequence[Unit], parameters: TuningVectorParameters) -> _Reade
     return _Reader(units, parameters)
 
 
-class _Reader:
+class _Reader(SliceReader):
     name = NAME
 
     def __init__(self, units: Sequence[Unit], parameters: TuningVectorParameters) -> None:
@@ -65,9 +66,6 @@ class _Reader:
         self.updates_of = self.moments_of if parameters.ranks else ()
         self._modules: dict[str, ModuleMoments] = {}
         self._spectra: dict[tuple[str, str], list[UnitPart]] = {}
-
-    def wants_updates(self, module: str) -> bool:
-        return module in GROUP_OF
 
     def see_module(self, module: ModuleMoments) -> None:
         self._modules[module.module] = module

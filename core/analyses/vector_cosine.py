@@ -13,18 +13,18 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from core.engine.forms import amount, count, number
-from core.engine.measurement import Measurement, MetricSpec, Unit, UnitPart, UnitResult
+from core.engine.measurement import Measurement, MetricSpec, Unit, UnitResult
 from core.engine.registry import Analysis, Parameters
 from core.figures import findings
 from core.figures.kinds.grids import Matrix
 from core.figures.kinds.steps import StepCosines, told_cosines
+from core.weights.reader import SliceReader
 from core.weights.totals import Sums, of_layer, of_model, slice_state, sliced
 
 if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.models.family import Family
-    from core.models.pieces import Piece
-    from core.weights.stream import MatrixView, ModuleMoments, UpdateView
+    from core.weights.stream import ModuleMoments
 
 NAME, VERSION = "vector_cosine", 1
 VS_PARENT = "vs-parent"
@@ -70,27 +70,16 @@ def compute(units: Sequence[Unit], parameters: CosineParameters) -> _Reader:
     return _Reader(units)
 
 
-class _Reader:
+class _Reader(SliceReader):
     name = NAME
-    updates_of: tuple[str, ...] = ()
 
     def __init__(self, units: Sequence[Unit]) -> None:
         self.units = units
         self.moments_of = tuple(dict.fromkeys(name for u in units for name in u.reads))
         self._modules: dict[str, ModuleMoments] = {}
 
-    def wants_updates(self, module: str) -> bool:
-        return False
-
     def see_module(self, module: ModuleMoments) -> None:
         self._modules[module.module] = module
-
-    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
-        """Never called: `updates_of` is empty."""
-        raise NotImplementedError
-
-    def take(self, piece: Piece, model: str, part: UnitPart) -> None:
-        """Never called either."""
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         for unit in self.units:

@@ -9,7 +9,7 @@ expert's neurons exist only at the tokens routed to it. Counts nothing and knows
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -245,24 +245,33 @@ def _tapped_experts(
 
 
 @contextmanager
+def replaced(holder: Any, name: str, value: Any) -> Iterator[None]:
+    """Replace an attribute of a module or a configuration inside the block."""
+    own = name in vars(holder) or name in vars(holder).get("_modules", ())
+    before = getattr(holder, name)
+    setattr(holder, name, value)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(holder, name, before)
+        else:
+            delattr(holder, name)
+
+
+@contextmanager
 def _within(module: Any, watching: Callable[[], GateSight]) -> Iterator[None]:
     """Run a module's own forward pass under a sight."""
     # accelerate puts its own forward before the module's and keeps that one under this name.
     name = "_old_forward" if hasattr(module, "_old_forward") else "forward"
-    before, own = vars(module).get(name), getattr(module, name)
+    own = getattr(module, name)
 
     def forward(*given: Any, **named: Any) -> Any:
         with watching():
             return own(*given, **named)
 
-    setattr(module, name, forward)
-    try:
+    with replaced(module, name, forward):
         yield
-    finally:
-        if before is None:
-            delattr(module, name)
-        else:
-            setattr(module, name, before)
 
 
 @contextmanager
@@ -270,22 +279,16 @@ def _one_by_one(module: Any) -> Iterator[None]:
     """Make a stack compute its experts one by one instead of by one grouped kernel."""
     config = getattr(module, "config", None)
     key = "_experts_implementation_internal"
-    before = getattr(config, key, None)
-    if before is None:
+    chosen = getattr(config, key, None) is not None
+    with replaced(config, key, "eager") if chosen else nullcontext():
         yield
-        return
-    setattr(config, key, "eager")
-    try:
-        yield
-    finally:
-        setattr(config, key, before)
 
 
 def _passed(layer: int, part: Activations, taps: tuple[Tap, ...]) -> Tensor | None:
     """Pass a part to every tap; the last tap's replacement, or None."""
-    replaced = None
+    replacement = None
     for tap in taps:
         changed = tap(layer, part)
         if changed is not None:
-            replaced, part = changed, replace(part, product=changed)
-    return replaced
+            replacement, part = changed, replace(part, product=changed)
+    return replacement

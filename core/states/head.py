@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from core.errors import FamilyError
 from core.models import checkpoint
 from core.models.family import Member
+from core.models.hooks import replaced
 from core.models.loading import LoadedModel
 from core.models.opening import aliases_of
 from core.models.pieces import Piece
@@ -64,10 +65,10 @@ class Head:
         def body(*_: Any, **__: Any) -> Any:
             return self._kind(last_hidden_state=states[None])
 
-        with torch.inference_mode(), ExitStack() as replaced:
-            replaced.enter_context(_set(self._body, "forward", body))
+        with torch.inference_mode(), ExitStack() as swaps:
+            swaps.enter_context(replaced(self._body, "forward", body))
             if self._other is not None:
-                replaced.enter_context(_set(*_place(self._own), self._other))
+                swaps.enter_context(replaced(*_place(self._own), self._other))
             logits: Tensor = self._own(input_ids=given, use_cache=False).logits
         return logits[0].float()
 
@@ -174,18 +175,3 @@ def _filled(module: nn.Module, found: Mapping[str, Tensor], dtype: Any, device: 
 def _norm_name(pieces: Sequence[Piece]) -> str:
     names = [p.tensor for p in pieces if p.module == "norm" and p.layer is None]
     return names[-1].rpartition(".")[0] if names else ""
-
-
-@contextmanager
-def _set(holder: Any, name: str, value: Any) -> Iterator[None]:
-    """Set an attribute of a module inside the block."""
-    absent = name not in vars(holder) and name not in holder._modules
-    before = getattr(holder, name)
-    setattr(holder, name, value)
-    try:
-        yield
-    finally:
-        if absent:
-            delattr(holder, name)
-        else:
-            setattr(holder, name, before)

@@ -6,6 +6,7 @@ moments.py  the elementwise sums of the pass: inner products, maxima, counts
 loops.py    whether loops over weights run compiled
 compiled.py the compiled loops, by numba
 pairs.py    the elementwise sums over pairs of updates: magnitudes, largest elements
+reader.py   the default answers of a reader of one slice
 totals.py   sums over slices, modules, groups and layers
 regime.py   rotation, change of the spectrum and visible changes of one matrix
 linalg.py   subspaces, spectra and alignment

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.engine.measurement import Artifact, Measurement, Unit, UnitPart, UnitResult
+from core.engine.measurement import Artifact, Measurement, Unit, UnitResult
 from core.models.family import Member
 from core.models.pieces import Piece
+from core.weights.reader import SliceReader
 from core.weights.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from core.weights.stream import MatrixView, ModuleMoments, UpdateView
 
 NEAR = 5
 """Neighbours of a token."""
@@ -43,28 +41,13 @@ class Moved:
     after: NDArray[np.int64]
 
 
-class EmbeddingReader:
+class EmbeddingReader(SliceReader):
     """The moved tokens of the embedding and of a head apart from it, in units of one slice."""
-
-    updates_of: tuple[str, ...] = ()
 
     def __init__(self, units: Sequence[Unit], most: int) -> None:
         self.name, self.units, self.most = units[0].analysis, units, most
         self.vocabulary: Vocabulary = units[0].options["vocabulary"]
         self.moments_of = tuple(unit.model for unit in units)
-
-    def wants_updates(self, module: str) -> bool:
-        return False
-
-    def see_module(self, module: ModuleMoments) -> None:
-        """Does nothing: rows are read token by token."""
-
-    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
-        """Never called: `updates_of` is empty."""
-        raise NotImplementedError
-
-    def take(self, piece: Piece, model: str, part: UnitPart) -> None:
-        """Never called either."""
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         for unit in self.units:

@@ -295,7 +295,7 @@ ACTIONS += (
     Action("bench", "item(1)", "J", "J", "item", "Next prompt of the file", 11),
     Action("bench", "item(-1)", "K", "K", "item back", "Previous prompt of the file"),
     Action("bench", "copy", "y", "y", "copy", "Copy the text of this column", 12),
-    Action("bench", "keep", "Z", "Z", "keep", "Write request and answers into the run", 9),
+    Action("bench", "keep", "ampersand", "&", "keep", "Write request and answers into the run", 9),
     Action("bench", "write", "w", "w", "write", "Write this mix as a model's folder", 11),
     Action(
         "bench", "point", "exclamation_mark", "!", "add point", "A run with this mix as a point", 11
@@ -371,7 +371,7 @@ _BEFORE: dict[str, str] = {
 }  # fmt: skip
 _BEFORE |= {f"compare.{i[4:]}": key for i, key in _BEFORE.items() if i.startswith("run.")}
 _BEFORE |= {
-    "runs.bench": "ctrl+t", "library.bench": "ctrl+t", "run.bench": "ctrl+t",
+    "run.four": "ctrl+f", "runs.bench": "ctrl+t", "library.bench": "ctrl+t", "run.bench": "ctrl+t",
     "runs.stop": "ctrl+x", "bench.stop": "ctrl+x",
     "bench.mode": "ctrl+o", "bench.double": "ctrl+d", "bench.blind": "ctrl+n",
     "bench.keep": "ctrl+k", "bench.point": "ctrl+e", "bench.leap-1": "ctrl+right",

@@ -207,7 +207,7 @@ async def test_answers_are_kept_in_the_run(db: Database) -> None:
     async with TauscopeApp(db.url, Config()).run_test(size=(100, 24)) as pilot:
         screen = await _open(pilot, FakeLink(), prompt="hi", columns=("base", "maths"), run=run_id)
         await until(pilot, lambda: screen.board.seconds is not None)
-        await pilot.press("escape", "Z")
+        await pilot.press("escape", "ampersand")
         await until(pilot, lambda: bool(trials(db, run_id)))
         (kept,) = trials(db, run_id)
         assert kept.content["request"]["columns"] == ["base", "maths"]

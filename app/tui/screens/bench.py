@@ -125,6 +125,7 @@ class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
 
     def begin(self) -> None:
         """Talk to the worker, or to a new one."""
+        self.talk.begin()
         self.run_worker(self.talk.run(), group="bench", exclusive=True, exit_on_error=False)
 
     @property

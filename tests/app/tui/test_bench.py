@@ -130,9 +130,12 @@ async def test_a_worker_that_dies_is_started_again_and_nothing_typed_is_lost(db:
         assert "the worker ended: r starts it again" in title
         await pilot.press(*"!?")
         await until(pilot, lambda: screen.prompt.text == "hi!?")
+        link.slow = True
         await pilot.press("escape", "r")
-        await until(pilot, lambda: screen.talk.state == "ready" and not screen.talk.due)
-        assert link.started == 2
+        # What was asked last is asked again, and waits for the worker to load.
+        await until(pilot, lambda: link.started == 2 and screen.talk.state == "ready")
+        assert screen.board.busy
+        await until(pilot, lambda: len(link.sent) == 2)
         last = link.sent[-1]
         assert isinstance(last, Generate)
         assert last.prompt.text == "hi!?"

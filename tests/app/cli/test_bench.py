@@ -112,7 +112,24 @@ def test_a_file_has_many_prompts(tauscope: Any, study: Path, asked: list[Request
     assert [trial["request"]["do"] for trial in json.loads(said.out)["trials"]] == [
         "score", "generate",
     ]  # fmt: skip
-    assert (asked[0].prompt.system, asked[1].prompt.system) == ("s", "")
+    # As with --system, a system prompt implies the chat template, unless an option says no.
+    told = [(request.prompt.system, request.prompt.template) for request in asked]
+    assert told == [("s", True), ("", False)]
+    asked.clear()
+    tauscope("bench", study, "--prompts", rows, "--no-template")
+    assert not asked[0].prompt.template
+
+
+def test_what_was_found_before_a_fault_is_shown(
+    tauscope: Any, study: Path, asked: list[Request]
+) -> None:
+    file = study.with_name("p.txt")
+    file.write_text("one\nnonsense\ntwo\n")
+    said = tauscope("bench", study, "--prompts", file, "--json")
+    assert said.code == 2
+    assert "Prompt 2 of 3: That makes no sense." in said.err
+    trials = json.loads(said.out)["trials"]
+    assert [trial["request"]["prompt"]["text"] for trial in trials] == ["one"]
 
 
 @pytest.mark.parametrize(

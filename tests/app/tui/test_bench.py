@@ -153,6 +153,10 @@ async def test_blind_columns_have_no_names_and_are_preferred_by_number(db: Datab
         held = screen.view.blind
         assert held is not None
         await until(pilot, lambda: sum(screen.view.blind.counts if screen.view.blind else ()) == 1)
+        # One answer counts once, and no key tells who a column is.
+        await pilot.press("2", "w", "exclamation_mark")
+        assert pilot.app.screen is screen
+        assert sum(screen.view.blind.counts if screen.view.blind else ()) == 1
         await pilot.press("H")
         await until(pilot, lambda: screen.view.blind is None)
         assert "2 medical" in _rows(screen)
@@ -219,7 +223,9 @@ async def test_answers_are_kept_in_the_run(db: Database) -> None:
 
 async def test_prompts_come_from_a_file(db: Database, tmp_path: Path) -> None:
     file, link = tmp_path / "prompts.jsonl", FakeLink()
-    file.write_text('{"prompt": "one"}\n{"prompt": "two", "continuation": "three"}\n')
+    file.write_text(
+        '{"prompt": "one"}\n{"prompt": "two", "continuation": "three", "system": "s"}\n'
+    )
     async with TauscopeApp(db.url, Config()).run_test(size=(100, 24)) as pilot:
         await _open(pilot, link)
         await pilot.press("escape", "o")
@@ -240,6 +246,11 @@ async def test_prompts_come_from_a_file(db: Database, tmp_path: Path) -> None:
         assert first.prompt.text == "one"
         assert isinstance(second, Score)
         assert (second.prompt.text, second.continuation) == ("two", "three")
+        assert (second.prompt.system, second.prompt.template) == ("s", True)
+        # The next prompt has neither that continuation nor that system prompt.
+        await pilot.press("J")
+        await until(pilot, lambda: len(link.sent) == 3)
+        assert link.sent[2] == first
 
 
 async def test_a_study_opens_on_the_bench_with_its_newest_run(

@@ -294,7 +294,7 @@ class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
             return [("cancelled ", "$warning")]
         if board.warnings:
             return [(f"! {board.warnings[-1]} ", "$warning")]
-        if board.step:
+        if board.step and self.view.blind is None:  # a step names a model
             return [(f"{board.step}… ", "$warning")]
         return [(f"{board.seconds:.2f} s ", "$muted")] if board.seconds is not None else []
 

@@ -182,7 +182,7 @@ def test_settings_are_read_as_they_are_typed() -> None:
 def test_preferences_are_counted_by_column_whatever_the_order() -> None:
     held, chance = blind.begun(2, random.Random(5)), random.Random(6)
     for _ in range(6):
-        held = held.preferred(held.order.index(1), chance)
+        held = held.preferred(held.order.index(1), None, chance)
     assert held.counts == (0, 6)
     assert sorted(held.order) == [0, 1]
     told = blind.summary(held.counts, ("base", "medical"))

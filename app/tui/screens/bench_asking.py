@@ -25,7 +25,7 @@ class AskingKeys(BenchParts):
     """The prompt of the file that was shown last."""
     _shown: Mapping[str, str] = MappingProxyType({})
     _own = ("", False)
-    """The system prompt of the settings, and their template, where a prompt of the file has none."""
+    """The settings' system prompt and template, for prompts of the file that have none."""
 
     # Looking into a column
 
@@ -109,7 +109,7 @@ class AskingKeys(BenchParts):
             if words is not None:
                 self._show(0)
 
-        hint = '.txt: a prompt a line; .jsonl: objects with "prompt"; optional "continuation", "system"'
+        hint = '.txt: a prompt a line; .jsonl: "prompt", optional "continuation", "system"'
         self.app.push_screen(TypedScreen("a file of prompts", "", trouble, hint), given)
 
     def action_item(self, by: int) -> None:

@@ -241,12 +241,12 @@ async def test_prompts_come_from_a_file(db: Database, tmp_path: Path) -> None:
         await until(pilot, lambda: len(link.sent) == 1)
         await pilot.press("J")
         await until(pilot, lambda: len(link.sent) == 2)
-        first, second = link.sent
+        first, other = link.sent
         assert isinstance(first, Generate)
         assert first.prompt.text == "one"
-        assert isinstance(second, Score)
-        assert (second.prompt.text, second.continuation) == ("two", "three")
-        assert (second.prompt.system, second.prompt.template) == ("s", True)
+        assert isinstance(other, Score)
+        assert (other.prompt.text, other.continuation) == ("two", "three")
+        assert (other.prompt.system, other.prompt.template) == ("s", True)
         # The next prompt has neither that continuation nor that system prompt.
         await pilot.press("J")
         await until(pilot, lambda: len(link.sent) == 3)

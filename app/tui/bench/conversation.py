@@ -48,8 +48,8 @@ class Conversation:
 
     @property
     def due(self) -> bool:
-        """Is there a request without its last answer?"""
-        return self._asked is not None
+        """Is there a request whose last answer is to come?"""
+        return self._asked is not None and self.runs
 
     def ask(self, request: Request) -> None:
         """Have this answered in place of whatever was asked before."""

@@ -194,6 +194,7 @@ def test_preferences_are_counted_by_column_whatever_the_order() -> None:
     [
         ("arithmetic", {"setting": "medical=0.5,maths=1", "module": ""},
          ("base", "medical", "maths", "medical=0.5,maths=1")),
+        ("arithmetic", {"setting": "medical=1", "module": "all"}, ("base", "medical=1")),
         ("arithmetic", {"setting": "medical=1", "module": "mlp"},
          ("base", "medical", "medical=1 @ mlp")),
         ("ablation", {"model": "medical", "reference": "base", "setting": "top-1%"},

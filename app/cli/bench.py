@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.options import Db, Json, StudyFile, open_db, open_workstation
-from core.errors import StudyError
+from core.errors import StudyError, TauscopeError
 
 if TYPE_CHECKING:
     from app.bench.asking import Ask
@@ -50,7 +51,8 @@ def bench(
         float, typer.Option("--temperature", help="0 takes the likeliest token each time.")
     ] = 0.0,
     top_p: Annotated[
-        float, typer.Option("--top-p", help="Draw among the likeliest tokens of this share.")
+        float,
+        typer.Option("--top-p", help="Draw from the likeliest tokens with this total probability."),
     ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
     stop: Annotated[
@@ -76,7 +78,9 @@ def bench(
     ] = False,
     idle: Annotated[
         float | None,
-        typer.Option("--idle", metavar="MINUTES", help="With --detach: when it ends, unused."),
+        typer.Option(
+            "--idle", metavar="MINUTES", help="With --detach: it ends after so long unused."
+        ),
     ] = None,
     end: Annotated[bool, typer.Option("--end", help="End the study's worker.")] = False,
     json: Json = False,
@@ -84,8 +88,8 @@ def bench(
 ) -> None:
     """Try a study's models on a prompt: generate with all of them, or score a continuation.
 
-    Columns are the base and every tuned model that is no control, or the base and those that
-    --column and --mix name. Without --prompt the bench opens as a screen.
+    Without --column and --mix, the columns are the base and every tuned model that is no control.
+    The base is always the first column. Without a prompt the bench opens as a screen.
     """
     from app import config
     from app.cli import transcripts
@@ -110,12 +114,17 @@ def bench(
         top_p=top_p, seed=seed, stop=tuple(stop or ()),
     )  # fmt: skip
     _check(first, continuation)
-    asked = list(_requests(first, continuation, prompts, prompt is not None))
+    asked = list(_requests(first, continuation, prompts, prompt is not None, template is None))
     if lens and not all(request.do == "score" for request in asked):
         raise StudyError("--lens needs a continuation.", hint="Add --continuation TEXT.")
     minutes = (idle or config.read().bench_idle) if detach else None
-    trials = _trials(opened, known, asked, lens=lens, minutes=minutes, keep=keep)
-    transcripts.print_trials(known.name, trials, json=json)
+    found: list[dict[str, Any]] = []
+    try:
+        for each in _trials(opened, known, asked, lens=lens, minutes=minutes, keep=keep):
+            found.append(each)
+    finally:  # what was found before an error or an interrupt is shown
+        if found:
+            transcripts.print_trials(known.name, found, json=json)
 
 
 def _columns(study: Study, named: Sequence[str], mixes: Sequence[str]) -> tuple[str, ...]:
@@ -140,15 +149,18 @@ def _check(asked: Generate, continuation: str | None) -> None:
 
 
 def _requests(
-    first: Generate, continuation: str | None, file: Path | None, alone: bool
+    first: Generate, continuation: str | None, file: Path | None, alone: bool, free: bool
 ) -> Iterator[Generate | Score]:
-    """The request of the options, then those of a file. A line's own keys come before options."""
+    """The request of the options, then those of a file. A line's own keys come before options.
+    `free`: no option says whether the template is used."""
     from app.bench import prompts
 
     if alone:
         yield _request(first, {"continuation": continuation})
     for told in prompts.read(file) if file else ():
-        yield _request(first, {"continuation": continuation} | told)
+        own = replace(first.prompt, template=bool(told.get("system")) or first.prompt.template)
+        asked = replace(first, prompt=own) if free else first
+        yield _request(asked, {"continuation": continuation} | told)
 
 
 def _request(first: Generate, told: dict[str, Any]) -> Generate | Score:
@@ -172,7 +184,7 @@ def _trials(
     lens: bool,
     minutes: float | None,
     keep: str | None,
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Ask each request, tell its steps on stderr, and keep the results if asked to."""
     from app.bench import asking
     from app.console.narration import Narrator
@@ -181,19 +193,30 @@ def _trials(
 
     run = find_run(db, keep).id if keep is not None else None
     idle = None if minutes is None else 60 * minutes
-    found = []
     with Narrator() as narrator:
         told = lambda words: narrator.progress(0, 0, words)  # noqa: E731
         with asking.line(db, study, told, idle=idle) as ask:
             for at, request in enumerate(asked):
                 if len(asked) > 1:
                     narrator.progress(at, len(asked), "prompts")
-                found.append(_trial(ask, request, narrator))
-                if lens:
-                    found[-1]["lenses"] = _lenses(ask, request, narrator)
+                with _numbered(at, len(asked)):
+                    found = _trial(ask, request, narrator)
+                    if lens:
+                        found["lenses"] = _lenses(ask, request, narrator)
                 if run is not None:
-                    keep_trial(db, run, found[-1])
-    return found
+                    keep_trial(db, run, found)
+                yield found
+
+
+@contextmanager
+def _numbered(at: int, count: int) -> Iterator[None]:
+    """Say of an error which of many prompts it is about."""
+    try:
+        yield
+    except TauscopeError as error:
+        if count > 1:
+            error.title = f"Prompt {at + 1} of {count}: {error.title}"
+        raise
 
 
 def _trial(ask: Ask, request: Request, narrator: Narrator) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Texts of models are shown with escapes for whatever acts on a terminal.
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from app.bench.trials import Outcome
 
 _INDENT = "  "
+_LARGE = 1e6
 
 
 def print_trials(study: str, trials: Sequence[dict[str, Any]], *, json: bool) -> None:
@@ -41,7 +41,9 @@ def print_outcomes(found: Sequence[Outcome]) -> None:
         told = None
         for row in each.rows:
             loss = "" if row.loss is None else f", loss {_number(row.loss)}"
-            change = "" if row.difference is None else f", difference {row.difference:+.3f}"
+            change = (
+                "" if row.difference is None else f", difference {_number(row.difference, '+')}"
+            )
             title = f"{row.column} ({row.tokens} tokens{loss}{change})"
             if row.text == told:
                 _print_title(title)
@@ -105,7 +107,7 @@ def _print_scores(columns: Sequence[str], against: int, trial: dict[str, Any]) -
     print_table(
         ("column", "loss", "difference"),
         [
-            (columns[told["column"]], _number(told["nll"]), f"{told['nll_change']:+.3f}")
+            (columns[told["column"]], _number(told["nll"]), _number(told["nll_change"], "+"))
             for told in scored
         ],
     )
@@ -143,5 +145,6 @@ def repr_of(piece: str) -> str:
     return piece.replace(" ", "·") or "∅"
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else str(value)
+def _number(value: float, sign: str = "") -> str:
+    """Three decimals, without a sign of zero; few digits of what is large or not finite."""
+    return f"{value:{sign}z.3f}" if abs(value) < _LARGE else f"{value:{sign}g}"

@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from core.bench.messages import Request
 from core.statistics.signs import sign_test
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -16,20 +17,24 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True, slots=True)
 class Blind:
-    """`order`: the column at each place; `counts`: how often each column was preferred."""
+    """`order`: the column at each place; `counts`: how often each column was preferred; `judged`:
+    the requests that are counted, each once, as the sign test takes them for independent."""
 
     order: tuple[int, ...]
     counts: tuple[int, ...]
+    judged: frozenset[Request | None] = frozenset()
 
     def name(self, place: int) -> str:
         """What the column at a place is called."""
         return LETTERS[place % len(LETTERS)]
 
-    def preferred(self, place: int, chance: random.Random) -> Blind:
-        """With one more count for the column at a place, and another order."""
+    def preferred(self, place: int, asked: Request | None, chance: random.Random) -> Blind:
+        """With one more count for the column at a place, by its answer to a request, and another
+        order."""
         own = self.order[place]
         counts = tuple(n + (at == own) for at, n in enumerate(self.counts))
-        return replace(self, order=drawn(len(self.order), chance), counts=counts)
+        order = drawn(len(self.order), chance)
+        return replace(self, order=order, counts=counts, judged=self.judged | {asked})
 
 
 def begun(count: int, chance: random.Random) -> Blind:

@@ -1,7 +1,7 @@
-"""Requests to the bench's worker and what it says to the newest one. Whoever asks never waits.
+"""Requests to the bench's worker, and the answer to the newest one. No caller waits.
 
-Owns the order of requests: of those that were not sent yet only the newest is, and what older ones
-are answered is dropped. Knows no screen.
+Owns the order of requests: only the newest unsent request is sent, and answers to older requests
+are dropped. Knows no screen.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Literal
 
-from app.tui.bench.link import Connect, Link
+from app.tui.bench.link import Connect, Link, WorkerState
 from core.bench.messages import Done, Event, Failed, Request
 from core.errors import RunError, TauscopeError
 
@@ -48,8 +48,8 @@ class Conversation:
 
     @property
     def due(self) -> bool:
-        """Is there a request without its last answer?"""
-        return self._asked is not None
+        """Is there a request whose last answer is to come?"""
+        return self._asked is not None and self.runs
 
     def ask(self, request: Request) -> None:
         """Have this answered in place of whatever was asked before."""
@@ -66,9 +66,13 @@ class Conversation:
         """Have the worker end."""
         self._order("stop")
 
+    def begin(self) -> None:
+        """A worker is to come: `run` follows."""
+        self.step, self.held, self.error = "", {}, None
+        self._say("starting")
+
     async def run(self) -> None:
         """Connect, and talk until the worker ends or this is cancelled: the worker then goes on."""
-        self._say("starting")
         try:
             if self._link is None:
                 self._link = await self._connect()
@@ -76,7 +80,7 @@ class Conversation:
                 await self._link.reconnect()
             sending = asyncio.ensure_future(self._sending(self._link))
             try:
-                self._say("ready" if self.state == "starting" else self.state)
+                self._stand(self._link.hello)
                 await self._listening(self._link)
                 raise RunError("The bench's worker has ended.")
             finally:
@@ -94,8 +98,7 @@ class Conversation:
     async def _listening(self, link: Link) -> None:
         async for number, event in link:
             if number == 0:
-                self.step, self.held = event.step, event.held
-                self._say(event.state)
+                self._stand(event)
                 continue
             self._highest = max(self._highest, number)
             asked = self._asked
@@ -128,6 +131,10 @@ class Conversation:
         if order not in self._orders:
             self._orders.append(order)
         self._wake.set()
+
+    def _stand(self, told: WorkerState) -> None:
+        self.step, self.held = told.step, told.held
+        self._say(told.state)
 
     def _say(self, state: State) -> None:
         self.state = state

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from core.bench.messages import Request
 from core.study.study import Study
@@ -18,7 +18,7 @@ class WorkerState(Protocol):
     hand while it loads."""
 
     @property
-    def state(self) -> str: ...
+    def state(self) -> Literal["loading", "ready", "busy"]: ...
     @property
     def step(self) -> str: ...
     @property
@@ -27,6 +27,10 @@ class WorkerState(Protocol):
 
 class Link(Protocol):
     """A connected worker. Methods raise TauscopeError or OSError once it has ended."""
+
+    @property
+    def hello(self) -> WorkerState:
+        """The worker's state as last told."""
 
     async def send(self, request: Request) -> int:
         """Hand a request over, which cancels older ones; its number, larger than theirs."""

@@ -35,7 +35,8 @@ def columns(analysis: str, at: Mapping[str, Any], tuned: Sequence[str]) -> tuple
             column = parse(text, tuned)
         except TauscopeError:
             continue
-        found += [*vectors(column), column.text]
+        alike = column.text in {f"{name}=1" for name in vectors(column)}  # λ = 1 is the model
+        found += [*([] if alike else vectors(column)), column.text]
     named = tuple(dict.fromkeys(found))
     return named if len(named) > 1 else ()
 

@@ -125,6 +125,7 @@ class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
 
     def begin(self) -> None:
         """Talk to the worker, or to a new one."""
+        self.talk.begin()
         self.run_worker(self.talk.run(), group="bench", exclusive=True, exit_on_error=False)
 
     @property
@@ -293,7 +294,7 @@ class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
             return [("cancelled ", "$warning")]
         if board.warnings:
             return [(f"! {board.warnings[-1]} ", "$warning")]
-        if board.step:
+        if board.step and self.view.blind is None:  # a step names a model
             return [(f"{board.step}… ", "$warning")]
         return [(f"{board.seconds:.2f} s ", "$muted")] if board.seconds is not None else []
 

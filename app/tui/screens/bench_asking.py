@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from app.bench import prompts
 from app.tui.bench.board import MEASURES
@@ -21,6 +23,9 @@ class AskingKeys(BenchParts):
 
     _place = 0
     """The prompt of the file that was shown last."""
+    _shown: Mapping[str, str] = MappingProxyType({})
+    _own = ("", False)
+    """The settings' system prompt and template, for prompts of the file that have none."""
 
     # Looking into a column
 
@@ -104,7 +109,7 @@ class AskingKeys(BenchParts):
             if words is not None:
                 self._show(0)
 
-        hint = '.txt: a prompt a line; .jsonl: "prompt", and perhaps "continuation", "system"'
+        hint = '.txt: a prompt a line; .jsonl: "prompt", optional "continuation", "system"'
         self.app.push_screen(TypedScreen("a file of prompts", "", trouble, hint), given)
 
     def action_item(self, by: int) -> None:
@@ -112,12 +117,16 @@ class AskingKeys(BenchParts):
         self._show((self._place + by) % len(self.prompts))
 
     def _show(self, at: int) -> None:
-        self._place, told = at, self.prompts[at]
+        """A prompt of the file; of the one before, its system prompt and continuation go."""
+        before, self._shown, self._place = self._shown, self.prompts[at], at
+        told, how = self._shown, self.settings
         self.prompt.text = told["prompt"]
-        if "system" in told:
-            self.settings = replace(self.settings, system=told["system"], template=True)
-        if "continuation" in told:
-            self.continuation.text, self.scoring = told["continuation"], True
+        self._own = self._own if "system" in before else (how.system, how.template)
+        system, template = (told["system"], True) if told.get("system") else self._own
+        self.settings = replace(how, system=system, template=template)
+        if "continuation" in told or "continuation" in before:
+            self.continuation.text = told.get("continuation", "")
+            self.scoring = "continuation" in told
         self.query_one("#then").display = self.scoring
         self.ask()
         self.renew()

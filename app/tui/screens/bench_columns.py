@@ -13,7 +13,7 @@ from app.tui.screens.column import ColumnScreen, TypedScreen
 from app.tui.threads import said
 from app.tui.widgets.board import NAME, TEXT
 from app.tui.widgets.prompt import PromptArea
-from core.bench.columns import Column, parse, vectors
+from core.bench.columns import Column, Plain, parse, vectors
 from core.errors import StudyError
 
 
@@ -103,7 +103,11 @@ class ColumnKeys(BenchParts):
         if number > len(self.board.setups):
             return
         if view.blind:
-            view.blind = view.blind.preferred(number - 1, self.chance)
+            if self.board.busy or self.board.request in view.blind.judged:
+                told = "Not counted: a prompt counts once, when all texts are finished."
+                self.notify(told, severity="warning", timeout=4, markup=False)
+                return
+            view.blind = view.blind.preferred(number - 1, self.board.request, self.chance)
             self.notify("Counted. The columns are shuffled again.", timeout=2, markup=False)
             view.update()
             self.renew("status")
@@ -186,9 +190,13 @@ class ColumnKeys(BenchParts):
         self.renew("keys")
 
     def _without(self, layer: int, neuron: int) -> None:
-        """One more column: the model of this one without a neuron."""
+        """One more column: the model of this one without a neuron. A changed model can't be
+        ablated further."""
         column = self.board.column(self.view.column)
         model = next(iter(vectors(column)), "base")
+        if column != Plain(model):
+            told = f"The new column is {plain(model)} itself without this neuron."
+            self.notify(told, severity="warning", timeout=8, markup=False)
         self._add(parse(f"ablate({model}):neurons={layer}.{neuron}", self.board.tuned))
 
     def _type_column(self) -> None:

@@ -1,7 +1,7 @@
 """What the keys of the bench act on: the parts that its screen provides, and whether each is there.
 
-The keys of the columns are in bench_columns.py, those that ask in bench_asking.py, and those that
-take something away from the bench in bench_keeping.py.
+The keys of the columns are in bench_columns.py, keys that ask the worker in bench_asking.py, and
+keys that take something away from the bench in bench_keeping.py.
 """
 
 from __future__ import annotations
@@ -113,9 +113,10 @@ class BenchParts(LeavingScreen[None]):
                 finished = self.board.seconds is not None and bool(self.board.events)
                 return finished and bool(self.opening.run)
             case "a mix":
-                return self.opening.study is not None and self.mix() is not None
+                known = self.opening.study is not None and view.blind is None
+                return known and self.mix() is not None
             case "a point":
-                mix = self.mix()
+                mix = None if view.blind else self.mix()
                 return bool(self.opening.run) and mix is not None and not mix.restriction.text
             case "a text":
                 return count > 0 and bool(self.board.answers[view.column].text)
@@ -130,7 +131,8 @@ class BenchParts(LeavingScreen[None]):
     def offered(self) -> list[Action]:
         """While something is typed, the keys of that."""
         if not self.view.display:
-            return [each for each in super().offered() if each.verb in OF_A_LOOK]
+            still = {"turn"} if self.neurons.display else set()
+            return [each for each in super().offered() if each.verb in OF_A_LOOK - still]
         if not isinstance(self.focused, PromptArea):
             return super().offered()
         ways = [each for each in actions("bench") if each.name in ("next_tab", "back")]

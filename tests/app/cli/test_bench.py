@@ -112,7 +112,24 @@ def test_a_file_has_many_prompts(tauscope: Any, study: Path, asked: list[Request
     assert [trial["request"]["do"] for trial in json.loads(said.out)["trials"]] == [
         "score", "generate",
     ]  # fmt: skip
-    assert (asked[0].prompt.system, asked[1].prompt.system) == ("s", "")
+    # As with --system, a system prompt implies the chat template, unless an option says no.
+    told = [(request.prompt.system, request.prompt.template) for request in asked]
+    assert told == [("s", True), ("", False)]
+    asked.clear()
+    tauscope("bench", study, "--prompts", rows, "--no-template")
+    assert not asked[0].prompt.template
+
+
+def test_what_was_found_before_a_fault_is_shown(
+    tauscope: Any, study: Path, asked: list[Request]
+) -> None:
+    file = study.with_name("p.txt")
+    file.write_text("one\nnonsense\ntwo\n")
+    said = tauscope("bench", study, "--prompts", file, "--json")
+    assert said.code == 2
+    assert "Prompt 2 of 3: That makes no sense." in said.err
+    trials = json.loads(said.out)["trials"]
+    assert [trial["request"]["prompt"]["text"] for trial in trials] == ["one"]
 
 
 @pytest.mark.parametrize(
@@ -130,6 +147,8 @@ def test_a_file_has_many_prompts(tauscope: Any, study: Path, asked: list[Request
         (["--prompts", "none.txt"], "none.txt can't be read"),
         (["--prompts", "empty.txt"], "empty.txt are empty"),
         (["--prompts", "odd.jsonl"], "odd.jsonl, line 2"),
+        (["--prompts", "none.jsonl"], "none.jsonl, line 2: the continuation is empty"),
+        (["--prompts", "bytes.txt"], "bytes.txt can't be read: it is not text in UTF-8"),
     ],
 )
 def test_what_can_not_be_asked_is_a_usage_error_before_models_load(
@@ -139,6 +158,8 @@ def test_what_can_not_be_asked_is_a_usage_error_before_models_load(
     monkeypatch.chdir(study.parent)
     Path("empty.txt").write_text("\n")
     Path("odd.jsonl").write_text('{"prompt": "a"}\n{"prompt": 1}\n')
+    Path("none.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b", "continuation": ""}\n')
+    Path("bytes.txt").write_bytes(b"\xd7\xff")
     said = tauscope("bench", study, *options)
     assert (said.code, asked) == (2, [])
     assert words in said.err

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from app.tui.bench.link import Opening
 from core.bench.messages import (
@@ -37,7 +37,7 @@ Answer = Callable[[Request], Iterator[Event]]
 class Hello:
     """What a worker tells of itself."""
 
-    state: str
+    state: Literal["loading", "ready", "busy"]
     step: str = ""
     held: Mapping[str, int] = field(default_factory=dict)
 
@@ -52,6 +52,7 @@ class FakeLink:
         self.cancelled: list[int] = []
         self.started = 0
         self.closed = False
+        self.hello = Hello("loading", "reading the base")
         self._said: asyncio.Queue[tuple[int, Any] | None] = asyncio.Queue()
 
     async def connect(self) -> FakeLink:
@@ -60,7 +61,6 @@ class FakeLink:
 
     async def reconnect(self) -> None:
         self.started += 1
-        self.say(0, Hello("loading", "reading the base"))
         self.say(0, Hello("ready", held={"cpu": 412_000_000}))
 
     async def send(self, request: Request) -> int:

@@ -132,9 +132,12 @@ async def test_a_worker_that_dies_is_started_again_and_nothing_typed_is_lost(db:
         assert "the worker ended: r starts it again" in title
         await pilot.press(*"!?")
         await until(pilot, lambda: screen.prompt.text == "hi!?")
+        link.slow = True
         await pilot.press("escape", "r")
-        await until(pilot, lambda: screen.talk.state == "ready" and not screen.talk.due)
-        assert link.started == 2
+        # What was asked last is asked again, and waits for the worker to load.
+        await until(pilot, lambda: link.started == 2 and screen.talk.state == "ready")
+        assert screen.board.busy
+        await until(pilot, lambda: len(link.sent) == 2)
         last = link.sent[-1]
         assert isinstance(last, Generate)
         assert last.prompt.text == "hi!?"
@@ -152,6 +155,10 @@ async def test_blind_columns_have_no_names_and_are_preferred_by_number(db: Datab
         held = screen.view.blind
         assert held is not None
         await until(pilot, lambda: sum(screen.view.blind.counts if screen.view.blind else ()) == 1)
+        # One answer counts once, and no key tells who a column is.
+        await pilot.press("2", "w", "exclamation_mark")
+        assert pilot.app.screen is screen
+        assert sum(screen.view.blind.counts if screen.view.blind else ()) == 1
         await pilot.press("H")
         await until(pilot, lambda: screen.view.blind is None)
         assert "2 medical" in _rows(screen)
@@ -218,7 +225,9 @@ async def test_answers_are_kept_in_the_run(db: Database) -> None:
 
 async def test_prompts_come_from_a_file(db: Database, tmp_path: Path) -> None:
     file, link = tmp_path / "prompts.jsonl", FakeLink()
-    file.write_text('{"prompt": "one"}\n{"prompt": "two", "continuation": "three"}\n')
+    file.write_text(
+        '{"prompt": "one"}\n{"prompt": "two", "continuation": "three", "system": "s"}\n'
+    )
     async with TauscopeApp(db.url, Config()).run_test(size=(100, 24)) as pilot:
         await _open(pilot, link)
         await pilot.press("escape", "o")
@@ -234,11 +243,16 @@ async def test_prompts_come_from_a_file(db: Database, tmp_path: Path) -> None:
         await until(pilot, lambda: len(link.sent) == 1)
         await pilot.press("J")
         await until(pilot, lambda: len(link.sent) == 2)
-        first, second = link.sent
+        first, other = link.sent
         assert isinstance(first, Generate)
         assert first.prompt.text == "one"
-        assert isinstance(second, Score)
-        assert (second.prompt.text, second.continuation) == ("two", "three")
+        assert isinstance(other, Score)
+        assert (other.prompt.text, other.continuation) == ("two", "three")
+        assert (other.prompt.system, other.prompt.template) == ("s", True)
+        # The next prompt has neither that continuation nor that system prompt.
+        await pilot.press("J")
+        await until(pilot, lambda: len(link.sent) == 3)
+        assert link.sent[2] == first
 
 
 async def test_a_study_opens_on_the_bench_with_its_newest_run(

@@ -182,7 +182,7 @@ def test_settings_are_read_as_they_are_typed() -> None:
 def test_preferences_are_counted_by_column_whatever_the_order() -> None:
     held, chance = blind.begun(2, random.Random(5)), random.Random(6)
     for _ in range(6):
-        held = held.preferred(held.order.index(1), chance)
+        held = held.preferred(held.order.index(1), None, chance)
     assert held.counts == (0, 6)
     assert sorted(held.order) == [0, 1]
     told = blind.summary(held.counts, ("base", "medical"))
@@ -194,6 +194,7 @@ def test_preferences_are_counted_by_column_whatever_the_order() -> None:
     [
         ("arithmetic", {"setting": "medical=0.5,maths=1", "module": ""},
          ("base", "medical", "maths", "medical=0.5,maths=1")),
+        ("arithmetic", {"setting": "medical=1", "module": "all"}, ("base", "medical=1")),
         ("arithmetic", {"setting": "medical=1", "module": "mlp"},
          ("base", "medical", "medical=1 @ mlp")),
         ("ablation", {"model": "medical", "reference": "base", "setting": "top-1%"},

@@ -31,12 +31,16 @@ def found(offers: Sequence[Offer[Picked]], typed: str) -> tuple[Offer[Picked], .
     word come first, then values that begin with it."""
     words = typed.casefold().split()
     last = words[-1] if words else ""
-    said = {each: f"{each.name} {each.value}".casefold() for each in offers}
-    fitting = [each for each in offers if all(word in said[each] for word in words)]
-    if not words:
-        return tuple(fitting)
-    values = {each: each.value.casefold() for each in fitting}
-    return tuple(sorted(fitting, key=lambda e: (values[e] != last, not values[e].startswith(last))))
+
+    def fits(offer: Offer[Picked]) -> bool:
+        said = f"{offer.name} {offer.value}".casefold()
+        return all(word in said for word in words)
+
+    def farness(offer: Offer[Picked]) -> tuple[bool, bool]:
+        value = offer.value.casefold()
+        return value != last, not value.startswith(last)
+
+    return tuple(sorted(filter(fits, offers), key=farness))
 
 
 class Offers(Listing[Offer[Any]], can_focus=False):

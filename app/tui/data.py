@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from app.tui.cache import AnswerCache
 
 if TYPE_CHECKING:
+    from app.bench.items import Offered
     from app.bench.registry import BenchSummary
     from app.results.comparing import Pair
     from app.results.figures import Drawn
@@ -274,6 +275,20 @@ class DataSource:
             study=study,
             run=run_id or self._run_of(study),
         )
+
+    def task_items(self, run_id: str) -> Offered:
+        """The items of a run's tasks, as prompts for the bench. Raises StudyError without any."""
+        from app.bench.items import of_tasks
+
+        domains = self._catalogue(run_id, "evaluation").domains if run_id else ()
+        own = {task: domain.own for domain in domains for task in domain.tasks}
+        return of_tasks(self.database, run_id, own)
+
+    def probe_documents(self, study: Study | None) -> Offered:
+        """The documents of the study's probe sets, as prompts for the bench. Raises ProbeError."""
+        from app.bench.items import of_probes
+
+        return of_probes(study)
 
     def keep_trial(self, run_id: str, request: Request, events: Sequence[Event]) -> None:
         """Write what was tried on the bench into a run."""

@@ -291,9 +291,11 @@ ACTIONS += (
     Action("bench", "settings", "i", "i", "setting", "Length, temperature, seed, template", 6),
     Action("bench", "zoom", "z", "z", "zoom", "One column on the whole width, and back", 10),
     Action("bench", "blind", "H", "H", "blind", "Hide the names and shuffle; show them again", 9),
-    Action("bench", "open", "o", "o", "prompts", "Take prompts from a file", 11),
-    Action("bench", "item(1)", "J", "J", "item", "Next prompt of the file", 11),
-    Action("bench", "item(-1)", "K", "K", "item back", "Previous prompt of the file"),
+    Action(
+        "bench", "open", "o", "o", "prompts", "Prompts of a file, of tasks or of probe sets", 11
+    ),
+    Action("bench", "item(1)", "J", "J", "item", "Next of these prompts", 11),
+    Action("bench", "item(-1)", "K", "K", "item back", "Previous of these prompts"),
     Action("bench", "copy", "y", "y", "copy", "Copy the text of this column", 12),
     Action("bench", "keep", "ampersand", "&", "keep", "Write request and answers into the run", 9),
     Action("bench", "write", "w", "w", "write", "Write this mix as a model's folder", 11),

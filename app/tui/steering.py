@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from core.engine.measurement import Better, MetricSpec
 from core.figures.choices import (
@@ -24,22 +24,25 @@ from core.figures.plots.plot import in_words
 from core.figures.views import SPOKEN, Catalogue, Choice, Selector, View
 
 Value = TypeVar("Value")
+Picked = TypeVar("Picked")
 Metric = Callable[[str], MetricSpec]
 """The declaration of a metric, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Generic[Picked]):
     """A value on offer, the name of its selector, and the choice with it.
     `current`: it is chosen now."""
 
     name: str
     value: str
-    choice: Choice
+    choice: Picked
     current: bool
 
 
-def offers(view: View, choice: Choice, catalogue: Catalogue, metric: Metric) -> Iterator[Offer]:
+def offers(
+    view: View, choice: Choice, catalogue: Catalogue, metric: Metric
+) -> Iterator[Offer[Choice]]:
     """All that may be chosen from here, one change at a time: where there are several values."""
     spec = metric(choice.measure) if view.kind != "table" else None
     able = offered(view, choice, catalogue, spec)

@@ -19,7 +19,7 @@ from core.figures.views import Tabulation
 
 BASE = "base"
 SHOWN = 60
-"""Characters of a prompt's last paragraph, the item's own, that stand in the table."""
+"""Characters of a prompt's last paragraph, the item's own, that stand in a list."""
 
 NOT_STORED = "No prompts are stored: compute with --fresh to see them."
 
@@ -85,6 +85,13 @@ def text(
     )
 
 
+def beginning(answer: Answer) -> str:
+    """How the last paragraph of an item's prompt begins, or its first text."""
+    whole = answer.prompt or next(iter(answer.choices), "")
+    last = whole.strip().rpartition("\n\n")[2]  # examples stand before it
+    return " ".join(last.split())[:SHOWN]
+
+
 def _compared(asked: Tabulation) -> Compared:
     base, own = (
         asked.arrays("items", model=model, task=asked.choice.task)
@@ -109,9 +116,7 @@ def _row(item: Item, compared: Compared, answers: dict[int, Answer] | None) -> t
         cells.append(item.flip)
     if answers is not None:
         own = answers.get(item.number)
-        whole = "" if own is None else own.prompt or own.choices[0] if own.choices else own.prompt
-        last = whole.strip().rpartition("\n\n")[2]  # examples stand before it
-        cells.append(" ".join(last.split())[:SHOWN])
+        cells.append(beginning(own) if own is not None else "")
     return tuple(cells)
 
 

@@ -9,8 +9,9 @@ tabbed.py   what all screens of pictures share
 run.py      one run: a tab for each analysis
 compare.py  two runs and their difference
 bench.py    models side by side on a prompt. Its keys: bench_asking.py asks the worker,
-            bench_columns.py changes columns, bench_keeping.py takes results away; bench_parts.py
-            has what they act on. column.py and sampling.py are its dialogs, benching.py leads there
+            bench_prompts.py chooses prompts, bench_columns.py changes columns, bench_keeping.py
+            takes results away; bench_parts.py has what they act on. column.py and sampling.py are
+            its dialogs, benching.py leads there
 export.py   what is copied and written from there
 control.py  what is done to a run: cancel, resume, delete
 help.py     keys, and how to read what is shown

@@ -22,9 +22,9 @@ from app.tui.bench.link import Opening
 from app.tui.bench.settings import Settings
 from app.tui.data import DataSource
 from app.tui.keys import Where, bindings, written
-from app.tui.screens.bench_asking import AskingKeys
 from app.tui.screens.bench_columns import ColumnKeys
 from app.tui.screens.bench_keeping import KeepingKeys
+from app.tui.screens.bench_prompts import PromptKeys
 from app.tui.screens.help import Topic
 from app.tui.widgets.bar import Piece, Row, two_ends
 from app.tui.widgets.bench_line import held
@@ -69,7 +69,7 @@ TOPICS = (
 )
 
 
-class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
+class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
     """A prompt, the columns, and what is said of them."""
 
     PLACE = "bench"

@@ -95,7 +95,7 @@ class AskingKeys(BenchParts):
 
         self.app.push_screen(SettingsScreen(self.settings), given)
 
-    def action_open(self) -> None:
+    def ask_for_file(self) -> None:
         """Ask for a file of prompts."""
 
         def trouble(words: str) -> str:
@@ -113,7 +113,7 @@ class AskingKeys(BenchParts):
         self.app.push_screen(TypedScreen("a file of prompts", "", trouble, hint), given)
 
     def action_item(self, by: int) -> None:
-        """The next or the previous prompt of the file."""
+        """The next or the previous of the prompts."""
         self._show((self._place + by) % len(self.prompts))
 
     def _show(self, at: int) -> None:
@@ -130,6 +130,8 @@ class AskingKeys(BenchParts):
         self.query_one("#then").display = self.scoring
         self.ask()
         self.renew()
+        if "note" in told:
+            self.notify(told["note"], severity="warning", timeout=6, markup=False)
 
     def action_cancel(self) -> None:
         """End the request in hand."""

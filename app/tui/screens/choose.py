@@ -1,4 +1,4 @@
-"""Choosing a value of any selector of a picture, a measure or an order, by typing.
+"""Choosing one of many by typing: a value of a selector, a measure or an order, or a prompt.
 
 Reads nothing: the caller hands it all offers.
 """
@@ -6,6 +6,7 @@ Reads nothing: the caller hands it all offers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Generic
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -18,38 +19,47 @@ from app.render.terminal.lines import Line, fitted
 from app.text import plain
 from app.tui.keys import bindings, written
 from app.tui.screens.leaving import Dialog
-from app.tui.steering import Offer
+from app.tui.steering import Offer, Picked
 from app.tui.widgets.listing import Colours, Listing
-from core.figures.views import Choice
 
 NAMED = 12
 """Columns for the name of a selector."""
 
 
-def found(offers: Sequence[Offer], typed: str) -> tuple[Offer, ...]:
+def found(offers: Sequence[Offer[Picked]], typed: str) -> tuple[Offer[Picked], ...]:
     """The offers that contain every typed word in their name or value. Values equal to the last
     word come first, then values that begin with it."""
     words = typed.casefold().split()
     last = words[-1] if words else ""
-    said = {each: f"{each.name} {each.value}".casefold() for each in offers}
-    fitting = [each for each in offers if all(word in said[each] for word in words)]
-    if not words:
-        return tuple(fitting)
-    values = {each: each.value.casefold() for each in fitting}
-    return tuple(sorted(fitting, key=lambda e: (values[e] != last, not values[e].startswith(last))))
+
+    def fits(offer: Offer[Picked]) -> bool:
+        said = f"{offer.name} {offer.value}".casefold()
+        return all(word in said for word in words)
+
+    def farness(offer: Offer[Picked]) -> tuple[bool, bool]:
+        value = offer.value.casefold()
+        return value != last, not value.startswith(last)
+
+    return tuple(sorted(filter(fits, offers), key=farness))
 
 
-class Offers(Listing[Offer], can_focus=False):
+class Offers(Listing[Offer[Any]], can_focus=False):
     """The offers; the current choice has a sign."""
 
     HEAD, GROUND, CLICKS = 0, "panel", 1
+    named = NAMED
+    """Columns for the names of these offers."""
 
-    def key(self, item: Offer) -> str:
+    def fill(self, items: Sequence[Offer[Any]]) -> None:
+        self.named = max(NAMED, *map(cell_len, {each.name for each in items}), 0) + 1
+        super().fill(items)
+
+    def key(self, item: Offer[Any]) -> str:
         return f"{item.name}\n{item.value}"
 
     def line(self, at: int, width: int, colours: Colours) -> Line:
         offer, muted = self.items[at], Style(color=colours["muted"])
-        named = max(NAMED, *(cell_len(each.name) for each in self.items)) + 1
+        named = min(self.named, width // 3)
         sign = "● " if offer.current else "  "
         return [
             Segment(" "),
@@ -59,26 +69,36 @@ class Offers(Listing[Offer], can_focus=False):
         ]
 
 
-class ChooseScreen(Dialog[Choice]):
-    """Gives the choice under which the picked value is shown, or None."""
+class ChooseScreen(Dialog[Picked], Generic[Picked]):
+    """Gives what the picked offer has, such as a choice, or None."""
 
     DEFAULT_CSS = """
     ChooseScreen > .box { width: 64; height: 20; padding: 0 1; }
+    ChooseScreen.-wide-words > .box { width: 100%; max-width: 120; }
     ChooseScreen .box Input { padding: 0 1; }
     ChooseScreen #offers { height: 1fr; margin-top: 1; }
     """
     BINDINGS = bindings("models")
 
-    def __init__(self, title: str, offers: Sequence[Offer]) -> None:
+    def __init__(
+        self,
+        title: str,
+        offers: Sequence[Offer[Picked]],
+        hint: str = "part of a name, such as model med or layer 3",
+        *,
+        wide: bool = False,
+    ) -> None:
+        """`hint` stands in the empty line; `wide`: the values are sentences."""
         super().__init__()
+        self.set_class(wide, "-wide-words")
         self.called = title
+        self.hint = hint
         self.offers = tuple(offers)
 
     def compose(self) -> ComposeResult:
         keys = f"{written('models.move--1')}{written('models.move-1')}"
         with self.box(Vertical, plain(self.called), f"{keys} select", "enter chooses"):
-            hint = "part of a name, such as model med or layer 3"
-            yield Input("", hint, compact=True)
+            yield Input("", self.hint, compact=True)
             yield Offers("offers")
 
     def on_mount(self) -> None:

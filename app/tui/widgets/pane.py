@@ -305,7 +305,7 @@ class Pane(Vertical, Steady):
             self._offers = at, steering.offered(self.view, *at, self.spec)
         return self._offers[1] | ({ITEM} if len(self._items[0]) > 1 else set())
 
-    def choices(self) -> list[steering.Offer]:
+    def choices(self) -> list[steering.Offer[Choice]]:
         """All that may be chosen here."""
         if self.choice is None or self.drawn is None:
             return []

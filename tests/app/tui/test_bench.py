@@ -14,13 +14,16 @@ from app.config import Config
 from app.tui.app import TauscopeApp
 from app.tui.data import DataSource
 from app.tui.screens.bench import BenchScreen
+from app.tui.screens.choose import ChooseScreen
 from app.tui.screens.column import ColumnScreen, TypedScreen
+from app.tui.screens.pick import PickScreen
 from app.tui.widgets.bar import Row
 from app.tui.widgets.bench_line import BenchLine
 from core.bench.messages import Compare, Done, Event, Generate, Lens, Piece, Request, Score, Written
 from storage.database import Database
 from storage.runs import create_run
 from storage.trials import trials
+from tests.app.bench.scored import scored
 from tests.app.tui.benches import FakeLink, opening
 from tests.app.tui.conftest import HOSTILE, study
 from tests.app.tui.pressing import listed
@@ -231,6 +234,8 @@ async def test_prompts_come_from_a_file(db: Database, tmp_path: Path) -> None:
     async with TauscopeApp(db.url, Config()).run_test(size=(100, 24)) as pilot:
         await _open(pilot, link)
         await pilot.press("escape", "o")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen))
+        await pilot.press("1")
         await until(pilot, lambda: isinstance(pilot.app.screen, TypedScreen))
         box, trouble = (pilot.app.screen.query_one(kind) for kind in (Input, "#trouble"))
         assert isinstance(box, Input)
@@ -253,6 +258,24 @@ async def test_prompts_come_from_a_file(db: Database, tmp_path: Path) -> None:
         await pilot.press("J")
         await until(pilot, lambda: len(link.sent) == 3)
         assert link.sent[2] == first
+
+
+async def test_an_item_of_a_task_is_chosen_by_typing(db: Database) -> None:
+    run_id, link = scored(db), FakeLink()
+    async with TauscopeApp(db.url, Config()).run_test(size=(80, 24)) as pilot:
+        screen = await _open(pilot, link, run=run_id)
+        await pilot.press("escape", "o")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen))
+        await pilot.press("2")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseScreen))
+        await pilot.press(*"sum right two", "enter")
+        await until(pilot, lambda: len(link.sent) == 1)
+        await until(pilot, lambda: pilot.app.screen is screen)
+        await pilot.press("J")
+        await until(pilot, lambda: len(link.sent) == 2)
+        for asked, then in zip(link.sent, (("Two is", " 2"), ("Nine is", " 9")), strict=True):
+            assert isinstance(asked, Score)
+            assert (asked.prompt.text, asked.continuation) == then
 
 
 async def test_a_study_opens_on_the_bench_with_its_newest_run(

@@ -19,7 +19,7 @@ from tests.app.tui.rest import until
 from tests.core.figures.samples import RANGES
 
 
-def _offer(name: str, value: str) -> Offer:
+def _offer(name: str, value: str) -> Offer[Choice]:
     return Offer(name, value, Choice(measure=value), current=False)
 
 

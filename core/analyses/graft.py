@@ -264,7 +264,7 @@ def _is_part(module: str) -> bool:
 
 
 _TESTED = {"regained": "q_value", "gain": "q_value"}
-_NO_GAIN = "the tuned model has no significant gain on these texts"
+_NO_GAIN = "no significant gain on these texts"
 
 ANALYSIS = Analysis(
     name=NAME,

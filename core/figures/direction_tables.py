@@ -115,7 +115,7 @@ def of_concentration(figure: Grid) -> str:
     return (
         f"{figure.chosen['model']} is furthest above chance in {where} (kurtosis "
         f"{cell.value:.1f}{_chance(cell)}); {beyond} of {matrices} {lie} {SPREADS} sd "
-        f"above, as about {round(BY_LUCK * len(known))} would be by luck."
+        f"above, about {round(BY_LUCK * len(known))} by luck."
     )
 
 

@@ -35,6 +35,8 @@ def of_layers(figure: Lines) -> str:
 def of_parts(figure: Grid) -> str:
     """One model's strongest single part of a layer."""
     model = figure.chosen["model"]
+    if _is_undefined(figure):
+        return f"{model} has no significant gain on these texts: there is nothing to regain."
     cells = [
         (cell.shown, layer, part)
         for layer, row in zip(figure.rows, figure.cells, strict=True)
@@ -50,6 +52,8 @@ def of_parts(figure: Grid) -> str:
 
 def of_modules(figure: Grid) -> str:
     """The single kind of module that regains most, and its model."""
+    if _is_undefined(figure):
+        return NO_GAIN
     shares = [
         (cell.shown, module, model)
         for model, row in zip(figure.rows, figure.cells, strict=True)
@@ -119,6 +123,11 @@ def of_ranks(figure: Lines) -> str:
     if not ranks or figure.measure != "regained":
         return ""
     return f"The rank at which cut changes keep {ENOUGH:.0%} of the gain: {', '.join(ranks)}."
+
+
+def _is_undefined(figure: Grid) -> bool:
+    cells = [cell for row in figure.cells for cell in row if cell is not None]
+    return bool(cells) and all(cell.shown is None for cell in cells)
 
 
 def _share(figure: Lines | Grid, value: float) -> str:

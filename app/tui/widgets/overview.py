@@ -80,9 +80,10 @@ class OverviewView(Steady, Able, can_focus=True):
         self._select(self.selected + by)
 
     def action_page(self, way: int) -> None:
-        """Go from the cards to the findings, and back."""
+        """Go to the next of three places: the first card, the first finding, the last one."""
         cards = 0 if self.overview is None else len(self.overview.cards)
-        self._select(0 if way < 0 else cards)
+        stops = (0, cards, self.count - 1)[::way]
+        self._select(next((at for at in stops if (at - self.selected) * way > 0), stops[-1]))
 
     def action_ends(self, way: int) -> None:
         """Select the first card, or the last finding."""

@@ -396,7 +396,7 @@ class Pane(Vertical, Steady):
         controls = self.drawn.catalogue.controls
         selected = []
         for name, value in pairs:
-            if name == ITEM:
+            if name == self.view.word(ITEM):
                 items, value = self._items
                 value += f" ({items.index(value) + 1} of {len(items)})" if value in items else ""
             elif name == "model" and value in controls:
@@ -415,9 +415,8 @@ class Pane(Vertical, Steady):
         for name, words in spot.coordinates:
             short = fitted(plain(words), min(len(plain(words)), share)).rstrip()
             where.append(((f"{name} ", "$muted"), (f"{short}  ", "bold")))
-        bare = sum(cell_len(words) for _, (words, _) in where) + cell_len(value)
-        named = bare + sum(cell_len(name) for (name, _), _ in where)
-        skip = named > width >= bare  # the value comes before the names of its coordinates
+        named = sum(cell_len(words) for each in where for words, _ in each) + cell_len(value)
+        skip = named > width  # the value comes before the names of its coordinates
         told = [part for each in where for part in each[skip:]]
         first = Content.assemble(*told, (value, "bold $accent"))
         second = Content(in_a_row(beside(spot), width))

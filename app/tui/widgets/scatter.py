@@ -78,7 +78,7 @@ class ScatterView(FigureView[PointsPlot]):
     def spot_at(self, cursor: CursorPosition) -> Spot:
         point, plot = self.plot.points[cursor[0]], self.plot
         where = [(plot.point_name, point.name)]
-        if point.group:
+        if point.group not in ("", point.name):
             where.append(("kind", point.group))
         axes = ((plot.x_name, point.x), (plot.y_name, point.y))
         words = "   ".join(f"{name} {exact(value.cell.shown)}" for name, value in axes)

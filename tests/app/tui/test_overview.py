@@ -124,6 +124,11 @@ async def test_a_selected_card_is_told_in_full_within_the_screen(
         await pilot.press("G")
         assert "enter: " in words(app)
         assert view.selected == view.count - 1
+        cards, last = len(view.overview.cards) if view.overview else 0, view.count - 1
+        assert 0 < cards < last
+        for way, stop in ((-1, cards), (-1, 0), (-1, 0), (1, cards), (1, last), (1, last)):
+            view.action_page(way)
+            assert view.selected == stop, "the first card, the first finding, the last one"
 
 
 async def test_it_fills_as_analyses_finish_and_says_what_it_waits_for(

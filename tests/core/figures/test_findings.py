@@ -376,6 +376,20 @@ def test_a_graft_within_chance_regains_nothing() -> None:
     assert "q of a regains most (30%)" in graft_findings.of_modules(grid)
 
 
+def test_a_model_without_a_gain_has_no_share_to_regain() -> None:
+    """An undefined share is not a share within chance."""
+    undefined, chance = Cell(None, None), Cell(0.9, 0.9, q=0.4)
+    grid = replace(
+        _grid(("0",), ("attention", "mlp"), (undefined, undefined)), chosen={"model": "a"}
+    )
+    assert graft_findings.of_parts(grid).startswith("a has no significant gain on these texts")
+    assert graft_findings.of_modules(grid) == graft_findings.NO_GAIN
+    some = replace(grid, cells=((undefined, chance),))
+    assert graft_findings.of_parts(some) == (
+        "a: no part of a single layer regains a significant share."
+    )
+
+
 @pytest.mark.parametrize(
     ("kurtosis", "said"),
     [

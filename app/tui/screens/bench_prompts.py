@@ -60,7 +60,7 @@ class PromptKeys(AskingKeys):
                 # The prompt of an item has its template already.
                 self.settings = replace(self.settings, template=False, system="")
                 self.prompts = tuple(each.prompt for each in found.listed)
-                self._shown = {}  # what a prompt of a file set goes with it
+                self._shown = {}  # settings from a file's prompt end with it
                 self._show(at)
 
         offers = [

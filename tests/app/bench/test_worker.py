@@ -30,9 +30,16 @@ Start = Callable[..., str]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def database() -> Iterator[Path]:
+    """The path of a database in a folder that is short enough for a socket's path."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder) / "x.db"
+
+
+@pytest.fixture
+def start(database: Path) -> Iterator[Start]:
     """Start a worker beside a database of the test; returns its socket's path."""
-    database, threads = tmp_path / "x.db", []
+    threads = []
 
     def begin(name: str = "s", idle: float = 600.0) -> str:
         place = places.of(database, study(name))
@@ -56,7 +63,7 @@ def _socket_of(place: Place) -> str:
     return record.socket
 
 
-def test_a_worker_greets_and_answers_and_says_its_state(start: Start, tmp_path: Path) -> None:
+def test_a_worker_greets_and_answers_and_says_its_state(start: Start, database: Path) -> None:
     with Line(start()) as line:
         greeting = line.read()
         assert greeting is not None
@@ -68,7 +75,7 @@ def test_a_worker_greets_and_answers_and_says_its_state(start: Start, tmp_path: 
         assert told[0]["text"] == "hi"
         line.order(0, "status")
         assert line.until("hello")["held"] == {"cpu": 123}
-    (found,) = registry.benches(tmp_path / "x.db")
+    (found,) = registry.benches(database)
     assert (found.study, found.state, found.nbytes, found.pid) == ("s", "ready", 123, os.getpid())
 
 
@@ -190,13 +197,13 @@ def test_a_process_of_another_user_is_not_heard(
     monkeypatch.undo()
 
 
-def test_a_worker_without_requests_ends(start: Start, tmp_path: Path) -> None:
+def test_a_worker_without_requests_ends(start: Start, database: Path) -> None:
     with Line(start(idle=0.3)) as line:
         ended = line.until("ended")
         assert ended["title"] == "The bench's worker ended. It had no request for 0.005 minutes."
         assert ended["kind"] == ""
         assert line.read() is None
-    assert eventually(lambda: registry.benches(tmp_path / "x.db") == [])
+    assert eventually(lambda: registry.benches(database) == [])
 
 
 def test_a_worker_is_stopped_by_a_client_while_it_loads(start: Start) -> None:
@@ -206,11 +213,11 @@ def test_a_worker_is_stopped_by_a_client_while_it_loads(start: Start) -> None:
         assert line.until("ended")["kind"] == "Cancelled"
 
 
-def test_only_this_user_can_open_the_files(start: Start, tmp_path: Path) -> None:
+def test_only_this_user_can_open_the_files(start: Start, database: Path) -> None:
     path = Path(start())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert path.parent == tmp_path / "x.bench"
+    assert path.parent == database.with_suffix(".bench")
 
 
 def test_the_socket_of_a_deep_database_is_elsewhere(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from core.errors import StudyError
 
 
 def read(file: Path) -> Iterator[dict[str, str]]:
-    """The prompts of a file: a line each, or in `.jsonl` objects with `prompt`, and perhaps
-    `continuation` and `system`. Raises StudyError."""
+    """The prompts of a file: one in each line, or in `.jsonl` objects with `prompt` and optional
+    `continuation` and `system`. Raises StudyError, naming the file and the line."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or error
+        words = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise StudyError(f"The prompts {file} can't be read: {words}.") from None
     lines = [(at, line) for at, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
@@ -32,7 +32,12 @@ def read(file: Path) -> Iterator[dict[str, str]]:
         strings = isinstance(found, dict) and all(isinstance(v, str) for v in found.values())
         if not strings or "prompt" not in found or not found.keys() <= keys:
             raise StudyError(
-                f"{file}, line {at}: it is no object with the text 'prompt', and optional "
-                "texts 'continuation' and 'system'."
+                f"{file}, line {at} is not an object with a text 'prompt' and optional texts "
+                "'continuation' and 'system'."
+            )
+        if found.get("continuation") == "":
+            raise StudyError(
+                f"{file}, line {at}: the continuation is empty, so there is nothing to score.",
+                hint="Leave the key out to generate a text.",
             )
         yield found

@@ -51,7 +51,8 @@ def bench(
         float, typer.Option("--temperature", help="0 takes the likeliest token each time.")
     ] = 0.0,
     top_p: Annotated[
-        float, typer.Option("--top-p", help="Draw among the likeliest tokens of this share.")
+        float,
+        typer.Option("--top-p", help="Draw from the likeliest tokens of this total."),
     ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
     stop: Annotated[
@@ -77,7 +78,9 @@ def bench(
     ] = False,
     idle: Annotated[
         float | None,
-        typer.Option("--idle", metavar="MINUTES", help="With --detach: when it ends, unused."),
+        typer.Option(
+            "--idle", metavar="MINUTES", help="With --detach: ends it after so long unused."
+        ),
     ] = None,
     end: Annotated[bool, typer.Option("--end", help="End the study's worker.")] = False,
     json: Json = False,
@@ -85,8 +88,8 @@ def bench(
 ) -> None:
     """Try a study's models on a prompt: generate with all of them, or score a continuation.
 
-    Columns are the base and every tuned model that is no control, or the base and those that
-    --column and --mix name. Without --prompt the bench opens as a screen.
+    Without --column and --mix, the columns are the base and every tuned model that is no control.
+    The base is always the first column. Without a prompt the bench opens as a screen.
     """
     from app import config
     from app.cli import transcripts

@@ -111,7 +111,7 @@ class Reader:
         if room is not None and room < 1:
             raise StudyError(
                 f"The model's context of {self.context} tokens leaves no room for a prompt.",
-                hint="Ask for a shorter continuation.",
+                hint="Shorten the continuation." if after else "Ask for fewer tokens.",
             )
         cut = 0 if room is None else max(0, len(before) - room)
         if cut:

@@ -1,7 +1,7 @@
-"""Requests to the bench's worker and what it says to the newest one. Whoever asks never waits.
+"""Requests to the bench's worker, and the answer to the newest one. No caller waits.
 
-Owns the order of requests: of those that were not sent yet only the newest is, and what older ones
-are answered is dropped. Knows no screen.
+Owns the order of requests: only the newest unsent request is sent, and answers to older requests
+are dropped. Knows no screen.
 """
 
 from __future__ import annotations

@@ -144,10 +144,10 @@ def templates(tuned: Sequence[str]) -> list[tuple[str, str]]:
         found += [
             (f"{name}=0.5", "half of its change"),
             (f"{name}=1 @ mlp", "its change in the MLPs alone"),
-            (f"ablate({name}):top-1%", "without its best neurons"),
+            (f"ablate({name}):top-1%", "without its highest-scoring neurons"),
             (f"graft({name}):0-3", "its first layers in the base"),
             (f"steer({name},layer=3):1", "the base, steered by a mean difference"),
-            (f"amplify({name}):0.5", "further away from the base"),
+            (f"amplify({name}):0.5", "its difference from the base, enlarged"),
         ]
     return [(parse(text, tuned).text, about) for text, about in found]
 

@@ -44,8 +44,11 @@ class Settings:
 FIELDS: Mapping[str, tuple[str, str]] = {
     "tokens": ("tokens", "most tokens of a text, 1 to 4096"),
     "temperature": ("temperature", "0 is greedy"),
-    "top_p": ("top-p", "above 0, at most 1: the likeliest tokens of that share"),
-    "seed": ("seed", "a whole number: the same one, the same texts"),
+    "top_p": (
+        "top-p",
+        "above 0, at most 1: the probability of the tokens drawn from",
+    ),
+    "seed": ("seed", "a whole number; the same seed draws the same texts"),
     "stop": ("stop", "texts that end a continuation, with | between them; \\n is a line break"),
     "template": ("template", "on or off: the model's chat template"),
     "system": ("system", "the system prompt; needs the template"),

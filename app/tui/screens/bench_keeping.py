@@ -39,7 +39,9 @@ class KeepingKeys(BenchParts):
 
         def trouble(words: str) -> str:
             folder = Path(words).expanduser()
-            return f"{folder} is there already." if folder.exists() else "" if words else "Which?"
+            if not words.strip():
+                return "Type the name of a new folder."
+            return f"{folder} is there already." if folder.exists() else ""
 
         def given(words: str | None) -> None:
             if words is not None:

@@ -1,7 +1,7 @@
 """What the keys of the bench act on: the parts that its screen provides, and whether each is there.
 
-The keys of the columns are in bench_columns.py, those that ask in bench_asking.py, and those that
-take something away from the bench in bench_keeping.py.
+The keys of the columns are in bench_columns.py, keys that ask the worker in bench_asking.py, and
+keys that take something away from the bench in bench_keeping.py.
 """
 
 from __future__ import annotations

@@ -147,6 +147,8 @@ def test_what_was_found_before_a_fault_is_shown(
         (["--prompts", "none.txt"], "none.txt can't be read"),
         (["--prompts", "empty.txt"], "empty.txt are empty"),
         (["--prompts", "odd.jsonl"], "odd.jsonl, line 2"),
+        (["--prompts", "none.jsonl"], "none.jsonl, line 2: the continuation is empty"),
+        (["--prompts", "bytes.txt"], "bytes.txt can't be read: it is not text in UTF-8"),
     ],
 )
 def test_what_can_not_be_asked_is_a_usage_error_before_models_load(
@@ -156,6 +158,8 @@ def test_what_can_not_be_asked_is_a_usage_error_before_models_load(
     monkeypatch.chdir(study.parent)
     Path("empty.txt").write_text("\n")
     Path("odd.jsonl").write_text('{"prompt": "a"}\n{"prompt": 1}\n')
+    Path("none.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b", "continuation": ""}\n')
+    Path("bytes.txt").write_bytes(b"\xd7\xff")
     said = tauscope("bench", study, *options)
     assert (said.code, asked) == (2, [])
     assert words in said.err

@@ -60,12 +60,12 @@ class SettingsScreen(Dialog[Settings]):
         """Go to the field above or below."""
         boxes = list(self.query(Input))
         at = next((n for n, box in enumerate(boxes) if box.has_focus), 0)
-        boxes[(at + by) % len(boxes)].focus()
+        self.set_focus(boxes[(at + by) % len(boxes)])
 
     def action_page(self, way: int) -> None:
         """Go to the first or the last field."""
         boxes = list(self.query(Input))
-        boxes[0 if way < 0 else -1].focus()
+        self.set_focus(boxes[0 if way < 0 else -1])
 
     def _say(self, words: str, *, trouble: bool = False) -> None:
         line = self.query_one("#about", Static)

@@ -191,7 +191,7 @@ class BenchScreen(ColumnKeys, AskingKeys, KeepingKeys):
         """Go on to what stands above or below."""
         if message.by > 0:
             self.action_next_tab()
-        elif self.continuation.has_focus:
+        elif self.focused is self.continuation:
             self.set_focus(self.prompt)
 
     def on_text_area_changed(self, message: TextArea.Changed) -> None:

@@ -89,7 +89,7 @@ class ColumnKeys(BenchParts):
         fields = [self.prompt, *([self.continuation] if self.scoring else [])]
         count = len(self.board.setups)
         at = len(fields) + self.view.at
-        at = next((n for n, each in enumerate(fields) if each.has_focus), at)
+        at = next((n for n, each in enumerate(fields) if each is self.focused), at)
         at = (at + by) % (len(fields) + max(1, count))
         if at < len(fields):
             self.set_focus(fields[at])

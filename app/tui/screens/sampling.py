@@ -59,7 +59,7 @@ class SettingsScreen(Dialog[Settings]):
     def action_move(self, by: int) -> None:
         """Go to the field above or below."""
         boxes = list(self.query(Input))
-        at = next((n for n, box in enumerate(boxes) if box.has_focus), 0)
+        at = next((n for n, box in enumerate(boxes) if box is self.focused), 0)
         self.set_focus(boxes[(at + by) % len(boxes)])
 
     def action_page(self, way: int) -> None:

@@ -15,6 +15,7 @@ from app.tui.app import TauscopeApp
 from app.tui.data import DataSource
 from app.tui.screens.bench import BenchScreen
 from app.tui.screens.column import ColumnScreen, TypedScreen
+from app.tui.screens.sampling import SettingsScreen
 from app.tui.widgets.bar import Row
 from app.tui.widgets.bench_line import BenchLine
 from core.bench.messages import Compare, Done, Event, Generate, Lens, Piece, Request, Score, Written
@@ -223,6 +224,25 @@ async def test_answers_are_kept_in_the_run(db: Database) -> None:
         assert [each["text"] for each in kept.content["written"]] == [
             " hi again, says base.", " hi again, says maths."
         ]  # fmt: skip
+
+
+async def test_settings_are_typed_in_a_form(db: Database) -> None:
+    link = FakeLink()
+    async with TauscopeApp(db.url, Config()).run_test(size=(80, 24)) as pilot:
+        screen = await _open(pilot, link, prompt="hi")
+        await until(pilot, lambda: screen.board.seconds is not None)
+        await pilot.press("escape", "i")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SettingsScreen))
+        form = pilot.app.screen
+        assert isinstance(form, SettingsScreen)
+        for _ in range(3):  # as fast as arrows can come
+            form.action_move(1)
+        assert form.focused is form.query_one("#seed")
+        await pilot.press("7", "enter")
+        await until(pilot, lambda: len(link.sent) == 2)
+        last = link.sent[-1]
+        assert isinstance(last, Generate)
+        assert last.seed == 7  # a field is selected whole when it is entered
 
 
 async def test_prompts_come_from_a_file(db: Database, tmp_path: Path) -> None:

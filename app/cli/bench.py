@@ -52,7 +52,7 @@ def bench(
     ] = 0.0,
     top_p: Annotated[
         float,
-        typer.Option("--top-p", help="Draw from the likeliest tokens of this total."),
+        typer.Option("--top-p", help="Draw from the likeliest tokens with this total probability."),
     ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
     stop: Annotated[
@@ -79,7 +79,7 @@ def bench(
     idle: Annotated[
         float | None,
         typer.Option(
-            "--idle", metavar="MINUTES", help="With --detach: ends it after so long unused."
+            "--idle", metavar="MINUTES", help="With --detach: it ends after so long unused."
         ),
     ] = None,
     end: Annotated[bool, typer.Option("--end", help="End the study's worker.")] = False,

@@ -46,7 +46,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "temperature": ("temperature", "0 is greedy"),
     "top_p": (
         "top-p",
-        "above 0, at most 1: the probability of the tokens drawn from",
+        "above 0, at most 1: draws from the likeliest tokens with this total probability",
     ),
     "seed": ("seed", "a whole number; the same seed draws the same texts"),
     "stop": ("stop", "texts that end a continuation, with | between them; \\n is a line break"),

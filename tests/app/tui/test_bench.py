@@ -13,9 +13,9 @@ from app.bench.registry import BenchSummary
 from app.config import Config
 from app.tui.app import TauscopeApp
 from app.tui.data import DataSource
+from app.tui.screens import sampling
 from app.tui.screens.bench import BenchScreen
 from app.tui.screens.column import ColumnScreen, TypedScreen
-from app.tui.screens.sampling import SettingsScreen
 from app.tui.widgets.bar import Row
 from app.tui.widgets.bench_line import BenchLine
 from core.bench.messages import Compare, Done, Event, Generate, Lens, Piece, Request, Score, Written
@@ -232,9 +232,9 @@ async def test_settings_are_typed_in_a_form(db: Database) -> None:
         screen = await _open(pilot, link, prompt="hi")
         await until(pilot, lambda: screen.board.seconds is not None)
         await pilot.press("escape", "i")
-        await until(pilot, lambda: isinstance(pilot.app.screen, SettingsScreen))
+        await until(pilot, lambda: isinstance(pilot.app.screen, sampling.SettingsScreen))
         form = pilot.app.screen
-        assert isinstance(form, SettingsScreen)
+        assert isinstance(form, sampling.SettingsScreen)
         for _ in range(3):  # as fast as arrows can come
             form.action_move(1)
         assert form.focused is form.query_one("#seed")

@@ -130,7 +130,7 @@ class _Worker:
                 self._answer(models, job, server)
                 self._turns.finish()
                 self._rested = time.monotonic()
-                self._set(server, state="ready", held=dict(models.held))
+                self._set(server, state="ready", held=dict(models.held), step="")
 
     def _answer(self, models: Models, job: Job, server: Server) -> None:
         """Answer a job; its last event is Done or Failed, whatever happens."""

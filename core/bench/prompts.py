@@ -42,6 +42,7 @@ class Reader:
     ) -> Text:
         """A prompt and a given continuation, whose last token is predicted but not read unless
         `whole`. Raises StudyError for what the model can't read."""
+        _refuse_broken(continuation)
         before, after = encoding.pair(self.tokenizer, self._written(prompt, warn), continuation)
         unread = 1 if after and not whole else 0
         room = None if self.context is None else self.context + unread - len(after)
@@ -78,6 +79,7 @@ class Reader:
 
     def _written(self, prompt: Prompt, warn: Warn) -> str:
         """The text that stands before the continuation."""
+        _refuse_broken(prompt.text + prompt.system)
         if not prompt.template:
             if prompt.system:
                 warn("A system prompt is part of the chat template, which is off: it is left out.")
@@ -123,3 +125,15 @@ class Reader:
                 hint="Name a tokeniser that fits the base with models.tokenizer.",
             )
         return Text(ids, len(before) - cut, cut)
+
+
+def _refuse_broken(text: str) -> None:
+    """Raise StudyError for a text with a part of a character, as bytes that are not UTF-8 give."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise StudyError(
+            f"The text has a part of a character ({text[error.start]!a}) after "
+            f"{error.start} characters, which no tokeniser reads.",
+            hint="Leave it out, or write the text in UTF-8.",
+        ) from None

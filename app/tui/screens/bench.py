@@ -183,7 +183,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
     def on_prompt_area_sent(self) -> None:
         self.home.remember(self.home.memory.model_copy(update={"prompts": tuple(self.prompt.past)}))
         if self.scoring and not self.continuation.text:
-            self.continuation.focus()
+            self.set_focus(self.continuation)
         else:
             self.ask()
 
@@ -191,8 +191,8 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         """Go on to what stands above or below."""
         if message.by > 0:
             self.action_next_tab()
-        elif self.continuation.has_focus:
-            self.prompt.focus()
+        elif self.focused is self.continuation:
+            self.set_focus(self.prompt)
 
     def on_text_area_changed(self, message: TextArea.Changed) -> None:
         """A text that is scored is scored anew with every letter."""

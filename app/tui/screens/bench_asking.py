@@ -73,7 +73,7 @@ class AskingKeys(BenchParts):
         self.query_one("#then").display = self.scoring
         self.see()
         if self.scoring and not self.continuation.text:
-            self.continuation.focus()
+            self.set_focus(self.continuation)
         else:
             self.ask_again()
         self.renew()

@@ -32,7 +32,7 @@ class ColumnKeys(BenchParts):
         elif not self.board.setups:
             self.action_add()
         elif view.line == TEXT or view.blind:
-            self.prompt.focus()
+            self.set_focus(self.prompt)
         elif knob is None or knob.name == knobs.CHANGE:
             self._type_column()
         else:
@@ -45,7 +45,7 @@ class ColumnKeys(BenchParts):
         elif self.neurons.display:
             self.neurons.move(by)
         elif not self.view.move(by) and by < 0:
-            (self.continuation if self.scoring else self.prompt).focus()
+            self.set_focus(self.continuation if self.scoring else self.prompt)
         self.renew("keys")
 
     def action_turn(self, by: int) -> None:
@@ -89,10 +89,10 @@ class ColumnKeys(BenchParts):
         fields = [self.prompt, *([self.continuation] if self.scoring else [])]
         count = len(self.board.setups)
         at = len(fields) + self.view.at
-        at = next((n for n, each in enumerate(fields) if each.has_focus), at)
+        at = next((n for n, each in enumerate(fields) if each is self.focused), at)
         at = (at + by) % (len(fields) + max(1, count))
         if at < len(fields):
-            fields[at].focus()
+            self.set_focus(fields[at])
         else:
             self.look(self.view)
             self.view.go(at - len(fields))

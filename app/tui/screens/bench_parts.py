@@ -158,7 +158,7 @@ class BenchParts(LeavingScreen[None]):
         """Have the columns on the screen, or a look into one of them."""
         for each in (self.view, self.lens, self.neurons):
             each.display = each is shown
-        shown.focus()
+        self.set_focus(shown)
         self.renew()
 
     def see(self) -> None:

@@ -59,13 +59,13 @@ class SettingsScreen(Dialog[Settings]):
     def action_move(self, by: int) -> None:
         """Go to the field above or below."""
         boxes = list(self.query(Input))
-        at = next((n for n, box in enumerate(boxes) if box.has_focus), 0)
-        boxes[(at + by) % len(boxes)].focus()
+        at = next((n for n, box in enumerate(boxes) if box is self.focused), 0)
+        self.set_focus(boxes[(at + by) % len(boxes)])
 
     def action_page(self, way: int) -> None:
         """Go to the first or the last field."""
         boxes = list(self.query(Input))
-        boxes[0 if way < 0 else -1].focus()
+        self.set_focus(boxes[0 if way < 0 else -1])
 
     def _say(self, words: str, *, trouble: bool = False) -> None:
         line = self.query_one("#about", Static)

@@ -13,6 +13,7 @@ from app.bench.registry import BenchSummary
 from app.config import Config
 from app.tui.app import TauscopeApp
 from app.tui.data import DataSource
+from app.tui.screens import sampling
 from app.tui.screens.bench import BenchScreen
 from app.tui.screens.choose import ChooseScreen
 from app.tui.screens.column import ColumnScreen, TypedScreen
@@ -58,8 +59,12 @@ async def test_a_prompt_is_answered_by_every_column(db: Database) -> None:
         await until(pilot, lambda: "hi again, says maths." in _rows(screen))
         assert "3: 1.50" in _rows(screen)
 
+        # A key that follows at once is the columns', and is not typed.
+        screen.action_back()
+        assert screen.focused is screen.view
+
         # A turn of a knob is asked at once, typed or by arrow.
-        await pilot.press("escape", "2", "down", "right")
+        await pilot.press("2", "down", "right")
         await until(pilot, lambda: len(link.sent) == 2)
         await pilot.press("enter", "0", ".", "7", "enter")
         await until(pilot, lambda: len(link.sent) == 3)
@@ -224,6 +229,25 @@ async def test_answers_are_kept_in_the_run(db: Database) -> None:
         assert [each["text"] for each in kept.content["written"]] == [
             " hi again, says base.", " hi again, says maths."
         ]  # fmt: skip
+
+
+async def test_settings_are_typed_in_a_form(db: Database) -> None:
+    link = FakeLink()
+    async with TauscopeApp(db.url, Config()).run_test(size=(80, 24)) as pilot:
+        screen = await _open(pilot, link, prompt="hi")
+        await until(pilot, lambda: screen.board.seconds is not None)
+        await pilot.press("escape", "i")
+        await until(pilot, lambda: isinstance(pilot.app.screen, sampling.SettingsScreen))
+        form = pilot.app.screen
+        assert isinstance(form, sampling.SettingsScreen)
+        for _ in range(3):  # as fast as arrows can come
+            form.action_move(1)
+        assert form.focused is form.query_one("#seed")
+        await pilot.press("7", "enter")
+        await until(pilot, lambda: len(link.sent) == 2)
+        last = link.sent[-1]
+        assert isinstance(last, Generate)
+        assert last.seed == 7  # a field is selected whole when it is entered
 
 
 async def test_prompts_come_from_a_file(db: Database, tmp_path: Path) -> None:

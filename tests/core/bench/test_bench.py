@@ -237,10 +237,13 @@ def test_odd_prompts_are_answered_or_refused_in_words(
     assert of(Warned, asked(bench, Generate(prompt=odd, columns=("base",), tokens=1)))
     for refused, words in (
         (Score(prompt=PROMPT, continuation="", columns=("base",)), "nothing to score"),
+        (Score(prompt=PROMPT, continuation="b\udcff", columns=("base",)), "part of a character"),
+        (Generate(prompt=Prompt(text="\ud800"), columns=("base",)), "part of a character"),
         (Score(prompt=PROMPT, continuation="b", columns=()), "no column"),
         (Score(prompt=PROMPT, continuation="b", columns=("base",), against=1), "no column 1"),
         (Score(prompt=PROMPT, continuation="b", columns=("tuned0=1 @ 7",)), "names layer 7"),
         (Score(prompt=PROMPT, continuation="b" * 3000, columns=("base",)), "no room"),
+        (Generate(prompt=PROMPT, columns=("base",), tokens=3000), "no room"),
         (Generate(prompt=Prompt(text="a", template=True), columns=("base",)), "chat template"),
         (Generate(prompt=PROMPT, columns=("base",), temperature=-1), "temperature"),
         (Generate(prompt=PROMPT, columns=("base",), temperature=float("inf")), "temperature"),

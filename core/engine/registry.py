@@ -7,6 +7,7 @@ in the same file and imports its dependencies when it runs.
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -155,5 +156,8 @@ def get(name: str) -> Analysis:
         raise StudyError(f"There is no analysis '{name}'.", hint=did_you_mean(name, _NAMES))
     analysis: Analysis = importlib.import_module(f"core.analyses.{name}").ANALYSIS
     declared = tuple(metric.name for metric in analysis.metrics)
-    shared = (replace(view, declared=declared) for view in _SHARED)
+    words = {pair for view in analysis.views for pair in view.names.items()}
+    often = Counter(name for name, _ in words)
+    agreed = {name: word for name, word in words if often[name] == 1}
+    shared = (replace(v, declared=declared, names={**v.names, **agreed}) for v in _SHARED)
     return replace(analysis, views=(*analysis.views, *shared))

@@ -212,8 +212,7 @@ def _merge(setting: str, vectors: tuple[str, ...], row: Measurement, best: Estim
         place=(),
         evidence=Evidence(estimate=estimate(row), yardsticks=held, n=row.n),
         headline=f"{setting} keeps at least {row.value:.0%} of each domain's gain",
-        detail=f"the least is on {row.task}; one vector alone keeps no more than {best.value:.0%} "
-        "of both.",
+        detail=f"least on {row.task}; no single vector keeps more than {best.value:.0%} of both.",
         figure=FigurePlace(analysis="arithmetic", view="table", at={"setting": setting}),
     )
 

@@ -256,5 +256,6 @@ def _notes(plot: BarsPlot) -> list[str]:
     return [
         f"{signs[entry.symbol]}{plain(entry.text)}"
         for entry in plot.legend()
-        if entry.symbol in signs and entry.text not in plot.measure_words
+        if entry.symbol in signs
+        and not (entry.symbol == "note" and entry.text in plot.measure_words)
     ]

@@ -59,6 +59,12 @@ OVERVIEW_TOPIC = Topic(
     (
         "A card for each tuned model: how far it moved and where, its gains and its losses.",
         "The small chart is the relative norm by layer, on one scale for all cards.",
+        "moved: the norm of the change over that of the base.",
+        "directions: alignment with the base's own, beyond chance.",
+        "new: amplification of directions, beside chance.",
+        "neurons: distance of activation patterns from the base's, 1 for unlike documents.",
+        "own domain: the surest gain. elsewhere: the surest loss on other tasks.",
+        "texts: change of the loss on the probe set, in nats a token.",
         "Findings exceed chance and the effect of any control. The largest comes first.",
         "enter opens the figure of the selected finding or card.",
     ),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from core.engine.measurement import Coordinates, Measurement, MetricSpec
-from core.figures.figure import Grid
+from core.figures.figure import Cell, Grid
 from core.figures.layout import cells, common, in_order, name_of
 from core.figures.views import Catalogue, Choice, Coordinate, Kind, View, natural
 
@@ -128,6 +128,19 @@ class Bars(Heatmap):
     kind: ClassVar[Kind] = "bars"
     rows: Coordinate = "model"
     columns: Coordinate = "module"
+
+    def lay_out(
+        self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
+    ) -> Grid:
+        """Groups without any value come last: they would fill a small screen with nothing."""
+        made = Heatmap.lay_out(self, choice, rows, catalogue, spec)
+        groups = sorted(zip(made.rows, made.cells, strict=True), key=lambda g: not _has_any(g[1]))
+        names, found = zip(*groups, strict=True) if groups else ((), ())
+        return replace(made, rows=tuple(names), cells=tuple(found))
+
+
+def _has_any(found: Sequence[Cell | None]) -> bool:
+    return any(cell is not None and cell.shown is not None for cell in found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

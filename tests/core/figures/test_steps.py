@@ -123,3 +123,13 @@ def test_views_by_step_exist_where_a_run_has_a_series(name: str) -> None:
     assert [v.key for v in present(views, ranges_of(rows)) if v.key == "steps"] == ["steps"]
     without = [row for row in rows if "@" not in row.model]
     assert "steps" not in {v.key for v in present(views, ranges_of(without))}
+
+
+def test_steps_say_what_the_other_figures_of_an_analysis_call_a_coordinate() -> None:
+    called = {
+        n: next(v for v in registry.get(n).views if v.key == "steps") for n in registry.names()
+    }
+    assert called["trajectory"].word("metric_of") == "component"
+    assert called["trajectory"].word("setting") == "series"
+    assert called["evaluation"].word("metric_of") == "score"
+    assert called["graft"].word("setting") == "setting", "its own figures differ in the word"

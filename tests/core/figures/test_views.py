@@ -332,6 +332,11 @@ def test_measures_of_the_run_are_those_of_a_view_that_names_none() -> None:
     grid = figure(view, default_choice(view, ranges), [row], ranges, spec("acc"))
     assert isinstance(grid, Grid)
     assert (grid.rows, grid.columns) == (("medical",), ("medqa",))
+    none = Measurement(metric="acc", value=None, model="base", task="medqa")
+    grid = figure(view, default_choice(view, ranges), [none, row], ranges, spec("acc"))
+    assert isinstance(grid, Grid)
+    assert grid.rows == ("medical", "base"), "a group without a value comes last"
+    assert [[cell and cell.value for cell in line] for line in grid.cells] == [[0.5], [None]]
 
 
 @pytest.mark.parametrize("view", pretend.VIEWS, ids=lambda view: view.key)

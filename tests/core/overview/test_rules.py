@@ -145,7 +145,7 @@ def test_a_merge_must_keep_more_of_both_than_one_vector_alone() -> None:
     assert [(f.subjects, f.headline) for f in found] == [
         (("medical", "maths"), "medical=0.5,maths=0.5 keeps at least 70% of each domain's gain")
     ]
-    assert "no more than 40%" in found[0].sentence
+    assert "keeps more than 40%" in found[0].sentence
 
 
 def test_the_figure_of_every_rule_exists_and_shows_its_measure() -> None:

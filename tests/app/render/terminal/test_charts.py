@@ -415,6 +415,16 @@ def test_bars_draw_their_intervals() -> None:
     assert inside.style.bgcolor is not None, "the bar shows behind its interval"
 
 
+def test_the_legend_of_bars_tells_both_signs() -> None:
+    """An axis that says which way is better says nothing of a sign."""
+    cells = ((cell(-2.0, better="higher"), cell(2.0, better="higher")),)
+    figure = grid(("medical",), ("attention", "mlp"), cells)
+    text = draw(figure, "bars", width=80, height=24, colour=False)
+    assert "(higher is better)" in text
+    assert "✓ better" in text.split("\n")[-1]
+    assert "✗ worse" in text.split("\n")[-1]
+
+
 def test_an_excess_has_no_interval_of_the_raw_value() -> None:
     values = ((Cell(0.1, 0.5, 0.4, 0.01, excess=0.1, low=0.4, high=0.7),),)
     text = draw(grid(("m",), ("mlp",), values), "bars", width=120, height=24, colour=False)

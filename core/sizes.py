@@ -22,5 +22,5 @@ def counted(number: int, what: str, several: str = "") -> str:
 
 
 def among(some: int, every: int, what: str, verb: str, verbs: str) -> str:
-    """Some of all things and what is said of them: `1 of 2 drops is`, `2 of 2 drops are`."""
+    """A part of a number of things, with its verb: `1 of 2 drops is`, `2 of 2 drops are`."""
     return f"{some} of {counted(every, what)} {verb if some == 1 else verbs}"

@@ -8,7 +8,7 @@ listing.py     all rows of an analysis in the order of every export
 parts.py       parts of a slice, until its units are saved
 rows.py        values of rows, checked on reading
 units.py       the results of a finished unit
-trials.py      what a user kept from the bench
+trials.py      the kept trials of the bench
 history.py     finished units of earlier runs, and their durations
 standing.py    the planned and finished units of each analysis of a run
 summary.py     a run's summary, and the state of its worker

@@ -6,7 +6,7 @@ places.py    the files of a bench: record, socket, log
 asking.py    requests of a command, answered by a running worker or in its process
 prompts.py   a file of prompts
 items.py     the items of a run's tasks and the documents of its probe sets, as prompts
-trials.py    a request and what it found, as one JSON object
+trials.py    a request and its answer, as one JSON object
 loading.py   the models of a study in this process
 wire.py      lines of JSON on the socket
 worker.py    the process with the models, from its start to its end

@@ -18,7 +18,7 @@ from storage.database import Database
 
 Give = Callable[[Event], None]
 Ask = Callable[[Request, Give], None]
-"""Answers a request by events, up to Done. Raises the error of one that fails."""
+"""Answers a request by events, up to Done. Raises the error of a failed request."""
 
 
 @contextlib.contextmanager
@@ -27,9 +27,8 @@ def line(
 ) -> Iterator[Ask]:
     """A line to the bench of a study.
 
-    `idle`: start a worker if none runs, which ends after so many seconds without a request. `say`
-    is told of the step in hand while the models are loaded. Raises InputError, StudyError or
-    RunError.
+    `idle`: start a worker if none runs; it ends after this many seconds without a request. `say`
+    reports the step in hand while the models load. Raises InputError, StudyError or RunError.
     """
     if idle is None and places.read(places.of(db.path, study)) is None:
         with loading.loaded(study, db, say) as models:

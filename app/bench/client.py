@@ -42,13 +42,12 @@ async def connect(
     trusting: Trust | None = None,
     start: bool = True,
 ) -> Client:
-    """Connect to the bench of a study; returns as soon as its worker answers, which may still load.
+    """Connect to the bench of a study; returns once its worker greets, even while it loads.
 
-    `database`: the path of the database beside which the bench is (`Database.path`). `idle`:
-    seconds without a request after which a worker that is started here ends; by default as the
-    user's settings say. `trusting`: permission to run the models' code, by default the study's own.
-    Without `start` the bench must be running. Raises RunError with the end of the worker's log, or
-    StorageError.
+    `database`: the path of the bench's database (`Database.path`). `idle`: a worker that is started
+    here ends after this many seconds without a request; by default the user's setting. `trusting`:
+    permission to run the models' code, by default the study's own. Without `start` the bench must
+    be running. Raises RunError with the end of the worker's log, or StorageError.
     """
     if sys.platform == "win32":
         raise RunError("The bench needs Unix sockets, which this system lacks.")
@@ -73,7 +72,7 @@ class Wanted:
 
 
 class Client:
-    """A connected client. `hello`: the worker's state as last told."""
+    """A connected client. `hello`: the worker's last known state."""
 
     hello: Hello
 
@@ -112,8 +111,8 @@ class Client:
     async def __anext__(self) -> tuple[int, Event | Hello]:
         """The next event and the number of its request; (0, Hello) is about the worker.
 
-        Raises the worker's error if it has ended, with the end of its log where it left no word.
-        Ends after `close`.
+        If the worker has ended, raises its error, or else RunError with the end of its log. Ends
+        after `close`.
         """
         try:
             number, event = wire.read_event(await self._line())
@@ -188,7 +187,7 @@ _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def _opened(wanted: Wanted, start: bool) -> _Streams:
-    """A connection to the worker of a place; it is started at most once."""
+    """A connection to the worker of a place; starts it at most once."""
     place = wanted.place
     process: int | None = None
     refused = 0

@@ -1,7 +1,7 @@
 """Prompts for the bench out of a run: the items of its tasks, and the documents of its probe sets.
 
-Owns what is listed and how many. Reads stored arrays and files of texts; computes no score and
-knows no screen.
+Owns the choice and the number of listed prompts. Reads stored arrays and files of texts; computes
+no score and knows no screen.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from storage.runs import StoredArtifact
 
 MOST = 3_000
-"""Prompts that are listed, shared among the tasks or the probe sets."""
+"""The most prompts listed, shared among the tasks or the probe sets."""
 WORDS = 12
-"""Words of a document without a prompt that the bench takes as one."""
+"""The first words of a document without a prompt, which serve as one."""
 IS_CUT = "The run stored only a part of this text."
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A prompt on offer. `name`: its task or probe set; `words`: its number, its results and its
-    beginning; `prompt`: it in the form of `app.bench.prompts`, with a `note` if its text is cut."""
+    beginning; `prompt`: as `app.bench.prompts` reads it, with a `note` if its text is cut."""
 
     name: str
     words: str
@@ -47,7 +47,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """The prompts listed, and the number that there are."""
+    """The listed prompts, and the number of all prompts."""
 
     listed: tuple[Listed, ...]
     total: int
@@ -62,7 +62,7 @@ def of_tasks(db: Database, run_id: str, own: Mapping[str, str]) -> Offered:
         (each.name, each.task, each.model): each
         for each in runs.artifacts(db, run_id, "evaluation")
     }
-    asked: dict[str, StoredArtifact] = {}  # the base's prompts, or else those of another model
+    asked: dict[str, StoredArtifact] = {}  # the base's prompts, or else another model's
     for (name, task, model), each in found.items():
         if name == answers.PROMPTS and (task not in asked or model == BASE):
             asked[task] = each
@@ -93,8 +93,8 @@ def of_task(
 
 
 def of_probes(study: Study | None) -> Offered:
-    """The documents of the study's probe sets that are built in or are files; the analyses measure
-    on the set `general` where it has none.
+    """The documents of the study's probe sets that are built in or are files. A study without
+    probe sets has the set `general`, as in the analyses.
 
     A document without a prompt gives its first words as one. Raises StudyError if there is no such
     set, ProbeError if a file can't be read.
@@ -104,7 +104,7 @@ def of_probes(study: Study | None) -> Offered:
     }
     sets = {name: each for name, each in asked.items() if each.task is None}
     if not sets:
-        raise StudyError("The study's probe sets are all made of tasks: take the items of those.")
+        raise StudyError("The study's probe sets are all made of tasks: choose items of tasks.")
     listed: list[Listed] = []
     total = 0
     for name, probe in sets.items():
@@ -160,7 +160,7 @@ def _documents(probe: Probe) -> list[Document]:
 
 
 def _parted(document: Document) -> dict[str, str]:
-    """A document's prompt and text, or its first words and the rest; long ones are cut."""
+    """A document's prompt and text, or its first words and the rest; a long text is cut."""
     prompt, text = document.prompt, document.text
     if not prompt:
         found = re.match(rf"\s*(?:\S+\s+){{0,{WORDS - 1}}}\S+(?=\s)", text)

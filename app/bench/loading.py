@@ -30,7 +30,7 @@ class Models(Protocol):
 @contextlib.contextmanager
 def loaded(study: Study, db: Database, say: Callable[[str], None]) -> Iterator[Models]:
     """The bench of a study. `db` has the results of its finished units, such as neurons' scores;
-    `say` is told of the step in hand. Raises InputError, StudyError."""
+    `say` reports the step in hand. Raises InputError, StudyError."""
     from core.bench import bench
     from core.models.identity import Identities
     from storage.identities import Remembered

@@ -1,7 +1,7 @@
 """The lines for one client: steps and pieces at most 15 times a second, everything else at once.
 
-Owns the limits of the line: of a step or piece only the newest goes out, and a client that does not
-read is given up. Runs in the socket's loop. Knows no request.
+Owns the limits of a connection: only the newest step or piece goes out, and a client that does not
+read is dropped. Runs in the socket's loop. Knows no request.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ FRAME = 1 / 15
 """Seconds between two frames of steps and pieces."""
 
 MOST = 4 * LONGEST
-"""Bytes that wait for a client before it is given up."""
+"""Bytes that wait for a client before it is dropped."""
 
 _FULL = 1 << 16  # waiting bytes that hold back the next frame
 
 
 class Outbox:
-    """What one client is to read."""
+    """The lines for one client."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
@@ -52,7 +52,7 @@ class Outbox:
         self._write(number, event)
 
     def close(self) -> None:
-        """Send what waits, and close the connection."""
+        """Send the waiting events, and close the connection."""
         self._empty()
         self._stop()
         self._writer.close()
@@ -77,7 +77,7 @@ class Outbox:
             self._empty()
 
     def _empty(self, about: int | None = None) -> None:
-        """Send what waits, or what waits about one request."""
+        """Send the waiting events, of all requests or of one."""
         for slot, (number, event) in list(self._loose.items()):
             if about in (None, number):
                 del self._loose[slot]

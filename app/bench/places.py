@@ -1,7 +1,7 @@
 """The files of a bench: record, socket, log and study, in a folder that only this user can open.
 
-Owns their names, the lock by which a study has one worker on a host, and the removal of what a
-killed worker left. Knows no protocol. Imports no database: a caller passes the path.
+Owns their names, the lock that limits a study to one worker on a host, and the removal of a killed
+worker's files. Knows no protocol. Imports no database: a caller passes the path.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _SAME = 2.0  # seconds between two values of one process's start time
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a worker writes about itself. `began`: the start time of its process; `idle`: seconds
-    without a request after which it ends."""
+    """A worker's record of itself. `began`: the start time of its process. `idle`: it ends after
+    this many seconds without a request."""
 
     study: str
     key: str
@@ -48,7 +48,7 @@ class Record:
 
     @property
     def is_alive(self) -> bool:
-        """Does its process run? One of another host counts as alive."""
+        """Does its process run? A process of another host counts as alive."""
         if self.host != socket.gethostname():
             return True
         try:
@@ -90,7 +90,7 @@ def of(database: Path, study: Study) -> Place:
 
 
 def key(study: Study) -> str:
-    """The key of a bench: that of the study, with the checkpoints that its series have now."""
+    """The key of a bench: the study's key, and the current checkpoints of its series."""
     told = (study.key(()), *study.models.tuned)
     return hashlib.sha256(repr(told).encode()).hexdigest()
 
@@ -115,7 +115,7 @@ def folder(database: Path) -> Path:
 
 
 def records(database: Path) -> Iterator[tuple[Place, Record]]:
-    """The records beside a database whose workers are alive; those of dead ones are removed."""
+    """The records of living workers beside a database; removes the files of dead ones."""
     for each in _candidates(database):
         # A record of another user could name any file as its socket.
         with contextlib.suppress(OSError, StorageError):
@@ -153,7 +153,7 @@ def claimed(place: Place) -> Iterator[bool]:
     """Lock a place for the life of this worker; False if another worker has it. Raises OSError.
 
     The lock is on the log, which stays: a lock on a file that is removed would lock nothing. A
-    worker that ends removes its record first, so it is waited for.
+    worker that is ending has removed its record but holds the lock, so this waits for it.
     """
     end = time.monotonic() + _PATIENCE
     while True:
@@ -188,8 +188,8 @@ def read_study(place: Place, trusting: trust.Trust) -> Study:
 def listen(place: Place) -> socket.socket:
     """A listening socket of this place, which only this user can open. Raises OSError.
 
-    It is beside the record, or among the temporary files where that path is too long, or the file
-    system has no sockets.
+    It is beside the record. If that path is too long, or the file system has no sockets, it is
+    among the temporary files.
     """
     beside = place.stem.with_suffix(".sock")
     if len(os.fsencode(beside)) <= LONGEST:
@@ -232,7 +232,7 @@ def _locked(place: Place) -> Iterator[bool]:
             mine = True
         except BlockingIOError:
             mine = False
-        except OSError:  # a file system without locks: the record alone tells
+        except OSError:  # a file system without locks: the record decides
             record = peek(place)
             mine = record is None or not record.is_alive
         yield mine
@@ -245,7 +245,7 @@ def _candidates(database: Path) -> tuple[Path, Path]:
 
 
 def _private(path: Path) -> Path:
-    """A folder of this user that no other one can open. Raises OSError or StorageError."""
+    """A folder of this user that no other user can open. Raises OSError or StorageError."""
     with contextlib.suppress(FileExistsError):
         path.mkdir(0o700)
     if stat.S_IMODE(_refuse_strange(path)) & 0o077:

@@ -1,4 +1,4 @@
-"""A file of prompts for the bench. Owns its form."""
+"""A file of prompts for the bench. Owns its format."""
 
 from __future__ import annotations
 

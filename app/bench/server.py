@@ -1,7 +1,7 @@
 """The socket's side of a worker: clients, their lines, and the answers to them.
 
 Owns a thread with its own loop, so a client is heard while a model computes. Refuses other users,
-and survives whatever a client sends. Knows no model: requests go to `Turns`.
+and survives any input. Knows no model: requests go to `Turns`.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Server:
         self._outboxes.add(outbox)
         outbox.greet(self._state())
         try:
-            # The rest of a client that ends within a line is no line.
+            # A client that ends within a line leaves a part without a line break.
             while (line := await reader.readline()).endswith(b"\n"):
                 self._hear(outbox, line)
         except ValueError:
@@ -150,8 +150,8 @@ def _say_cancelled(outbox: Outbox, job: Job | None) -> None:
 
 
 def _is_own(writer: asyncio.StreamWriter) -> bool:
-    """Is the client a process of this user? The socket's folder says so too; here asks the kernel,
-    where it can be asked."""
+    """Is the client a process of this user? The socket's folder keeps others out; this asks the
+    kernel too, where it can tell."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return True

@@ -1,6 +1,6 @@
-"""A trial: a request and what it found, as one JSON object, to be shown, kept and read again.
+"""A trial: a request and its answer as one JSON object, to show, keep and read again.
 
-Owns its form. Knows no screen.
+Owns its format. Knows no screen.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ from core.errors import StudyError
 from storage.trials import KeptTrial
 
 FORMAT = 1
-"""The version of the form."""
+"""The version of the format."""
 
 HEAD = ("column", "text", "tokens", "loss", "difference")
 """The names of a row's values."""
 
 
 def trial(request: Request, events: Iterable[Event]) -> dict[str, Any]:
-    """The trial of a request and its events: `format`, `request`, and what was found of `tokens`,
-    `scored` and `written` (in the order of the columns), `nll`, `lens`, `differing`, `warnings`."""
+    """The trial of a request and its events: `format`, `request`, and where events have them
+    `tokens`, `scored` and `written` (in the order of the columns), `nll`, `lens`, `differing` and
+    `warnings`."""
     found: dict[str, Any] = {"format": FORMAT, "request": messages.as_json(request)}
     columns: dict[str, dict[int, Any]] = {}
     for event in events:
@@ -64,7 +65,7 @@ def trial(request: Request, events: Iterable[Event]) -> dict[str, Any]:
 @dataclass(frozen=True, slots=True)
 class Row:
     """A column's text in a trial. `loss`: the mean loss per token under this column itself;
-    `difference`: from the compared column, of a scored continuation."""
+    `difference`: from the compared column's loss, of a scored continuation."""
 
     column: str
     text: str
@@ -79,7 +80,7 @@ class Row:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Its values as text; numbers that are absent are empty."""
+        """Its values as text; a missing number is empty."""
         numbers = (self.loss, self.difference)
         told = ("" if number is None else f"{number:.4f}" for number in numbers)
         return self.column, self.text, str(self.tokens), *told
@@ -98,7 +99,7 @@ class Outcome:
 
 
 def outcomes(kept: Iterable[KeptTrial]) -> list[Outcome]:
-    """Kept trials in brief; those of another form are left out."""
+    """Kept trials in brief; trials of another format are left out."""
     found = []
     for each in kept:
         with contextlib.suppress(StudyError, KeyError, TypeError, ValueError, IndexError):

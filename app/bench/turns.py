@@ -1,6 +1,7 @@
-"""The order of requests: each client waits with its newest one, and the oldest waiting comes first.
+"""The order of requests: only the newest one of a client waits, and the longest wait comes first.
 
-Owns cancellation. Used by two threads: the socket's adds, the computing one takes. Knows no socket.
+Owns cancellation. The socket's thread adds requests, the computing thread takes them. Knows no
+socket.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class Turns:
         return before
 
     def cancel(self, client: Hashable, number: int | None = None) -> Job | None:
-        """Cancel a client's request, or all of them; returns the waiting one, which no one takes
-        any more."""
+        """Cancel a client's request, or all of them; returns the waiting one, which it
+        removes."""
         with self._lock:
             current = self._current
             if current and current.client == client and number in (None, current.number):

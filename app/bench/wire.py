@@ -1,7 +1,7 @@
 """Lines of JSON between a bench and its clients: numbered requests and events.
 
-Owns what stands beside the messages of `core.bench.messages`: numbers, orders to the worker, its
-greeting and its last words. Both sides check a line before they use it. Knows no socket.
+Owns the numbers, the orders to the worker, its greeting and its last words; `core.bench.messages`
+owns the rest. Both sides check a line before they use it. Knows no socket.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WORKER = 0
 """The number of events about the worker itself; requests count from 1."""
 
 ORDERS = ("cancel", "status", "stop")
-"""The words of `do` that are no requests to the models."""
+"""The values of `do` that are no requests to the models."""
 
 
 @with_config(ConfigDict(extra="ignore"))
@@ -76,7 +76,7 @@ _OWN: Mapping[str, TypeAdapter[Any]] = {"hello": TypeAdapter(Hello), "ended": Ty
 
 
 def error_of(kind: str, title: str, hint: str) -> TauscopeError:
-    """An error of the other side: of the class of this name if it is one of ours, else RunError."""
+    """An error of the other side: of this class in `core.errors`, or else a RunError."""
     known = getattr(core.errors, kind, None)
     if not (isinstance(known, type) and issubclass(known, TauscopeError)):
         known = RunError

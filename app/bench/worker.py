@@ -89,7 +89,7 @@ class _Worker:
 
     def run(self, opening: Opening) -> int:
         """From the socket to the last words."""
-        # Signals first: who finds the record may send one.
+        # Signals first: a client that finds the record may send one.
         with stopping_on_signals(self._stop, self._turns.wake):
             listening = places.listen(self._place)
             places.write(self._place, self._record(listening))
@@ -205,7 +205,7 @@ def _ended(error: BaseException) -> Ended:
 
 
 def _opening(url: str) -> Opening:
-    """Models with the results of a database: it is opened at once, and read when they need it."""
+    """Loads models with the results of a database, which is read on demand."""
 
     @contextlib.contextmanager
     def opening(study: Study, say: Say) -> Iterator[Models]:

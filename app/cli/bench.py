@@ -122,7 +122,7 @@ def bench(
     try:
         for each in _trials(opened, known, asked, lens=lens, minutes=minutes, keep=keep):
             found.append(each)
-    finally:  # what was found before an error or an interrupt is shown
+    finally:  # shows the answers before an error or an interrupt
         if found:
             transcripts.print_trials(known.name, found, json=json)
 
@@ -151,7 +151,7 @@ def _check(asked: Generate, continuation: str | None) -> None:
 def _requests(
     first: Generate, continuation: str | None, file: Path | None, alone: bool, free: bool
 ) -> Iterator[Generate | Score]:
-    """The request of the options, then those of a file. A line's own keys come before options.
+    """The request of the options, then the requests of a file, whose keys replace options.
     `free`: no option says whether the template is used."""
     from app.bench import prompts
 

@@ -146,5 +146,5 @@ def repr_of(piece: str) -> str:
 
 
 def _number(value: float, sign: str = "") -> str:
-    """Three decimals, without a sign of zero; few digits of what is large or not finite."""
+    """Three decimals, without a sign of zero; few digits of a large or infinite value."""
     return f"{value:{sign}z.3f}" if abs(value) < _LARGE else f"{value:{sign}g}"

@@ -7,7 +7,7 @@ from core.study.study import Study
 
 
 def with_point(study: Study, point: str) -> Study:
-    """The study with this point among those of `arithmetic`. Raises StudyError if the study has no
+    """The study with this point added to `arithmetic`. Raises StudyError if the study has no
     tasks to score it by."""
     if study.evaluation is None:
         raise StudyError(

@@ -18,8 +18,8 @@ from core.study.study import Study
 
 
 def merge(study: Study, mix: Mixed, folder: Path) -> None:
-    """Write a mix of a study's models as a model's folder. Raises RunError with what the command
-    said last."""
+    """Write a mix of a study's models as a model's folder. Raises RunError with the command's
+    last words."""
     models = study.models.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     models.pop("trust_remote_code", None)
     with tempfile.TemporaryDirectory() as place:

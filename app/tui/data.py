@@ -258,7 +258,7 @@ class DataSource:
         return self.bench_of(study_of(self.database, run_id), run_id)
 
     def bench_of(self, study: Study, run_id: str = "") -> Opening:
-        """The bench of a study, of which this is a run; without one, of its newest run."""
+        """The bench of a study. `run_id`: the run that keeps trials, by default its newest."""
         from app import config
         from app.bench.client import connect
         from app.tui.bench.link import COLUMNS, Opening
@@ -291,7 +291,7 @@ class DataSource:
         return of_probes(study)
 
     def keep_trial(self, run_id: str, request: Request, events: Sequence[Event]) -> None:
-        """Write what was tried on the bench into a run."""
+        """Write a trial of the bench into a run."""
         from app.bench.trials import trial
         from storage.trials import keep_trial
 

@@ -6,7 +6,7 @@ trajectory             the path of a series of checkpoints, against a random wal
 interference           opposite signs, common coordinates and directions of two tuning vectors
 alignment              alignment of the updates with the base's directions
 directions             the tokens that the updates' top directions write and read
-direction_places       where in the texts states lie most along what an update writes
+direction_places       where in the texts states lie most along an update's top direction
 spectral_regime        rotation of the base's top directions, and change of its spectrum
 divergence             divergence of predictions from the base, and the gains and losses of tuning
 token_shift            the tokens that tuning promotes and demotes

@@ -1,8 +1,7 @@
-"""Where in the texts states lie most along the direction that an update writes most: method,
-section 8.
+"""Where in the texts states lie most along an update's top direction: method, section 8.
 
-Owns which directions are followed, and the rows and passages of their most extreme places. Imports
-torch only when it computes.
+Owns the choice of directions, and the rows and passages of their most extreme places. Imports torch
+only when it computes.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ def plan(subject: Subject, parameters: DirectionPlacesParameters) -> list[Unit]:
 
 
 def workload(unit: Unit, parameters: DirectionPlacesParameters, subject: Subject) -> Workload:
-    """A share of the common pass; in the base, a part of that share."""
+    """A share of the common pass; the base's share is divided among the tuned models."""
     whole = shared_pass(unit, parameters, subject)
     count = len(subject.family.tuned) if unit.loads == BASE else 1
     return replace(whole, forward=whole.forward // count)
@@ -135,7 +134,7 @@ def reader(
 
 
 class _Places:
-    """Follows the directions of one tuned model, in the base those of all, through a pass."""
+    """Follows directions through a pass: a tuned model's own, or in the base all models'."""
 
     def __init__(
         self, units: Sequence[Unit], parameters: DirectionPlacesParameters, session: Session
@@ -165,7 +164,7 @@ class _Places:
         self.followed[layer].see(states)
 
     def see(self, seen: Seen) -> None:
-        """The layers' states are enough."""
+        """Does nothing: `see_layer` sees the states."""
 
     def commit(self) -> None:
         for each in self.followed.values():
@@ -244,7 +243,7 @@ ANALYSIS = Analysis(
     views=(
         Heatmap(
             key="heat",
-            title="Largest cosine of states with what an update writes",
+            title="Largest cosine of states with an update's direction",
             short="Places",
             caption="For each matrix that writes into the residual stream: the largest |cosine| of "
             "a state after its layer with the update's top direction.",

@@ -1,6 +1,6 @@
 """How far each tuned model's predictions moved on its own texts, and the scores it lost elsewhere.
 
-Owns the loss as a share of the base's score, and its mean over tasks. Divergence and scores come
+Owns the lost score as a share of the base's, and its mean over tasks. Takes divergence and scores
 from finished units; runs no model.
 """
 
@@ -61,7 +61,7 @@ def plan(subject: Subject, parameters: ForgettingParameters) -> list[Unit]:
 
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
-    """The divergence on the model's own texts, its loss on each task, and the mean loss."""
+    """The divergence on the model's own texts, the score lost on each task, and their mean."""
     moved, *scores = required
     at: dict[str, Any] = {"model": unit.model, "reference": BASE}
     rows = [
@@ -80,7 +80,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 def _lost(
     task: str, base: UnitResult, change: UnitResult, at: dict[str, Any]
 ) -> Iterator[Measurement]:
-    """The loss on a task, by its first metric with a better direction; none without one."""
+    """The score lost on a task, by its first metric with a better direction, if it has one."""
     from core.evaluation import scores
 
     stored = scores.stored(base)
@@ -102,7 +102,7 @@ def _lost(
 
 
 def _mean(lost: Iterable[Measurement], at: dict[str, Any]) -> Measurement:
-    """The mean loss over tasks; its interval takes the tasks as independent."""
+    """The mean score lost over tasks; its interval takes the tasks as independent."""
     known = [row for row in lost if row.value is not None]
     if not known:
         return Measurement(metric="mean_lost", value=None, **at)
@@ -117,7 +117,7 @@ def _mean(lost: Iterable[Measurement], at: dict[str, Any]) -> Measurement:
 
 
 def _together(reaches: Iterable[float | None]) -> float | None:
-    """How far the interval of a mean reaches; None if that of one value is unknown."""
+    """The reach of a mean's interval, from its values' reaches; None if one is unknown."""
     known = list(reaches)
     if None in known:
         return None

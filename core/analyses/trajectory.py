@@ -1,6 +1,6 @@
 """The path of a series of checkpoints: its principal components, turns and straightness.
 
-Owns the path's Gram matrix, out of the norms of `tuning_vectors` and the cosines of
+Owns the path's Gram matrix, made of the norms of `tuning_vectors` and the cosines of
 `vector_cosine`. Reads no weights.
 """
 
@@ -30,7 +30,7 @@ NORMS, COSINES = "tuning_vectors", "vector_cosine"
 BASE = "base"
 MODULES = ("attention", "mlp", "all")
 SHOWN, SHARES = 3, 10
-"""How many components have positions, and how many at most have shares."""
+"""Components with positions, and the most components with shares."""
 
 
 class TrajectoryParameters(Parameters):
@@ -38,7 +38,7 @@ class TrajectoryParameters(Parameters):
 
 
 def plan(subject: Subject, parameters: TrajectoryParameters) -> list[Unit]:
-    """A unit for each series of at least three checkpoints, which starts at its parent."""
+    """A unit for each series of at least three checkpoints; its path starts at its parent."""
     family, units = subject.family, []
     norms = {u.model: u.key for u in subject.planned[NORMS] if u.layer is None and u.requires}
     cosines = {
@@ -81,8 +81,8 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 
 
 def _gram(names: Sequence[str], rows: Sequence[Measurement]) -> tuple[Array, int]:
-    """The inner products of the tuning vectors of these models, and how many parameters they have;
-    the base's vector is zero."""
+    """The inner products [models, models] of the tuning vectors, and their number of parameters.
+    The base's vector is zero."""
     norms = {row.model: row for row in rows if row.metric == "norm" and row.layer is None}
     cosines = {
         (row.model, row.reference): row.value or 0.0
@@ -213,8 +213,8 @@ ANALYSIS = Analysis(
             key="shares",
             title="Path against a random walk",
             short="Components",
-            caption="The share of the path's variance along each principal component, and what a "
-            "random walk with moves of the same lengths has.",
+            caption="The share of the path's variance along each principal component, with that "
+            "of a random walk whose moves have the same lengths.",
             measures=("explained_share",),
             selectors=("module",),
             opens={"module": "all"},

@@ -1,6 +1,6 @@
 """The answer to each kind of request, as events.
 
-Owns what an answer consists of. Knows no loading of models and no socket.
+Owns the events of each answer. Loads no model and knows no socket.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Answers:
         self._session, self._passes, self._reader = session, passes, reader
 
     def give(self, request: Request, give: Give) -> None:
-        """Give the events of one request. Raises StudyError for what can't be answered."""
+        """Answer one request by events. Raises StudyError if it can't be answered."""
         match request:
             case Score():
                 self._score(request, give)
@@ -177,7 +177,7 @@ class Answers:
         return [formula_of(columns.parse(name, tuned)) for name in names]
 
     def _recipes(self, names: Sequence[str]) -> list[Recipe]:
-        """The one model behind each column. Raises StudyError for a column of two."""
+        """The one model behind each column. Raises StudyError for a column of two models."""
         formulas = self._formulas(names)
         for formula, name in zip(formulas, names, strict=True):
             if len(formula.recipes) > 1:
@@ -203,7 +203,7 @@ class Answers:
 
 
 def _refuse_odd(asked: Generate) -> None:
-    """Raise StudyError for settings of a text out of range."""
+    """Raise StudyError for settings out of range."""
     faults = {
         "a text has at least one token": asked.tokens < 1,
         "a temperature is a number from 0 on": not 0 <= asked.temperature < math.inf,

@@ -1,4 +1,4 @@
-"""The bench: a study's models in memory, tried on requests.
+"""The bench: a study's models in memory, which answer requests.
 
 Owns the life of the loaded base, and the errors of an answer. Knows no socket and no screen.
 """
@@ -32,12 +32,12 @@ BUDGET = 4 << 30
 
 
 class Bench:
-    """A study's base in memory, for as long as the `with` block lasts.
+    """A study's base in memory, while the `with` block lasts.
 
-    `say` is told of the work in hand, `load` gives results of finished units, `budget` limits the
-    bytes of further sets of weights. `one_at_a_time`: memory holds one model, and the others are
-    read from disk for each column; by default as `needs.requirements` chooses. The base's weights
-    are restored bit for bit. Not for several threads at once.
+    `say` reports the work in hand; `load` gives the results of finished units; `budget` limits the
+    bytes of further sets of weights. `one_at_a_time`: memory holds one model, and each column reads
+    the other models from disk; None chooses by `needs.requirements`. The end of the block restores
+    the base's weights bit for bit. Not safe for several threads.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""What columns change inside a forward pass: neurons or heads set to zero, states moved.
+"""Changes of columns inside a forward pass: neurons or heads ablated, states moved.
 
-Owns the choice of neurons by scores on the probe set, and the mean differences of states: those of
-finished units where there are some, else computed once. Knows no request.
+Owns the choice of neurons by scores on the probe set, and the mean differences of states. Takes
+both from finished units where it can, and computes them once otherwise. Knows no request.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Changes:
         self._sums: dict[str, Sums] = {}
 
     def prepared(self, change: Ablated | Steered | None) -> AbstractContextManager[None]:
-        """The change, in effect inside a block. The model may have other weights afterwards.
+        """A context in which the change acts. Preparing it may give the model other weights.
 
         Raises StudyError for a layer, neuron or head that the model lacks.
         """
@@ -83,7 +83,7 @@ class Changes:
         return torch.from_numpy(found.mean).float()
 
     def _choice(self, column: Ablated) -> tuple[Neurons, ranking.Chosen, Arrays | None]:
-        """The neurons, or the heads, which of them are ablated, and what they are set to."""
+        """The neurons or heads, the ablated ones among them, and their values (None: zero)."""
         of_heads = column.choice.startswith("heads=")
         neurons = self._session.heads if of_heads else self._session.neurons
         if column.places:
@@ -101,7 +101,7 @@ class Changes:
 
     def _ranking(self, model: str) -> tuple[Arrays, Arrays, Arrays]:
         """The scores, rates and mean values of a model's neurons on the first probe set, by layer,
-        as the analysis of activations has them."""
+        as the analysis `activation` computes them."""
         from core.analyses import activation
 
         subject = self._subject
@@ -129,7 +129,7 @@ class Changes:
 
     def _states(self, model: str) -> Sums:
         """Sums of a model's states after each layer, over the documents of the first probe set
-        that the analysis of states compares."""
+        that the analysis `representation` reads."""
         if model in self._sums:
             return self._sums[model]
         from core.analyses import representation
@@ -211,7 +211,7 @@ def _whole_layers(column: Ablated, neurons: Neurons) -> ranking.Chosen:
 
 
 def _probed(subject: Subject) -> Subject:
-    """The subject; for a study without a probe set, with the built-in one that stands in."""
+    """The subject; a study without a probe set gets the built-in one."""
     if subject.study.first_probe() is not None or not subject.probes:
         return subject
     (name,) = subject.probes

@@ -1,4 +1,4 @@
-"""Columns of the bench: models, mixes and changed models, each with a name that parses.
+"""Columns of the bench: models, mixes and changed models, each written as a name.
 
 Owns the notation. Imports no torch: the bench builds the model of a column.
 

@@ -1,7 +1,7 @@
 """Texts written by columns, token by token.
 
-Owns the choice of a token, the ends of a text, and the order of columns: in turns, token by token,
-if memory holds all their weights; else one after another. Knows no request's form but `Generate`.
+Owns the choice of a token, the end of a text, and the order of columns: they take turns, token by
+token, if memory holds all their weights; else one follows another. Knows no request but `Generate`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Ended = Literal["end", "stop", "length"]
 class Writer:
     """One column's text in the making.
 
-    `ids`: its tokens so far without the end token; `ended`: why it ended, None while it has not.
-    Draws depend on the seed and the number of the token alone, so equal columns write equal texts.
+    `ids`: its tokens so far, without the end token. `ended`: the reason for its end, else None.
+    A draw depends on the seed and the token's position alone, so equal columns write equal texts.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Writer:
             self.ended = "length"
 
     def _stop(self, at: int) -> None:
-        """End before a stop text, with the tokens that the text before it needs."""
+        """End before a stop text, and keep the tokens that the text before it needs."""
         self.written, self.ended = self.written[:at], "stop"
         while self.ids:
             shorter = self._reader.joined(self._text.ids, self.ids[:-1])
@@ -84,8 +84,8 @@ class Writer:
         return logits
 
     def _chosen(self, logs: Tensor) -> int:
-        """A token by its log-probabilities [vocabulary]: the likeliest, or a draw from the least
-        set of tokens that has the share `top_p`."""
+        """A token by its log-probabilities [vocabulary]: the likeliest, or a draw from the
+        smallest set of tokens with at least the total probability `top_p`."""
         if not self._asked.temperature:
             return int(logs.argmax())
         shares = torch.softmax(logs.double().cpu() / self._asked.temperature, 0)
@@ -100,7 +100,7 @@ def write(
     writers: Sequence[Writer], formulas: Sequence[Formula], passes: Passes,
     give: Callable[[Piece | Written], None],
 ) -> None:  # fmt: skip
-    """Let all writers end, in turns if memory holds the weights of all."""
+    """Let every writer finish its text, in turns if memory holds all their weights."""
     order = _order(formulas, passes)
     wanted = list(dict.fromkeys(r.weights for at in order for r in formulas[at].recipes))
     if len(wanted) == 1 or passes.shelf.hold(wanted):
@@ -127,7 +127,7 @@ def _step(at: int, writer: Writer, give: Callable[[Piece | Written], None]) -> N
 
 
 def _order(formulas: Sequence[Formula], passes: Passes) -> list[int]:
-    """The columns, those with the same weights together, the loaded ones first."""
+    """The columns' positions: weights in memory first, equal weights side by side."""
 
     def rank(at: int) -> tuple[bool, int]:
         weights = formulas[at].recipes[0].weights

@@ -1,6 +1,6 @@
-"""What a column computes inside: its layers' words, and neurons that differ between two columns.
+"""Looks into columns: the logit lens, and the neurons that differ between two columns.
 
-Owns the logit lens at single tokens and the comparison of neurons at one. Knows no request.
+Owns the lens at every token and the comparison of neurons at one. Knows no request.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from core.states.head import Head, seeing_final
 def lens(
     passes: Passes, head: Head, names: tuple[str, ...], recipe: Recipe, text: Text
 ) -> list[tuple[Tensor, Tensor]]:
-    """After each layer, of the names in memory, the likeliest token at each token, and its
-    probability. The last layer's are the model's own predictions."""
+    """The likeliest token and its probability at each token, after each layer. `names`: the layers'
+    names in the loaded model. The last layer gives the model's own predictions."""
     states: dict[int, Tensor] = {}
     final: list[Tensor] = []
     found = []

@@ -67,7 +67,7 @@ class Generate:
 @_STRICT
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lens:
-    """The likeliest token that the head says after each layer, at each token."""
+    """The head's likeliest token after each layer, at each token."""
 
     prompt: Prompt
     continuation: str
@@ -176,7 +176,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
-    """A doubt about the request that the reader should know."""
+    """A warning about the request."""
 
     message: str
     event: Literal["warned"] = "warned"

@@ -1,4 +1,4 @@
-"""The memory that a bench takes, before anything is loaded.
+"""The memory that a bench takes, known before it loads.
 
 Owns the choice between all models in memory and one at a time. Loads no weights.
 """
@@ -26,9 +26,9 @@ USABLE = 0.9
 class Needs:
     """Bytes by device that a bench takes.
 
-    `together`: the loaded weights, the base's copy and all tuned models; `apart`: the loaded
-    weights alone, all others read from disk for each column; `free`: bytes that are free now;
-    `one_at_a_time`: which of both is chosen, and `reason`: why, as a sentence.
+    `together`: the loaded weights, the base's copy and all tuned models. `apart`: the loaded
+    weights alone; each column reads the other models from disk. `free`: bytes that are free now.
+    `one_at_a_time`: the bench takes `apart`. `reason` says why in a sentence.
     """
 
     together: Mapping[str, int]
@@ -65,7 +65,7 @@ def requirements(subject: Subject) -> Needs:
 
 
 def _free(device: str) -> int:
-    """The free bytes of a device; of the disk, which holds what is offloaded, no limit."""
+    """The free bytes of a device. The disk, for offloaded weights, counts as unlimited."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available) if device != "disk" else 1 << 62

@@ -54,14 +54,15 @@ class Passes:
         return self.model.module(input_ids=ids, attention_mask=mask, **more)
 
     def read(self, ids: Sequence[int]) -> None:
-        """A forward pass whose logits don't matter."""
+        """A forward pass for its hooks; its logits are not used."""
         more = {"logits_to_keep": 1} if "logits_to_keep" in self.takes else {}
         self.forward(torch.tensor([ids], device=self.model.device), use_cache=False, **more)
 
     def compute(self, jobs: Iterable[Job], first: Recipe | None = None) -> Iterator[Job]:
-        """The jobs' predictions enter the cache, one job after another: those whose weights are at
-        hand before those that must be written, changes that must be computed last, and among
-        equals `first` first."""
+        """Compute the jobs' predictions into the cache; gives each job once it is done.
+
+        Cached jobs come first, then jobs whose change is known, then the loaded weights, then
+        weights that need no writing; among equals the recipe `first`."""
         missing = dict.fromkeys(jobs)
         while missing:
             ready = self.shelf.ready
@@ -80,18 +81,18 @@ class Passes:
         return self.mixed(formula, found)
 
     def mixed(self, formula: Formula, logits: list[Tensor]) -> Tensor:
-        """The log-probabilities [n, vocabulary] of logits, or log-probabilities, of the formula's
-        recipes, over the vocabulary that the column has."""
+        """The column's log-probabilities [n, vocabulary] over its own vocabulary, from logits or
+        log-probabilities of its recipes."""
         count = self.vocabulary(formula)
         own = logits[0][:, :count]
         if len(logits) > 1:
             other = logits[1][:, :count]
-            # Tokens that a model can't say have a logit of −∞.
+            # Tokens that a model can't predict have a logit of −∞.
             own = own + formula.amount * torch.where(other > -torch.inf, own - other, 0)
         return torch.log_softmax(own, 1)
 
     def vocabulary(self, formula: Formula) -> int:
-        """The number of tokens that a column can say."""
+        """The number of tokens that a column can predict."""
         return min([self.model.vocabulary, *(self.limits[name] for name in formula.vectors)])
 
     def recipe_predictions(self, job: Job) -> Tensor:

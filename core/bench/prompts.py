@@ -1,6 +1,6 @@
 """Prompts and continuations as token ids, cut to the model's context, and tokens as texts.
 
-Owns what a model sees of a request: the ids are those of scores and of generated text
+Owns the model's input for a request, encoded as in the scores and texts of tasks
 (`core.texts.encoding`). Knows no column.
 """
 
@@ -40,8 +40,8 @@ class Reader:
     def continued(
         self, prompt: Prompt, continuation: str, warn: Warn, *, whole: bool = False
     ) -> Text:
-        """A prompt and a given continuation, whose last token is predicted but not read unless
-        `whole`. Raises StudyError for what the model can't read."""
+        """A prompt and a given continuation. The model predicts the last token, but reads it only
+        if `whole`. Raises StudyError if it can't read them."""
         _refuse_broken(continuation)
         before, after = encoding.pair(self.tokenizer, self._written(prompt, warn), continuation)
         unread = 1 if after and not whole else 0
@@ -49,7 +49,7 @@ class Reader:
         return self._text(before, after, room, warn)
 
     def opened(self, prompt: Prompt, tokens: int, warn: Warn) -> Text:
-        """A prompt before a text of at most `tokens`. Raises StudyError as `continued` does."""
+        """A prompt with room for a text of `tokens` tokens. Raises StudyError as `continued`."""
         written = self._written(prompt, warn)
         own = encoding.ids(self.tokenizer, written)
         prefix = encoding.prefix(self.tokenizer)
@@ -65,7 +65,7 @@ class Reader:
         return tuple(self._known[token] for token in ids)
 
     def joined(self, before: Sequence[int], ids: Sequence[int]) -> str:
-        """The text of tokens that follow on others."""
+        """The text of the tokens `ids` after the tokens `before`."""
         near = list(before[-4:])
         lead = self._decoded(near)
         whole = self._decoded([*near, *ids])
@@ -78,7 +78,7 @@ class Reader:
         return text
 
     def _written(self, prompt: Prompt, warn: Warn) -> str:
-        """The text that stands before the continuation."""
+        """The text before the continuation, in the chat template if the prompt asks for it."""
         _refuse_broken(prompt.text + prompt.system)
         if not prompt.template:
             if prompt.system:

@@ -1,4 +1,4 @@
-"""What a column is computed from: weights, a change of the forward pass, and a mix of outputs.
+"""A column's computation: weights, a change in the forward pass, and a mix of outputs.
 
 Owns the reduction of columns to a few kinds of work, so that columns with the same weights share
 them. Imports no torch and knows no loaded model.
@@ -25,7 +25,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A model that one forward pass computes: weights, and what is changed in the pass."""
+    """A model that one forward pass computes: its weights, and a change in the pass."""
 
     weights: Weights
     change: Ablated | Steered | None = None
@@ -33,8 +33,8 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """A column's predictions: of one recipe, or ℓ + amount · (ℓ − ℓ') of two. `vectors`: the tuned
-    models that limit its vocabulary."""
+    """A column's predictions: one recipe's, or ℓ + amount · (ℓ − ℓ') of two recipes. `vectors`: the
+    tuned models that limit its vocabulary."""
 
     recipes: tuple[Recipe, ...]
     amount: float
@@ -50,7 +50,7 @@ def weights_of(model: str) -> Weights:
 
 
 def formula_of(column: Column) -> Formula:
-    """What a column is computed from."""
+    """The formula of a column."""
     if isinstance(column, Amplified):
         recipes = Recipe(weights_of(column.model)), Recipe(BASE)
         return Formula(recipes, column.amount, (column.model,))
@@ -69,5 +69,5 @@ def formula_of(column: Column) -> Formula:
 
 
 def _bare(weights: Weights) -> Weights:
-    """A point without vectors is the base, in whatever part of the model."""
+    """The base for a point without vectors, whatever its restriction."""
     return weights if weights.point.coefficients else BASE

@@ -1,8 +1,7 @@
 """The weights of columns in one loaded model: written, held apart, and swapped in.
 
-Owns which weights the model has, and how many further sets memory holds. Every set is computed from
-the base (`core.vectors.sweep`); on leaving, the base's weights are its own bit for bit. Knows no
-text.
+Owns the model's current weights and the further sets in memory. Every set is computed from the base
+(`core.vectors.sweep`); the end restores the base's weights bit for bit. Knows no text.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Shelf:
 
     @property
     def ready(self) -> set[Weights]:
-        """The weights that the model can have without being written."""
+        """The weights that need no writing."""
         written = [self._written] if self._written else []
         return {*self._held, *written, *([BASE] if self._base else [])}
 
@@ -94,12 +93,12 @@ class Shelf:
         """
         if weights not in {self.shown, *self.ready}:
             if self._written and self._times[self._written] > 1:
-                self._hold(self._written)  # they were wanted again, and may be once more
+                self._hold(self._written)  # weights asked for twice may be asked for again
             self._times[weights] += 1
         self._put(weights)
 
     def hold(self, wanted: Sequence[Weights]) -> bool:
-        """Have all these weights in memory, if the budget allows; else leave it at that."""
+        """Hold all these weights in memory; False, without a change, beyond the budget."""
         apart = [w for w in wanted if w != BASE or not self._base]
         if (len(apart) - 1) * self.size > (self._budget or 0):
             return False
@@ -109,7 +108,7 @@ class Shelf:
         missing.sort(key=lambda weights: weights != self._written)
         for weights in missing:
             self._put(weights)
-            if weights != missing[-1]:  # the last stay where they are written
+            if weights != missing[-1]:  # the last ones stay in the model
                 self._hold(weights)
         return True
 
@@ -135,7 +134,7 @@ class Shelf:
         return self._held.get(weights) or (self._base or None if weights == BASE else None)
 
     def _hold(self, weights: Weights) -> None:
-        """Hold the written weights apart, in the place of the ones held longest."""
+        """Hold a copy of the written weights; the sets held longest make room for it."""
         if weights in self._held:
             return
         while self._held and (len(self._held) + 1) * self.size > (self._budget or 0):
@@ -181,7 +180,8 @@ class Shelf:
                 self._live[name].copy_(tensor)
 
     def _admit(self, vector: str) -> None:
-        """Read a vector: into the model's own memory where it has room, else into the CPU's."""
+        """Read a vector into the GPU's memory if there is room, else into the CPU's. A bench of one
+        model at a time leaves it on disk."""
         if self._budget is None:
             self._sweep.admit_from_disk(vector)
             self._vectors[vector] = {}
@@ -209,7 +209,7 @@ def _by_device(tensors: Iterable[Tensor]) -> Counter[str]:
 
 
 def token_counts(family: Family, most: int) -> dict[str, int]:
-    """The number of tokens that the base, which has `most`, and each tuned model have."""
+    """The number of tokens of each tuned model; `most`: the base's."""
     tokens = [p for p in family.anatomy.pieces if p.module in ("embedding", "unembedding")]
     named = [p.tensor for p in tokens if p.rows[-1][1] >= most]
     return {

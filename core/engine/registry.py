@@ -22,7 +22,7 @@ from core.figures.kinds.steps import BY_STEP
 from core.figures.views import View
 
 Needs = Literal["weights", "series", "probe", "texts", "tasks"]
-"""`series`: a series of checkpoints, of which weights are read. `probe`: the study's first probe
+"""`series`: the weights of a series of checkpoints. `probe`: the study's first probe
 set. `texts`: all its probe sets; for a study without one, the built-in general set."""
 OF_WEIGHTS: frozenset[Needs] = frozenset(("weights", "series"))
 """The needs that no loaded model is needed for."""

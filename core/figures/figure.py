@@ -29,8 +29,9 @@ column; point and axis."""
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How several values of one place lie: the values `of` documents, say, and what its `own` value
-    is among them, in words. `least` and `most` are None where only the quartiles are known."""
+    """The spread of several values at one place. `of` names the values, such as documents; `own`
+    names the place's own value, such as their mean. `least` and `most` are None where only the
+    quartiles are known."""
 
     of: str
     own: str

@@ -67,8 +67,8 @@ def of_item(asked: Tabulation) -> Passages:
 def text(
     asked: Tabulation, compared: Compared, answers: Sequence[tuple[str, dict[int, Answer]]]
 ) -> Passages:
-    """An item of a comparison as text, the one chosen or the first; `answers` are those of both
-    sides by item, with the names of the sides."""
+    """An item of a comparison as text, the one chosen or the first. `answers`: the name of each
+    side, and its answers by item."""
     choice = asked.choice
     ordered = items.ordered(compared.items, items.ORDERS[0])
     known = {str(item.number): item for item in ordered}

@@ -77,7 +77,7 @@ class View:
 
     `tabulate` makes the figure where it takes more than to place rows, in one of `orders`. `drill`
     is the view that shows what lies behind a value of this one: its key, after `analysis:` where it
-    is another's. `needs` says in a sentence what a run without values for it lacks.
+    is another's. `needs` is a sentence on the input that a run without values for it lacks.
     """
 
     kind: ClassVar[Kind]

@@ -29,7 +29,7 @@ def shares(counted: Counted, wanted: int) -> list[Share]:
     """The share at each group of positions that a document reaches, in order; empty with fewer than
     two groups of documents. A document's own share is the mean over its positions in the group.
 
-    The tokens are those of `Counted.top_share`, each half's chosen in the other half.
+    As in `Counted.top_share`, the tokens of each half are chosen in the other half.
     """
     documents, places, promoted = counted.seen
     own = np.full(len(documents), np.nan)

@@ -59,7 +59,7 @@ class Card:
     control, `groups` of attention and MLP, `layers` by layer. `directions` are rows of alignment by
     metric and group. `patterns` is the mean over layers of the distance of documents' patterns over
     that of unlike documents, `control_patterns` the largest one of a control. `own` are scores of
-    its own domain, `elsewhere` those of all other tasks, `texts` changes of the loss on probe sets;
+    its own domain, `elsewhere` of all other tasks, `texts` changes of the loss on probe sets;
     each with the most certain change first.
     """
 

@@ -46,7 +46,7 @@ class Extremes:
         self._batch, self._pending = batch, None
 
     def see(self, states: Tensor) -> None:
-        """See the states [B, T, d] of the batch; those of another width are left out."""
+        """See the states [B, T, d] of the batch; states of another width are left out."""
         assert self._batch is not None
         if states.shape[2] != self._all.shape[1]:
             return

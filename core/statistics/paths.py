@@ -1,7 +1,8 @@
 """The shape of a path of points in many dimensions, from the inner products of the points.
 
-Owns principal components, moves, turns and straightness, and what a random walk with the same moves
-has. Knows no models: points are rows of a Gram matrix [points, points], in float64.
+Owns principal components, moves, turns and straightness, and the expectation for a random walk with
+moves of the same lengths. Knows no models: points are rows of a Gram matrix [points, points], in
+float64.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class ProbeSet:
     """Documents as token ids. `scored_from[i]` is the first token of document i in a loss, that of
     its answer if it has a prompt.
 
-    `texts` are whole, with the prompts; `prompts` are those, "" where there is none, and empty if
+    `texts` are whole, with the prompts. `prompts` has "" for a document without one; it is empty if
     no document has one. `after[i]` is a last token of document i that is predicted but never an
     input; an empty `after` means that there is none. `notes` report omitted and cut documents.
     """
@@ -133,7 +133,7 @@ def encoded(
     """The first documents as token ids, cut to `max_tokens` and to the context of the models.
 
     A prompt and its answer are split as `core.texts.encoding.pair` does. Leaves out documents
-    without a text or without tokens, and those whose prompt leaves no token to the answer. Notes
+    without a text or tokens, and documents whose prompt leaves no token to the answer. Notes
     count them and the repeated documents. Raises ProbeError if none is left.
     """
     limit = min(max_tokens, context or max_tokens)

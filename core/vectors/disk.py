@@ -1,6 +1,6 @@
 """A family's weights on disk, read block by block.
 
-Owns no arithmetic and holds no tensor: what it reads stands in the caller's workspace.
+Owns no arithmetic and holds no tensor: it reads into the caller's workspace.
 """
 
 from __future__ import annotations

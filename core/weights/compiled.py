@@ -228,7 +228,7 @@ def _narrow(row: Any, address: Any, kind: Any, start: Any, error: Any) -> None:
     if kind == _F32:
         numba.carray(_pointer(address + 4 * start), n, np.float32)[:] = row
         for i in range(n):
-            error[i] = row[i] - row[i]  # 0, or NaN of what is not finite
+            error[i] = row[i] - row[i]  # 0, or NaN if the value is not finite
         return
     stored = numba.carray(_pointer(address + 2 * start), n, np.uint16)
     for i in range(n):

@@ -1,4 +1,4 @@
--- What a user kept from the bench: a prompt, the settings and what they gave. It goes with its run.
+-- Kept trials of the bench: a request and its answer. A trial goes with its run.
 CREATE TABLE trials (
     id INTEGER NOT NULL PRIMARY KEY,
     run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,

@@ -28,9 +28,9 @@ def on_chance(together: Sequence[Shown]) -> str:
     if all(map(shows_raw, known)):
         note = _levels(known)
     elif all(cell.shown == cell.excess for cell in known):
-        note = "Shown is what lies beyond chance: 0 is what chance alone would give."
+        note = "Shown is the value beyond chance: 0 is the chance level."
     else:
-        return "Shown is what chance alone would give."
+        return "Shown is the chance level."
     judged = [verdict for cell in known if (verdict := judge(cell)) is not None]
     if judged:
         null = sum(verdict.is_null for verdict in judged)

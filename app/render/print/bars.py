@@ -1,6 +1,6 @@
-"""Groups of horizontal bars for print, with whiskers and what chance alone gives; and of boxes.
+"""Groups of horizontal bars or boxes for print, with whiskers and chance levels.
 
-A bar stands beside its name, in its model's colour; those of controls are grey.
+A bar stands beside its name, in its model's colour; bars of controls are grey.
 """
 
 from __future__ import annotations

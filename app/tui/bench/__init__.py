@@ -1,10 +1,10 @@
 """The bench on the screen, as data: no widget, no socket, no model.
 
-knobs.py    what can be turned and switched in a column
-board.py    the columns with what the bench answered
-blind.py    columns without names, and which one was preferred
-opening.py  what it begins with, from a picture
-settings.py how texts are written
-conversation.py requests in their order, and the newest one's answers
+knobs.py    the numbers, parts and switches of a column
+board.py    the columns with their answers
+blind.py    columns without names, and the counts of preferences
+opening.py  its first columns and prompt, from a picture
+settings.py the settings of written texts
+conversation.py requests in order, and the answer to the newest one
 link.py     the way to the bench's worker, as the screen needs it
 """

@@ -18,18 +18,18 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 @dataclass(frozen=True, slots=True)
 class Blind:
     """`order`: the column at each place; `counts`: how often each column was preferred; `judged`:
-    the requests that are counted, each once, as the sign test takes them for independent."""
+    the counted requests; each counts once, since the sign test needs independent trials."""
 
     order: tuple[int, ...]
     counts: tuple[int, ...]
     judged: frozenset[Request | None] = frozenset()
 
     def name(self, place: int) -> str:
-        """What the column at a place is called."""
+        """The letter of the column at a place."""
         return LETTERS[place % len(LETTERS)]
 
     def preferred(self, place: int, asked: Request | None, chance: random.Random) -> Blind:
-        """With one more count for the column at a place, by its answer to a request, and another
+        """One more count for the column at a place, for its answer to a request, and a new
         order."""
         own = self.order[place]
         counts = tuple(n + (at == own) for at, n in enumerate(self.counts))
@@ -38,7 +38,7 @@ class Blind:
 
 
 def begun(count: int, chance: random.Random) -> Blind:
-    """So many columns, none of them preferred yet."""
+    """`count` columns, none of them preferred yet."""
     return Blind(drawn(count, chance), (0,) * count)
 
 
@@ -50,7 +50,7 @@ def drawn(count: int, chance: random.Random) -> tuple[int, ...]:
 
 
 def summary(counts: Sequence[int], names: Sequence[str]) -> str:
-    """The counts by name, and of two columns the p value of the sign test."""
+    """The counts by name, and for two columns the p value of the sign test."""
     told = " · ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
     if len(counts) == 2 and any(counts):
         told += f" · sign test p = {sign_test(counts[0], counts[1]):.2g}"

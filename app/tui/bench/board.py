@@ -1,6 +1,6 @@
-"""The columns of the bench with what the worker answered: one request and its events at a time.
+"""The columns of the bench with their answers: one request and its events at a time.
 
-What an older request asked for stays in sight until the newer answer comes. Knows no screen.
+An older answer stays in sight until the newer one comes. Knows no screen.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is known of a column. `fresh`: it belongs to the newest request."""
+    """The answer of a column so far. `fresh`: it belongs to the newest request."""
 
     phase: Phase = "empty"
     text: str = ""
@@ -61,8 +61,8 @@ class Board:
     """Columns in order, each with its knobs and its answer."""
 
     def __init__(self, tuned: Sequence[str], columns: Iterable[str]) -> None:
-        """`tuned`: the study's tuned models in its order. Raises StudyError for a name that is none
-        of a column."""
+        """`tuned`: the study's tuned models in its order. Raises StudyError for a name that is no
+        column."""
         self.tuned = tuple(tuned)
         self.setups = [knobs.setup(parse(text, self.tuned)) for text in columns]
         self.answers = [Answer() for _ in self.setups]
@@ -71,14 +71,14 @@ class Board:
         self.tokens: Tokens | None = None
         self.step = ""
         self.events: list[Event] = []
-        """The answer as it was given, without what was overtaken."""
+        """The answer's events, without steps and unfinished texts."""
         self.warnings: list[str] = []
         self.trouble: Failed | None = None
         self.seconds: float | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns by their names, as their knobs stand."""
+        """The columns' names, as their knobs stand."""
         return tuple(self.column(at).text for at in range(len(self.setups)))
 
     @property
@@ -117,7 +117,7 @@ class Board:
     # Answers
 
     def begin(self, request: Request) -> None:
-        """Another request is under way, of all columns."""
+        """Begin a request to all columns; a request about one column changes nothing."""
         if not isinstance(request, (Score, Generate)):
             return
         before, self.request = self.request, request
@@ -136,7 +136,7 @@ class Board:
         self.warnings, self.events = [], []
 
     def take(self, event: Event) -> None:
-        """What the worker says of the newest request."""
+        """Take an event of the newest request."""
         if not isinstance(event, Piece | Step):
             self.events.append(event)
         match event:
@@ -188,7 +188,7 @@ class Board:
         return tuple(a - b for a, b in zip(scored.logprobs, compared.logprobs, strict=True))
 
     def figure(self, measure: Measure) -> Passages:
-        """The text of each column, one block a column: shaded where tokens have a value."""
+        """A block for each column with its text; tokens that have a value are shaded."""
         blocks = tuple(
             Block("", (Passage("", self._shaded(at, measure)),)) for at in range(len(self.setups))
         )

@@ -43,36 +43,36 @@ class Conversation:
 
     @property
     def runs(self) -> bool:
-        """Is there a worker, or one to come?"""
+        """Is there a worker, or does one start?"""
         return self.state not in ("ended", "stopped")
 
     @property
     def due(self) -> bool:
-        """Is there a request whose last answer is to come?"""
+        """Is a request still unanswered?"""
         return self._asked is not None and self.runs
 
     def ask(self, request: Request) -> None:
-        """Have this answered in place of whatever was asked before."""
+        """Ask this in place of the request before."""
         self._waiting = self._asked = request
         self._floor = self._highest
         self._wake.set()
         self._changed()
 
     def cancel(self) -> None:
-        """Have the request in hand end."""
+        """Cancel the request in hand."""
         self._order("cancel")
 
     def stop(self) -> None:
-        """Have the worker end."""
+        """End the worker."""
         self._order("stop")
 
     def begin(self) -> None:
-        """A worker is to come: `run` follows."""
+        """Forget the worker that ended; `run` follows."""
         self.step, self.held, self.error = "", {}, None
         self._say("starting")
 
     async def run(self) -> None:
-        """Connect, and talk until the worker ends or this is cancelled: the worker then goes on."""
+        """Connect, and talk until the worker ends. If this is cancelled, the worker goes on."""
         try:
             if self._link is None:
                 self._link = await self._connect()
@@ -113,7 +113,7 @@ class Conversation:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            with suppress(TauscopeError, OSError):  # whoever listens learns of the end
+            with suppress(TauscopeError, OSError):  # `_listening` reports the end
                 request, self._waiting = self._waiting, None
                 if request is not None:
                     number = await link.send(request)

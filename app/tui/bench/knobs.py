@@ -1,7 +1,7 @@
 """The knobs of a column: numbers that are turned, parts that are chosen, changes that are switched.
 
-A knob keeps its place at zero and while it is off, where the notation of columns has no trace of
-it. Knows no screen.
+A column has all its knobs even if one is zero or off, which the column's name omits. Knows no
+screen.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from core.vectors.arithmetic import EVERYTHING, ArithmeticPoint, Restriction, re
 FINE, COARSE = 0.05, 0.25
 """Steps of a number."""
 PARTS = ("", "attention", "mlp")
-"""The parts that a knob steps through, besides the one that was typed."""
+"""The parts that a knob steps through, besides a typed one."""
 AMOUNT, PART, CHANGE = "λ", "in", "without"
 
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """`number`: its value where it has one; `words`: what it holds otherwise."""
+    """`number`: its value if that is a number; `words`: its value otherwise."""
 
     name: str
     number: float | None = None
@@ -41,13 +41,13 @@ class Knob:
 
     @property
     def text(self) -> str:
-        """What it holds, as it is typed."""
+        """Its value as it is typed."""
         return self.words if self.number is None else shortest(self.number)
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A column as it was typed, where its knobs stand now, and which of them are off."""
+    """A column as it was typed, the current values of its knobs, and the knobs that are off."""
 
     template: Column
     numbers: tuple[tuple[str, float], ...] = ()
@@ -56,7 +56,7 @@ class Setup:
 
 
 def setup(column: Column) -> Setup:
-    """A column with its knobs as it says."""
+    """A column, with its own values on its knobs."""
     match column:
         case Plain(model):
             return Setup(column, () if model == "base" else ((model, 1.0),))
@@ -82,7 +82,7 @@ def knobs(held: Setup) -> tuple[Knob, ...]:
 
 
 def column(held: Setup, tuned: Sequence[str]) -> Column:
-    """The column that the knobs make: one that is off does nothing."""
+    """The column that the knobs make; a knob that is off does nothing."""
     numbers = {name: 0.0 if name in held.off else number for name, number in held.numbers}
     match held.template:
         case Plain(model) if model != "base" and numbers[model] != 1:
@@ -102,7 +102,7 @@ def column(held: Setup, tuned: Sequence[str]) -> Column:
 
 
 def turned(held: Setup, name: str, by: float) -> Setup:
-    """With a number moved by so much, or the part after or before, and switched on."""
+    """The setup with a number moved, or the next or previous part; the knob is then on."""
     held = replace(held, off=held.off - {name})
     if name == PART:
         typed = getattr(held.template, "restriction", EVERYTHING).text
@@ -114,7 +114,7 @@ def turned(held: Setup, name: str, by: float) -> Setup:
 
 
 def typed(held: Setup, name: str, words: str) -> Setup:
-    """With another value of a number or a part. Raises StudyError."""
+    """The setup with a typed number or part; the knob is then on. Raises StudyError."""
     held = replace(held, off=held.off - {name})
     if name == PART:
         return replace(held, part=restrict(words))
@@ -128,12 +128,12 @@ def typed(held: Setup, name: str, words: str) -> Setup:
 
 
 def switched(held: Setup, name: str) -> Setup:
-    """With a knob off, or on again."""
+    """The setup with a knob switched off, or on again."""
     return replace(held, off=held.off ^ {name})
 
 
 def templates(tuned: Sequence[str]) -> list[tuple[str, str]]:
-    """Names of columns to begin with, each with what it is."""
+    """Examples of columns: names with descriptions."""
     found = [("base", "the base as it is")]
     found += [(name, "a tuned model as it is") for name in tuned]
     if len(tuned) > 1:

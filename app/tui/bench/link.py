@@ -1,6 +1,6 @@
 """The bench's worker as its screen sees it. Knows no socket and no process.
 
-`app.bench.client.Client` is one.
+`app.bench.client.Client` is a `Link`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from core.study.study import Study
 
 
 class WorkerState(Protocol):
-    """What the worker tells of itself. `held`: bytes of the models by device; `step`: the work in
+    """The state of the worker. `held`: bytes of the models by device; `step`: the work in
     hand while it loads."""
 
     @property
@@ -30,16 +30,16 @@ class Link(Protocol):
 
     @property
     def hello(self) -> WorkerState:
-        """The worker's state as last told."""
+        """The worker's last known state."""
 
     async def send(self, request: Request) -> int:
-        """Hand a request over, which cancels older ones; its number, larger than theirs."""
+        """Send a request, which cancels older ones; gives its number, larger than theirs."""
 
     async def cancel(self, number: int) -> None:
-        """End a request."""
+        """Cancel a request."""
 
     def __aiter__(self) -> AsyncIterator[tuple[int, Any]]:
-        """Events with the number of their request; of number 0 is a WorkerState."""
+        """Events, each with its request's number; number 0 brings a WorkerState."""
 
     async def stop_worker(self) -> None:
         """Ask the worker to end."""
@@ -52,15 +52,15 @@ class Link(Protocol):
 
 
 COLUMNS = 4
-"""Columns to begin with, unless some are asked for: each holds a model and takes its time."""
+"""The most columns at the start, unless the caller names them: each takes memory and time."""
 Connect = Callable[[], Awaitable[Link]]
 """Finds the worker of a study, or starts one. Raises TauscopeError or OSError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A study on the bench, and what to begin with. `columns` by their names; none: the base and
-    the tuned models."""
+    """A study's bench, its first columns and its first prompt. `columns`: names; if empty, the base
+    and the tuned models."""
 
     title: str
     tuned: tuple[str, ...]

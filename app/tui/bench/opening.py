@@ -1,5 +1,5 @@
-"""What the bench begins with when it is opened from a picture: the columns of the value under the
-cursor, and the prompt of an item.
+"""The first columns and prompt of a bench that is opened from a picture: the models of the value
+under the cursor, and the prompt of the item.
 
 Functions of coordinates and figures. Knows no screen.
 """
@@ -64,8 +64,8 @@ def _texts(analysis: str, at: Mapping[str, str]) -> Iterator[str]:
 
 
 def item(figure: object) -> dict[str, Any]:
-    """The prompt of an item as a figure of text has it, and the right answer as what follows, or
-    the whole text of an item that is a text."""
+    """The prompt of an item in a figure of text, with the right answer as its continuation. An item
+    without a prompt gives its whole text as the continuation."""
     if not isinstance(figure, Passages):
         return {}
     blocks = {block.heading: block.passages for block in figure.blocks}

@@ -1,4 +1,4 @@
-"""How texts are written on the bench: what is typed for each setting, and what it means.
+"""The settings of written texts on the bench, and their typed form.
 
 Knows no screen.
 """
@@ -26,7 +26,7 @@ class Settings:
 
     @property
     def words(self) -> str:
-        """All of them in a line."""
+        """All settings in a line."""
         how = "greedy"
         if self.temperature:
             how = f"temperature {self.temperature:g} · top-p {self.top_p:g} · seed {self.seed}"
@@ -53,7 +53,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "template": ("template", "on or off: the model's chat template"),
     "system": ("system", "the system prompt; needs the template"),
 }
-"""Each setting: its name and what may be typed."""
+"""Each setting: its name and the text that it accepts."""
 
 
 def typed(settings: Settings) -> dict[str, str]:

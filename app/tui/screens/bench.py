@@ -1,7 +1,7 @@
 """The bench: models of a study side by side on a prompt, live.
 
-Owns what is typed and asked. The columns are `widgets.board`'s, the worker is behind a
-`Conversation`; no key waits for it.
+Owns the typed texts and the requests. `widgets.board` shows the columns, and a `Conversation` talks
+to the worker; no key waits for it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from core.bench.messages import (
 )
 
 FRAME = 1 / 15
-"""Seconds at least from one painting of answers to the next: each goes over the line."""
+"""The least seconds between two paintings of answers: a remote terminal receives each."""
 HINT = "No answer yet: enter in the prompt asks every column."
 TOPICS = (
     Topic(
@@ -70,7 +70,7 @@ TOPICS = (
 
 
 class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
-    """A prompt, the columns, and what is said of them."""
+    """A prompt, the columns, and their state."""
 
     PLACE = "bench"
     BINDINGS = bindings("bench")
@@ -97,7 +97,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         self.chance = chance or random.Random()
         self.prompts: tuple[dict[str, str], ...] = ()
         self._stood = ""
-        """The state of the worker that was shown last."""
+        """The worker's state that was shown last."""
         self._due = False
         self._frame: Timer | None = None
 
@@ -124,7 +124,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
             self.ask()
 
     def begin(self) -> None:
-        """Talk to the worker, or to a new one."""
+        """Start the talk with the worker, or with a new one."""
         self.talk.begin()
         self.run_worker(self.talk.run(), group="bench", exclusive=True, exit_on_error=False)
 
@@ -146,7 +146,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         return Prompt(text=self.prompt.text, system=how.system, template=how.template)
 
     def request(self) -> Score | Generate | None:
-        """What is asked as things stand; None where that is nothing."""
+        """The request of the screen as it is; None without columns or without a text to score."""
         given, names = self.given(), self.board.names
         if not names:
             return None
@@ -164,7 +164,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         )  # fmt: skip
 
     def ask(self) -> None:
-        """Have every column answer; what was asked before is no longer waited for."""
+        """Ask every column. This ends the request before."""
         request = self.request()
         if request is not None:
             self.board.begin(request)
@@ -174,7 +174,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
             self.view.update()
 
     def ask_again(self) -> None:
-        """As above, once something was asked: a column or a setting is another one."""
+        """Ask every column again after a change, if they were asked before."""
         if self.board.request is not None:
             self.ask()
         self.view.update()
@@ -188,7 +188,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
             self.ask()
 
     def on_prompt_area_left(self, message: PromptArea.Left) -> None:
-        """Go on to what stands above or below."""
+        """Go to the field or the column above or below."""
         if message.by > 0:
             self.action_next_tab()
         elif self.focused is self.continuation:
@@ -201,7 +201,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
             self.ask()
 
     def _heard(self, asked: Request, event: Event) -> None:
-        """Show what the worker says, not more often than the line carries."""
+        """Take an event, and paint at most once in a frame."""
         if isinstance(asked, Score | Generate):
             self.board.take(event)
         else:
@@ -216,7 +216,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
             self._paint()
 
     def _look_into(self, event: Event) -> None:
-        """What was asked of one column, beside the answers of all."""
+        """Show an answer about one column: the lens or the neurons."""
         match event:
             case Tokens():
                 self.lens.tokens = event
@@ -238,7 +238,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
             self._frame = self.set_timer(FRAME, self._paint)
 
     def _stands(self) -> None:
-        """The worker is in another state."""
+        """Show the worker's new state."""
         if not self.is_mounted:
             return
         before, state = self._stood, self.talk.state
@@ -253,7 +253,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
     # Rows
 
     def title_line(self, width: int) -> Content:
-        """The study, and how its worker stands."""
+        """The study, and the state of its worker."""
         left = [(" bench ", "bold $accent"), (self.opening.title, "bold")]
         return two_ends(left, self._worker(), width)
 
@@ -272,7 +272,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         return [(f"{state} · {memory} " if memory else f"{state} ", "$muted")]
 
     def _status(self, width: int) -> Content:
-        """How the columns are asked, and how far they are."""
+        """How the columns are asked, and their progress."""
         view = self.view
         if self.scoring:
             left = f" score · shade: {MEANINGS[view.measure]} · {self.settings.chat}"
@@ -299,7 +299,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         return [(f"{board.seconds:.2f} s ", "$muted")] if board.seconds is not None else []
 
     def topics(self) -> Sequence[Topic]:
-        """How the bench is read."""
+        """How to read the bench."""
         return TOPICS
 
     def places(self) -> tuple[Where, ...]:

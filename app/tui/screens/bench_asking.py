@@ -1,4 +1,4 @@
-"""The keys of the bench that ask its worker, or say how it is asked."""
+"""The keys of the bench that ask its worker, or change how it is asked."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from core.errors import StudyError
 
 
 class AskingKeys(BenchParts):
-    """Requests."""
+    """The keys of requests."""
 
     _place = 0
-    """The prompt of the file that was shown last."""
+    """The place in `prompts` of the prompt that was shown last."""
     _shown: Mapping[str, str] = MappingProxyType({})
     _own = ("", False)
-    """The settings' system prompt and template, for prompts of the file that have none."""
+    """The system prompt and template for prompts without a system prompt of their own."""
 
     # Looking into a column
 
@@ -56,7 +56,7 @@ class AskingKeys(BenchParts):
             self.look(self.view)
 
     def ask_aside(self, request: Request) -> None:
-        """Ask what is no answer of the columns, which ends theirs."""
+        """Ask about one column. This ends the answer of all columns."""
         if self.board.busy:
             self.board.take(Failed(title="", cancelled=True))
         self.talk.ask(request)
@@ -64,7 +64,7 @@ class AskingKeys(BenchParts):
     # Asking
 
     def action_mode(self) -> None:
-        """Write texts, or score one: the text of this column where no other was typed."""
+        """Write texts, or score one: the typed text, or else the text of this column."""
         self.scoring = not self.scoring
         if self.scoring and self.board.setups:
             text = self.board.answers[self.view.column].text
@@ -86,7 +86,7 @@ class AskingKeys(BenchParts):
         self.renew("status")
 
     def action_settings(self) -> None:
-        """Ask how texts are written."""
+        """Ask for the settings of written texts."""
 
         def given(found: Settings | None) -> None:
             if found is not None and found != self.settings:
@@ -113,11 +113,11 @@ class AskingKeys(BenchParts):
         self.app.push_screen(TypedScreen("a file of prompts", "", trouble, hint), given)
 
     def action_item(self, by: int) -> None:
-        """The next or the previous of the prompts."""
+        """The next or the previous prompt."""
         self._show((self._place + by) % len(self.prompts))
 
     def _show(self, at: int) -> None:
-        """A prompt of the file; of the one before, its system prompt and continuation go."""
+        """Show a prompt. The system prompt and continuation of the one before end with it."""
         before, self._shown, self._place = self._shown, self.prompts[at], at
         told, how = self._shown, self.settings
         self.prompt.text = told["prompt"]
@@ -142,6 +142,6 @@ class AskingKeys(BenchParts):
         self.talk.stop()
 
     def action_resume(self) -> None:
-        """Start the worker again; what was asked last is asked again."""
+        """Start the worker again, and repeat the last request."""
         self.begin()
         self.ask_again()

@@ -18,12 +18,12 @@ from core.errors import StudyError
 
 
 class ColumnKeys(BenchParts):
-    """The columns under the keys."""
+    """The keys of the columns."""
 
     # Moving
 
     def action_enter(self) -> None:
-        """Type what the cursor stands on."""
+        """Type the column, the knob or the prompt at the cursor."""
         view, knob = self.view, self.view.knob
         if self.neurons.display and self.neurons.current is not None:
             self._without(*self.neurons.current[:2])
@@ -39,7 +39,7 @@ class ColumnKeys(BenchParts):
             self._type_knob(knob.name, knob.text)
 
     def action_move(self, by: int) -> None:
-        """A line up or down; from the top to what is typed."""
+        """A line up or down; from the top to the typed fields."""
         if self.lens.display:
             self.lens.move(0, -by)
         elif self.neurons.display:
@@ -49,7 +49,7 @@ class ColumnKeys(BenchParts):
         self.renew("keys")
 
     def action_turn(self, by: int) -> None:
-        """So many fine steps of a number; the next part; else a token or a column."""
+        """Turn a number by fine steps, or a part to the next; else go to a token or a column."""
         view, knob = self.view, self.view.knob
         if self.lens.display:
             self.lens.move(by, 0)
@@ -98,7 +98,7 @@ class ColumnKeys(BenchParts):
             self.view.go(at - len(fields))
 
     def action_tab(self, number: int) -> None:
-        """To the column of this number; blind, prefer it."""
+        """To the column of this number; when blind, count it as preferred."""
         view = self.view
         if number > len(self.board.setups):
             return
@@ -162,7 +162,7 @@ class ColumnKeys(BenchParts):
         self.view.go(self.view.at)
 
     def action_blind(self) -> None:
-        """Hide the names and shuffle the columns; then say who they are."""
+        """Hide the names and shuffle the columns; or show the counts and the names."""
         view = self.view
         if view.blind is None:
             view.blind = blind.begun(len(self.board.setups), self.chance)

@@ -1,4 +1,4 @@
-"""The keys of the bench that take something away from it: a text, a record, a merge, a point."""
+"""The keys of the bench that save results: a text, a trial, a merge, a point of arithmetic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.vectors import arithmetic
 
 
 class KeepingKeys(BenchParts):
-    """What stays when the bench is left."""
+    """The keys of results that outlast the bench."""
 
     def action_copy(self) -> None:
         """Copy the text of this column."""
@@ -32,7 +32,7 @@ class KeepingKeys(BenchParts):
             )  # fmt: skip
 
     def action_write(self) -> None:
-        """Ask for a folder, and have the merge of this column written there."""
+        """Ask for a folder, and write the merge of this column there."""
         mix, study = self.mix(), self.opening.study
         if mix is None or study is None:
             return
@@ -53,7 +53,7 @@ class KeepingKeys(BenchParts):
         self.app.push_screen(TypedScreen(f"write {mix.text} into a folder", "", trouble), given)
 
     def action_point(self) -> None:
-        """Have this mix scored by the study's tasks: a run with one more point of arithmetic."""
+        """Start a run that scores this mix on the study's tasks, as one more point."""
         mix = self.mix()
         if mix is None or mix.restriction != arithmetic.EVERYTHING:
             return

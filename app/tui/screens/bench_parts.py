@@ -1,7 +1,7 @@
-"""What the keys of the bench act on: the parts that its screen provides, and whether each is there.
+"""The parts that the keys of the bench act on, and whether each is there.
 
 The keys of the columns are in bench_columns.py, keys that ask the worker in bench_asking.py, and
-keys that take something away from the bench in bench_keeping.py.
+keys that save results in bench_keeping.py.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from core.bench.messages import Prompt
 OF_A_LOOK = frozenset(
     {"enter", "turn", "move", "view", "back", "cancel", "help", "leave", "command_palette"}
 )
-"""What acts in a look into a column."""
+"""The verbs that act in a look into a column."""
 SAID = 5
-"""Lines of a message that lies over the columns."""
+"""The most lines of a message over the columns."""
 
 
 class BenchParts(LeavingScreen[None]):
@@ -51,7 +51,7 @@ class BenchParts(LeavingScreen[None]):
     _taken = ""
     """The written text that was taken over as the continuation."""
 
-    # What the screen provides.
+    # Provided by the screen
 
     @property
     def prompt(self) -> PromptArea:
@@ -64,7 +64,7 @@ class BenchParts(LeavingScreen[None]):
         raise NotImplementedError
 
     def begin(self) -> None:
-        """Talk to a new worker."""
+        """Start the talk with a worker."""
         raise NotImplementedError
 
     def given(self) -> Prompt:
@@ -76,21 +76,21 @@ class BenchParts(LeavingScreen[None]):
         raise NotImplementedError
 
     def refuse(self, error: Trouble) -> None:
-        """Say what went wrong and what to do; of a log, its end."""
+        """Show the error and its hint; a long one loses its middle."""
         lines = list(map(plain, said(error, "\n").splitlines()))
         words = "\n".join(lines if len(lines) <= SAID else [*lines[:2], "…", *lines[2 - SAID :]])
         self.notify(words, severity="error", timeout=10, markup=False)
 
     def ask(self) -> None:
-        """Have every column answer."""
+        """Ask every column."""
         raise NotImplementedError
 
     def ask_again(self) -> None:
-        """Have every column answer, if something was asked before."""
+        """Ask every column again, if they were asked before."""
         raise NotImplementedError
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
-        """What the keys of the bench act on."""
+        """Is the part there that a key needs?"""
         view, count = self.view, len(self.board.setups)
         if not view.display and need not in ("an answer", "an answer due", "no worker", "a worker"):
             return False
@@ -129,7 +129,7 @@ class BenchParts(LeavingScreen[None]):
         return super().has(need, parameters)
 
     def offered(self) -> list[Action]:
-        """While something is typed, the keys of that."""
+        """The keys of the field while it is typed in, of a look while it shows."""
         if not self.view.display:
             still = {"turn"} if self.neurons.display else set()
             return [each for each in super().offered() if each.verb in OF_A_LOOK - still]
@@ -155,7 +155,7 @@ class BenchParts(LeavingScreen[None]):
         self.renew("keys")
 
     def look(self, shown: Widget) -> None:
-        """Have the columns on the screen, or a look into one of them."""
+        """Show the columns, or a look into one of them."""
         for each in (self.view, self.lens, self.neurons):
             each.display = each is shown
         self.set_focus(shown)

@@ -1,4 +1,4 @@
-"""The bench's choice of a prompt: of a file, of the run's tasks or of the study's probe sets."""
+"""The bench's choice of a prompt: from a file, the run's tasks or the study's probe sets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SOURCES = {
 
 
 class PromptKeys(AskingKeys):
-    """Prompts that nobody types."""
+    """The key of stored prompts."""
 
     def action_open(self) -> None:
         """Ask where prompts come from, then for one of them."""
@@ -51,7 +51,7 @@ class PromptKeys(AskingKeys):
         )  # fmt: skip
 
     def _offer(self, title: str, found: Offered) -> None:
-        """Have a prompt chosen by typing; keys go to the next ones from there."""
+        """Offer the prompts by typing; keys then step from the chosen one to the next."""
         if not self.is_current:
             return
 

@@ -20,8 +20,8 @@ def open_bench(
     source: DataSource,
     given: Callable[[Sequence[str]], Mapping[str, Any]] = lambda _: {},
 ) -> None:
-    """Put the models of a study on the bench, which `find` reads. `given`: fields of `Opening` to
-    begin with, for the study's tuned models."""
+    """Open the bench that `find` gives. `given`: other fields of `Opening`, from the names of the
+    study's tuned models."""
 
     def opened(opening: Opening) -> None:
         from app.tui.screens.bench import BenchScreen

@@ -70,7 +70,7 @@ class Offers(Listing[Offer[Any]], can_focus=False):
 
 
 class ChooseScreen(Dialog[Picked], Generic[Picked]):
-    """Gives what the picked offer has, such as a choice, or None."""
+    """Gives the value of the picked offer, such as a choice, or None."""
 
     DEFAULT_CSS = """
     ChooseScreen > .box { width: 64; height: 20; padding: 0 1; }

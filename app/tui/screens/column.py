@@ -89,7 +89,7 @@ class ColumnScreen(Dialog[Column]):
         self._say(self._trouble(event.value))
 
     def on_input_submitted(self) -> None:
-        """Take what is typed, or have the selected template typed where that makes no sense."""
+        """Accept the typed column; if it is none, type the selected template."""
         typed = self.query_one(Input).value
         trouble, offer = self._trouble(typed), self.query_one(Templates).current
         if not typed.strip() or (trouble and offer is not None):
@@ -134,7 +134,7 @@ class ColumnScreen(Dialog[Column]):
 
 
 class TypedScreen(Dialog[str]):
-    """A line of words that `check` has nothing against: it gives what is wrong, or nothing."""
+    """A typed line. `check` gives the error of a line, or an empty text."""
 
     DEFAULT_CSS = """
     TypedScreen > .box { width: 60; padding: 0 1; }

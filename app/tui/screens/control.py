@@ -54,7 +54,7 @@ def ask_to_end(screen: Screen[None], source: DataSource, bench: BenchSummary | N
     """End a bench once that is confirmed."""
     if bench is not None:
         name = fitted(bench.study, min(40, len(plain(bench.study)))).rstrip()
-        question = f"End the bench of '{name}'? It is {bench.state}; what it wrote is not kept."
+        question = f"End the bench of '{name}'? It is {bench.state}; answers not kept are lost."
         _ask(screen, question, lambda: source.end_bench(bench), "Ended the bench.")
 
 

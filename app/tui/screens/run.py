@@ -393,7 +393,7 @@ class RunScreen(TabbedScreen):
         self.app.push_screen(LogScreen(self.source, self.run_id))
 
     def action_bench(self) -> None:
-        """Try the models of this run's study, beginning with what the cursor stands on."""
+        """Open the bench of this run's study, with the models and the prompt at the cursor."""
         from app.tui.bench import opening
         from app.tui.screens.benching import open_bench
 

@@ -1,4 +1,4 @@
-"""The benches that run beside the database, in a row that shows while there is one."""
+"""A row with the running benches beside the database; it shows while there is one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The columns of the bench side by side: name, knobs, text, and numbers at the foot.
 
-Paints a `Board`, and only what changed. A cursor stands on a column, there on its name, a knob or
-the text, and in the text on a token. Changes no column by itself.
+Paints a `Board`, and repaints only changed cells. The cursor stands on a column's name, on one of
+its knobs, or on a token of its text. Changes no column by itself.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NAME, TEXT = 0, -1
 TALL = 28
 """Rows from which the likeliest tokens have a row each."""
 ROOMY = 50
-"""Cells from which a column's state is said in full."""
+"""Cells from which a column's state is written in full."""
 LABEL, NUMBER = 11, 7
 """Cells of a knob's name and of its number."""
 
@@ -60,12 +60,12 @@ class TokenRow:
 
 
 class BoardView(Steady, can_focus=True):
-    """The columns, of which as many show as have room."""
+    """The columns; as many show as fit."""
 
     DEFAULT_CSS = "BoardView { width: 1fr; height: 1fr; }"
 
     class Moved(Message):
-        """The cursor stands elsewhere."""
+        """The cursor may have moved."""
 
     def __init__(self, board: Board) -> None:
         super().__init__(id="board")
@@ -77,7 +77,7 @@ class BoardView(Steady, can_focus=True):
         self.zoomed = False
         self.blind: Blind | None = None
         self.hint = ""
-        """What an empty column says."""
+        """The text of an empty column."""
         self._left = 0
         self._scrolled: dict[int, int] = {}
         self._shades: list[tuple[Shade, ...]] = []
@@ -85,7 +85,7 @@ class BoardView(Steady, can_focus=True):
         self._rows: list[Line] = []
         self._painted: tuple[object, ...] = ()
 
-    # What stands where
+    # Places
 
     @property
     def column(self) -> int:
@@ -105,7 +105,7 @@ class BoardView(Steady, can_focus=True):
 
     @property
     def shown(self) -> range:
-        """The places of the columns that have room."""
+        """The places of the columns that fit."""
         count = len(self.board.setups)
         room = 1 if self.zoomed else max(1, min(count, (self.size.width + 1) // LEAST))
         left = min(max(self._left, self.at - room + 1), self.at, max(0, count - room))
@@ -120,7 +120,7 @@ class BoardView(Steady, can_focus=True):
     # Moving
 
     def go(self, at: int) -> None:
-        """Stand on another column, there on what the cursor stood on here."""
+        """Go to another column, to the same line if it has that."""
         if self.board.setups:
             self.at = max(0, min(at, len(self.board.setups) - 1))
             self.line = self.line if self.line <= len(self._knobs(self.at)) else TEXT
@@ -184,7 +184,7 @@ class BoardView(Steady, can_focus=True):
     # Painting
 
     def update(self) -> None:
-        """Paint what is different now."""
+        """Repaint the changed cells."""
         if not self.size or not self.is_attached:
             return
         before, self._rows = self._rows, self._made()
@@ -280,8 +280,8 @@ class BoardView(Steady, can_focus=True):
         return self.app.theme_variables["warning"] if writing else self.palette.dim
 
     def _knob_rows(self, at: int, width: int) -> list[Line]:
-        """The knobs of a column, as many rows for each column; around the cursor where there are
-        more than have room."""
+        """The rows of a column's knobs, equally many in each column; around the cursor if not all
+        fit."""
         count = max((len(self._knobs(each)) for each in self.shown), default=0)
         room = min(count, max(1, self.size.height // 4))
         own = self._knobs(at)
@@ -336,7 +336,7 @@ class BoardView(Steady, can_focus=True):
         return min(self._scrolled.get(self._of(at), last), last)
 
     def _foot(self, at: int, width: int) -> list[Line]:
-        """The numbers of a column; blind, none, which would tell who it is."""
+        """The numbers of a column; none when blind, since they would tell the model."""
         if self.blind:
             return []
         lines = self._scores(at) if self.scores else self._crossed(at, width)
@@ -381,7 +381,7 @@ class BoardView(Steady, can_focus=True):
         rows = ["  ".join(told[n : n + each]) for n in range(0, len(told), each)]
         return [f"{'    ' if n else 'NLL '}{row}" for n, row in enumerate(rows[:3])]
 
-    # Parts of it
+    # Parts
 
     def _of(self, at: int) -> int:
         """The column at a place."""
@@ -393,7 +393,7 @@ class BoardView(Steady, can_focus=True):
         return knobs.knobs(self.board.setups[at])
 
     def _tokens(self) -> int:
-        """Tokens that the cursor may stand on."""
+        """The number of tokens for the cursor."""
         return max((len(shades) for shades in self._shades), default=0) if self.scores else 1
 
     def _token_rows(self, at: int, width: int | None = None) -> list[TokenRow]:
@@ -416,7 +416,7 @@ class BoardView(Steady, can_focus=True):
     # Mouse
 
     def on_click(self, event: events.Click) -> None:
-        """Stand where it was clicked."""
+        """Move the cursor to the click."""
         at, x, widths = self.shown.start, event.x, self.widths()
         while x >= (width := widths[at - self.shown.start]) and at + 1 < self.shown.stop:
             at, x = at + 1, x - width - 1
@@ -441,8 +441,8 @@ class BoardView(Steady, can_focus=True):
 
 
 def slider(number: float, width: int) -> str:
-    """Where a number stands between 0 and 1, or in as much more as holds it: then 0 and 1 are
-    marked."""
+    """A bar from 0 to 1 with the place of a number. A number outside widens the bar, which then
+    marks 0 or 1."""
     if width < 5:
         return ""
     low, high = min(0.0, number), max(1.0, number)

@@ -1,7 +1,7 @@
 """Looks into one column of the bench: the likeliest token after each layer, and the neurons that
 differ most from another column's.
 
-Paints what it is given. Asks nothing.
+Paints given answers. Asks nothing.
 """
 
 from __future__ import annotations

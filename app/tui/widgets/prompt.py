@@ -1,6 +1,6 @@
 """Where a prompt is typed: several lines, and earlier prompts above the first one.
 
-What is typed is kept to the character; signs that act on a terminal show as pictures of themselves.
+The text is kept to the character; control characters show as pictures of themselves.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PromptArea(TextArea, Able):
         self._typed = ""
 
     def get_line(self, line_index: int) -> Text:
-        """A line as it shows: a sign each for what acts on a terminal."""
+        """A line as it shows: a picture for each control character."""
         return Text("".join(map(_pictured, self.document.get_line(line_index))), end="")
 
     def action_send(self) -> None:

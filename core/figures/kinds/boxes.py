@@ -118,7 +118,7 @@ def _spread(values: Iterable[float], of: str, own: str) -> Spread:
 
 
 def _with(grid: Grid, choice: Choice, spreads: Mapping[Place, Spread]) -> Grid:
-    """The grid with the spread at each place, where it shows what these are spreads of."""
+    """The grid with the spread at each place; unchanged if it does not show raw values."""
     if choice.reading != "raw":
         return grid
     return replace(

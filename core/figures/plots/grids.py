@@ -173,7 +173,7 @@ class BarsPlot(GridPlot):
 
     @cached_property
     def spots(self) -> tuple[tuple[int, int], ...]:
-        """The row and the column of every bar: of what was measured."""
+        """The row and the column of every bar; a missing value has none."""
         return tuple(
             (i, j) for i, row in enumerate(self.cells) for j, v in enumerate(row) if v is not None
         )

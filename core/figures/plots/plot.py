@@ -60,8 +60,8 @@ def beginning(texts: Sequence[str]) -> str:
 @dataclass(frozen=True, slots=True)
 class Name:
     """The name of a row or column; `control`: of a model in the role of a control. `short` is the
-    name without what its neighbours' names begin with too, `words` what stands below it. `index`
-    is the place of a model among those of the study, which decides its sign and colour."""
+    name without the beginning that its neighbours share, `words` the text below it. `index` is the
+    model's place in the study, which decides its sign and colour."""
 
     name: str
     control: bool = False

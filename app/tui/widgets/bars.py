@@ -67,10 +67,11 @@ class BarsView(FigureView[BarsPlot]):
 
     def place_of(self, names: Names) -> CursorPosition | None:
         i, j = self.cursor
-        return (
+        place = (
             index_of(names.get(0), [row.name for row in self.plot.rows], i),
             index_of(names.get(1), [column.name for column in self.plot.columns], j),
         )
+        return place if place in self.plot.spots else None
 
     def clamped(self, cursor: CursorPosition) -> CursorPosition:
         i, j = cursor

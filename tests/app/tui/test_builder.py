@@ -214,7 +214,7 @@ async def test_what_is_wrong_is_said_at_the_field_while_it_is_typed(
         await press(pilot, "backspace")
         assert "letters," not in visible(app)[at + 1]
         await press(pilot, "escape", "4", "enter", "j")
-        await press(pilot, "4", "j", "j", "j", "enter", "j", "enter", "9")
+        await press(pilot, "4", "j", "j", "j", "j", "enter", "j", "enter", "9")
         await until(pilot, lambda: "must be 1 or less" in words(app))
         await press(pilot, "escape", "6")
         (fault,) = (row for row in visible(app)[2:] if "4 Analyses" in row)

@@ -164,6 +164,7 @@ OF_GROUPS = (
     MemberBoxes(
         key="members",
         title="Members of groups",
+        short="Members",
         caption="How the models of each group lie about their mean.",
         finding=of_spread,
         selectors=_SELECTORS,

@@ -210,7 +210,7 @@ def test_of_a_prompt_and_its_answer_only_the_answer_is_in_a_loss() -> None:
     assert found.scored_from == (6, 1, 6), "the space before an answer is the answer's"
     assert found.texts[0] == "is it? yes, so"
     assert found.prompts == ("is it? ", "", "is it? ")
-    assert any(note.startswith("1 of 3 texts begin with their prompt") for note in found.notes)
+    assert any(note.startswith("1 of 3 texts begins with the prompt") for note in found.notes)
     (batch,) = found.first(1).batches(1)
     assert batch.scored[0].nonzero()[:, 0].tolist() == [5, 6, 7, 8, 9, 10]
     assert probe.split_otherwise(found, _letters, 12) == 0
@@ -227,6 +227,6 @@ def test_a_prompt_that_leaves_its_answer_no_token_is_left_out() -> None:
     given = [Document("yes", "is it? "), Document("no", "so, is it? ")]
     found = probe.encoded(given, _letters, documents=2, max_tokens=9, context=None)
     assert found.texts == ("is it? yes",)
-    assert "1 documents have no token of their answer among the first 9" in found.notes[0]
+    assert "1 document without a token of the answer among the first 9 tokens" in found.notes[0]
     with pytest.raises(ProbeError, match="No answer of the probe set has a token among"):
         probe.encoded(given, _letters, documents=2, max_tokens=6, context=None)

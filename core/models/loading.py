@@ -7,6 +7,7 @@ no use of a model.
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,13 @@ from core.models.folders import is_tokeniser
 from core.models.outline import quiet
 from core.models.placement import DeviceShare, Placement, device_map, device_word, sizes
 from core.study.study import Run
+
+SMALL = 1 << 26
+"""The bytes of a model whose memory is worth no collection, which looks at every object of the
+process."""
+
+_LARGE: weakref.WeakSet[Any] = weakref.WeakSet()
+"""The larger models in memory, held by their users or only by cycles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,8 @@ def loaded(
                 for adapter in adapters:
                     apart = adapter is adapters[-1] and not merged
                     model = adapted(model, adapter, run, folder, apart=apart)
+            if sum(p.nbytes for p in model.parameters() if p.device.type != "meta") >= SMALL:
+                _LARGE.add(model)
             model.eval().requires_grad_(False)
             yield _described(member.name, model)
         finally:
@@ -203,7 +213,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def _free() -> None:
+    """Collect large models that only cycles hold, and give free memory back to the devices."""
     from accelerate.utils.memory import clear_device_cache
 
-    gc.collect()
+    if _LARGE:
+        gc.collect()
     clear_device_cache()

@@ -128,18 +128,19 @@ def test_a_model_before_is_gone_when_the_next_is_made(
 ) -> None:
     """accelerate's hooks hold a model that spans devices in a cycle, until it is collected."""
     held = []
-
-    def seen(*given: Any) -> Any:
-        held.append(before())
-        return construction.made(*given)
-
-    monkeypatch.setattr(loading, "made", seen)
+    monkeypatch.setattr(loading, "SMALL", 0)
     gc.disable()
     try:
-        module = torch.nn.Linear(2, 2)
-        module.itself = [module]  # type: ignore[assignment]
-        before = weakref.ref(module)
-        del module
+        with _base(family / "base") as model:
+            before = weakref.ref(model.module)
+            model.module.itself = [model.module]  # type: ignore[assignment]
+        del model
+
+        def seen(*given: Any) -> Any:
+            held.append(before())
+            return construction.made(*given)
+
+        monkeypatch.setattr(loading, "made", seen)
         with _base(family / "base"):
             pass
     finally:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from core.bench.answers import Answers, Give
 from core.bench.changes import Changes, Load
@@ -81,14 +80,9 @@ class Bench:
             self._entered = entering.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         try:
-            self._entered.__exit__(kind, error, trace)
+            self._entered.__exit__(*raised)
         finally:
             del self._passes, self._answers
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -60,15 +59,10 @@ class Shelf:
         self._written = self.shown = BASE
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         self._show(self._live)
         self.drop()
-        self._entered.__exit__(kind, error, trace)
+        self._entered.__exit__(*raised)
 
     @property
     def ready(self) -> set[Weights]:

@@ -56,7 +56,7 @@ def unused() -> str:
 
 
 def outdated() -> str:
-    """What is wrong with the version of CUDA that torch is built for; empty if nothing is."""
+    """The fault of the CUDA version that torch is built for; empty for a version without one."""
     built: Any = torch.version.cuda
     if built is None or tuple(map(int, built.split(".")[:2])) >= _SOLVES_FROM:
         return ""

@@ -69,7 +69,7 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
         super().__init__()
         self.top = 0
         self.blank = READING
-        """What is said instead of a figure."""
+        """The sentence in place of a missing figure."""
         self.follows = False
         """Does the cursor go where that of another figure goes, and show without focus?"""
         self._plot: Resolved | None = None

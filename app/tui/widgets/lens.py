@@ -37,7 +37,7 @@ class LensView(Steady, can_focus=True):
         self.position = 0
         self.depth = 0
         self.words = ""
-        """What is said instead of a grid."""
+        """The sentence in place of a missing grid."""
 
     def wait(self, title: str) -> None:
         """Show nothing until the next grid comes."""

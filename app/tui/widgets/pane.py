@@ -104,7 +104,7 @@ class Pane(Vertical, Steady):
         self._chosen: Choice | None = None
         self._waiting: tuple[Pointed, bool, str] = {}, False, ""
         self.blank = EMPTY
-        """What is said instead of a figure without values."""
+        """The sentence in place of a figure without values."""
         self.narrow: dict[str, str] = {}
         """What a table shows alone, by the names of its columns."""
         self._led: tuple[Any, bool] = None, False
@@ -285,7 +285,7 @@ class Pane(Vertical, Steady):
         self.figure.show(self._narrowed(drawn.figure), self._blank(drawn))
 
     def _blank(self, drawn: Drawn) -> str:
-        """What is said instead of a figure without values; its own reason where it has one."""
+        """The sentence in place of a figure without values; the figure's own reason, if any."""
         if drawn.catalogue.filter:
             return FILTERED
         own = drawn.figure.note if isinstance(drawn.figure, Table | Passages) else ""

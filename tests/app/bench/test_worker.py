@@ -112,7 +112,7 @@ def test_a_client_that_goes_takes_its_requests_along(start: Start) -> None:
         one.until("piece")
     with Line(path) as other:
         other.generate(1, "hi")
-        other.until("done")
+        assert other.until("done")["request"] == 1, "the endless request ended with its client"
 
 
 def test_a_fault_of_the_bench_is_the_answer(start: Start) -> None:

@@ -142,7 +142,7 @@ async def test_a_worker_that_dies_is_started_again_and_nothing_typed_is_lost(db:
         await until(pilot, lambda: screen.prompt.text == "hi!?")
         link.slow = True
         await pilot.press("escape", "r")
-        # What was asked last is asked again, and waits for the worker to load.
+        # The last request is sent again, and waits for the worker to load.
         await until(pilot, lambda: link.started == 2 and screen.talk.state == "ready")
         assert screen.board.busy
         await until(pilot, lambda: len(link.sent) == 2)
@@ -215,6 +215,7 @@ async def test_running_benches_show_in_the_list_of_runs_and_end_there(
         running.clear()
         line.look()
         await until(pilot, lambda: not line.display)
+        assert ended == [bench], "one key ends it once"
 
 
 async def test_answers_are_kept_in_the_run(db: Database) -> None:

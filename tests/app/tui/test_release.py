@@ -80,7 +80,7 @@ async def test_a_workstation_that_was_left_has_closed_its_database(filled: Datab
 
 
 def painted() -> Counter[type]:
-    """How much of what is painted is held, by kind."""
+    """The number of painted objects in memory, by kind."""
     gc.collect()
     return Counter(type(thing) for thing in gc.get_objects() if type(thing) in PAINTED)
 

@@ -1,4 +1,4 @@
-"""The bench's numbers against those of the analyses, of merged models and of adapters."""
+"""The bench's numbers against the analyses' numbers, merged models and adapters."""
 
 from __future__ import annotations
 

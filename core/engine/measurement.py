@@ -295,7 +295,8 @@ class ResultSink(IdentityMemory, Protocol):
         """Store a warning with the run; a repeated one is stored once."""
 
     def workers(self, states: Sequence[WorkerState]) -> None:
-        """Report all processes that compute units of the run; replaces the last report."""
+        """Report all processes that compute units of the run; replaces the last report. A run that
+        computes in its own process reports none."""
 
     def failed(self, unit: Unit, cause: str, attempts: int) -> None:
         """Store that the run has given up a unit, until the unit is saved."""

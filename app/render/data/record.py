@@ -17,6 +17,7 @@ from storage import artifacts, runs
 from storage.database import Database
 from storage.runs import RunSummary, StoredArtifact
 from storage.trials import trials
+from storage.workers import failed_units
 
 
 def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
@@ -25,18 +26,21 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
     stored = [
         a for a in runs.artifacts(db, run.id) if a.name.partition(".")[0] not in forms.WORKING
     ]
-    path = folder / "run.json"
+    path, provenance = folder / "run.json", runs.provenance(db, run.id)
     data = {
         "exported_by": f"tauscope {app.__version__}",
         "run": summary_data(run),
         "study": study.model_dump(mode="json"),
         "seed": study.run.seed,
-        "provenance": runs.provenance(db, run.id),
+        "engine": provenance.get("engine", "local"),
+        "provenance": provenance,
         "analyses": [_analysis(analysis, study) for analysis in analyses_of(run)],
         "durations": runs.durations(db, run.id),
         "warnings": [asdict(warning) for warning in runs.warnings(db, run.id)],
         "artifacts": [_artifact(artifact) for artifact in stored],
     }
+    if failed := failed_units(db, run.id):
+        data["failed_units"] = [asdict(each) for each in failed]
     if kept := trials(db, run.id):
         data["bench"] = [
             {"created": each.created.isoformat() if each.created else None, **each.content}

@@ -107,8 +107,9 @@ def look_ahead(
     Raises the errors of `runner.run` before it computes.
     """
     from core.engine.subject import open_subject
+    from core.models import cards
 
-    device = runner.device_of(study)
+    device = cards.wanted(study.run.device)
     subject = open_subject(study, [registry.get(name).needs for name in analyses], identities)
     units = runner.planned_units(subject, analyses)
     done = finished([unit.key for unit in units])

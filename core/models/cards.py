@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from core.errors import reason
+from core.errors import StudyError, reason
 
 _DRIVER = Path("/proc/driver/nvidia/gpus")
 """A folder for each card, made by NVIDIA's driver on Linux."""
@@ -38,6 +38,21 @@ def roomiest(nbytes: int = 0) -> int | None:
 def kind(device: torch.device) -> str:
     """What a device is, for comparing speeds: a card's name, else the device's type."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def wanted(asked: str) -> torch.device:
+    """The device of the linear algebra, for a study's `run.device`. Raises StudyError if it is
+    absent."""
+    from core.weights.stream import choose_device
+
+    device = choose_device(asked)
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise StudyError(
+            f"run.device: '{device}' does not exist.", hint="Use 'auto' or 'cpu'."
+        ) from None
+    return device
 
 
 def unused() -> str:

@@ -281,6 +281,10 @@ def print_preflight(found: Mapping[str, Any]) -> None:
     print_table(preflight.SHARES, preflight.shares(found))
     print()
     print_table(preflight.MODELS, preflight.models(found))
+    head, rows = preflight.cards(found)
+    if rows:
+        print()
+        print_table(head, rows)
     asked = preflight.questions(found["shares"])
     if asked:
         print()

@@ -78,6 +78,7 @@ def shown(cost: Mapping[str, Any], width: int) -> Content:
         [Content.styled(first, "bold" if more else "$success"), *map(Content, more)],
         table(preflight.SHARES, preflight.shares(cost), width),
         table(preflight.MODELS, preflight.models(cost), width),
+        table(*preflight.cards(cost), width),
         [Content.assemble(("! ", "$warning bold"), f"{plain(about)}: {plain(note)}")
          for about, note in cost["notes"]],
     ]  # fmt: skip

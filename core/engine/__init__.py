@@ -9,5 +9,7 @@ probes.py       the probe sets of a study, opened
 runner.py       study to units to sink: progress, cancel, resume
 executor.py     jobs: units computed together, in this process or elsewhere
 pacing.py       the duration of units, estimated and corrected by measured units
+schedule.py     tasks on several cards, the longest first
+spread.py       a run on several cards, by such a schedule
 preflight.py    the cost of a run before it starts: units, reading, memory, time
 """

@@ -35,6 +35,11 @@ def roomiest(nbytes: int = 0) -> int | None:
     return best if nbytes <= _ROOM * free[best] else None
 
 
+def count(device: torch.device) -> int:
+    """The cards of this host that torch can use, if this is one; else 1."""
+    return torch.cuda.device_count() if device.type == "cuda" else 1
+
+
 def kind(device: torch.device) -> str:
     """What a device is, for comparing speeds: a card's name, else the device's type."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -96,7 +96,7 @@ class RayExecutor:
         workers: int | None = None,
         *,
         hangs: float = HANGS,
-        on_fault: Callable[[str], None] = lambda text: None,
+        on_fault: Callable[[str], object] = lambda text: None,
     ) -> None:
         self._address, self._workers, self._hangs = address, workers, hangs
         self._on_fault = on_fault
@@ -179,7 +179,7 @@ class _Actors:
         hashes: Mapping[tuple[str, int, int], str],
         surveys: Mapping[str, _Survey],
         wanted: int | None,
-        on_fault: Callable[[str], None],
+        on_fault: Callable[[str], object],
     ) -> None:
         self._work, self._analyses, self._hashes = work, analyses, hashes
         self._surveys = dict(surveys)
@@ -260,7 +260,6 @@ class _Actors:
 
     def _look(self) -> None:
         """Find new nodes and lost ones, and start a worker in each free place."""
-        import ray
 
         alive = {node["NodeID"]: node for node in _nodes() if node["Alive"]}
         for node, told in alive.items():
@@ -378,27 +377,19 @@ class _Actor:
         self._station.stop()
 
 
-def _imported() -> Any:
-    """Ray. Raises StudyError if it is not installed."""
-    try:
-        import ray
-    except ImportError:
-        raise StudyError(
-            "The engine 'ray' needs the package ray.",
-            hint="Install it with: pip install 'tauscope[cluster]'",
-        ) from None
-    return ray
-
-
 @contextlib.contextmanager
 def _connected(address: str | None, workers: int | None, run: Run) -> Iterator[None]:
     """Connect to a cluster, or to a new one of this host that ends with the block."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if address is None:
+        _guard()
+    else:
+        _check_address(address)
+    import ray  # reads the environment
+
     quiet: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
     with contextlib.ExitStack() as stack:
         if address is None:
-            _guard()
-            ray = _imported()
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
             settings: dict[str, Any] = {
                 "address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1",
@@ -407,8 +398,6 @@ def _connected(address: str | None, workers: int | None, run: Run) -> Iterator[N
                 "num_gpus": 0 if run.device == "cpu" else None,
             }  # fmt: skip
         else:
-            _check_address(address)
-            ray = _imported()
             settings = {"address": address}
         before = signal.getsignal(signal.SIGTERM)
         try:
@@ -498,7 +487,7 @@ def _surveyed() -> dict[str, _Survey]:
 def _nodes() -> list[dict[str, Any]]:
     import ray
 
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes: list[dict[str, Any]] = ray.nodes()
     return nodes
 
 

@@ -14,12 +14,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING
 
 from app.console.narration import Patience
 from app.jobs import following
 from app.jobs.environment import environment, tune
 from app.jobs.following import Follow
-from app.jobs.launcher import log_of
+from app.jobs.launcher import check_engine, log_of
 from app.jobs.stopping import STOPPED, stopping_on_signals
 from core.engine.measurement import Progress
 from core.errors import (
@@ -41,6 +43,9 @@ from storage.database import Database, open_database
 from storage.patience import PATIENCE
 from storage.runs import RunSummary
 from storage.sink import RunSink
+
+if TYPE_CHECKING:
+    from core.engine.executor import Executor
 
 _BEAT = 2.0
 _HURRIED = 5.0  # seconds that a cancelled run waits for the database to record it
@@ -188,7 +193,8 @@ def _compute(
     analyses = runs.find_run(db, run_id).analyses
     while True:
         if follow is None or not study.models.pending:
-            _compute_present(study, sink, analyses, follow)
+            with _executor(study, partial(_log, db, run_id)) as executor:
+                _compute_present(study, sink, analyses, follow, executor)
         grown = None if follow is None else following.awaited(study, sink, follow, sink.last)
         if grown is None:
             break
@@ -200,8 +206,26 @@ def _compute(
         raise Cancelled("The run was stopped before the first checkpoint.")
 
 
+@contextlib.contextmanager
+def _executor(study: Study, on_fault: Callable[[str], object]) -> Iterator[Executor | None]:
+    """Where the study is to be computed: None is this process."""
+    run = study.run
+    if run.engine == "local":
+        yield None
+        return
+    check_engine(study)
+    from app.jobs.cluster import RayExecutor
+
+    with RayExecutor(run.address, run.workers, on_fault=on_fault) as executor:
+        yield executor
+
+
 def _compute_present(
-    study: Study, sink: _ListenedSink, analyses: Sequence[str], follow: Follow | None
+    study: Study,
+    sink: _ListenedSink,
+    analyses: Sequence[str],
+    follow: Follow | None,
+    executor: Executor | None,
 ) -> None:
     """Compute a study without the checkpoints that are gone. While it follows a training run, a
     checkpoint may also be deleted meanwhile."""
@@ -210,7 +234,7 @@ def _compute_present(
     while True:
         sink.absent = series.absent(study.models)
         try:
-            runner.run(series.present(study), sink, analyses)
+            runner.run(series.present(study), sink, analyses, executor)
         except InputError:
             if follow is None or series.absent(study.models) == sink.absent:
                 raise
@@ -233,15 +257,22 @@ def _reported(error: BaseException, db: Database, run_id: str) -> BaseException:
 
 
 def _kept(error: BaseException, db: Database, run_id: str, whose: str) -> str:
-    text, log = "".join(traceback.format_exception(error)), log_of(db, run_id)
+    if not _log(db, run_id, "".join(traceback.format_exception(error))):
+        return f"{whose}TAUSCOPE_DEBUG=1 shows the traceback."
+    return f"{whose}{log_of(db, run_id)} has the traceback."
+
+
+def _log(db: Database, run_id: str, text: str) -> bool:
+    """Append to the run's log; false if it can't be written."""
+    log = log_of(db, run_id)
     try:
         db.access.make_folder(log.parent)
         db.access.make_file(log)
         with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{_now()} {text}")
     except (OSError, StorageError):
-        return f"{whose}TAUSCOPE_DEBUG=1 shows the traceback."
-    return f"{whose}{log} has the traceback."
+        return False
+    return True
 
 
 def _record(db: Database, run_id: str, attempt: int, sink: RunSink, error: BaseException) -> None:

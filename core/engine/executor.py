@@ -87,6 +87,7 @@ class Work(Report, Protocol):
 
     study: Study
     subject: Subject
+    units: Sequence[Unit]
     parts: SliceParts
 
     def ready(self, model: str = "") -> list[Job]:

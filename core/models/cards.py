@@ -86,6 +86,11 @@ def outdated() -> str:
     )
 
 
+def use_threads(count: int) -> None:
+    """Compute with this number of threads in the calling thread."""
+    torch.set_num_threads(count)
+
+
 @contextmanager
 def exact() -> Iterator[None]:
     """Multiply float32 in float32 inside the block, whatever the caller or an environment chose:

@@ -26,14 +26,14 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
     stored = [
         a for a in runs.artifacts(db, run.id) if a.name.partition(".")[0] not in forms.WORKING
     ]
-    path, provenance = folder / "run.json", runs.provenance(db, run.id)
+    path = folder / "run.json"
     data = {
         "exported_by": f"tauscope {app.__version__}",
         "run": summary_data(run),
         "study": study.model_dump(mode="json"),
         "seed": study.run.seed,
-        "engine": provenance.get("engine", "local"),
-        "provenance": provenance,
+        "engine": study.run.engine,
+        "provenance": runs.provenance(db, run.id),
         "analyses": [_analysis(analysis, study) for analysis in analyses_of(run)],
         "durations": runs.durations(db, run.id),
         "warnings": [asdict(warning) for warning in runs.warnings(db, run.id)],

@@ -356,7 +356,8 @@ def _work(
     from app.console.narration import Narrator, say
     from app.jobs.launcher import check, ready
     from app.jobs.worker import work
-    from app.results.wording import outcome
+    from app.results.crew import line
+    from app.results.wording import now, outcome
     from core import trust
 
     check(study, follows=follow is not None)
@@ -384,6 +385,7 @@ def _work(
                 run_id,
                 on_progress=show,
                 on_warning=narrator.warn,
+                on_workers=lambda states: narrator.below([line(each, now()) for each in states]),
                 on_stop=lambda: narrator.say("stopping; interrupt again to stop at once"),
                 keep=False,
                 trust=trust.of(study),

@@ -23,7 +23,7 @@ from app.jobs.environment import environment, tune
 from app.jobs.following import Follow
 from app.jobs.launcher import check_engine, log_of
 from app.jobs.stopping import STOPPED, stopping_on_signals
-from core.engine.measurement import Progress
+from core.engine.measurement import Progress, WorkerState
 from core.errors import (
     Cancelled,
     InputError,
@@ -59,6 +59,7 @@ def work(
     *,
     on_progress: Callable[[Progress], None] | None = None,
     on_warning: Callable[[str, str], None] | None = None,
+    on_workers: Callable[[Sequence[WorkerState]], None] | None = None,
     on_stop: Callable[[], None] | None = None,
     keep: bool = True,
     trust: Trust = NOBODY,
@@ -76,7 +77,7 @@ def work(
     tune()
     attempt = runs.claim(db, run_id)
     stop = threading.Event()
-    sink = _ListenedSink(db, run_id, attempt, stop, on_progress, on_warning)
+    sink = _ListenedSink(db, run_id, attempt, stop, on_progress, on_warning, on_workers)
     try:
         with _heartbeat(sink), stopping_on_signals(stop, on_stop):
             _compute(db, run_id, sink, trust, follow)
@@ -160,10 +161,12 @@ class _ListenedSink(RunSink):
         stop: threading.Event,
         on_progress: Callable[[Progress], None] | None,
         on_warning: Callable[[str, str], None] | None,
+        on_workers: Callable[[Sequence[WorkerState]], None] | None,
     ) -> None:
         super().__init__(db, run_id, attempt, stop=stop)
         self._on_progress = on_progress
         self._on_warning = on_warning
+        self._on_workers = on_workers
         self._warned: set[tuple[str, str]] = set()
         self.planned = False
         self.last = Progress(0, 0)
@@ -174,6 +177,11 @@ class _ListenedSink(RunSink):
         super().progress(progress)
         if self._on_progress:
             self._on_progress(progress)
+
+    def workers(self, states: Sequence[WorkerState]) -> None:
+        super().workers(states)
+        if self._on_workers:
+            self._on_workers(states)
 
     def warn(self, subject: str, message: str) -> None:
         super().warn(subject, message)

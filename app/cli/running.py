@@ -78,15 +78,21 @@ def plan(
     context: typer.Context,
     study: StudyFile,
     only: Only = None,
+    workers: Workers = None,
     json: Json = False,
     trust_task_code: TrustTasks = False,
     db: Db = None,
 ) -> None:
-    """Estimate a study's cost before it starts: units, reading, memory, time."""
+    """Estimate a study's cost before it starts: units, reading, memory, time.
+
+    With --workers it shows the share of each of so many cards.
+    """
     from app.cli.printing import print_json, print_preflight
     from app.jobs.preflight import data, look_ahead
 
     known, chosen = _chosen(study, only, trust_task_code)
+    if workers is not None:
+        known = known.model_copy(update={"run": known.run.model_copy(update={"workers": workers})})
     ahead = look_ahead(open_db(context, db, write=None), known, chosen.analyses)
     found = data(ahead, chosen.skipped)
     if json:

@@ -23,7 +23,7 @@ from app.jobs.environment import environment, tune
 from app.jobs.following import Follow
 from app.jobs.launcher import check_engine, log_of
 from app.jobs.stopping import STOPPED, stopping_on_signals
-from core.engine.measurement import Progress, WorkerState
+from core.engine.measurement import Progress, Unit, WorkerState
 from core.errors import (
     Cancelled,
     InputError,
@@ -35,6 +35,7 @@ from core.errors import (
     out_of_memory,
     reason,
 )
+from core.sizes import counted
 from core.study import series
 from core.study.study import Study
 from core.trust import NOBODY, Trust, granted
@@ -182,6 +183,11 @@ class _ListenedSink(RunSink):
         super().workers(states)
         if self._on_workers:
             self._on_workers(states)
+
+    def failed(self, unit: Unit, cause: str, attempts: int) -> None:
+        super().failed(unit, cause, attempts)
+        if self._on_warning:
+            self._on_warning(unit.label, f"failed {counted(attempts, 'time')}: {cause}")
 
     def warn(self, subject: str, message: str) -> None:
         super().warn(subject, message)

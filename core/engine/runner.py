@@ -143,7 +143,6 @@ class _Work:
         """Give up a unit."""
         self.sink.failed(unit, cause, attempts)
         self.given_up.add(unit.key)
-        self.sink.warn(unit.label, f"failed {counted(attempts, 'time')}: {cause}")
 
     def finish(self) -> None:
         """Report doubts that follow from the results, including reused ones. Raises RunError if a

@@ -49,6 +49,12 @@ def test_a_plan_runs_nothing_and_knows_what_has_run(tauscope: Any, study: Path) 
     read = [model["read"] for model in before["models"]]
     assert read == [once + again + norm, once + again, once + again]
 
+    assert before["here"] == 1
+    assert [len(each["shares"]) for each in before["spread"]] == [1, 2, 4, 8]
+    spread = tauscope("plan", study, "--workers", 3).out
+    assert spread.count("\nworker ") == 1
+    assert "on 3," in spread
+
     tauscope("run", study, "--only", "alignment")
     after = json.loads(tauscope("plan", study, "--json").out)
     done = {s["analysis"]: s["finished"] == s["units"] for s in after["shares"]}

@@ -109,6 +109,8 @@ class _Work:
         sink.adopt(self.done)
         self.reused = len(self.done)
         self.given_up: set[str] = set()
+        self.hands = 1
+        """The processes that compute at the same time."""
         self.placements: dict[str, Any] = {}
         self.pacing = Pacing(
             subject, units, self.done, torch.device(machine.device), sink.pace, machine.card
@@ -177,6 +179,8 @@ class _Work:
     def workers(self, states: Sequence[WorkerState]) -> None:
         """Store the states of the run's workers."""
         self.sink.workers(states)
+        self.hands = max(1, len(states))
+        self._foresee()
 
     def seconds(self, unit: Unit) -> float:
         """The expected seconds of a unit."""
@@ -232,7 +236,7 @@ class _Work:
         self.say(unit.label)
 
     def _foresee(self) -> None:
-        self.expected = time.time() + self.pacing.left
+        self.expected = time.time() + self.pacing.left / self.hands
 
 
 def _of_failures(failed: int, blocked: int, total: int) -> RunError:

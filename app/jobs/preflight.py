@@ -77,7 +77,7 @@ def cards(cost: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...
     thing = _thing(cost)
     found = next((s for s in cost["spread"] if s["cards"] == cost["here"]), None)
     several = found is not None and cost["here"] > 1
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             str(number), str(share["slices"] or ""), span(share["busy"]),
             ", ".join(f"{model} {units}" for model, units in share["units"]),

@@ -211,7 +211,8 @@ class _Models:
 
     def _placed(self, model: str, idle: Sequence[_Worker]) -> _Worker:
         """A new worker for a model on free cards, those without a model first."""
-        need, cards = self._needs.get(model, 1), []
+        need = self._needs.get(model, 1)
+        cards: list[int] = []
         for worker in sorted(idle, key=lambda each: (bool(each.model), -len(each.cards))):
             if len(cards) < need:
                 self._workers.remove(worker)

@@ -32,7 +32,8 @@ def best(tasks: Sequence[Task], cards: int, loading: dict[str, float]) -> float:
     least = float("inf")
     for order in itertools.permutations(tasks):
         for choice in itertools.product(range(cards), repeat=len(tasks)):
-            free, model, ends = [0.0] * cards, [""] * cards, {}
+            free, model = [0.0] * cards, [""] * cards
+            ends: dict[str, float] = {}
             for task, card in zip(order, choice, strict=True):
                 if not task.requires <= ends.keys():
                     break
@@ -58,11 +59,12 @@ def check(
     lanes = [DRIVER, *((card,) for card in range(cards))]
     for lane in lanes:
         mine = [t for t in turns if t.cards == lane or (lane and lane[0] in t.cards)]
+        mine.sort(key=lambda t: t.start)
+        free = 0.0
         held: tuple[object, ...] = ()
-        for turn, following in itertools.pairwise([*sorted(mine, key=lambda t: t.start), None]):
-            assert turn is not None
-            if following is not None:
-                assert turn.end <= following.start
+        for turn in mine:
+            assert turn.start >= free
+            free = turn.end
             if turn.task.loads and (turn.task.loads, turn.cards) != held:
                 assert turn.loading >= loading.get(turn.task.loads, 0.0)
             held = turn.task.loads, turn.cards

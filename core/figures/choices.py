@@ -47,7 +47,11 @@ def narrowed(catalogue: Catalogue, by: Filter) -> Catalogue:
     }
     combinations = catalogue.combinations
     for name in (field for field in FIELDS if field in COMBINED and by.narrows(field)):
-        combinations = frozenset(at for at in combinations if by.takes(name, getattr(at, name)))
+        combinations = frozenset(
+            combination
+            for combination in combinations
+            if by.takes(name, getattr(combination, name))
+        )
     return replace(
         catalogue,
         ranges=ranges,
@@ -59,8 +63,8 @@ def narrowed(catalogue: Catalogue, by: Filter) -> Catalogue:
 
 def names_of(catalogues: Iterable[Catalogue]) -> Names:
     """What these catalogues give a filter to choose among."""
-    found = merged(*(each.ranges for each in catalogues))
-    return {**found, "module": by_name(found["module"])}
+    ranges = merged(*(each.ranges for each in catalogues))
+    return {**ranges, "module": by_name(ranges["module"])}
 
 
 def present(views: Iterable[View], catalogue: Catalogue) -> tuple[View, ...]:
@@ -72,9 +76,9 @@ def measures(view: View, catalogue: Catalogue) -> tuple[str, ...]:
     """The metrics that the view switches between."""
     if view.measures:
         return view.measures
-    found = {c.metric for c in _concerning(view, catalogue.combinations)}
+    metrics = {c.metric for c in _concerning(view, catalogue.combinations)}
     known = ordered((*view.declared, *catalogue.values("metric")))
-    return tuple(m for m in known if m in found or not catalogue.combinations)
+    return tuple(m for m in known if m in metrics or not catalogue.combinations)
 
 
 def default_choice(view: View, catalogue: Catalogue) -> Choice:
@@ -162,8 +166,8 @@ def _wanted(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catal
         return asked
     if isinstance(asked, tuple):
         return tuple(value for value in asked if catalogue.filter.takes(field, value))
-    kept = catalogue.values(coordinate)
-    return kept if asked == "present" else (ABSENT[coordinate], *kept)
+    values = catalogue.values(coordinate)
+    return values if asked == "present" else (ABSENT[coordinate], *values)
 
 
 def _asked(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalogue) -> Wanted:
@@ -185,14 +189,18 @@ def _asked(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalo
 def _shows(view: View, catalogue: Catalogue) -> bool:
     """Was something measured that the view has a place for?"""
     placing = view.placing(catalogue)
-    own = _concerning(view, catalogue.combinations)
-    return any(placing(at) is not None for at in own)
+    combinations = _concerning(view, catalogue.combinations)
+    return any(placing(combination) is not None for combination in combinations)
 
 
-def _concerning(view: View, found: Iterable[Combination]) -> Iterator[Combination]:
+def _concerning(view: View, combinations: Iterable[Combination]) -> Iterator[Combination]:
     """Those of which the view would show what was measured there, under some choice."""
-    tests = [(at, test) for at in COMBINED[1:] if (test := _test(view, at)) is not None]
-    for each in found:
+    tests = [
+        (coordinate, test)
+        for coordinate in COMBINED[1:]
+        if (test := _test(view, coordinate)) is not None
+    ]
+    for each in combinations:
         if view.measures and each.metric not in view.measures:
             continue
         if all(test(getattr(each, coordinate)) for coordinate, test in tests):
@@ -220,12 +228,12 @@ def _fitting(
     chosen: dict[str, Value] = {c: getattr(choice, c) for c in named}
     if not view.together:
         chosen["metric"] = choice.measure
-    own = (
-        at
-        for at in catalogue.combinations
-        if all(getattr(at, c) == value for c, value in chosen.items())
+    combinations = (
+        combination
+        for combination in catalogue.combinations
+        if all(getattr(combination, c) == value for c, value in chosen.items())
     )
-    return _concerning(view, own)
+    return _concerning(view, combinations)
 
 
 def _steps(coordinate: Coordinate, catalogue: Catalogue) -> tuple[Value, ...]:
@@ -239,10 +247,10 @@ def _steps(coordinate: Coordinate, catalogue: Catalogue) -> tuple[Value, ...]:
     return catalogue.values(coordinate)
 
 
-def _among(found: Collection[Value], values: list[Value], view: View) -> list[Value]:
+def _among(available: Collection[Value], values: list[Value], view: View) -> list[Value]:
     """The values that were found, absence first where the view steps to it; all if none was."""
-    absent: list[Value] = [""] if view.loose and "" in found else []
-    return [*absent, *(v for v in values if v in found)] or values
+    absent: list[Value] = [""] if view.loose and "" in available else []
+    return [*absent, *(v for v in values if v in available)] or values
 
 
 def _nearest(
@@ -264,13 +272,16 @@ def _nearest(
         return next((v for v in values if v not in passed), values[0])
     if selector in ("task", "metric_of"):
         placing = view.placing(catalogue)
-        own = (
-            at
-            for at in _fitting(view, selector, choice, catalogue)
-            if not view.placed or placing(at) is not None
+        combinations = (
+            combination
+            for combination in _fitting(view, selector, choice, catalogue)
+            if not view.placed or placing(combination) is not None
         )
         others = [c for c in COMBINED[1:] if c != "metric_of"]
-        places = {(getattr(at, selector), *(getattr(at, c) for c in others)) for at in own}
+        places = {
+            (getattr(combination, selector), *(getattr(combination, c) for c in others))
+            for combination in combinations
+        }
         measured = Counter(value for value, *_ in places)
         return max(values, key=lambda value: measured[str(value)])
     return values[0]

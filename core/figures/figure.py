@@ -49,9 +49,9 @@ class Spread:
 
     def numbers(self) -> dict[str, float]:
         """The numbers that are known, by their names, in their order."""
-        found = {"least": self.least, "lower quartile": self.lower, "median": self.median,
+        numbers = {"least": self.least, "lower quartile": self.lower, "median": self.median,
                  "upper quartile": self.upper, "most": self.most}  # fmt: skip
-        return {name: number for name, number in found.items() if number is not None}
+        return {name: number for name, number in numbers.items() if number is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +176,8 @@ class Lines:
 
     def place(self, panel: Panel, series: Series, x: int) -> Place:
         """The place of a series' cell at x."""
-        at = self.x_names[x] if self.x_names else str(x)
-        return series.name, at, *filter(None, (panel.title,))
+        label = self.x_names[x] if self.x_names else str(x)
+        return series.name, label, *filter(None, (panel.title,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,11 +84,11 @@ def _place(arrays: Arrays, row: int, value: float, model: str) -> Passage:
 
 def _likeliest(arrays: Arrays, row: int, name: str) -> str:
     pairs = zip(range(arrays[name].shape[1]), arrays[f"{name}_share"][row], strict=True)
-    return " · ".join(f"{_shown(_text(arrays, name, row, at))} {p:.2f}" for at, p in pairs)
+    return " · ".join(f"{_shown(_text(arrays, name, row, column))} {p:.2f}" for column, p in pairs)
 
 
-def _text(arrays: Arrays, name: str, *at: int) -> str:
-    place, vocabulary = int(arrays[name][at]), arrays["vocabulary"]
+def _text(arrays: Arrays, name: str, *index: int) -> str:
+    place, vocabulary = int(arrays[name][index]), arrays["vocabulary"]
     return str(vocabulary[place]) if 0 <= place < len(vocabulary) else ""
 
 

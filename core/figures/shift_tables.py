@@ -55,14 +55,14 @@ def tokens(asked: Tabulation) -> Table:
     arrays, controls = _read(asked, model, probe), _controls(asked, model, probe)
     rows = []
     if arrays is not None:
-        for at in _first(arrays, controls.values(), order)[:MOST]:
-            token, bounds = int(arrays["listed"][at]), arrays[f"{order.end}_bounds"][at]
+        for index in _first(arrays, controls.values(), order)[:MOST]:
+            token, bounds = int(arrays["listed"][index]), arrays[f"{order.end}_bounds"][index]
             rows.append(
                 (
-                    _shown(str(arrays["text"][at])), float(arrays[order.end][token]),
+                    _shown(str(arrays["text"][index])), float(arrays[order.end][token]),
                     *map(_known, bounds),
                     float(arrays[f"{order.end}_chance"][token]),
-                    *(_of(own, order.end, token) for own in controls.values()),
+                    *(_of(control, order.end, token) for control in controls.values()),
                     float(arrays["mean"][token]),
                 )
             )  # fmt: skip
@@ -88,7 +88,7 @@ def tokens(asked: Tabulation) -> Table:
 def models(asked: Tabulation) -> Table:
     """A row for each tuned model and probe set, with the tokens that it promotes most."""
     several = any(row.probe for row in asked.rows)
-    places = {name: at for at, name in enumerate(asked.catalogue.values("model"))}
+    places = {name: index for index, name in enumerate(asked.catalogue.values("model"))}
     measured = sorted(asked.rows, key=lambda row: places.get(row.model, len(places)))
     records, rows = [], []
     for row in measured:
@@ -121,8 +121,8 @@ def _named(asked: Tabulation, model: str, probe: str) -> tuple[str, ...]:
         return ()
     others = list(_controls(asked, model, probe).values())
     tokens = []
-    for at in _first(arrays, others, _ORDERS[ORDERS[0]]):
-        tokens.append(_shown(str(arrays["text"][at])).strip() or "␣")
+    for index in _first(arrays, others, _ORDERS[ORDERS[0]]):
+        tokens.append(_shown(str(arrays["text"][index])).strip() or "␣")
     return tuple(dict.fromkeys(tokens))[:TOLD]
 
 
@@ -146,10 +146,10 @@ def _beyond(arrays: Arrays, others: Any, end: str) -> NDArray[np.float32]:
     level = arrays[f"{end}_chance"][listed]
     for other in others:
         known = listed < len(other[end])
-        own = np.where(known, other[end][np.minimum(listed, len(other[end]) - 1)], 0)
-        level = np.maximum(level, own)
-    found: NDArray[np.float32] = arrays[end][listed] - level
-    return found
+        values = np.where(known, other[end][np.minimum(listed, len(other[end]) - 1)], 0)
+        level = np.maximum(level, values)
+    beyond: NDArray[np.float32] = arrays[end][listed] - level
+    return beyond
 
 
 def _controls(asked: Tabulation, model: str, probe: str) -> dict[str, Arrays]:

@@ -155,14 +155,14 @@ class View:
     def panels_in(self, catalogue: Catalogue) -> tuple[str, ...]:
         """The panels that the filter takes; where it takes none of them, those that it names."""
         name = FILTERS.get(self.panelled, "")
-        own = tuple(value for value in self.panels if catalogue.filter.takes(name, value))
-        return own or catalogue.filter.of(name)
+        panels = tuple(value for value in self.panels if catalogue.filter.takes(name, value))
+        return panels or catalogue.filter.of(name)
 
     def has_base(self, measure: str, catalogue: Catalogue) -> bool:
         """Does the figure of a measure hold the base's values, to take from the others'?"""
         return False
 
-    def place_of(self, at: Coordinates) -> tuple[Any, ...]:
+    def place_of(self, coordinates: Coordinates) -> tuple[Any, ...]:
         """Where in the figure something lies."""
         return ()
 
@@ -264,12 +264,12 @@ class Tabulation:
     arrays: Arrays
 
 
-def agreed(told: Iterable[tuple[str, Better]]) -> dict[str, Better]:
+def agreed(pairs: Iterable[tuple[str, Better]]) -> dict[str, Better]:
     """The better direction of each metric that has only one."""
-    found: dict[str, set[Better]] = {}
-    for metric, better in told:
-        found.setdefault(metric, set()).add(better)
-    return {metric: each.pop() for metric, each in found.items() if len(each) == 1}
+    directions: dict[str, set[Better]] = {}
+    for metric, better in pairs:
+        directions.setdefault(metric, set()).add(better)
+    return {metric: each.pop() for metric, each in directions.items() if len(each) == 1}
 
 
 def natural(text: str) -> tuple[tuple[str, float], ...]:
@@ -282,5 +282,5 @@ def natural(text: str) -> tuple[tuple[str, float], ...]:
 
 def by_name(modules: Iterable[str]) -> tuple[str, ...]:
     """Modules in their order in a layer, then groups; any others at the end."""
-    known = {name: at for at, name in enumerate((*ORDER, *GROUPS))}
+    known = {name: index for index, name in enumerate((*ORDER, *GROUPS))}
     return tuple(sorted(modules, key=lambda name: (known.get(name, len(known)), name)))

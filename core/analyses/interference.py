@@ -135,7 +135,7 @@ def _add(a: Sums, b: Sums) -> Sums:
 
 
 def _rows(modules: dict[str, Sums]) -> list[Measurement]:
-    return [row for module, own in modules.items() for row in of_sums(module, own)]
+    return [row for module, sums in modules.items() for row in of_sums(module, sums)]
 
 
 def of_sums(module: str, s: Sums) -> tuple[Measurement, Measurement]:

@@ -169,15 +169,15 @@ class Models(_Part):
 
     def as_written(self) -> dict[str, Model]:
         """The tuned models with each series as the study file declares it, not its members."""
-        found: dict[str, Model] = {}
+        written: dict[str, Model] = {}
         for name, model in self.tuned.items():
             member = steps.parted(name)
             if member is None or not model.checkpoints:
-                found[name] = model
+                written[name] = model
             else:
                 folder = str(PurePath(model.path).parent)
-                found.setdefault(member.series, model.model_copy(update={"path": folder}))
-        return found
+                written.setdefault(member.series, model.model_copy(update={"path": folder}))
+        return written
 
     def missing(self, name: str) -> str:
         """The reason for which a name is no tuned model, and a hint; empty if it is one, or may be
@@ -397,16 +397,16 @@ class Study(_Part):
         """
         models = self.models.model_copy(update={"tuned": self.models.as_written()})
         written = self.model_copy(update={"models": models})
-        told = trust.granted(written, trust.NOBODY).model_dump(mode="json")
+        content = trust.granted(written, trust.NOBODY).model_dump(mode="json")
         # Earlier studies had no such keys; their keys must not change.
-        for model in (told["models"]["base"], *told["models"]["tuned"].values()):
+        for model in (content["models"]["base"], *content["models"]["tuned"].values()):
             for name in ("checkpoints", "group"):
                 if model[name] is None:
                     del model[name]
         if self.models.template == "base":
-            del told["models"]["template"]
+            del content["models"]["template"]
         if not self.probes:
-            del told["probes"]
-        if told["evaluation"] is not None:
-            del told["evaluation"]["trust_task_code"]
-        return content_key({"study": told, "only": sorted(analyses)})
+            del content["probes"]
+        if content["evaluation"] is not None:
+            del content["evaluation"]["trust_task_code"]
+        return content_key({"study": content, "only": sorted(analyses)})

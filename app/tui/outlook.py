@@ -57,15 +57,15 @@ async def foresee(draft: Draft, db_url: str) -> dict[str, Any]:
     if process.returncode:
         raise _failure(err.decode(errors="replace").replace(str(file), "the study"))
     try:
-        found: dict[str, Any] = json.loads(out)
+        forecast: dict[str, Any] = json.loads(out)
     except ValueError:
         raise RunError(UNKNOWN) from None
-    return found
+    return forecast
 
 
-def _failure(said: str) -> RunError:
+def _failure(output: str) -> RunError:
     """The error among what a command said; of a fault, the last line."""
-    lines = [line for line in said.splitlines() if line.strip()]
+    lines = [line for line in output.splitlines() if line.strip()]
     start = next((i for i, line in enumerate(lines) if line.startswith("error: ")), None)
     if start is None:
         return RunError(lines[-1] if lines else UNKNOWN)
@@ -94,9 +94,11 @@ def _table(head: Sequence[str], rows: Sequence[tuple[str, ...]], width: int) -> 
     widths = [min(24, max(cell_len(row[i]) for row in cells)) for i in range(len(head) - 1)]
     last = max(4, width - sum(widths) - 2 * len(widths))
     lines = []
-    for at, row in enumerate(cells):
+    for index, row in enumerate(cells):
         words = "  ".join(fitted(word, w) for word, w in zip(row, widths, strict=False))
         for part in textwrap.wrap(row[-1], last) or [""]:
-            lines.append(Content.styled(f"{words}  {part}".rstrip(), "$muted" if at == 0 else ""))
+            lines.append(
+                Content.styled(f"{words}  {part}".rstrip(), "$muted" if index == 0 else "")
+            )
             words = " " * cell_len(words)
     return lines

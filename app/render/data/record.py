@@ -37,10 +37,10 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
         "warnings": [asdict(warning) for warning in runs.warnings(db, run.id)],
         "artifacts": [_artifact(artifact) for artifact in stored],
     }
-    if kept := trials(db, run.id):
+    if kept_trials := trials(db, run.id):
         data["bench"] = [
             {"created": each.created.isoformat() if each.created else None, **each.content}
-            for each in kept
+            for each in kept_trials
         ]
     with written(path) as file:
         json.dump(data, file, indent=2)

@@ -1,4 +1,4 @@
-"""From what was measured to a choice that exists: what may be stepped through, and what to ask for.
+"""The values that a view's selectors offer, and the query that a choice makes.
 
 Functions over views, choices and catalogues. Refuses to know of databases, terminals and files.
 """
@@ -35,7 +35,7 @@ EVERYTHING = Catalogue()
 
 
 def narrowed(catalogue: Catalogue, by: Filter) -> Catalogue:
-    """What a filter leaves of a catalogue; all that views make of it then keeps to the filter.
+    """The catalogue without the values that a filter hides.
 
     Other models that a value is compared with stay known where no view lays them out.
     """
@@ -62,7 +62,7 @@ def narrowed(catalogue: Catalogue, by: Filter) -> Catalogue:
 
 
 def names_of(catalogues: Iterable[Catalogue]) -> Names:
-    """What these catalogues give a filter to choose among."""
+    """The names in these catalogues that a filter can choose from."""
     ranges = merged(*(each.ranges for each in catalogues))
     return {**ranges, "module": by_name(ranges["module"])}
 
@@ -109,8 +109,8 @@ def options(
 ) -> tuple[Value, ...]:
     """The values that a selector steps through, in order. For layers, None is "all".
 
-    Only those that go with the measure and with what is chosen before them; all of them where
-    none does, as long as a run has measured nothing.
+    Only values measured together with the chosen measure and the earlier selectors; all values if
+    there are none, as before a run has measured anything.
     """
     coordinate = view.coordinate(selector)
     takes = view.only.get(coordinate, lambda value: True)
@@ -157,11 +157,11 @@ def chosen(choice: Choice, selector: Selector, value: Value) -> Choice:
 
 
 def _wanted(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalogue) -> Wanted:
-    """What a figure takes of a coordinate: what the view asks for, less what the filter hides."""
+    """The values of a coordinate that the view asks for and the filter does not hide."""
     asked = _asked(view, coordinate, choice, catalogue)
     field = FILTERS.get(coordinate)
     if coordinate == "reference" and coordinate not in (*view.steppers, *view.laid_out):
-        field = None  # the other side of what is shown, and no row or column itself
+        field = None  # a shown model is compared with it; it is no row or column
     if field is None or asked == "absent" or not catalogue.filter.narrows(field):
         return asked
     if isinstance(asked, tuple):
@@ -194,7 +194,7 @@ def _shows(view: View, catalogue: Catalogue) -> bool:
 
 
 def _concerning(view: View, combinations: Iterable[Combination]) -> Iterator[Combination]:
-    """Those of which the view would show what was measured there, under some choice."""
+    """The combinations whose measurements the view shows under some choice."""
     tests = [
         (coordinate, test)
         for coordinate in COMBINED[1:]
@@ -208,7 +208,7 @@ def _concerning(view: View, combinations: Iterable[Combination]) -> Iterator[Com
 
 
 def _test(view: View, coordinate: Coordinate) -> Callable[[str], bool] | None:
-    """What a view asks of a coordinate's values; None where it takes all."""
+    """A test of a coordinate's values, true for those in the view; None if it takes all."""
     if coordinate in view.fixed:
         return partial(operator.eq, view.fixed[coordinate])
     if coordinate in view.only:
@@ -260,9 +260,11 @@ def _nearest(
     choice: Choice,
     catalogue: Catalogue,
 ) -> Value:
-    """What takes the place of a value that there is not: of a layer the nearest one, else where
-    the selector begins, models with a tuned one that is no control, tasks and scores with the first
-    of those of which there is most to see."""
+    """The value chosen instead of one that does not exist.
+
+    For a layer, the nearest one. For a model, the first tuned model that is no control. For a task
+    or score, the one with the most results, the first of several. Otherwise the first value.
+    """
     layers = [v for v in values if isinstance(v, int)]
     if selector == "layer" and choice.layer is not None and layers:
         wanted = choice.layer

@@ -58,7 +58,7 @@ def of_direction(asked: Tabulation) -> Passages:
 
 
 def of_text(figure: Passages) -> str:
-    """A text speaks for itself."""
+    """Empty: a text needs no finding."""
     return ""
 
 

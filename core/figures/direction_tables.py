@@ -102,7 +102,7 @@ def moved(asked: Tabulation) -> Table:
 
 
 def of_concentration(figure: Grid) -> str:
-    """Where one model's directions are about fewest tokens, beside chance."""
+    """The layer of a model whose directions concern the fewest tokens, beside chance."""
     known = [
         (_distance(cell), cell, f"{module} of layer {layer}")
         for layer, row in zip(figure.rows, figure.cells, strict=True)
@@ -123,7 +123,7 @@ def of_concentration(figure: Grid) -> str:
 
 
 def of_depth(figure: Lines) -> str:
-    """Which model's directions are about fewest tokens in the mean of its layers, beside W's."""
+    """The model whose directions concern the fewest tokens in the mean of its layers, beside W."""
     drawn = [s for panel in figure.panels for s in panel.series if not s.companion]
     means = {s.name: average([c.value for c in s.cells]) for s in drawn}
     tuned = {s.name: means[s.name] for s in drawn if not s.control and s.name != BASE}
@@ -146,7 +146,7 @@ def of_depth(figure: Lines) -> str:
 
 
 def of_tokens(figure: Table) -> str:
-    """The direction of Δ that is about fewest tokens, and its tokens; empty if it is noise."""
+    """The direction of Δ that concerns the fewest tokens, and its tokens; empty if it is noise."""
     records: tuple[DirectionRecord, ...] = figure.records
     updates = [each for each in records if each.whose == "Δ"]
     if not updates:
@@ -217,7 +217,7 @@ def _chance(cell: Cell) -> str:
 
 
 def _distance(cell: Cell) -> float:
-    """By how many standard deviations a value exceeds chance."""
+    """The excess of a value over chance, in standard deviations."""
     if cell.value is None or cell.chance is None or not cell.chance_sd:
         return 0.0
     return (cell.value - cell.chance) / cell.chance_sd

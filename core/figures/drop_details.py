@@ -54,7 +54,7 @@ def item(asked: Tabulation) -> Passages:
 
 
 def of_broken(figure: Table) -> str:
-    """How many items the ablation broke, and which changed most."""
+    """The number of items that the ablation broke, and the ones that changed most."""
     return item_findings.of_items(figure)
 
 

@@ -1,6 +1,6 @@
 """Figures in one plain sentence each, as they are under the choice that a view opens with.
 
-Owns the wording of what was found. Reads figures alone: no measurement, no database.
+Owns the wording of findings. Reads figures alone: no measurement, no database.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def of_largest(figure: Grid) -> str:
 
 
 def of_regime(figure: Grid) -> str:
-    """In how many matrices a measure is above, and in how many below, that of a random update."""
+    """The number of matrices whose measure is above that of a random update, and below it."""
     cells = [
         (cell.value, cell)
         for row in figure.cells
@@ -296,13 +296,13 @@ def of_baseline(figure: Lines) -> str:
 
 
 def average(values: Sequence[float | None]) -> float | None:
-    """The mean of what is known; None where nothing is."""
+    """The mean of the known values; None without any."""
     known = [v for v in values if v is not None]
     return sum(known) / len(known) if known else None
 
 
 def where(figure: Lines | Grid, *coordinates: str) -> str:
-    """What is chosen of these coordinates, as the beginning of a sentence."""
+    """The chosen values of these coordinates, as the beginning of a sentence."""
     chosen = (figure.chosen.get(coordinate, "") for coordinate in coordinates)
     words = ", ".join(filter(None, chosen))
     return f"{words}: " if words else ""
@@ -318,7 +318,7 @@ def place(figure: Grid) -> str:
 
 
 def _base_and_tuned(figure: Lines) -> tuple[dict[int, Cell] | None, dict[str, dict[int, Cell]]]:
-    """The base's cells by layer, and those of each tuned model that is no control."""
+    """The cells by layer of the base, and of each tuned model that is no control."""
     lines = {
         series.name: dict(zip(series.xs, series.cells, strict=True))
         for panel in figure.panels

@@ -1,4 +1,4 @@
-"""What the figures of grafts say in one sentence each. Reads cells, never printed words."""
+"""The figures of grafts in one sentence each. Reads cells, never printed words."""
 
 from __future__ import annotations
 

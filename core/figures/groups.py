@@ -172,5 +172,6 @@ def comparisons(group_spreads: Iterable[Spread]) -> list[Comparison]:
 
 
 def _alone(coordinates: Coordinates | Combination) -> bool:
-    """Is it of one model, against none but the base? Pairs of models belong to no group."""
+    """Is it about one model, compared with no other model than the base? Pairs of models belong to
+    no group."""
     return coordinates.reference in ("", BASE)

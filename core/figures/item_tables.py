@@ -86,9 +86,9 @@ def text(
 
 
 def beginning(answer: Answer) -> str:
-    """How the last paragraph of an item's prompt begins, or its first text."""
+    """The beginning of the last paragraph of an item's prompt, or of its first text."""
     whole = answer.prompt or next(iter(answer.choices), "")
-    last = whole.strip().rpartition("\n\n")[2]  # examples stand before it
+    last = whole.strip().rpartition("\n\n")[2]  # few-shot examples come before it
     return " ".join(last.split())[:SHOWN]
 
 

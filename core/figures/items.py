@@ -57,12 +57,12 @@ class Compared:
     """Why there are no items, in a sentence."""
 
     def flips(self, kind: str) -> int:
-        """How many items flipped that way."""
+        """The number of items with this kind of flip."""
         return sum(item.flip == kind for item in self.items)
 
     @property
     def right(self) -> tuple[int, int]:
-        """How many are right both times, and wrong both times."""
+        """The numbers of items right both times, and wrong both times."""
         same = [item.before for item in self.items if not item.flip]
         return sum(value == 1 for value in same), sum(value == 0 for value in same)
 

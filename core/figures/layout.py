@@ -110,7 +110,7 @@ def direction(spec: MetricSpec, row: Measurement, better: Mapping[str, Better]) 
 
 
 def less(cell: Cell, base: Cell) -> Cell:
-    """A cell that shows how far its value lies above the base's."""
+    """The cell with its difference from the base's value shown."""
     if cell.value is None or base.value is None:
         return replace(cell, shown=None, base=base.value)
     return replace(cell, shown=cell.value - base.value, base=base.value)

@@ -58,7 +58,7 @@ def board(asked: Tabulation) -> Grid:
 
 
 def of_board(figure: Grid) -> str:
-    """One plain sentence on how many differences from the base are better, and how many worse."""
+    """One plain sentence on the numbers of better and of worse scores than the base's."""
     known = [
         difference
         for row in figure.cells

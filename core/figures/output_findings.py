@@ -35,7 +35,7 @@ def of_map(figure: Grid) -> str:
 
 
 def of_scatter(figure: Scatter) -> str:
-    """How many models gained on both probe sets, and how many lost on one."""
+    """The number of models that gained on both probe sets, and that lost on one."""
     known = [p.place for p in figure.points if p.place is not None]
     if figure.measure != "nll_change" or not known:
         return ""
@@ -81,7 +81,7 @@ def of_models(figure: Table) -> str:
 
 
 def of_text(figure: Passages) -> str:
-    """A text speaks for itself."""
+    """Empty: a text needs no finding."""
     return ""
 
 
@@ -113,7 +113,7 @@ def of_tokens(figure: Table) -> str:
 
 
 def of_positions(figure: Lines) -> str:
-    """The model whose promoted tokens stand out most at a position, and where they do least."""
+    """The position where a tuned model promotes its tokens furthest above chance."""
     known = [
         (cell.value - cell.chance, series, position, cell)
         for panel in figure.panels

@@ -30,7 +30,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def artifact(probe: str) -> str:
-    """The name of the arrays of a probe set; "" is that of a study with one."""
+    """The name of the arrays of a probe set; "" is the set of a study with only one."""
     return f"outputs.{probe}" if probe else "outputs"
 
 
@@ -93,5 +93,5 @@ def _text(arrays: Arrays, name: str, *index: int) -> str:
 
 
 def _shown(text: str) -> str:
-    """A token among others: a space or line break alone stands as a sign."""
+    """A token in a list: a single space or line break becomes a visible sign."""
     return text.strip() or ("⏎" if "\n" in text else "␣")

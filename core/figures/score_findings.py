@@ -80,7 +80,7 @@ def of_differences(figure: Grid) -> str:
 
 
 def of_drops(figure: Grid) -> str:
-    """One plain sentence on a heat map of drops: how many beat their random controls."""
+    """One plain sentence on a heat map of drops: the number that exceed their random controls."""
     cells = [
         cell for row in figure.cells for cell in row if cell is not None and cell.value is not None
     ]
@@ -98,9 +98,10 @@ def of_drops(figure: Grid) -> str:
 
 
 def of_selections(figure: Grid) -> str:
-    """One plain sentence on selections side by side: of each, how many drops beat their controls.
+    """One plain sentence on selections side by side: the number of drops of each that exceed their
+    controls.
 
-    A column's name is that of its selection, then the source of its neurons."""
+    A column is named after its selection, then the source of its neurons."""
     counts = []
     selections = [name.rpartition(" ")[0] for name in figure.columns]
     for selection in dict.fromkeys(selections):
@@ -214,5 +215,5 @@ def _exceeding(some: int, of: int) -> str:
 
 
 def _count(some: int, of: int, things: str) -> str:
-    """How many of them, in words."""
+    """The count in words, such as "2 of 3 drops" or "all 3 drops"."""
     return f"all {of} {things}" if some == of > 1 else f"{some} of {of} {things}"

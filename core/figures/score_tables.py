@@ -161,7 +161,7 @@ def is_domain(task: str) -> bool:
 
 
 def kind_of_point(setting: str) -> str:
-    """What kind of model a point is, by its name."""
+    """The kind of model at a point, from its name."""
     if setting == "base":
         return "base"
     method = setting.rpartition(":")[0]
@@ -227,7 +227,7 @@ def in_order(lines: list[Line]) -> dict[str, Any]:
 def results_by(
     asked: Tabulation, first: str, second: str, orders: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """The names of the two columns that a table is about, that of its order first."""
+    """The names of the two columns that a table is about, the sorted one first."""
     leads = orders.get(asked.choice.order, first)
     return (leads, second if leads == first else first)
 

@@ -43,7 +43,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def artifact(probe: str) -> str:
-    """The name of the arrays of a probe set; "" is that of a study with one."""
+    """The name of the arrays of a probe set; "" is the set of a study with only one."""
     return f"shifts.{probe}" if probe else "shifts"
 
 
@@ -141,7 +141,7 @@ def _first(arrays: Arrays, others: Any, order: _Order) -> NDArray[np.int64]:
 
 
 def _beyond(arrays: Arrays, others: Any, end: str) -> NDArray[np.float32]:
-    """By how much each listed token's share exceeds its share by chance and in other models."""
+    """The excess of each listed token's share over its share by chance and in other models."""
     listed = arrays["listed"]
     level = arrays[f"{end}_chance"][listed]
     for other in others:
@@ -168,7 +168,7 @@ def _of(arrays: Arrays, end: str, token: int) -> float | None:
 
 
 def _shown(text: str) -> str:
-    """A token; a line break alone stands as a sign."""
+    """A token; a single line break becomes a visible sign."""
     return text if text.strip() or not text.strip(" ") else "⏎"
 
 

@@ -77,7 +77,7 @@ _Found = tuple[float, NeuronRecord, tuple[Text, ...], int, float]
 
 
 def _top(asked: Tabulation, model: str, layer: int, order: str) -> list[_Found]:
-    """The first neurons of a layer: what they are sorted by, and what is known of them."""
+    """The first neurons of a layer, with their sort keys and facts."""
     arrays = asked.arrays("neurons", model=model, layer=layer)
     if arrays is None or not len(arrays["rate"]):
         return []
@@ -119,7 +119,7 @@ def _count(asked: Tabulation, layers: Sequence[int]) -> int:
 
 
 def _counted(shown: int, all_of_them: int) -> str:
-    """How many there are in the table, of how many."""
+    """The number of neurons in the table, and of all."""
     if shown < all_of_them:
         return f"The table holds the first {shown} of {all_of_them:,} neurons."
     return f"The table holds all {shown} neurons." if shown != 1 else "There is one neuron."

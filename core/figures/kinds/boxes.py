@@ -1,4 +1,4 @@
-"""Views of how several values of one place lie: documents, random controls, members of a group.
+"""Views of several values at one place: documents, random controls, members of a group.
 
 Their figure is a grid whose cells have a `Spread` beside their own value.
 """

@@ -28,22 +28,22 @@ class Placing(Protocol):
 
     @property
     def names(self) -> tuple[str, str]:
-        """What the rows and what the columns are, in words."""
+        """The names of the rows and of the columns, in words."""
 
     @property
     def of(self) -> tuple[Coordinate, Coordinate]:
-        """The coordinates that rows and columns are values of; "" of what is read out."""
+        """The coordinates of rows and columns; "" where their values are derived from a name."""
 
     def __call__(self, row: Coordinates, /) -> tuple[Any, Any] | None:
-        """The row and the column of what was measured there; None where it has no place."""
+        """The row and the column of a measurement; None where it has no place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Gridded(View):
-    """What all grids share."""
+    """The common part of all grids."""
 
     def axes(self, places: Places, catalogue: Catalogue) -> tuple[Axis, Axis]:
-        """The axis of the rows and that of the columns."""
+        """The axes of rows and columns."""
         raise NotImplementedError
 
     def behind(

@@ -114,7 +114,7 @@ class GridPlot(Plot):
         return [f"{signs.get(entry.symbol, '')} {entry.text}".strip() for entry in entries]
 
     def columns_from(self, first: int, count: int) -> GridPlot:
-        """The plot with some of its columns; scale and numbers stay those of the whole."""
+        """The plot with some of its columns, and the scale and numbers of the whole."""
         last = first + count
         cells = tuple(row[first:last] for row in self.cells)
         return replace(self, columns=self.columns[first:last], cells=cells)
@@ -139,7 +139,7 @@ class GridPlot(Plot):
 
     @property
     def stacked(self) -> bool:
-        """Does a difference stand below any value?"""
+        """Does any value have a difference below it?"""
         return any(value.below is not None for value in self.values())
 
     def _points(self, arrow: str) -> bool:
@@ -198,8 +198,8 @@ class BarsPlot(GridPlot):
 
 @dataclass(frozen=True, kw_only=True)
 class BoxesPlot(BarsPlot):
-    """A box a column, in a group a row: how several values of one place lie, with its own value
-    among them."""
+    """A box a column, in a group a row: the spread of several values at one place, and its own
+    value among them."""
 
     def legend(self) -> list[Entry]:
         spreads = [spread for value in self.values() if (spread := value.cell.spread)]

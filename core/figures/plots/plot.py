@@ -48,8 +48,8 @@ class Entry:
 
 
 def beginning(texts: Sequence[str]) -> str:
-    """What several texts all begin with, up to a sign that separates words, where that is worth
-    saying once and something is left of each."""
+    """The common beginning of several texts, up to a sign that separates words; "" if it is too
+    short to be worth stating once, or if nothing of a text would be left."""
     if len(texts) < 2:
         return ""
     begin: str = commonprefix([min(texts), max(texts)])  # noqa: RUF071 - of words, not of paths
@@ -88,8 +88,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A plot as a table. `head` names the columns, those of names first; `part_name` says what the
-    parts are, where there are any."""
+    """A plot as a table. `head` names the columns, the columns of names first; `part_name` names
+    the parts, where there are any."""
 
     head: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -117,7 +117,7 @@ class Plot:
 
     @property
     def aside(self) -> str:
-        """The unit and the better direction in words, as they stand in brackets."""
+        """The unit and the better direction in words, to write in brackets."""
         return ", ".join(filter(None, (self.unit, in_words(self.better))))
 
     @property
@@ -174,7 +174,7 @@ def in_words(better: Better) -> str:
 
 
 def value_entries(values: Iterable[Value], star_name: str = "") -> list[Entry]:
-    """The legend of what stands beside values: intervals, chance, verdicts, stars."""
+    """The legend of the signs beside values: intervals, chance, verdicts, stars."""
     listed = list(values)
     entries = []
     if any(value.interval for value in listed):

@@ -28,8 +28,8 @@ Ramp = Literal["sequential", "signed", "better"]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What colours stand for: the ramp, and the values that it covers. About zero these include
-    zero, and as far from it on either side is as far along the ramp. `ends` are both ends in words;
+    """A colour scale: the ramp, and the values that it covers. A scale about zero includes zero;
+    equal distances on both sides are equally far along the ramp. `ends` are both ends in words;
     `flipped`: the better end of the ramp stands for the lower values; `relative`: every column has
     its own largest value at an end, so that ends have no numbers."""
 

@@ -119,7 +119,7 @@ class Replay:
         return _means(total, batch)
 
     def whole(self, batch: Batch) -> NDArray[np.float64]:
-        """What `leave` returns, from one uninterrupted forward pass."""
+        """The result of `leave`, from one uninterrupted forward pass."""
         self.calls += len(self.layers)
         return _means(self._losses(batch, None), batch)
 
@@ -142,7 +142,7 @@ class Replay:
         return logits
 
     def _learn(self, batch: Batch) -> None:
-        """What each layer returns beside the hidden state: None where it returns that alone."""
+        """Learn the values that each layer returns beside the hidden state; None without any."""
         arguments: dict[int, tuple[Any, ...] | None] = {}
         forwards = [layer.forward for layer in self.layers]
 

@@ -1,7 +1,7 @@
 """The tokens that a neuron promotes: its column of the down projection, read by the output head.
 
-Asks the loaded modules themselves, so that any orientation, adapter or placement of the weights is
-theirs to know. Knows no analysis.
+Calls the loaded modules, so any orientation, adapter or placement of the weights works. Knows no
+analysis.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def promoted(
 
 
 def products(model: LoadedModel, pieces: Sequence[Piece], vectors: Tensor) -> Tensor | None:
-    """What vectors [n, d], each scaled to a mean square of 1, add to the logits [n, vocabulary]
+    """The logits [n, vocabulary] that vectors [n, d], each scaled to a mean square of 1, add
     through the final norm and the head without biases. None as in `promoted`."""
     module = unwrapped(model.module)
     head = module.get_output_embeddings()
@@ -78,8 +78,8 @@ def ends(products: Tensor) -> Ends:
 
 
 def texts_of(tokenizer: Any, ids: Sequence[int], after: int) -> list[str]:
-    """The text of each token id as it stands behind the token `after`: with its space, if any. Of
-    a token that is a part of a character, its name in the vocabulary."""
+    """The text of each token id after the token `after`, with its space, if any; for a part of a
+    character, the token's name in the vocabulary."""
     before = tokenizer.decode([after])
     texts = (tokenizer.decode([after, token]).removeprefix(before) for token in ids)
     names = map(str, tokenizer.convert_ids_to_tokens(list(ids)))

@@ -172,8 +172,8 @@ def _ranked(result: UnitResult, neurons: Neurons, kind: str) -> list[Any]:
 
 
 def _told(chosen: ranking.Chosen, score: Sequence[Any], neurons: Neurons) -> dict[str, Any]:
-    """How many neurons of each layer were chosen, and which have the highest scores, -1 beyond
-    the last."""
+    """The number of chosen neurons of each layer, and the neurons with the highest scores, padded
+    with -1."""
     best = np.full((len(chosen), NAMED), -1, np.int64)
     for row, units, values in zip(best, chosen, score, strict=True):
         first = units[np.argsort(-values[units], kind="stable")][:NAMED]

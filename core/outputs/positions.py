@@ -34,7 +34,7 @@ def shares(counted: Counted, wanted: int) -> list[Share]:
     documents, places, promoted = counted.seen
     values = np.full(len(documents), np.nan)
     for groups, tokens in counted.halves(wanted):
-        is_top = np.zeros(counted.promoted.shape[1] + 1, bool)  # the last is that of no token
+        is_top = np.zeros(counted.promoted.shape[1] + 1, bool)  # the last index means no token
         is_top[tokens] = True
         rows = np.isin(documents % len(counted.positions), groups)
         values[rows] = is_top[promoted[rows]].mean(1) * promoted.shape[1] / len(tokens)

@@ -44,10 +44,10 @@ class _Reader:
         self.sums.begin()
 
     def see_layer(self, layer: int, states: Tensor) -> None:
-        """No layer is asked for."""
+        """Ignored: the reader needs no layer."""
 
     def see(self, seen: Seen) -> None:
-        """The predictions are enough."""
+        """Ignored: the reader needs the predictions alone."""
 
     def commit(self) -> None:
         self.sums.commit()

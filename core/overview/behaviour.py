@@ -122,7 +122,7 @@ def of_activation(measured: Measured) -> Iterator[Candidate]:
 def of_patterns(measured: Measured) -> Iterator[Candidate]:
     """How far a layer's patterns of neurons lie from the base's, against the controls' distances.
 
-    Without a control there is nothing to hold them against: any tuning moves them from 0.
+    Needs a control, since any tuning moves them from 0.
     """
     rows = {
         (row.model, row.layer): row
@@ -179,8 +179,7 @@ def of_drops(measured: Measured) -> Iterator[Candidate]:
 
 
 def of_merges(measured: Measured) -> Iterator[Candidate]:
-    """What a sum of several vectors keeps of the domain that it keeps least of, against the best
-    that one of these vectors does alone."""
+    """Sums of vectors that keep more of their least kept domain than each vector alone."""
     shares = _shares(measured)
     sums = {vectors for setting in shares if len(vectors := _vectors(setting)) > 1}
     weakest = {

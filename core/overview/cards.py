@@ -140,7 +140,7 @@ def lines(card: Card) -> Iterator[Line]:
 
 
 def brief(card: Card) -> Iterator[Line]:
-    """The same lines in few words, for cards that stand side by side."""
+    """The same lines in short, for cards side by side."""
     times = ""
     if card.size is not None:
         if card.controls and not card.is_control:
@@ -225,8 +225,8 @@ def _by_group(card: Card, metric: str) -> str:
 
 
 def _against(row: Measurement) -> str:
-    """What the updates of a group do with the base's directions, with the alignment beyond
-    chance."""
+    """Whether the updates of a group keep to the base's directions or avoid them, with the
+    alignment beyond chance."""
     assert row.value is not None
     does = "keeps to the base's" if row.value > 0 else "avoids the base's"
     if row.chance is not None and not excludes(row.low, row.high, row.chance):
@@ -251,7 +251,7 @@ def _switched(card: Card) -> Iterator[Line]:
 
 
 def _scores(scores: Sequence[Score], *, better: bool) -> str:
-    """The first score in full, and how many of the others changed in which direction."""
+    """The first score in full, then the number of other scores that changed, by direction."""
     first = _first(scores, better=better)
     if first is None:
         return f"no certain change on {len(scores)} {'score' if len(scores) == 1 else 'scores'}"
@@ -304,8 +304,8 @@ def _card(model: str, measured: Measured, ranking: Ranking) -> Card:
 
 
 def _surprise(model: str, ranking: Ranking) -> Finding | None:
-    """Of the findings that its card does not tell anyway the one that fewest other models share;
-    of those the largest."""
+    """The finding shared with the fewest other models, and of several the largest, among findings
+    that the card does not show otherwise."""
     findings = [f for f in ranking.all if model in f.subjects and f.kind not in ON_CARD]
     return min(findings, key=lambda finding: (finding.others, -finding.size), default=None)
 
@@ -367,7 +367,7 @@ def _predicted(model: str, measured: Measured) -> tuple[Score, ...]:
 
 
 def _certainty(score: Score) -> float:
-    """How many of its intervals a difference lies from 0."""
+    """The distance of a difference from 0, in widths of its interval; 0 without an interval."""
     width = (score.high - score.low) if score.low is not None and score.high is not None else 0.0
     return abs(score.value) / width if width else 0.0
 

@@ -1,6 +1,6 @@
 """How far a value lies beyond its yardsticks: chance, the base, or a control.
 
-Owns the two numbers by which findings are kept and ordered: a p value and a size without a unit.
+Owns the two numbers that select and order findings: a p value and a size without a unit.
 Knows no measurement and no model.
 """
 

@@ -1,6 +1,6 @@
 """A run as the overview needs it: its family, and its measurements by place.
 
-Owns which measurements the overview asks for, and how they are found again. Reads no database.
+Owns the queries of the overview, and the index of their results. Reads no database.
 """
 
 from __future__ import annotations

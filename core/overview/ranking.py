@@ -1,8 +1,8 @@
-"""From candidates to findings: which are dropped, by which rule, and the order of the others.
+"""From candidates to findings: rules that drop candidates, and the order of the others.
 
 Owns the ranking. The first rule of `DROPS` that holds drops a candidate. The p values of all others
 are corrected together, and the ones within their yardsticks leave. The rest are ordered by size,
-and at most `MOST` are told, of as many kinds and models as there are.
+and at most `MOST` are shown, of as many kinds and models as possible.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RULES: tuple[Callable[[Measured], Iterable[Candidate]], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """`told` are the findings that matter most, `all` every candidate beyond its yardsticks, by
+    """`told` are the findings to show first, `all` every candidate beyond its yardsticks, by
     size. `dropped` counts the other candidates by the reason."""
 
     told: tuple[Finding, ...] = ()
@@ -139,7 +139,7 @@ def _leading(findings: Sequence[Finding]) -> list[Finding]:
 def _varied(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The largest findings of as many kinds as there are, then further ones of other models.
 
-    No kind is told of a model twice. Models have `OF_A_MODEL` each before one has more.
+    No kind is shown twice for a model. Models have `OF_A_MODEL` each before one has more.
     """
     chosen: list[Finding] = []
     for accepts in (_is_new_of_few, _is_of_few, _is_new_to_model):

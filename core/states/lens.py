@@ -19,8 +19,8 @@ Read = Callable[[slice], Tensor]
 
 
 def agrees(head: Head, last: Tensor, final: Tensor) -> bool:
-    """Is the head's norm all that stands between the last layer and the head? `last` and `final`
-    [n, d]: states after the last layer, and final-normed ones."""
+    """Is the head's norm the only map between the last layer and the head? `last` and `final`
+    [n, d]: states after the last layer, and the same after the final norm."""
     with torch.inference_mode():
         try:
             normed = head.norm(last)

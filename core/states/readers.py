@@ -55,7 +55,7 @@ class SumReader:
         self.summed.see(layer, states)
 
     def see(self, seen: Seen) -> None:
-        """The layers' states are enough."""
+        """Ignored: the reader needs the states of layers alone."""
 
     def commit(self) -> None:
         self.summed.commit()

@@ -19,8 +19,8 @@ def adjusted(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def reach(controls: int, tests: int, level: float) -> float:
-    """By how many standard deviations of its random controls (two or more) a value must exceed
-    their mean for an adjusted p below `level`, where no other of so many tests finds anything.
+    """The number of standard deviations of its random controls (two or more) by which a value must
+    exceed their mean for an adjusted p below `level`, if no other of the tests is significant.
 
     Student's distribution with controls − 1 degrees of freedom: no other chance is counted.
     """

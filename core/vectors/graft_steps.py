@@ -86,7 +86,7 @@ def _layers(model: Model, start: int, stop: int) -> dict[str, Graft]:
 
 
 def _ranks(model: Model, ranks: Sequence[int]) -> dict[str, Graft]:
-    """Ranks below that of any matrix, and whole matrices."""
+    """Grafts cut to each rank that is below the largest rank of a matrix, and uncut grafts."""
     largest = max((min(piece.shape) for piece in model.pieces if piece.is_matrix), default=0)
     grafts = {f"rank-{rank}": Graft(rank=rank) for rank in ranks if rank < largest}
     return {**grafts, "rank-full": Graft(rank=FULL)}

@@ -1,4 +1,4 @@
-"""What a user kept from the bench, by run. Knows no form: a trial is a JSON object."""
+"""Trials that a user stored from the bench, by run. Each is a JSON object of any form."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ _Place = tuple[str, str, int | None]
 
 
 class DirectionsParameters(Parameters):
-    """How many directions are read, and how many tokens of each."""
+    """The numbers of directions to read, and of tokens of each."""
 
     top: int = Field(default=5, ge=1, le=20, description="Top directions of each matrix.")
     tokens: int = Field(default=10, ge=1, le=100, description="Tokens at each end of a direction.")

@@ -38,7 +38,7 @@ SIDES = {"subspace_overlap_write": "write", "subspace_overlap_read": "read"}
 
 
 class InterferenceParameters(Parameters):
-    """What counts as a large coordinate, and as a top direction."""
+    """The limits of large coordinates and of top directions."""
 
     top: float = Field(
         default=0.2, gt=0, le=0.5, description="Share of coordinates that count as the largest."

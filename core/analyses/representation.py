@@ -34,7 +34,7 @@ BASE = "base"
 
 
 class RepresentationParameters(Parameters):
-    """How many of the base's states are stored, and how many are compared."""
+    """The numbers of the base's states to store, and to compare."""
 
     tokens: int = Field(
         default=65_536,
@@ -149,7 +149,7 @@ class _Reader(Forwarding):
         yield self.unit, result
 
     def _own_lens(self) -> Iterator[Measurement]:
-        """How far the lens of each layer is from the model's own predictions."""
+        """The divergence of each layer's lens from the model's own predictions."""
         from core.states import lens
 
         head = self.session.head

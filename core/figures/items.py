@@ -79,16 +79,16 @@ def compared(before: Arrays | None, after: Arrays | None, metric: str) -> Compar
         others = sorted(name.removesuffix("|index") for name in after if name.endswith("|index"))
         hint = f" Scores with items: {', '.join(others)}." if others else ""
         return _none(f"{metric} has no items: it is not made of one number for each item.{hint}")
-    earlier, other = _values(before, metric), _values(after, metric)
-    shared = [index for index in earlier if index in other]
+    earlier, later = _values(before, metric), _values(after, metric)
+    shared = [index for index in earlier if index in later]
     if not shared:
         return _none(f"No item has {metric} both times.")
     form = str(after[f"{metric}|form"])
-    known = [v for i in shared for v in (earlier[i], other[i])]
+    known = [v for i in shared for v in (earlier[i], later[i])]
     weights = np.concatenate([before[f"{metric}|weight"], after[f"{metric}|weight"]])
     binary = form == "mean" and set(known) <= {0.0, 1.0} and bool((weights == 1).all())
     better = "higher" if binary else "lower" if form != "mean" else _better(after, metric)
-    items = tuple(_item(i, earlier[i], other[i], better, binary) for i in shared)
+    items = tuple(_item(i, earlier[i], later[i], better, binary) for i in shared)
     return Compared(items, _UNITS.get(form, ""), binary, better)
 
 

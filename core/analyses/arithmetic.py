@@ -20,8 +20,8 @@ from core.errors import StudyError, item_of
 from core.figures import item_findings, point_details, score_findings, score_tables
 from core.figures.kinds.grids import Plane
 from core.figures.kinds.passages import WholeText
-from core.figures.kinds.scatters import ScatterPlot
 from core.figures.kinds.tables import SortedTable
+from core.figures.kinds.trades import DomainPairs
 from core.vectors import arithmetic
 from core.vectors.arithmetic import ArithmeticPoint, Restriction
 
@@ -346,15 +346,14 @@ ANALYSIS = Analysis(
         ),
     ),
     views=(
-        ScatterPlot(
+        DomainPairs(
             key="trade",
             title="One domain against another",
             short="Trade-off",
             caption="One point per model: its share of one domain, and of the other. A domain's "
-            "share is the mean over its tasks, also those on which its own model is within chance "
-            "of the base; the table names them.",
+            "share is the mean over the tasks on which its own model differs from the base.",
             measures=("normalised", "regained"),
-            free=("reference",),
+            free=("reference", "metric_of"),
             only={"task": score_tables.is_domain},
             names={"setting": "coefficients"},
             group=score_tables.kind_of_point,

@@ -144,7 +144,7 @@ def readings(
 def query(view: View, choice: Choice, catalogue: Catalogue) -> Query:
     """The measurements that the view needs under this choice."""
     beside = [named.get(choice.measure) for named in (view.excess, view.tested)]
-    metrics: tuple[str, ...] = (choice.measure, *filter(None, beside), *view.beside)
+    metrics: tuple[str, ...] = (choice.measure, *filter(None, beside), *view.beside, *view.further)
     if view.together:
         metrics = measures(view, catalogue)
     return {"metric": metrics} | {c: _wanted(view, c, choice, catalogue) for c in COORDINATES}
@@ -176,7 +176,7 @@ def _asked(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalo
     if coordinate == "metric_of" and view.beside:
         return "", choice.measure
     if coordinate in view.steppers:
-        return view.chosen(choice, coordinate)
+        return view.chosen(choice, coordinate, catalogue)
     if coordinate == view.panelled and view.panels:
         return view.panels_in(catalogue)
     if coordinate in view.only:

@@ -270,6 +270,7 @@ class Scatter:
 
     `across` is the coordinate that these two are values of, `point_name` says in words what a
     point is. `x_guides` and `y_guides` are values at which a line is drawn across the picture.
+    `note` is what all points have in common.
     `order`, `beside`: see `Lines`; where points are models their groups are, too, and `controls`
     are the models in the role of a control.
     """
@@ -289,6 +290,7 @@ class Scatter:
     signed: bool = False
     empty: str = ""
     mark_name: str = ""
+    note: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
     beside: Scatter | None = None
 

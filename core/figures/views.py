@@ -92,6 +92,8 @@ class View:
     """Does it know groups of models? Other figures have them as further models."""
     beside: ClassVar[tuple[str, ...]] = ()
     """Metrics of the one that it shows, which it needs too."""
+    further: ClassVar[tuple[str, ...]] = ()
+    """Further metrics that it needs, whichever it shows."""
 
     key: str
     title: str
@@ -148,7 +150,9 @@ class View:
         """The coordinate whose values a selector steps through."""
         return selector
 
-    def chosen(self, choice: Choice, coordinate: Coordinate) -> tuple[Value, ...]:
+    def chosen(
+        self, choice: Choice, coordinate: Coordinate, catalogue: Catalogue
+    ) -> tuple[Value, ...]:
         """The chosen values of a selector's coordinate."""
         return (getattr(choice, coordinate),)
 

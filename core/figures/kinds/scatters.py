@@ -37,7 +37,9 @@ class ScatterPlot(View):
     def coordinate(self, selector: Selector) -> Coordinate:
         return self.across if selector == "against" else selector
 
-    def chosen(self, choice: Choice, coordinate: Coordinate) -> tuple[Value, ...]:
+    def chosen(
+        self, choice: Choice, coordinate: Coordinate, catalogue: Catalogue
+    ) -> tuple[Value, ...]:
         values = (getattr(choice, coordinate),)
         return (*values, choice.against) if coordinate == self.across else values
 

@@ -197,6 +197,7 @@ def scatter(figure: Scatter) -> PointsPlot:
     return PointsPlot(
         **fields,
         star_name=figure.mark_name,
+        note=figure.note,
         across=figure.across,
         x_name=figure.x_name,
         y_name=figure.y_name,

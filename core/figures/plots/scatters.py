@@ -46,8 +46,10 @@ class PlotPoint:
 @dataclass(frozen=True, kw_only=True)
 class PointsPlot(Plot):
     """Points; those without a position are listed, never drawn. `x_axis` and `y_axis` cover values
-    and guides, those named `whole` intervals and chance too."""
+    and guides, those named `whole` intervals and chance too. `note` is what all points have in
+    common."""
 
+    note: str
     across: str
     x_name: str
     y_name: str
@@ -104,7 +106,7 @@ class PointsPlot(Plot):
         if missing:
             reason = f": {self.empty}" if self.empty else ""
             entries.append(Entry("undefined", f"{missing} undefined, not drawn{reason}"))
-        return entries
+        return [*entries, *([Entry("note", self.note)] if self.note else [])]
 
     def hover(self, point: PlotPoint) -> str:
         """All that is known of a point, in two lines."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,7 @@ from core.figures.filters import Filter
 from core.figures.plots import resolution
 from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import GridPlot
-from core.figures.plots.multiples import alone, split
+from core.figures.plots.multiples import alone, coincide, split
 from core.figures.plots.numbers import formatter, tick_labels
 from core.figures.plots.ranges import Axis, axis, scale, ticks
 from core.figures.plots.values import Level, Value
@@ -246,6 +247,28 @@ def test_a_line_stands_alone_or_each_apart_with_its_own_signs() -> None:
     assert [c.index for c in turned.panels[1].curves] == [0, 0, 1, 1]
     only = replace(figure, panels=(Panel("", curves[:3]),))
     assert named(split(resolution.curves(only))) == named(resolution.curves(only))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_lines_coincide_where_half_of_their_points_lie_within_a_row_of_another(seed: int) -> None:
+    chance, rows = random.Random(seed), 10
+    spread = chance.choice((0.3, 1.0, 6.0))
+    heights = [[chance.gauss(0, spread) for _ in range(8)] for _ in range(4)]
+    heights.append([-20.0, *[20.0] * 7])  # sets the axis
+    lines = [Series(f"m{i}", tuple(range(8)), tuple(Cell(y, y) for y in own))
+             for i, own in enumerate(heights)]  # fmt: skip
+    base = Series("base", tuple(range(8)), tuple(Cell(20.0, 20.0) for _ in range(8)))
+    figure = Lines(title="t", measure="m", unit="", x_label="layer",
+                   panels=(Panel("", (base, *lines)),))  # fmt: skip
+    plot = resolution.curves(figure)
+    row = (plot.y_axis.high - plot.y_axis.low) / rows
+    near = sum(
+        any(abs(own[x] - other[x]) < row for other in heights if other is not own)
+        for own in heights
+        for x in range(8)
+    )
+    assert coincide(plot, rows) is (near > 20)
+    assert not coincide(split(plot), rows), "a line and the base alone are told apart"
 
 
 def test_a_model_looks_the_same_whatever_was_measured_yet_and_passes_a_filter() -> None:

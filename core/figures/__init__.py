@@ -6,6 +6,7 @@ choices.py         what may be stepped through in a view, and what it asks for
 filters.py         the models, layers and modules that a reader wants to see
 figure.py          the kinds of figures: lines, a grid, a scatter, a table, text
 passages.py        a figure of text
+spread.py          quartiles and ends of several values at one place
 groups.py          groups of models: mean, spread, tests
 layout.py          a view under a choice, laid out: what all kinds share
 tables.py          rows of neurons, documents and matrices

@@ -115,9 +115,11 @@ def _tasks(subject: Subject, parameters: AblationParameters, model: str) -> list
     """The tasks for scoring a model: its own domains', and the first general one."""
     if parameters.tasks == "all":
         return list(subject.tasks)
-    own = [t for t in subject.tasks if any(subject.own_model(d) == model for d in t.domains)]
-    general = [t for t in subject.tasks if GENERAL in t.domains and t not in own]
-    return [*own, *general[:1]]
+    domain_tasks = [
+        t for t in subject.tasks if any(subject.own_model(d) == model for d in t.domains)
+    ]
+    general = [t for t in subject.tasks if GENERAL in t.domains and t not in domain_tasks]
+    return [*domain_tasks, *general[:1]]
 
 
 def _sources(subject: Subject, parameters: AblationParameters, model: str) -> list[str]:
@@ -194,11 +196,11 @@ def _ablated(
     scored: Unit,
     whole: Unit,
 ) -> Unit:
-    own = parameters.model_copy(
+    key_parameters = parameters.model_copy(
         update={"selections": (selection,), "sources": "own", "tasks": "own"}
     )
     key = subject.key(
-        NAME, VERSION, own, [model], step="silenced", task=[task.name, task.fingerprint],
+        NAME, VERSION, key_parameters, [model], step="silenced", task=[task.name, task.fingerprint],
         requires=[scored.key, whole.key], bootstrap=subject.evaluation.bootstrap,
     )  # fmt: skip
     return Unit(

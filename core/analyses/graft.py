@@ -85,8 +85,8 @@ def plan(subject: Subject, parameters: GraftParameters) -> list[Unit]:
         greedy = unit("greedy", whole, *singles, keep=p.keep, tries=p.tries)
         chance = unit("random", whole, greedy, controls=p.controls)
         ranks = unit("ranks", whole, ranks=sorted(set(p.ranks)))
-        own = [whole, *singles, greedy, chance, ranks]
-        units += [*own, _compared(subject, p, model, name, own)]
+        model_units = [whole, *singles, greedy, chance, ranks]
+        units += [*model_units, _compared(subject, p, model, name, model_units)]
     return units
 
 
@@ -98,9 +98,9 @@ _LABELS = {
 
 
 def _compared(
-    subject: Subject, parameters: GraftParameters, model: str, probe: str, own: Sequence[Unit]
+    subject: Subject, parameters: GraftParameters, model: str, probe: str, units: Sequence[Unit]
 ) -> Unit:
-    required = [unit.key for unit in own]
+    required = [unit.key for unit in units]
     options = {
         "keep": parameters.keep, "layers": subject.family.anatomy.layers,
         "probe": probe if len(subject.probes) > 1 else "", "seed": subject.study.run.seed,
@@ -147,9 +147,9 @@ def workload(unit: Unit, parameters: GraftParameters, subject: Subject) -> Workl
 
 def _parts(subject: Subject) -> list[str]:
     """The groups and modules that the base has, over all layers."""
-    own = {piece.module for piece in subject.family.anatomy.pieces}
-    groups = {"blocks", *(GROUP_OF.get(module) for module in own)}
-    return [part for part in (*GROUPS, *ORDER) if part in own | groups]
+    modules = {piece.module for piece in subject.family.anatomy.pieces}
+    groups = {"blocks", *(GROUP_OF.get(module) for module in modules)}
+    return [part for part in (*GROUPS, *ORDER) if part in modules | groups]
 
 
 def compute(
@@ -203,8 +203,8 @@ def _tried(unit: Unit, bed: Bed, session: Session) -> UnitResult:
     seed = session.subject.study.run.seed
     tried = graft_steps.tried(unit.options, bed, model, known, seed)
     losses = {
-        name: [float(x) if np.isfinite(x) else None for x in own]
-        for name, own in tried.losses.items()
+        name: [float(x) if np.isfinite(x) else None for x in values]
+        for name, values in tried.losses.items()
     }
     return UnitResult(
         state={"losses": losses, "passes": tried.passes, "order": list(tried.order)}
@@ -215,7 +215,7 @@ def losses_of(result: UnitResult) -> dict[str, Any]:
     """The losses of a unit's grafts by their names, float64 [documents]; NaN where there is
     none."""
     losses = _state(result)["losses"]
-    return {name: np.array(own, dtype=np.float64) for name, own in losses.items()}
+    return {name: np.array(values, dtype=np.float64) for name, values in losses.items()}
 
 
 def _state(result: UnitResult) -> dict[str, Any]:

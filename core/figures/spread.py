@@ -21,12 +21,12 @@ class Spread:
 
     @property
     def words(self) -> str:
-        """What is known of it in a few words."""
+        """The ends and quartiles in words."""
         ends = "" if self.least is None else f" {self.least:.4g} to {self.most:.4g},"
         return f"{self.of}{ends} quartiles {self.lower:.4g}, {self.median:.4g}, {self.upper:.4g}"
 
     def numbers(self) -> dict[str, float]:
-        """The numbers that are known, by their names, in their order."""
+        """The known numbers by name."""
         numbers = {"least": self.least, "lower quartile": self.lower, "median": self.median,
                    "upper quartile": self.upper, "most": self.most}  # fmt: skip
         return {name: number for name, number in numbers.items() if number is not None}

@@ -29,7 +29,7 @@ def of_spread(figure: Grid) -> str:
 
 
 def of_controls(figure: Grid) -> str:
-    """How many drops are larger than each of their random controls."""
+    """The number of drops that are larger than all their random controls."""
     known = [
         cell.value > spread.most
         for _, cell, spread in _placed(figure)

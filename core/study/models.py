@@ -155,15 +155,15 @@ class Models(Part):
 
     def as_written(self) -> dict[str, Model]:
         """The tuned models with each series as the study file declares it, not its members."""
-        found: dict[str, Model] = {}
+        written: dict[str, Model] = {}
         for name, model in self.tuned.items():
             member = steps.parted(name)
             if member is None or not model.checkpoints:
-                found[name] = model
+                written[name] = model
             else:
                 folder = str(PurePath(model.path).parent)
-                found.setdefault(member.series, model.model_copy(update={"path": folder}))
-        return found
+                written.setdefault(member.series, model.model_copy(update={"path": folder}))
+        return written
 
     def missing(self, name: str) -> str:
         """The reason for which a name is no tuned model, and a hint; empty if it is one, or may be

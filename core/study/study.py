@@ -227,16 +227,16 @@ class Study(Part):
         """
         models = self.models.model_copy(update={"tuned": self.models.as_written()})
         written = self.model_copy(update={"models": models})
-        told = trust.granted(written, trust.NOBODY).model_dump(mode="json")
+        content = trust.granted(written, trust.NOBODY).model_dump(mode="json")
         # Earlier studies had no such keys; their keys must not change.
-        for model in (told["models"]["base"], *told["models"]["tuned"].values()):
+        for model in (content["models"]["base"], *content["models"]["tuned"].values()):
             for name in ("checkpoints", "group"):
                 if model[name] is None:
                     del model[name]
         if self.models.template == "base":
-            del told["models"]["template"]
+            del content["models"]["template"]
         if not self.probes:
-            del told["probes"]
-        if told["evaluation"] is not None:
-            del told["evaluation"]["trust_task_code"]
-        return content_key({"study": told, "only": sorted(analyses)})
+            del content["probes"]
+        if content["evaluation"] is not None:
+            del content["evaluation"]["trust_task_code"]
+        return content_key({"study": content, "only": sorted(analyses)})

@@ -35,7 +35,8 @@ def draw(plot: PointsPlot) -> Sheet:
     axes = drawn.subplots()
     title = plot.title + (f" ({plot.aside})" if plot.aside else "")
     axes.set_title(folded(title, COLUMN, SMALL + 1), pad=10)
-    axes.set_xlabel(named(plot.x_name))
+    note = folded(plot.note, COLUMN) if plot.note else ""
+    axes.set_xlabel(f"{named(plot.x_name)}\n{note}".rstrip())
     axes.set_ylabel(named(plot.y_name))
     across, up = plot.x_axis_whole.ticks(6), plot.y_axis_whole.ticks(6)
     axes.set_xticks([tick.at for tick in across], [number(tick.label) for tick in across])

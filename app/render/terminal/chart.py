@@ -19,6 +19,7 @@ from app.text import plain
 from core.figures.figure import Figure, Table
 from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import BarsPlot, BoxesPlot, GridPlot
+from core.figures.plots.multiples import split
 from core.figures.plots.passages import PassagesPlot
 from core.figures.plots.plot import EMPTY, Plot
 from core.figures.plots.resolution import resolve
@@ -60,6 +61,8 @@ def draw(
 
 def _curves(plot: CurvesPlot, width: int, height: int, palette: Palette, _: bool) -> list[Line]:
     legend = series_legend(plot, width, palette)
+    if curves.apart_where_hidden(plot, width, height - len(legend) - 1):
+        plot = split(plot)
     rows = math.ceil(len(plot.panels) / curves.across(len(plot.panels), width, height))
     least = 7 * rows
     room = max(least, height - len(legend) - 1)

@@ -16,6 +16,7 @@ from app.render.terminal.canvas import Stroke, strokes
 from app.render.terminal.lines import Cells, Line, beside, cut, exactly, joined, padded
 from app.render.terminal.palette import Palette, sign
 from core.figures.plots.curves import Curve, CurvePanel, CurvesPlot
+from core.figures.plots.multiples import coincide, split
 from core.figures.plots.ranges import Tick
 
 GAP = 2
@@ -25,6 +26,8 @@ LOW = 8
 NARROWEST = 30
 LEAST = 6
 """Rows of a panel below which fewer panels are drawn: those around the chosen one."""
+AROUND = 3
+"""Rows of a panel besides its canvas: title, axis and its numbers."""
 SPACING = 4
 """Cells between two signs on one line."""
 
@@ -66,7 +69,7 @@ def picture(
     fit = min(rows, max(1, height // LEAST))
     high = max(5, height // fit)
     top = panel // columns // fit * fit
-    y_ticks, up = even_ticks(plot.y_axis, high - 3, min(7, (high - 3) // 2 + 1))
+    y_ticks, up = even_ticks(plot.y_axis, high - AROUND, min(7, (high - AROUND) // 2 + 1))
     looks = _looks(plot, palette, chosen)
     lines: list[Line] = []
     frames: dict[int, Frame] = {}
@@ -92,6 +95,22 @@ def across(panels: int, width: int, height: int) -> int:
     return max(1, min(panels, width // NARROWEST, 3 if panels > 4 else panels))
 
 
+def apart_where_hidden(plot: CurvesPlot, width: int, height: int) -> bool:
+    """Do lines hide one another within width × height, where a panel each would show them, with
+    room for all panels at once?"""
+    panels = split(plot)
+    if panels is plot or not coincide(plot, _rows(plot, width, height)):
+        return False
+    rows = _rows(panels, width, height)
+    return rows >= LOW - AROUND and not coincide(panels, rows)
+
+
+def _rows(plot: CurvesPlot, width: int, height: int) -> int:
+    """The rows of a panel's canvas where all panels are drawn."""
+    count = len(plot.panels)
+    return max(1, height // math.ceil(count / across(count, width, height)) - AROUND)
+
+
 def _panel(
     panel: CurvePanel,
     plot: CurvesPlot,
@@ -106,7 +125,7 @@ def _panel(
     gutter = max([len(plot.x_label), *(len(tick.label) for tick in y_ticks)])
     gutter = min(gutter, width // 3)
     across = plot.x_axis.low, plot.x_axis.high
-    frame = Frame(gutter + 1, 1, width - gutter - 1, height - 3, across, up)
+    frame = Frame(gutter + 1, 1, width - gutter - 1, height - AROUND, across, up)
     dim, text = Style(color=palette.dim), Style(color=palette.text)
     canvas = _canvas(panel, frame, palette, looks)
     rows: list[Line] = [_title(panel.title + of, gutter, width, palette)]

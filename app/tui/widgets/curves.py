@@ -31,8 +31,11 @@ class CurvesView(FigureView[CurvesPlot]):
     def __init__(self) -> None:
         super().__init__()
         self._pictures: dict[tuple[str, int], curves.Picture] = {}
-        self._figure: Lines | None = None
+        self._whole: CurvesPlot | None = None
+        """All lines together."""
         self._alone = self._split = False
+        self._by_hand: bool | None = None
+        """Whether the user set the lines apart or together; None leaves it to the figure."""
         self._room = (1, 1)
         self._legend = 1
         self._stops: list[tuple[int, Curve]] = []
@@ -42,9 +45,12 @@ class CurvesView(FigureView[CurvesPlot]):
     def resolved(self, figure: Figure) -> CurvesPlot:
         """The plot; looked through here once, since lines may be long."""
         assert isinstance(figure, Lines)
-        self._figure = figure
-        plot = resolved_curves(figure)
-        plot = split(plot) if self._split else plot
+        self._whole = resolved_curves(figure)
+        return self._arranged(self._whole)
+
+    def _arranged(self, whole: CurvesPlot) -> CurvesPlot:
+        """The plot with its lines together or apart."""
+        plot = split(whole) if self._split else whole
         stops = [(p, c) for p, panel in enumerate(plot.panels) for c in panel.curves]
         apart = [(p, c) for p, c in stops if c.name == plot.panels[p].title]
         self._stops = apart if self._split and apart else stops
@@ -60,6 +66,11 @@ class CurvesView(FigureView[CurvesPlot]):
         return next(tuned, 0), 0
 
     def lay_out(self, width: int, height: int) -> None:
+        if self._by_hand is None and self._whole is not None:
+            below = max(5, height - len(series_legend(self._whole, width, self.palette)))
+            apart = curves.apart_where_hidden(self._whole, width, below)
+            if apart != self._split:
+                self._turn(apart)
         self._legend = len(series_legend(self.plot, width, self.palette, self._values((0, 0))))
         self._room = width, max(5, height - self._legend)
         self._pictures.clear()
@@ -85,7 +96,7 @@ class CurvesView(FigureView[CurvesPlot]):
         """Another series on top: paint the cells that this changes, besides the cursor's own."""
         if self._plot is not None and self.filled() and self.size and self.lit:
             self._ready()
-            before, after = self._drawn(self.clamped(old)), self._drawn(new)
+            before, after = self._drawn(self.clamped(old)), self._drawn(self.clamped(new))
             if before is not after:
                 self._strips.clear()
                 apart = list(self._changed(before, after))
@@ -110,6 +121,7 @@ class CurvesView(FigureView[CurvesPlot]):
     def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         """The legend, what it tells of, the mark on each axis, and the point: a rule through all
         rows would send all of them over the line at each step."""
+        cursor = self.clamped(cursor)
         x = self._xs[cursor[1]]
         yield Region(0, 0, self.size.width, self._legend)
         for frame in self._picture.frames.values():
@@ -203,12 +215,19 @@ class CurvesView(FigureView[CurvesPlot]):
 
     def action_split(self) -> None:
         """Give each series a panel of its own, or put all together again."""
-        if self._figure is None or not self.filled():
+        if self._whole is None or not self.filled():
             return
+        self._by_hand = not self._split
+        self._turn(self._by_hand)
+        self._again()
+
+    def _turn(self, apart: bool) -> None:
+        """Set the lines apart or together; the cursor stays on its line."""
+        assert self._whole is not None
         panel, curve = self._stops[self.cursor[0]]
         before = self.plot.panels[panel].title, curve.name
-        self._split = not self._split
-        self.show(self._figure, self.blank)
+        self._split = apart
+        self._plot = self._arranged(self._whole)
         here = [(self.plot.panels[p].title, c.name) for p, c in self._stops]
         stop = next(
             (
@@ -218,8 +237,8 @@ class CurvesView(FigureView[CurvesPlot]):
             ),
             0,
         )
-        self.cursor = stop, self.cursor[1]
-        self._again()
+        self.set_reactive(CurvesView.cursor, self.clamped((stop, self.cursor[1])))
+        self.post_message(self.Moved(self))
 
     def _again(self) -> None:
         """Lay out and paint all of it."""

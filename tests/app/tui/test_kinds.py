@@ -18,7 +18,7 @@ from app.tui.widgets.scatter import ScatterView
 from app.tui.widgets.table import TableView
 from core.engine.measurement import Unit, UnitResult
 from core.figures.choices import default_choice
-from core.figures.figure import Column, Lines, Panel, Scatter, Series, Table
+from core.figures.figure import Cell, Column, Lines, Panel, Scatter, Series, Table
 from storage.database import Database
 from storage.runs import catalogue, claim, create_run, find_run, finish
 from storage.sink import RunSink
@@ -235,6 +235,42 @@ async def test_lines_without_a_point_are_no_figure(pretended: Database) -> None:
         await pilot.press("right", "down")
         assert view.spot() is None
         assert "No values to show." in words(app)
+
+
+async def test_lines_that_hide_one_another_stand_apart_where_there_is_room(
+    pretended: Database,
+) -> None:
+    app = TauscopeApp(pretended.url)
+    heights = dict(zip("abcdefgh", (*(1 + at / 1000 for at in range(7)), 9.0), strict=True))
+    series = tuple(Series(n, (0, 1), (Cell(y, y), Cell(y, y))) for n, y in heights.items())
+    figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(Panel("", series),))
+    async with app.run_test(size=LARGE) as pilot:
+        view = CurvesView()
+        await app.push_screen(Screen())
+        await app.screen.mount(view)
+
+        def panels() -> list[str]:
+            return [panel.title for panel in view.plot.panels]
+
+        def model() -> str:
+            spot = view.spot()
+            return dict(spot.coordinates)["model"] if spot is not None else ""
+
+        view.show(figure)
+        view.focus()
+        await until(pilot, lambda: panels() == list(heights))
+        await pilot.press("down")
+        assert model() == "b"
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: panels() == [""])
+        assert model() == "b", "the cursor stays on its line"
+        await pilot.resize_terminal(*LARGE)
+        await until(pilot, lambda: len(panels()) == 8)
+        await pilot.press("S")
+        assert panels() == [""]
+        view.show(figure)
+        await pilot.press("right")
+        assert panels() == [""], "what the user chose stays"
 
 
 async def test_what_a_row_is_stays_in_sight_while_its_other_columns_pass(

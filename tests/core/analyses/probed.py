@@ -50,7 +50,9 @@ def ids_of(folder: Path, texts: tuple[str, ...]) -> list[torch.Tensor]:
 
 def log_probabilities(module: Any, documents: list[torch.Tensor]) -> list[torch.Tensor]:
     """Of each document, the model's own predictions of its tokens but the first, in float64."""
-    own = copy.deepcopy(module).double().eval()
-    own.set_experts_implementation("eager")  # the grouped kernel has no float64
+    copied = copy.deepcopy(module).double().eval()
+    copied.set_experts_implementation("eager")  # the grouped kernel has no float64
     with torch.no_grad():
-        return [torch.log_softmax(own(input_ids=ids[None]).logits[0, :-1], 1) for ids in documents]
+        return [
+            torch.log_softmax(copied(input_ids=ids[None]).logits[0, :-1], 1) for ids in documents
+        ]

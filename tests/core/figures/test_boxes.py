@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ DROPS = (1.0, 4.0, 2.0, 8.0, 5.0)
 
 
 def _boxes(*cells: Cell) -> Grid:
-    names = tuple(f"m{at}" for at in range(len(cells)))
+    names = tuple(f"m{i}" for i in range(len(cells)))
     return Grid(
         title="drop", measure="drop_percent", unit="%", row_name="model", column_name="probe",
         row_of="model", rows=names, columns=("",), cells=tuple((cell,) for cell in cells),
@@ -41,10 +42,17 @@ def _documents(lower: float, median: float, upper: float) -> Spread:
 
 def test_the_controls_of_a_drop_are_a_box_beside_it() -> None:
     view = next(v for v in ABLATION.views if v.key == "controls")
-    at = {"model": "medical", "reference": "base", "task": "medqa", "metric_of": "acc"}
-    rows = [Measurement(metric="drop_percent", value=9.0, setting="top-1%", **at)]  # type: ignore[arg-type]
+    coordinates: dict[str, Any] = {
+        "model": "medical",
+        "reference": "base",
+        "task": "medqa",
+        "metric_of": "acc",
+    }
+    rows = [Measurement(metric="drop_percent", value=9.0, setting="top-1%", **coordinates)]
     rows += [
-        Measurement(metric="drop_percent", value=value, setting=f"random-top-1%-seed{seed}", **at)  # type: ignore[arg-type]
+        Measurement(
+            metric="drop_percent", value=value, setting=f"random-top-1%-seed{seed}", **coordinates
+        )
         for seed, value in enumerate(DROPS)
     ]
     catalogue = Catalogue(

@@ -56,5 +56,5 @@ def test_an_item_of_a_list_is_named_once() -> None:
     asked = {"ablation": {"selections": ["top-1"]}}
     with pytest.raises(ValidationError) as caught:
         Study.model_validate({"name": "x", "models": models, "analyses": asked})
-    told = mistakes.explained(caught.value, Study.model_fields)
-    assert told.startswith("analyses.ablation.selections[0]: 'top-1' is"), told
+    message = mistakes.explained(caught.value, Study.model_fields)
+    assert message.startswith("analyses.ablation.selections[0]: 'top-1' is"), message

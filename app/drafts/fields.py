@@ -21,12 +21,13 @@ from pydantic.fields import FieldInfo
 
 from core.engine import registry
 from core.study import study
+from core.study.models import Model, Models
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "": study.Study,
-    "models": study.Models,
-    "models.base": study.Model,
-    "models.tuned": study.Model,
+    "models": Models,
+    "models.base": Model,
+    "models.tuned": Model,
     "probe": study.Probe,
     "probes": study.Probe,
     "evaluation": study.Evaluation,

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from core.engine.measurement import Better
 from core.figures.passages import Passages, TextFigure
 from core.figures.rounding import p_words
+from core.figures.spread import Spread
 
 BASE = "base"
 """The name of the base among models."""
@@ -25,33 +26,6 @@ Text = str | int | float | None
 Place = tuple[str, ...]
 """The names of a cell's place in a figure: series, x and the panel's title, if it has one; row and
 column; point and axis."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """The spread of several values at one place. `of` names the values, such as documents; `own`
-    names the place's own value, such as their mean. `least` and `most` are None where only the
-    quartiles are known."""
-
-    of: str
-    own: str
-    lower: float
-    median: float
-    upper: float
-    least: float | None = None
-    most: float | None = None
-
-    @property
-    def words(self) -> str:
-        """The ends and quartiles in words."""
-        ends = "" if self.least is None else f" {self.least:.4g} to {self.most:.4g},"
-        return f"{self.of}{ends} quartiles {self.lower:.4g}, {self.median:.4g}, {self.upper:.4g}"
-
-    def numbers(self) -> dict[str, float]:
-        """The known numbers by name."""
-        numbers = {"least": self.least, "lower quartile": self.lower, "median": self.median,
-                 "upper quartile": self.upper, "most": self.most}  # fmt: skip
-        return {name: number for name, number in numbers.items() if number is not None}
 
 
 @dataclass(frozen=True, slots=True)

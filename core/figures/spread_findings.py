@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.figures.figure import Cell, Grid, Spread
+from core.figures.figure import Cell, Grid
+from core.figures.spread import Spread
 from core.sizes import among
 
 

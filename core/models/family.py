@@ -34,7 +34,7 @@ from core.models.opening import (
 from core.models.pieces import Cut, Piece, pieces_of
 from core.models.quantised import checkpoint as quantised
 from core.study import series
-from core.study.study import Model, Models
+from core.study.models import Model, Models
 
 _NEW_MODULES = ("mixer", "latent", "other")
 """Modules that earlier versions did not count. They are part of a unit's key."""

@@ -22,7 +22,7 @@ from core.models.headers import ADAPTER, read_json
 from core.models.identity import Identities
 from core.models.parameters import CheckpointParameters
 from core.models.plausibility import extent_of
-from core.study.study import Model
+from core.study.models import Model
 
 
 def open_model(

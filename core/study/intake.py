@@ -18,8 +18,9 @@ from core.engine import registry
 from core.errors import StudyError
 from core.files import toml
 from core.study import mistakes, series
+from core.study.models import Model, Models
 from core.study.places import below, is_there, looks_local
-from core.study.study import PLACES, Model, Models, Study
+from core.study.study import PLACES, Study
 
 
 def read(path: Path) -> Study:

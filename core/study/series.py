@@ -18,9 +18,10 @@ from core.errors import CheckpointError, StudyError
 from core.models import folders, headers, steps
 from core.models.steps import Checkpoint
 from core.study import mistakes
+from core.study.models import Model, Models
 from core.study.places import expanded as at_home
 from core.study.places import is_folder
-from core.study.study import Model, Models, Study
+from core.study.study import Study
 
 TRAINER = "checkpoint-*"
 """The pattern of the folders that the trainer of transformers saves."""

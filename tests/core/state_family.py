@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from core.study import study
+from core.study.models import Models
 from core.texts.documents.source import read
 from core.texts.probe import ProbeSet
 from tests.core import zoo
@@ -28,7 +29,7 @@ def study_of(folder: Path, *tuned: str, **representation: Any) -> study.Study:
     """A study of the base and these tuned models."""
     return study.Study(
         name="s",
-        models=study.Models(
+        models=Models(
             base=str(folder / "base"), tuned={name: str(folder / name) for name in tuned}
         ),
         probe=study.Probe(file=str(folder / "probe.txt"), documents=len(TEXTS), max_tokens=14),

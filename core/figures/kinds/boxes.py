@@ -11,9 +11,10 @@ from typing import ClassVar
 
 from core.engine.measurement import COORDINATES, Coordinates, Measurement, MetricSpec
 from core.figures import groups
-from core.figures.figure import Grid, Spread
+from core.figures.figure import Grid
 from core.figures.kinds.grids import Heatmap, Placing, Plane
 from core.figures.layout import name_of
+from core.figures.spread import Spread
 from core.figures.views import Catalogue, Choice, Coordinate, Kind
 
 QUARTILES = ("lower_quartile", "median", "upper_quartile")

@@ -15,7 +15,8 @@ from app.drafts import building, fields, studyfile, toml
 from app.drafts.building import DOMAINS, TUNED, Draft
 from core.engine import registry
 from core.errors import StudyError
-from core.study import intake, study
+from core.study import intake
+from core.study.models import NAME
 
 # Anything that a file system or a person may call a thing, but for NUL and halves of characters.
 WORDS = st.text(
@@ -26,7 +27,7 @@ WORDS = st.text(
     min_size=1,
     max_size=30,
 ).filter(str.strip)
-NAMES = st.from_regex(study.NAME, fullmatch=True).filter(lambda n: n != "base" and len(n) < 30)
+NAMES = st.from_regex(NAME, fullmatch=True).filter(lambda n: n != "base" and len(n) < 30)
 COUNTS = st.integers(1, 10**6)
 SHARES = st.floats(0.001, 1, exclude_max=True)
 LISTED = st.lists(WORDS, min_size=1, max_size=3)
@@ -253,7 +254,7 @@ def test_names_are_what_the_tuning_adds(
 @given(WORDS, WORDS, st.sets(NAMES))
 def test_a_suggested_name_is_allowed_and_free(path: str, base: str, taken: set[str]) -> None:
     name = building.suggested(path, base, taken)
-    assert study.NAME.fullmatch(name)
+    assert NAME.fullmatch(name)
     assert name != "base"
     assert name not in taken
 

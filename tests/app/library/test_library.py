@@ -19,7 +19,7 @@ from app.library.parentage import origin_of
 from app.library.shelves import DEEPEST, Search
 from core.errors import TauscopeError
 from core.models.family import open_family
-from core.study.study import Models
+from core.study.models import Models
 from tests.app.hub import (
     card,
     shelve,

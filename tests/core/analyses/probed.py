@@ -11,6 +11,7 @@ import torch
 
 from core.models import loading
 from core.study import study
+from core.study.models import Models
 from tests.core import zoo
 
 TEXTS = ("the first of them", "a", "neurons at work", "one more", "it is long", "z and so on")
@@ -25,7 +26,7 @@ def study_of(folder: Path, *tuned: str, **more: Any) -> study.Study:
     }
     return study.Study(
         name="s",
-        models=study.Models(
+        models=Models(
             base=str(folder / "base"), tuned={name: str(folder / name) for name in tuned}
         ),
         **given,

@@ -21,6 +21,7 @@ from core.figures import contexts, findings
 from core.figures.passages import Passages
 from core.figures.views import Catalogue, Choice, Tabulation
 from core.study import study
+from core.study.models import Models
 from core.texts.documents.source import read
 from tests.conftest import MemorySink, load_all
 from tests.core import oracle, zoo
@@ -54,7 +55,7 @@ def folder(tmp_path_factory: Any) -> Path:
 def _study(folder: Path, *tuned: str, probe: Any = None, **analyses: Any) -> study.Study:
     return study.Study(
         name="s",
-        models=study.Models(
+        models=Models(
             base=str(folder / "base"),
             tuned={name: str(folder / name) for name in tuned},
         ),

@@ -14,6 +14,7 @@ from core.engine import registry, runner
 from core.errors import Cancelled
 from core.neurons.activity import unpacked
 from core.study import study
+from core.study.models import Models
 from tests.conftest import MemorySink, load_all
 from tests.core import zoo
 
@@ -52,7 +53,7 @@ def _study(folder: Path, *tuned: str, **analyses: Any) -> study.Study:
     places = {TUNED: "tuned0"}
     return study.Study(
         name="patterns",
-        models=study.Models(
+        models=Models(
             base=str(folder / "base"),
             tuned={name: str(folder / places.get(name, name)) for name in tuned},
         ),

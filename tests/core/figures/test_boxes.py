@@ -15,12 +15,13 @@ from core.analyses.ablation import ANALYSIS as ABLATION
 from core.engine import registry
 from core.engine.measurement import Measurement
 from core.figures.choices import default_choice, query
-from core.figures.figure import Cell, Grid, Spread
+from core.figures.figure import Cell, Grid
 from core.figures.groups import added
 from core.figures.kinds.groups import OF_GROUPS
 from core.figures.layout import figure
 from core.figures.plots import resolution
 from core.figures.plots.values import yardsticks
+from core.figures.spread import Spread
 from core.figures.spread_findings import of_controls, of_spread
 from core.figures.views import Catalogue, Choice, Combination
 

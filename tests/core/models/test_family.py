@@ -15,13 +15,14 @@ from core.engine import runner
 from core.errors import CheckpointError, FamilyError
 from core.models.family import open_family
 from core.study import study
+from core.study.models import Models
 from core.vectors import arithmetic, merging
 from tests.conftest import MemorySink, Tensors, tiny_config, tiny_tensors, tuned_from, write_model
 
 
-def _models(base: Path, **tuned: Any) -> study.Models:
+def _models(base: Path, **tuned: Any) -> Models:
     given = {n: m if isinstance(m, dict) else {"path": str(m)} for n, m in tuned.items()}
-    return study.Models(base=str(base), tuned=given)
+    return Models(base=str(base), tuned=given)
 
 
 def _run(base: Path, **tuned: Any) -> MemorySink:

@@ -25,7 +25,7 @@ from core.models.family import Member, open_family
 from core.models.loading import LoadedModel, halving
 from core.neurons.activity import Rules, observe
 from core.neurons.attribution import attribute
-from core.study import study
+from core.study.models import Model, Models
 from core.study.study import Run
 from tests.conftest import load_all
 from tests.core import zoo
@@ -61,7 +61,7 @@ def _write_settings(folder: Path, **changes: Any) -> None:
 
 
 def _members(base: Path, **tuned: Any) -> dict[str, Member]:
-    models = study.Models(base=str(base), tuned=tuned or {"t": str(base)})
+    models = Models(base=str(base), tuned=tuned or {"t": str(base)})
     opened = open_family(models)
     return {"base": opened.base, **opened.tuned}
 
@@ -198,7 +198,7 @@ def test_an_adapter_gives_what_peft_merges(family: Path) -> None:
         family / "base",
         tuned0=str(family / "tuned0"),
         plain=str(family / "adapter"),
-        over=study.Model(path=str(family / "adapter-tuned"), parent="tuned0"),
+        over=Model(path=str(family / "adapter-tuned"), parent="tuned0"),
     )
     for name, merged in (("plain", "adapter-merged"), ("over", "adapter-tuned-merged")):
         with loading.loaded(members[name], Run(device="cpu")) as model:
@@ -210,7 +210,7 @@ def test_an_adapter_gives_what_peft_merges(family: Path) -> None:
 def test_an_adapter_as_a_base_and_one_over_another(family: Path) -> None:
     members = _members(
         family / "adapter",
-        twice=study.Model(path=str(family / "adapter-tuned"), parent="base"),
+        twice=Model(path=str(family / "adapter-tuned"), parent="base"),
     )
     with loading.loaded(members["base"], Run(device="cpu")) as model:
         torch.testing.assert_close(_logits(model), _plain(family / "adapter-merged"))

@@ -18,6 +18,7 @@ from core.states.head import Head
 from core.states.readers import BaseReader
 from core.states.store import StoredStates
 from core.study import study
+from core.study.models import Models
 from core.texts.probe import Batch, ProbeSet
 from tests.core import zoo
 
@@ -66,7 +67,7 @@ class Spy:
 
 
 def opened(folder: Path) -> Family:
-    models = study.Models(base=str(folder / "base"), tuned={"tuned": str(folder / "tuned0")})
+    models = Models(base=str(folder / "base"), tuned={"tuned": str(folder / "tuned0")})
     return family.open_family(models)
 
 

@@ -11,6 +11,7 @@ import torch
 from core.models import family, loading
 from core.states.head import Head, seeing_final
 from core.study import study
+from core.study.models import Models
 from tests.core import zoo
 
 
@@ -32,7 +33,7 @@ def test_the_head_turns_final_states_into_the_models_own_logits(name: str) -> No
 def test_the_head_of_another_member_is_its_own(name: str, tmp_path: Path) -> None:
     """Tied to the embedding or not, and with a cap."""
     base, _ = zoo.build(name, tmp_path)
-    models = study.Models(base=str(tmp_path / "base"), tuned={"tuned": str(tmp_path / "tuned0")})
+    models = Models(base=str(tmp_path / "base"), tuned={"tuned": str(tmp_path / "tuned0")})
     opened = family.open_family(models)
     batch = zoo.batch()
     seen: list[torch.Tensor] = []

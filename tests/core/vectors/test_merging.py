@@ -19,7 +19,7 @@ import transformers as hf
 from core.errors import CheckpointError, RunError, StudyError
 from core.models.checkpoint import open_directory
 from core.models.family import Family, open_family
-from core.study import study
+from core.study.models import Model, Models
 from core.vectors.arithmetic import BASE, parse, restrict
 from core.vectors.merging import Merged, merge
 from tests.conftest import load_all, tiny_config, tiny_tensors, tuned_from, write_model
@@ -28,9 +28,9 @@ from tests.core import zoo
 
 def _family(folder: Path, base: str = "base", **tuned: str) -> Family:
     return open_family(
-        study.Models(
+        Models(
             base=str(folder / base),
-            tuned={name: study.Model(path=str(folder / path)) for name, path in tuned.items()},
+            tuned={name: Model(path=str(folder / path)) for name, path in tuned.items()},
         )
     )
 
@@ -242,12 +242,12 @@ def test_adapters_are_vectors_too(name: str, tmp_path: Path) -> None:
         adapted.save_pretrained(tmp_path / f"adapter{number}")
         adapted.merge_and_unload().save_pretrained(tmp_path / f"full{number}")
     family = open_family(
-        study.Models(
+        Models(
             base=str(tmp_path / "base"),
             tuned={
-                "parent": study.Model(path=str(tmp_path / "tuned0")),
-                "over_base": study.Model(path=str(tmp_path / "adapter0")),
-                "over_parent": study.Model(path=str(tmp_path / "adapter1"), parent="parent"),
+                "parent": Model(path=str(tmp_path / "tuned0")),
+                "over_base": Model(path=str(tmp_path / "adapter0")),
+                "over_parent": Model(path=str(tmp_path / "adapter1"), parent="parent"),
             },
         )
     )

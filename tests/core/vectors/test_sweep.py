@@ -13,6 +13,7 @@ from torch import nn
 
 from core.errors import FamilyError, RunError, StudyError
 from core.models.pieces import Cut, Piece, pieces_of
+from core.study.models import Model
 from core.vectors.arithmetic import (
     BASE,
     EVERYTHING,
@@ -267,7 +268,7 @@ def test_models_that_do_not_fit_are_named() -> None:
 def test_a_merge_is_what_the_sweep_measured(name: str, method: str, tmp_path: Path) -> None:
     """Also where experts are stacked in memory and single on disk."""
     from core.models.family import open_family
-    from core.study import intake, study
+    from core.study import intake
     from core.vectors.merging import merge
 
     zoo.build(name, tmp_path, models=2, dtype=torch.bfloat16)
@@ -281,7 +282,7 @@ def test_a_merge_is_what_the_sweep_measured(name: str, method: str, tmp_path: Pa
     point = parse(f"{method}:a=0.5,b=1", KNOWN)
     models = intake.of_models(folders["base"], [folders["a"], folders["b"]]).models
     family = open_family(
-        models.model_copy(update={"tuned": {n: study.Model(path=folders[n]) for n in KNOWN}})
+        models.model_copy(update={"tuned": {n: Model(path=folders[n]) for n in KNOWN}})
     )
     merged = merge(family, point, tmp_path / "merged")
     loaded = hf.AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.bfloat16)

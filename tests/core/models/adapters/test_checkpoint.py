@@ -15,6 +15,7 @@ import transformers as hf
 from core.engine import runner
 from core.errors import CheckpointError
 from core.study import intake, study
+from core.study.models import Model, Models
 from tests.conftest import MemorySink
 from tests.core import zoo
 
@@ -103,12 +104,12 @@ def test_an_adapter_over_a_tuned_parent(tmp_path: Path) -> None:
     )
     adapted.save_pretrained(tmp_path / "adapter")
     adapted.merge_and_unload().save_pretrained(tmp_path / "merged")
-    models = study.Models(
+    models = Models(
         base=str(tmp_path / "base"),
         tuned={
-            "parent": study.Model(path=str(tmp_path / "tuned0")),
-            "adapter": study.Model(path=str(tmp_path / "adapter"), parent="parent"),
-            "merged": study.Model(path=str(tmp_path / "merged"), parent="parent"),
+            "parent": Model(path=str(tmp_path / "tuned0")),
+            "adapter": Model(path=str(tmp_path / "adapter"), parent="parent"),
+            "merged": Model(path=str(tmp_path / "merged"), parent="parent"),
         },
     )
     sink = MemorySink()

@@ -18,7 +18,8 @@ from core.models import loading
 from core.models.family import Family, Member, open_family
 from core.models.identity import Identities
 from core.models.opening import open_folder
-from core.study.study import Models, Run, Study
+from core.study.models import Models
+from core.study.study import Run, Study
 from core.vectors.arithmetic import parse
 from core.vectors.merging import merge
 from tests.conftest import MemorySink, load_all

@@ -19,7 +19,8 @@ from core.models.family import Member, open_family
 from core.models.identity import Identities
 from core.models.opening import open_folder
 from core.models.quantised.checkpoint import below
-from core.study.study import Models, Run, Study
+from core.study.models import Models
+from core.study.study import Run, Study
 from tests.conftest import MemorySink, Tensors, load_all, tuned_from, write_model
 from tests.core.models.quantised import quantisers as q
 from tests.core.models.quantised.formats import FORMS, Form

@@ -121,13 +121,13 @@ class Narrator:
             cut = len(lines) - room
             self._below = [*lines[: room - 1], f"and {cut + 1} more"] if cut > 0 else lines
 
-    def _line(self, at: tuple[int, int, str], share: str, time_left: str) -> None:
-        if at == self._told:
+    def _line(self, state: tuple[int, int, str], share: str, time_left: str) -> None:
+        if state == self._told:
             return
-        self._last = "  ".join(part for part in (share, time_left, at[-1]) if part)
+        self._last = "  ".join(part for part in (share, time_left, state[-1]) if part)
         if time.monotonic() - self._said >= _SELDOM:
             self._said = time.monotonic()
-            self._told = at
+            self._told = state
             say(self._last)
             self._last = ""
 

@@ -55,15 +55,15 @@ async def foresee(draft: Draft, db_url: str) -> dict[str, Any]:
     if process.returncode:
         raise _failure(err.decode(errors="replace").replace(str(file), "the study"))
     try:
-        found: dict[str, Any] = json.loads(out)
+        forecast: dict[str, Any] = json.loads(out)
     except ValueError:
         raise RunError(UNKNOWN) from None
-    return found
+    return forecast
 
 
-def _failure(said: str) -> RunError:
+def _failure(output: str) -> RunError:
     """The error among what a command said; of a fault, the last line."""
-    lines = [line for line in said.splitlines() if line.strip()]
+    lines = [line for line in output.splitlines() if line.strip()]
     start = next((i for i, line in enumerate(lines) if line.startswith("error: ")), None)
     if start is None:
         return RunError(lines[-1] if lines else UNKNOWN)

@@ -258,10 +258,10 @@ def _rough(
         if _is_of_weights(unit):
             slices.setdefault((unit.analysis, unit.layer), []).append(unit)
     seconds_of = {unit.key: max(LEAST, _asking(work[unit.key], size, rates)) for unit in units}
-    for (analysis, _), own in slices.items():
+    for (analysis, _), slice_units in slices.items():
         rate = rates.bases if analysis == "alignment" else rates.sums
-        seconds = sum(weights_read(family, own).values()) / rate / len(own)
-        seconds_of |= {unit.key: max(LEAST, seconds) for unit in own}
+        seconds = sum(weights_read(family, slice_units).values()) / rate / len(slice_units)
+        seconds_of |= {unit.key: max(LEAST, seconds) for unit in slice_units}
     return seconds_of
 
 

@@ -164,12 +164,12 @@ def _models(
     from core.models import loading
 
     run, trusted = subject.study.run, subject.study.models.trust_remote_code
-    found = []
+    costs = []
     for name, member in subject.models.items():
         places: Sequence[DeviceShare] = ()
         if name in visited or name in beside:
             places = loading.placement_of(member, run, trust_remote_code=trusted)
-        found.append(
+        costs.append(
             ModelCost(
                 model=name,
                 parameters=parameters(member),
@@ -180,7 +180,7 @@ def _models(
                 places=tuple((p.device, p.modules, p.nbytes) for p in places),
             )
         )
-    return tuple(found)
+    return tuple(costs)
 
 
 def _needed(family: Any, models: Sequence[ModelCost], read: Mapping[str, int]) -> dict[str, int]:
@@ -189,12 +189,12 @@ def _needed(family: Any, models: Sequence[ModelCost], read: Mapping[str, int]) -
     needed: dict[str, int] = {}
     vectors = sum(nbytes for m in models if m.as_vector for _, _, nbytes in m.places)
     for model in models:
-        own = {device: nbytes for device, _, nbytes in model.places} if model.loads else {}
+        by_device = {device: nbytes for device, _, nbytes in model.places} if model.loads else {}
         if model.model == "base" and vectors:
             # A sweep holds a copy of the base beside it, and the vectors on the CPU.
-            own = {device: 2 * nbytes for device, nbytes in own.items()}
-            own["cpu"] = own.get("cpu", 0) + vectors
-        for device, nbytes in own.items():
+            by_device = {device: 2 * nbytes for device, nbytes in by_device.items()}
+            by_device["cpu"] = by_device.get("cpu", 0) + vectors
+        for device, nbytes in by_device.items():
             needed[device] = max(nbytes, needed.get(device, 0))
     reading = [m for m in (family.base, *family.tuned.values()) if read.get(m.name)]
     matrices = [p for p in family.anatomy.pieces if p.is_matrix and p.layer is not None]
@@ -204,17 +204,17 @@ def _needed(family: Any, models: Sequence[ModelCost], read: Mapping[str, int]) -
     return needed
 
 
-def _share(own: Sequence[Unit], done: Collection[str], pacing: Pacing) -> AnalysisShare:
-    loads = [pacing.work[unit.key] for unit in own if unit.key not in done]
+def _share(units: Sequence[Unit], done: Collection[str], pacing: Pacing) -> AnalysisShare:
+    loads = [pacing.work[unit.key] for unit in units if unit.key not in done]
     asked: dict[tuple[str, int], int] = {}
     for each in loads:
         for question in each.asked:
             asked[question] = asked.get(question, 0) + 1
-    name = own[0].analysis
+    name = units[0].analysis
     return AnalysisShare(
         analysis=name,
-        units=len(own),
-        finished=len(own) - len(loads),
+        units=len(units),
+        finished=len(units) - len(loads),
         asked=tuple((task, times, items) for (task, items), times in asked.items()),
         forward=sum(w.forward for w in loads),
         backward=sum(w.backward for w in loads),

@@ -41,10 +41,10 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
     }
     if failed := failed_units(db, run.id):
         data["failed_units"] = [asdict(each) for each in failed]
-    if kept := trials(db, run.id):
+    if kept_trials := trials(db, run.id):
         data["bench"] = [
             {"created": each.created.isoformat() if each.created else None, **each.content}
-            for each in kept
+            for each in kept_trials
         ]
     with written(path) as file:
         json.dump(data, file, indent=2)

@@ -36,8 +36,8 @@ def detail(run: RunSummary, width: int, most: int = LINES) -> list[Content]:
     lines.append(named("units", " · ".join(filter(None, state)), width, "$foreground"))
     title, hint = wording.trouble(run)
     if title:
-        said = _pairs("error", title, width, "$error", most - len(lines) - bool(hint))
-        lines += said
+        error_lines = _pairs("error", title, width, "$error", most - len(lines) - bool(hint))
+        lines += error_lines
         if hint:
             lines += _pairs("hint", hint, width, "$foreground", most - len(lines))
     else:

@@ -74,21 +74,21 @@ def test_a_run_is_followed_to_its_end(
     tauscope: Any, db: Database, run_id: str, meanwhile: Any
 ) -> None:
     meanwhile(_life(db, run_id))
-    said = tauscope("watch", run_id[:9])
-    assert said.code == 0
-    assert said.out == ""
-    assert said.err.startswith(f"run {run_id}: s: alignment\n")
-    assert said.err.count("warning: medical: is\\x1b odd.\n") == 1
-    assert said.err.endswith(f"100 % 10/10\nrun {run_id}: 10 units, 1 of them reused\n")
+    result = tauscope("watch", run_id[:9])
+    assert result.code == 0
+    assert result.out == ""
+    assert result.err.startswith(f"run {run_id}: s: alignment\n")
+    assert result.err.count("warning: medical: is\\x1b odd.\n") == 1
+    assert result.err.endswith(f"100 % 10/10\nrun {run_id}: 10 units, 1 of them reused\n")
 
 
 def test_json_has_a_line_for_every_change(
     tauscope: Any, db: Database, run_id: str, meanwhile: Any
 ) -> None:
     meanwhile(_life(db, run_id))
-    said = tauscope("watch", "latest", "--json")
-    assert (said.code, said.err) == (0, "")
-    lines = [json.loads(line) for line in said.out.splitlines()]
+    result = tauscope("watch", "latest", "--json")
+    assert (result.code, result.err) == (0, "")
+    lines = [json.loads(line) for line in result.out.splitlines()]
     assert len(lines) == 6, "none for a heartbeat"
     assert [line["status"] for line in lines] == ["queued", *["running"] * 4, "done"]
     assert [line["done"] for line in lines] == [0, 0, 3, 3, 10, 10]
@@ -98,7 +98,7 @@ def test_json_has_a_line_for_every_change(
     assert 0 < lines[2]["eta_seconds"] <= LEFT
     new = [warning for line in lines for warning in line["new_warnings"]]
     assert new == [{"subject": "medical", "message": "is\x1b odd."}]
-    assert "\x1b" not in said.out
+    assert "\x1b" not in result.out
 
 
 def test_a_failed_run_ends_it_with_its_own_two_lines(
@@ -106,19 +106,19 @@ def test_a_failed_run_ends_it_with_its_own_two_lines(
 ) -> None:
     attempt = runs.claim(db, run_id)
     runs.finish(db, run_id, attempt, "failed", title="base is cut short.", hint="Fetch it again.")
-    said = tauscope("watch", run_id)
-    assert said.code == 1
-    assert said.err.endswith("error: base is cut short.\n  Fetch it again.\n")
-    said = tauscope("watch", run_id, "--json")
-    assert said.code == 1
-    assert json.loads(said.out)["error_title"] == "base is cut short."
+    result = tauscope("watch", run_id)
+    assert result.code == 1
+    assert result.err.endswith("error: base is cut short.\n  Fetch it again.\n")
+    result = tauscope("watch", run_id, "--json")
+    assert result.code == 1
+    assert json.loads(result.out)["error_title"] == "base is cut short."
 
 
 def test_a_cancelled_run_ends_it(tauscope: Any, db: Database, run_id: str) -> None:
     runs.request_cancel(db, run_id)
-    said = tauscope("watch", run_id)
-    assert said.code == 130
-    assert f"error: Run {run_id} was cancelled.\n  'tauscope run'" in said.err
+    result = tauscope("watch", run_id)
+    assert result.code == 130
+    assert f"error: Run {run_id} was cancelled.\n  'tauscope run'" in result.err
 
 
 def test_a_silent_worker_reads_as_interrupted(
@@ -131,12 +131,12 @@ def test_a_silent_worker_reads_as_interrupted(
             connection.execute(update(RunRow).values(heartbeat=time.time() - 16, host="elsewhere"))
 
     meanwhile([fall_silent])
-    said = tauscope("watch", run_id)
-    assert said.code == 130
+    result = tauscope("watch", run_id)
+    assert result.code == 130
     where = f"(process {os.getpid()} on elsewhere)"
     end = f"error: Run {run_id} was interrupted. Its worker {where} ended without a word.\n"
-    assert f"{end}  'tauscope run' with its study" in said.err
-    assert "Its log" not in said.err, "it has none"
+    assert f"{end}  'tauscope run' with its study" in result.err
+    assert "Its log" not in result.err, "it has none"
 
 
 def test_how_the_log_of_a_silent_worker_ends_is_told(
@@ -148,9 +148,9 @@ def test_how_the_log_of_a_silent_worker_ends_is_told(
     log = log_of(db, run_id)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("".join(f"line {i}\n\n" for i in range(2000)) + "Killed\x1b[2J\n")
-    said = tauscope("watch", run_id)
-    told = [f"Its log, {log}, ends:", *(f"line {i}" for i in range(1996, 2000)), "Killed\\x1b[2J"]
-    assert "\n".join(told) + "\nerror: " in said.err
+    result = tauscope("watch", run_id)
+    ending = [f"Its log, {log}, ends:", *(f"line {i}" for i in range(1996, 2000)), "Killed\\x1b[2J"]
+    assert "\n".join(ending) + "\nerror: " in result.err
     assert tauscope("watch", run_id, "--json").err.startswith("error: ")
     runs.requeue(db, run_id)
     assert last_words(db, runs.find_run(db, run_id)) == ()
@@ -161,9 +161,9 @@ def test_a_run_that_is_deleted_ends_it(
 ) -> None:
     runs.create_run(db, STUDY, ["alignment"])
     meanwhile([lambda: runs.delete_run(db, run_id)])
-    said = tauscope("watch", run_id)
-    assert said.code == 1
-    assert f"There is no run '{run_id}'" in said.err
+    result = tauscope("watch", run_id)
+    assert result.code == 1
+    assert f"There is no run '{run_id}'" in result.err
 
 
 def test_an_interrupt_stops_watching_and_not_the_run(
@@ -174,9 +174,9 @@ def test_an_interrupt_stops_watching_and_not_the_run(
 
     runs.claim(db, run_id)
     monkeypatch.setattr("time.sleep", interrupt)
-    said = tauscope("watch", run_id)
-    assert said.code == 130
-    assert said.err.endswith(
+    result = tauscope("watch", run_id)
+    assert result.code == 130
+    assert result.err.endswith(
         f"error: Stopped watching; run {run_id} continues.\n"
         f"  'tauscope watch {run_id}' follows it again, 'tauscope cancel {run_id}' stops it.\n"
     )

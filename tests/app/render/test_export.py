@@ -289,10 +289,10 @@ def test_of_what_was_not_measured_nothing_is_found(tmp_path: Path) -> None:
     db = open_database(str(tmp_path / "empty.db"))
     study = Study.model_validate({"name": "x", "models": {"base": "b", "tuned": {"a": "a"}}})
     run = runs.find_run(db, runs.create_run(db, study, ["tuning_vectors", "alignment"]))
-    told = [each.finding for of in analyses_of(run) for each in shown(db, run, of)]
+    findings = [each.finding for of in analyses_of(run) for each in shown(db, run, of)]
     db.close()
-    assert told
-    assert not any(told)
+    assert findings
+    assert not any(findings)
 
 
 @pytest.mark.parametrize("path", ["../../../.bashrc", "/etc/passwd", "..", "aa/x.npz"])
@@ -319,17 +319,17 @@ def test_an_infinite_value_of_the_database_is_shown_as_undefined(
         export(hostile, "latest", tmp_path / "out", ["csv", "json", "parquet", "html", "md"])
         run = runs.find_run(hostile, "latest")
         (analysis,) = analyses_of(run, "tuning_vectors")
-        (found,) = (s for s in shown(hostile, run, analysis) if s.view.key == "modules")
+        (modules,) = (s for s in shown(hostile, run, analysis) if s.view.key == "modules")
     export(db, "latest", tmp_path / "right", ["csv"])
     ours, right = (_rows(tmp_path / to / "measurements.csv") for to in ("out", "right"))
     (changed,) = ((o, r) for o, r in zip(ours, right, strict=True) if o != r)
     assert changed[0] == changed[1] | {"value": "", "high": ""}
-    figure = found.figure
+    figure = modules.figure
     assert isinstance(figure, Grid)
     cell = figure.cells[figure.rows.index("1")][figure.columns.index("q")]
     assert cell is not None
     assert (cell.shown, cell.value, cell.high) == (None, None, None)
-    assert "inf" not in found.finding
+    assert "inf" not in modules.finding
     for page in ("report.md", "report.html"):
         assert not re.search(
             r"(?<![a-z])inf(inity)?(?![a-z])", (tmp_path / "out" / page).read_text()

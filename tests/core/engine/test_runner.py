@@ -164,12 +164,12 @@ def test_cards_that_are_left_aside_are_told(family: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr("core.models.cards.unused", lambda: "torch is built without CUDA")
     sink = MemorySink()
     runner.run(family(1), sink, ["vector_cosine"])
-    told = ("device", "The run computes on the CPU: torch is built without CUDA.")
-    assert (told in sink.warnings) is (family(1).run.device == "auto")
+    warning = ("device", "The run computes on the CPU: torch is built without CUDA.")
+    assert (warning in sink.warnings) is (family(1).run.device == "auto")
     asked = family(1).model_copy(update={"run": study.Run(device="cpu")})
     sink = MemorySink()
     runner.run(asked, sink, ["vector_cosine"])
-    assert told not in sink.warnings
+    assert warning not in sink.warnings
 
 
 def test_results_do_not_depend_on_what_else_is_asked(family: Any) -> None:

@@ -29,11 +29,10 @@ import psutil
 
 import app
 from app.jobs.crew import HANGS, Crew, Ended, Lost
-from app.jobs.environment import child_environment
+from app.jobs.environment import child_environment, end_with_parent
 from app.jobs.gauge import measure, open_nvml
 from core.engine.executor import Job, Machine, Work
 from core.engine.measurement import UnitResult
-from core.engine.pacing import stored
 from core.engine.station import (
     Hello,
     Message,
@@ -54,10 +53,10 @@ CORES = 4
 ROOM = 0.7
 """Share of a card's memory that a model may take: the rest is for its activations."""
 
-_SPARE = "tauscope-ray-"
+_SPARE = "tau-ray-"
 _CONNECT = 5.0  # seconds that an address may take to answer
 _SURVEY = 60.0  # seconds for the nodes to name their cards
-_LONGEST = 30  # characters of a folder's path, beside Ray's own names in it
+_LONGEST = 18  # characters of a folder that holds one of ours, with sockets of 107 at most
 _LOOK = 2.0  # seconds between two looks at the cluster's nodes
 _STARTS = 5  # times that a place of a node gets a new worker
 _HELD = 32  # required results in the object store at once
@@ -188,6 +187,7 @@ class _Actors:
         self._places: dict[str, list[_Place]] = {}
         self._shared: OrderedDict[str, Any] = OrderedDict()
         self._looked = -math.inf
+        self._on_cards = False
         self._count = 0
         self._ready: list[_Worker] = []
 
@@ -262,6 +262,8 @@ class _Actors:
         """Find new nodes and lost ones, and start a worker in each free place."""
 
         alive = {node["NodeID"]: node for node in _nodes() if node["Alive"]}
+        cards = any(node["Resources"].get("GPU") for node in alive.values())
+        self._on_cards |= cards and self._work.study.run.device in ("auto", "cuda")
         for node, told in alive.items():
             if node not in self._places:
                 self._places[node] = self._places_of(node, told)
@@ -272,15 +274,15 @@ class _Actors:
                 self._start(place)
 
     def _places_of(self, node: str, told: Mapping[str, Any]) -> list[_Place]:
-        """A node's places: by its GPUs, else by its cores."""
+        """A node's places: by its GPUs if there are any in the cluster, else by its cores."""
         host, resources = told["NodeManagerHostname"], told["Resources"]
         cores, cards = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
-        if self._work.study.run.device in ("auto", "cuda") and cards:
+        if self._on_cards:
             each = min(cards, _cards_needed(self._work, self._surveys.get(node)))
-            count = min(cards // each, self._wanted or cards)
+            count = min(cards // each, self._wanted or cards) if each else 0
         else:
-            each, count = 0, self._wanted or max(1, cores // CORES)
-        share = max(1, cores // count) if cores else 0
+            each, count = 0, (self._wanted or max(1, cores // CORES)) if cores else 0
+        share = max(1, cores // count) if cores and count else 0
         return [_Place(node, host, each, share) for _ in range(count)]
 
     def _start(self, place: _Place) -> None:
@@ -349,6 +351,7 @@ class _Actor:
                 f"Host {socket.gethostname()} has tauscope {app.__version__}, the run {version}.",
                 hint="Install the same version on all hosts.",
             )
+        end_with_parent()
         self._station = Station(order)
         self._process = psutil.Process()
 
@@ -410,7 +413,23 @@ def _connected(address: str | None, workers: int | None, run: Run) -> Iterator[N
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, before)  # Ray has taken it
         stack.callback(ray.shutdown)
+        with _silent(ray):
+            yield
+
+
+@contextlib.contextmanager
+def _silent(ray: Any) -> Iterator[None]:
+    """Let Ray print nothing inside the block: the run reports what matters, such as lost workers.
+
+    Ray prints the ends of its processes to stderr whatever `log_to_driver` says.
+    """
+    printing, name = ray._private.worker, "print_worker_logs"
+    before = getattr(printing, name, None)
+    setattr(printing, name, lambda *_, **__: None)
+    try:
         yield
+    finally:
+        setattr(printing, name, before)
 
 
 def _guard() -> None:
@@ -498,6 +517,8 @@ def _survey() -> _Survey:
 
 def _cards_needed(work: Work, survey: _Survey | None) -> int:
     """The cards that the largest model takes; arithmetic holds a copy of the base beside it."""
+    from core.engine.pacing import stored
+
     run: Run = work.study.run
     if run.max_memory is not None:
         return max(1, sum(name.isdigit() for name in run.max_memory))

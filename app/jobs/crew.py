@@ -31,7 +31,8 @@ LONG = 10.0
 """A unit counts as hung after this many times its expected duration at the earliest."""
 
 SHARES = 2
-"""Shares for each worker in units with a common preparation."""
+"""Shares for each worker in the remaining units with a common preparation: large ones first, small
+ones at the end, where workers would wait for one another."""
 
 _LISTEN = 0.2  # seconds between two looks for a wish to cancel
 _REPORT = 0.5  # seconds between two reports of the workers

@@ -103,21 +103,22 @@ Message = Said | Warned | Loaded | Done | Failed
 
 
 class Handed(IdentityMemory):
-    """The run's hashes, for a process that opens the same files."""
+    """The run's hashes, for a process that opens the same files. A copy with another time is hashed
+    again."""
 
     def __init__(self, hashes: Mapping[tuple[str, int, int], str]) -> None:
         self._hashes = hashes
-        self._paths = {path: (size, modified) for path, size, modified in hashes}
+        self._sizes = {path: size for path, size, _ in hashes}
 
     def recall(self, stamp: Stamp) -> str | None:
-        """The run's hash of a file. Raises CheckpointError if the file differs from the run's."""
-        known = self._hashes.get((stamp.path, stamp.size, stamp.modified))
-        if known is None and stamp.path in self._paths:
+        """The run's hash of a file. Raises CheckpointError if the file has another size there."""
+        size = self._sizes.get(stamp.path, stamp.size)
+        if size != stamp.size:
             raise CheckpointError(
-                f"{stamp.path} is not the file that the run opened: its size or its time differs.",
+                f"{stamp.path} has {stamp.size} bytes, but {size} where the run was started.",
                 hint="All hosts must read the same files.",
             )
-        return known
+        return self._hashes.get((stamp.path, stamp.size, stamp.modified))
 
     def remember(self, stamp: Stamp, identity: str) -> None:
         """Does nothing: the run remembers."""

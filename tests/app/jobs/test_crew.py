@@ -110,8 +110,10 @@ class _Worker:
 class _Pool:
     """`count` workers; a dead one is replaced if it `refills`."""
 
-    def __init__(self, count: int, *, refills: bool = True, **faults: tuple[str, int]) -> None:
-        self._count, self._refills, self.faults = count, refills, faults
+    def __init__(
+        self, count: int, faults: dict[str, tuple[str, int]] | None = None, *, refills: bool = True
+    ) -> None:
+        self._count, self._refills, self.faults = count, refills, faults or {}
         self.all: list[_Worker] = []
         self.dead: list[str] = []
         self.begun: dict[str, int] = {}
@@ -167,7 +169,7 @@ def test_units_with_a_common_preparation_come_in_shares() -> None:
 
 def test_a_slice_of_the_weights_is_given_and_stored_as_a_whole() -> None:
     work = _Work(*(_unit(str(i), "", "tuning_vectors") for i in range(3)))
-    pool = _Pool(2, **{"1": ("raises", 1)})
+    pool = _Pool(2, {"1": ("raises", 1)})
     _compute(pool, work)
     assert work.saved == [["0", "1", "2"]]
     assert pool.given[0][1] == ["0", "1", "2"]
@@ -182,7 +184,7 @@ def test_a_failed_pass_is_tried_again_by_analysis() -> None:
             return [Job(tuple(found))] if found else []
 
     work = Together(*units)
-    pool = _Pool(1, **{"1": ("raises", 9)})
+    pool = _Pool(1, {"1": ("raises", 9)})
     _compute(pool, work)
     assert [keys for _, keys in pool.given] == [["0", "1"], ["0"], ["1"], ["1"]]
     assert work.saved == [["0"]]
@@ -191,7 +193,7 @@ def test_a_failed_pass_is_tried_again_by_analysis() -> None:
 
 def test_only_the_unit_that_fails_counts_and_the_rest_of_its_share_goes_on() -> None:
     work = _Work(*(_unit(str(i), analysis="arithmetic") for i in range(4)))
-    pool = _Pool(1, **{"1": ("raises", 9)})
+    pool = _Pool(1, {"1": ("raises", 9)})
     _compute(pool, work)
     assert work.failures == {"1": ("1 is wrong", 3)}
     assert sorted(key for keys in work.saved for key in keys) == ["0", "2", "3"]
@@ -200,7 +202,7 @@ def test_only_the_unit_that_fails_counts_and_the_rest_of_its_share_goes_on() -> 
 
 def test_a_lost_worker_costs_its_unit_an_attempt() -> None:
     work = _Work(_unit("0"), _unit("1"))
-    pool = _Pool(1, **{"1": ("dies", 2)})
+    pool = _Pool(1, {"1": ("dies", 2)})
     _compute(pool, work)
     assert not work.failures
     assert work.warnings == [
@@ -211,13 +213,13 @@ def test_a_lost_worker_costs_its_unit_an_attempt() -> None:
 def test_without_a_worker_the_run_ends_with_one_error() -> None:
     work = _Work(_unit("0"), _unit("1"))
     with pytest.raises(RunError, match=r"No worker is left. The last one ended: worker 1.*killed"):
-        _compute(_Pool(1, refills=False, **{"1": ("dies", 9)}), work)
+        _compute(_Pool(1, {"1": ("dies", 9)}, refills=False), work)
 
 
 def test_a_worker_without_progress_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "LONG", 0.0)
     work = _Work(_unit("0"), _unit("1"))
-    pool = _Pool(1, **{"0": ("hangs", 9)})
+    pool = _Pool(1, {"0": ("hangs", 9)})
     _compute(pool, work, hangs=0.0)
     assert work.failures["0"][1] == 3
     assert work.saved == [["1"]]
@@ -226,7 +228,7 @@ def test_a_worker_without_progress_is_ended(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_cancelling_asks_busy_workers_before_it_ends_them() -> None:
     work = _Work(_unit("0"), limit=2)
-    pool = _Pool(2, **{"0": ("hangs", 9)})
+    pool = _Pool(2, {"0": ("hangs", 9)})
     with pytest.raises(Cancelled):
         _compute(pool, work)
     assert [(each.is_asked, each.is_killed) for each in pool.all] == [(True, True), (False, True)]

@@ -107,9 +107,9 @@ class _Crew:
         came = [_named(each) for name, each in states.items() if name not in self._known]
         if came:
             yield f"{together(moment.workers)}; new: {', '.join(came)}"
-        if moment.run.status == "running":
-            for name in self._known.keys() - states.keys():
-                yield f"worker {_named(self._known[name])} is gone"
+        if states:  # at the end of a run all go
+            for name in sorted(self._known.keys() - states.keys()):
+                yield f"{_named(self._known[name])} is gone"
         self._known = states
         for each in moment.failed:
             if (each.key, each.attempts) not in self._failed:

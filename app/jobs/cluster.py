@@ -451,7 +451,7 @@ def _check_address(address: str) -> None:
     except (OSError, OverflowError, ValueError) as error:
         raise RunError(
             f"No Ray answers at {address}: {reason(error)}.",
-            hint="Start it there with: ray start --head",
+            hint="Start it there with: ray start --head.",
         ) from None
     if not is_loopback and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
         raise StudyError(

@@ -90,7 +90,7 @@ def check_engine(study: Study) -> None:
     if study.run.engine == "ray" and find_spec("ray") is None:
         raise StudyError(
             "The engine 'ray' needs the package ray.",
-            hint="Install it with: pip install 'tauscope[cluster]'",
+            hint="Install it with: pip install 'tauscope[cluster]'.",
         )
 
 

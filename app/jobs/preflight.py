@@ -131,11 +131,11 @@ def _spread(cost: Mapping[str, Any]) -> str:
     if not times:
         return ""
     thing = _thing(cost)
-    alike = "each with cores of its own" if thing == "worker" else "like this one"
+    alike = ", each with cores of its own" if thing == "worker" else " like this one"
     few = max((each["cards"] for each in cost["spread"] if each["seconds"] is None), default=0)
     lacking = f" {counted(few, thing)} can't hold every model." if few else ""
     return (
-        f"With --engine ray: about {', '.join(times)} {thing}s, {alike}: an estimate by a "
+        f"With --engine ray: about {', '.join(times)} {thing}s{alike}: an estimate by a "
         f"schedule, the longest task first.{lacking}"
     )
 

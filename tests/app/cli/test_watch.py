@@ -239,7 +239,7 @@ def test_workers_come_and_go_and_units_fail(
     assert said.code == 1
     came = "2 workers on 2 hosts, 1 at work; new: w1 (node-a, cuda:0), w2 (node-b\\x1b, cuda:1)\n"
     assert said.err.count(came) == 1
-    assert said.err.count("worker w2 (node-b\\x1b, cuda:1) is gone\n") == 1
+    assert said.err.count("\nw2 (node-b\\x1b, cuda:1) is gone\n") == 1
     assert said.err.count("failed: ablation: top-1% (tried 3 times): out of memory\n") == 1
     assert "w1 (node-a, cuda:0) is gone" not in said.err, "the run has ended"
 

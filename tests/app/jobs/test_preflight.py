@@ -126,7 +126,7 @@ def _cost(device: str, *spread: tuple[int, float | None], here: int = 1) -> dict
 def test_the_times_on_several_cards_are_a_sentence() -> None:
     known = _cost("cuda:0", (1, 600.0), (2, 310.0), (4, 180.0), (8, 170.0))
     assert preflight.totals(known)[-1] == (
-        "With --engine ray: about 5 min on 2, 3 min on 4, 3 min on 8 cards, like this one: an "
+        "With --engine ray: about 5 min on 2, 3 min on 4, 3 min on 8 cards like this one: an "
         "estimate by a schedule, the longest task first."
     )
     large = _cost("cuda:0", (1, None), (2, 310.0))

@@ -6,7 +6,16 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import activations, bench, scoring, screens, states, sweeping, weights
+from tests.benchmarks import (
+    activations,
+    bench,
+    scoring,
+    screens,
+    spreading,
+    states,
+    sweeping,
+    weights,
+)
 from tests.benchmarks.report import Row, page, table
 
 
@@ -19,7 +28,7 @@ def main() -> int:
         folder = given.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         rows: list[Row] = []
-        for part in (screens, bench, weights, activations, states, scoring, sweeping):
+        for part in (screens, bench, weights, activations, states, scoring, sweeping, spreading):
             for row in part.rows(folder):
                 rows.append(row)
                 print(" | ".join(row.cells()), flush=True)

@@ -52,12 +52,12 @@ class RunScreen(RunKeys):
     """
 
     def __init__(self, source: DataSource, run_id: str, before: RunPosition | None = None) -> None:
-        """`before` is where this screen stood the last time."""
+        """`before` is the last position of this screen."""
         super().__init__(source, run_id, before)
         self.feed = Feed(self, source, run_id, named=bool(before and before.filter))
 
     def body(self) -> ComposeResult:
-        """The tabs, of which one shows, and the line of the filter."""
+        """The tabs, of which one shows, and the filter line."""
         yield from super().body()
         yield Vertical(id="body")
         yield FilterLine()
@@ -70,7 +70,7 @@ class RunScreen(RunKeys):
         self.gauge.stop()
 
     async def polled(self, polled: Polled) -> None:
-        """Show where the run stands; once a second at most, read its pictures anew."""
+        """Show the state of the run; read its pictures again once a second at most."""
         if self.is_left:
             return
         old, new = self.run, polled.run
@@ -89,15 +89,15 @@ class RunScreen(RunKeys):
             self.unveil()
 
     def lose(self, error: Trouble) -> None:
-        """Say why the run can't be read."""
+        """Show the error in reading the run."""
         self.trouble = said(error)
         self.renew()
         self.unveil()
 
     async def _build(self, contents: Contents, names: Names, *, barren: bool) -> None:
-        """Know the tabs, once it is known what the run has; they are made when they show.
+        """Take the tabs of the run's contents; each is made when it first shows.
 
-        A run that ended before it had anything to show begins with why.
+        A run that ended without results opens on its error.
         """
         self.analyses = tuple(analysis for analysis, _ in contents)
         self.names = names
@@ -116,7 +116,7 @@ class RunScreen(RunKeys):
         await self.go(tab)
 
     def placed(self, memory: Memory) -> Memory:
-        """Where this screen stands, for the next time."""
+        """The memory with the position of this screen."""
         if not self._built:
             return memory
         tabs = (NAME, *(analysis.name for analysis in self.analyses), "")
@@ -128,7 +128,7 @@ class RunScreen(RunKeys):
         return memory.model_copy(update={"place": place, "selected": self.run_id})
 
     def _measure(self, run: RunSummary) -> None:
-        """Say how busy this host is while the run is running on it."""
+        """Show the load of this host while the run is running on it."""
         if run.status == "running" and run.host == socket.gethostname():
             self.gauge.start()
         else:
@@ -143,7 +143,7 @@ class RunScreen(RunKeys):
         self.call_after_refresh(self._read_ahead)
 
     def refuse_overview(self, error: Trouble) -> None:
-        """Say why the overview can't be read."""
+        """Show the error in reading the overview."""
         self._overview.refuse(said(error))
 
     def on_overview_view_moved(self) -> None:
@@ -171,8 +171,8 @@ class RunScreen(RunKeys):
         self.renew()
 
     def _read_ahead(self) -> None:
-        """Once all that shows was read, the next of the tab that was not; then for other tabs,
-        what the next one begins with first."""
+        """Once all shown pictures are read, read the next one of the tab; then prepare other tabs,
+        the next one first."""
         if self.is_left:
             return
         missing = [pane for pane in self.panes() if not pane.is_of(self.feed.filter)]
@@ -186,17 +186,17 @@ class RunScreen(RunKeys):
             self._ahead = True
 
     def know_names(self, names: Names) -> None:
-        """More to filter by."""
+        """Take more names to filter by."""
         self.names = merged(self.names, names)
         self.renew()
 
     def know(self, background: Background) -> None:
-        """Show what else is known of the run."""
+        """Show the details of the run."""
         if self.run is not None:
             self._facts.show(self.run, background)
 
     def on_resize(self) -> None:
-        """More or fewer pictures have room, of which some were not read for long."""
+        """Show as many pictures as have room now, and read them."""
         self._arrange()
         if self._built:
             self._reread()
@@ -208,7 +208,7 @@ class RunScreen(RunKeys):
             self.pick(pane)
 
     def title_line(self, width: int) -> Content:
-        """Where the run stands, and how much of it the filter hides."""
+        """The state of the run, and how much of it the filter hides."""
         load = wording.load(self.gauge.reading)
         hidden = self.feed.filter.hidden(self.names) if self.feed.filter else None
         return run_title.title(self.run, self.trouble, width, load, hidden)

@@ -18,14 +18,14 @@ from app.tui.widgets.tab_bar import numbered
 from core.engine import registry
 
 TALL = 44
-"""Rows that a screen has where two rows of pictures can be read."""
+"""The least height of a screen with two rows of pictures."""
 
 
 class RunKeys(RunParts):
     """The actions of a run's screen."""
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
-        """What else the keys of a run act on."""
+        """Whether the keys of a run have anything to act on."""
         match need:
             case "tabs":
                 return not self.query_one(FilterLine).writing  # in which tab completes
@@ -97,7 +97,7 @@ class RunKeys(RunParts):
         resume(self, self.source, self.run)
 
     async def action_drill(self) -> None:
-        """Open what lies behind the value at the cursor, with the same coordinates."""
+        """Open the details behind the value at the cursor, with the same coordinates."""
         behind, pane, place = self._behind(), self.pane, self._overview.place
         if behind is None:
             return
@@ -113,9 +113,9 @@ class RunKeys(RunParts):
             target.point(coordinates, only=True)
 
     def _behind(self) -> tuple[int, Pane] | None:
-        """The tab and the pane that the chosen one or the overview leads to. In place of a picture
-        of another analysis that the run lacks, or that has nothing on the value at the cursor, the
-        picture that it would lead to."""
+        """The tab and the pane behind the chosen pane or the overview. A picture that the run
+        lacks, or that has nothing on the value at the cursor, is replaced by the picture behind it.
+        """
         pane, place = self.pane, self._overview.place
         if self.tab == OVERVIEW and place is not None:
             return self._found(f"{place.analysis}:{place.view}")
@@ -139,12 +139,12 @@ class RunKeys(RunParts):
         return next(((tab, target) for tab, target in matches if target is not None), None)
 
     def action_export(self) -> None:
-        """Ask what of this picture or run is wanted as a file, and where."""
+        """Ask for the content, format and folder of an export."""
         wanted = {"run": self.run_id, "filter": str(self.feed.filter)}
         ask_to_write(self, self.source, self.pane, wanted)
 
     async def action_back(self) -> None:
-        """Go back to where the picture was opened from, else to the runs, remembering where."""
+        """Go back to the origin of the picture, else to the runs; remember the position."""
         if self._trail:
             await self._show(*self._trail.pop())
             return
@@ -152,9 +152,10 @@ class RunKeys(RunParts):
         self.dismiss(None)
 
     def action_filter(self) -> None:
-        """Write which models, layers and modules are to be seen.
+        """Open the filter line: the models, layers and modules to show.
 
-        Every letter acts, so what is seen now is gone back to as soon as the filter leaves it.
+        Every letter acts, so the shown panes return to their places as soon as the filter leaves
+        those.
         """
         seen = self.panes()
         for pane in self.query(Pane):
@@ -163,7 +164,7 @@ class RunKeys(RunParts):
         self.renew()
 
     def on_filter_line_changed(self, message: FilterLine.Changed) -> None:
-        """Read all pictures anew; those that are hidden when they show."""
+        """Read all pictures again; hidden ones when they show."""
         self.feed.filter = message.filter
         for pane in self.panes():
             pane.refilter()
@@ -205,13 +206,13 @@ class RunKeys(RunParts):
         pane.point(self._pointed, measure=measure)
 
     def _point_at(self, model: str) -> None:
-        """Stand at a model here, and in the figures that are gone to from here."""
+        """Move the cursor to a model here, and in figures opened from here."""
         self._pointed["model"] = model
         if self.pane is not None:
             self.pane.point(self._pointed)
 
     def labels(self) -> dict[str, str]:
-        """A run that waits is started by the key that resumes others."""
+        """Label the key that resumes a run as the one that starts a queued run."""
         opens = {"drill": "figure"} if self.tab == OVERVIEW else {}
         return super().labels() | called(self.run) | opens
 

@@ -24,7 +24,7 @@ from core.figures.filters import Names
 from storage.runs import RunSummary
 
 SHARED = ("model", "layer")
-"""What is pointed at in one picture is pointed at in the others too."""
+"""Coordinates that all pictures share: pointed at in one, pointed at in all."""
 OVERVIEW = -1
 """The tab before the first analysis."""
 
@@ -35,7 +35,7 @@ class RunParts(TabbedScreen):
     feed: Feed
 
     def __init__(self, source: DataSource, run_id: str, before: RunPosition | None = None) -> None:
-        """`before` is where this screen stood the last time."""
+        """`before` is the last position of this screen."""
         super().__init__()
         self.source = source
         self.run_id = run_id
@@ -43,18 +43,18 @@ class RunParts(TabbedScreen):
         self.trouble = ""
         self.analyses: tuple[Analysis, ...] = ()
         self.names: Names = {}
-        """What there is to filter by, as far as was seen yet."""
+        """The names to filter by, as far as they were read."""
         self.gauge = Gauge()
         self._pictures: list[Pictures] = []
         self._facts = Facts()
         self._overview = OverviewView()
         self._stale = self._built = self._ahead = False
         self._pressed: int | None = None
-        """The number of a tab that was asked for before there were any."""
+        """The number of a tab that was pressed before the tabs were known."""
         self._before = before or RunPosition(run=run_id)
         self._pointed: Pointed = {}
         self._trail: list[tuple[int, Pane | None]] = []
-        """The tabs and panes from which what lies behind a value was opened."""
+        """The tabs and panes from which details were opened, in order."""
 
     def tabs(self) -> list[Tab]:
         """The overview, the analyses, and the details of the run."""
@@ -64,11 +64,11 @@ class RunParts(TabbedScreen):
 
     @property
     def pictures(self) -> Pictures | None:
-        """Those of this tab, if it has any."""
+        """The pictures of this tab, if it has any."""
         return self._pictures[self.tab] if 0 <= self.tab < len(self._pictures) else None
 
     def panes(self) -> Sequence[Pane]:
-        """The pictures of this tab, seen or not."""
+        """The panes of this tab, shown or not."""
         return self.pictures.panes if self.pictures is not None else ()
 
     @property
@@ -87,7 +87,7 @@ class RunParts(TabbedScreen):
         self.renew()
 
     def _arrange(self, chosen: Pane | None = None) -> None:
-        """Show the pane that keys act on, another one from now on if that is said, and others
+        """Show the pane that keys act on, which becomes `chosen` if that is given, and others
         beside it."""
         if self.pictures is not None:
             if chosen is not None:
@@ -96,11 +96,11 @@ class RunParts(TabbedScreen):
 
     @property
     def _rows(self) -> int:
-        """How many rows of pictures show."""
+        """The number of shown rows of pictures."""
         return 1 + (self.has_class("-four") and self.has("room below", ()))
 
     def _reread(self) -> list[Worker[None]]:
-        """Read again what the tab shows."""
+        """Read the shown pictures again."""
         self._stale = False
         if self.tab == OVERVIEW:
             reading = self.feed.overview()
@@ -112,12 +112,12 @@ class RunParts(TabbedScreen):
         return [self.feed.figure(pane) for pane in self.panes() if pane.has_class("-near")]
 
     def _note(self) -> None:
-        """Remember what was pointed at, for the pictures that are gone to from here."""
+        """Remember the coordinates at the cursor, for pictures opened from here."""
         if self.pane is not None:
             self._pointed |= {k: v for k, v in self.pane.pointed().items() if k in SHARED}
 
     async def go(self, tab: int) -> None:
-        """Show a tab, and there what was pointed at here."""
+        """Show a tab, with its cursor at the coordinates pointed at here."""
         self._note()
         self._trail.clear()
         await self._show(tab)
@@ -125,7 +125,7 @@ class RunParts(TabbedScreen):
             self.pane.point(self._pointed)
 
     async def _show(self, tab: int, chosen: Pane | None = None) -> None:
-        """Have a tab on the screen, and one of its panes chosen."""
+        """Show a tab, with one of its panes chosen."""
         self.tab = tab
         self._arrange(chosen)
         shown = self.pictures or (self._overview if tab == OVERVIEW else self._facts)

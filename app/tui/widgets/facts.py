@@ -43,7 +43,7 @@ class Facts(VerticalScroll, Able, can_focus=True):
         self._say_load()
 
     def show_load(self, reading: Usage | None) -> None:
-        """Say how busy this host is, while that is known."""
+        """Show the load of this host, if it is known."""
         if reading != self._load:
             self._load = reading
             if self.is_mounted:
@@ -56,7 +56,7 @@ class Facts(VerticalScroll, Able, can_focus=True):
             words.update(_section("This host", wording.loads(self._load)))
 
     def show(self, run: RunSummary, background: Background) -> None:
-        """Say it all: first what went wrong, then what is doubtful, then the rest."""
+        """Show all facts: first the error, then the warnings, then the rest."""
         progress: list[tuple[str, str]] = []
         progress += [(run.status, wording.in_hand(run))] if run.status in wording.UNDER_WAY else []
         progress += wording.standing(run, background.standings)
@@ -73,11 +73,11 @@ class Facts(VerticalScroll, Able, can_focus=True):
             words.update(Content("\n\n").join(parts))
 
     def action_down(self) -> None:
-        """Scroll on."""
+        """Scroll down."""
         self.scroll_down(animate=False)
 
     def action_up(self) -> None:
-        """Scroll back."""
+        """Scroll up."""
         self.scroll_up(animate=False)
 
 

@@ -255,16 +255,16 @@ def test_lines_coincide_where_half_of_their_points_lie_within_a_row_of_another(s
     spread = chance.choice((0.3, 1.0, 6.0))
     heights = [[chance.gauss(0, spread) for _ in range(8)] for _ in range(4)]
     heights.append([-20.0, *[20.0] * 7])  # sets the axis
-    lines = [Series(f"m{i}", tuple(range(8)), tuple(Cell(y, y) for y in own))
-             for i, own in enumerate(heights)]  # fmt: skip
+    lines = [Series(f"m{i}", tuple(range(8)), tuple(Cell(y, y) for y in line_heights))
+             for i, line_heights in enumerate(heights)]  # fmt: skip
     base = Series("base", tuple(range(8)), tuple(Cell(20.0, 20.0) for _ in range(8)))
     figure = Lines(title="t", measure="m", unit="", x_label="layer",
                    panels=(Panel("", (base, *lines)),))  # fmt: skip
     plot = resolution.curves(figure)
     row = (plot.y_axis.high - plot.y_axis.low) / rows
     near = sum(
-        any(abs(own[x] - other[x]) < row for other in heights if other is not own)
-        for own in heights
+        any(abs(line_heights[x] - other[x]) < row for other in heights if other is not line_heights)
+        for line_heights in heights
         for x in range(8)
     )
     assert coincide(plot, rows) is (near > 20)

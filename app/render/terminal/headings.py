@@ -1,4 +1,4 @@
-"""The names above the columns of a grid, in as many lines as they take. Owns their line breaks."""
+"""The names above the columns of a grid, on as many lines as they need. Owns their line breaks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.figures.plots.plot import Name
 
 SHORT = {"attention": "attn", "embedding": "embed", "unembedding": "unemb", "blocks": "blks"}
 MOST = 3
-"""Lines that a name may take."""
+"""The most lines of a name."""
 _PARTS = re.compile(r"[^_\-/ ]*[_\-/ ]?")
 
 

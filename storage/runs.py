@@ -22,6 +22,7 @@ from core.errors import RunError, did_you_mean
 from core.study.study import Study
 from core.trust import NOBODY, granted
 from storage import beats, parts
+from storage import workers as crew
 from storage.database import Database
 from storage.results import (
     StoredArtifact,
@@ -228,6 +229,7 @@ def claim(db: Database, run_id: str) -> int:
         if run.status != "queued":
             raise _not_ready(run)
         connection.execute(delete(WarningRow).where(WarningRow.run_id == run.id))
+        crew.forget_workers(connection, run.id)
         _set(
             connection, run.id, status="running", attempt=RunRow.attempt + 1, started=now,
             heartbeat=now, ticked=time.monotonic(), finished=None, took=0.0,
@@ -266,8 +268,12 @@ def finish(
                 error_hint=shortened(hint),
             )
         )
-        if ended.rowcount and status == "done":
+        if not ended.rowcount:
+            return
+        crew.forget_workers(connection, run_id)
+        if status == "done":
             parts.forget(connection, run_id)  # another run may have computed its units
+            crew.forget_failed(connection, run_id)  # its study may no longer plan them
 
 
 _WARNED = (WarningRow.subject, WarningRow.message)

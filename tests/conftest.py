@@ -6,7 +6,7 @@ import gc
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,16 @@ import hypothesis
 import pytest
 
 from core.engine import forms, registry
-from core.engine.measurement import KEY_COLUMNS, Measurement, Progress, Unit, UnitPart, UnitResult
+from core.engine.measurement import (
+    KEY_COLUMNS,
+    FailedUnit,
+    Measurement,
+    Progress,
+    Unit,
+    UnitPart,
+    UnitResult,
+    WorkerState,
+)
 from core.models.identity import Stamp
 
 if TYPE_CHECKING:
@@ -70,6 +79,8 @@ class MemorySink:
         self.identities: dict[Stamp, str] = {}
         self.laid_by: dict[str, dict[str, UnitPart]] = {}
         self.stop_after = stop_after
+        self.states: list[WorkerState] = []
+        self.failures: dict[str, FailedUnit] = {}
 
     def finished(self, keys: Any) -> set[str]:
         return set(self.units) & set(keys)
@@ -88,6 +99,7 @@ class MemorySink:
             forms.sizes(artifact.name, artifact.arrays)  # is it of the form in which it is read?
         self.units[unit.key] = (unit, result)
         self.saved.append(unit.key)
+        self.failures.pop(unit.key, None)
 
     def save_slice(self, units: Any) -> None:
         for unit, result, seconds in units:
@@ -115,6 +127,13 @@ class MemorySink:
 
     def warn(self, subject: str, message: str) -> None:
         self.warnings.append((subject, message))
+
+    def workers(self, states: Sequence[WorkerState]) -> None:
+        self.states = list(states)
+
+    def failed(self, unit: Unit, cause: str, attempts: int) -> None:
+        assert unit.key not in self.units
+        self.failures[unit.key] = FailedUnit(unit.key, unit.analysis, unit.label, cause, attempts)
 
     def describe(self, provenance: Mapping[str, Any]) -> None:
         json.dumps(dict(provenance))

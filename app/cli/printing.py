@@ -281,6 +281,10 @@ def print_preflight(data: Mapping[str, Any]) -> None:
     print_table(preflight.SHARES, preflight.shares(data))
     print()
     print_table(preflight.MODELS, preflight.models(data))
+    head, rows = preflight.cards(data)
+    if rows:
+        print()
+        print_table(head, rows)
     asked = preflight.questions(data["shares"])
     if asked:
         print()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from app.tui.bench.link import Opening
     from core.bench.columns import Mixed
     from core.bench.messages import Event, Request
+    from core.engine.measurement import FailedUnit, WorkerState
     from core.engine.registry import Analysis
     from core.figures.filters import Filter, Names
     from core.figures.views import Catalogue, Choice, View
@@ -52,6 +53,10 @@ class Background:
     """The place and the last lines of the log of a dead worker."""
     standings: Mapping[str, Standing] = field(default_factory=dict)
     """The progress of each analysis."""
+    workers: Sequence[WorkerState] = ()
+    """The processes that compute for a running run, if others than its own do."""
+    failed: Sequence[FailedUnit] = ()
+    """The units that the run has given up."""
 
 
 Contents = tuple[tuple["Analysis", tuple["View", ...]], ...]
@@ -147,12 +152,16 @@ class DataSource:
         from app.jobs.launcher import last_words
         from storage.runs import find_run, provenance, warnings
         from storage.standing import standings
+        from storage.workers import failed_units, workers
 
+        run = find_run(self.database, run_id)
         return Background(
             tuple(warnings(self.database, run_id)),
             provenance(self.database, run_id),
-            last_words(self.database, find_run(self.database, run_id)),
+            last_words(self.database, run),
             standings(self.database, run_id),
+            workers(self.database, run_id) if run.workers else (),
+            failed_units(self.database, run_id),
         )
 
     def log(self, run_id: str) -> list[tuple[int, str]]:

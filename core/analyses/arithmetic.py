@@ -315,6 +315,7 @@ ANALYSIS = Analysis(
     parameters=ArithmeticParameters,
     plan=plan,
     compute=compute,
+    prepares=True,
     reduce=reduce,
     workload=workload,
     after=(EVALUATION,),

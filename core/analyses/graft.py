@@ -261,6 +261,7 @@ ANALYSIS = Analysis(
     parameters=GraftParameters,
     plan=plan,
     compute=compute,
+    prepares=True,
     reduce=reduce,
     workload=workload,
     metrics=(

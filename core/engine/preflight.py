@@ -15,6 +15,7 @@ from core import trust
 from core.engine import registry, runner
 from core.engine.measurement import Unit
 from core.engine.pacing import Pace, Pacing, parameters, piece_bytes, stored, weights_read
+from core.engine.spread import COUNTS, Spread, spread, tasks_of
 from core.models.identity import Identities
 from core.models.placement import DeviceShare
 from core.study.study import Study
@@ -68,11 +69,17 @@ class ModelCost:
     stored: int
     places: tuple[tuple[str, tuple[str, ...], int], ...]
 
+    @property
+    def cards(self) -> int:
+        """The cards on which it lies; 1 where there is none."""
+        return max(1, sum(device not in ("cpu", "disk") for device, _, _ in self.places))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight:
     """The cost of a run. `needed`: the peak bytes of weights on each device; activations come on
-    top."""
+    top. `spread`: the same run on several cards; `here`: the cards of this host, or the workers for
+    which the study asks."""
 
     study: str
     device: str
@@ -81,6 +88,8 @@ class Preflight:
     needed: Mapping[str, int]
     loading_seconds: float
     notes: tuple[tuple[str, str], ...]
+    spread: tuple[Spread, ...]
+    here: int
     trust: Trust = NOBODY
 
     @property
@@ -107,8 +116,9 @@ def look_ahead(
     Raises the errors of `runner.run` before it computes.
     """
     from core.engine.subject import open_subject
+    from core.models import cards
 
-    device = runner.device_of(study)
+    device = cards.wanted(study.run.device)
     subject = open_subject(study, [registry.get(name).needs for name in analyses], identities)
     units = runner.planned_units(subject, analyses)
     done = finished([unit.key for unit in units])
@@ -123,14 +133,24 @@ def look_ahead(
         _share([u for u in units if u.analysis == name], done, pacing)
         for name in dict.fromkeys(unit.analysis for unit in units)
     )
+    loading = pacing.loading + pacing.vectors(m.model for m in models if m.as_vector)
+    here = study.run.workers or cards.count(device)
     return Preflight(
         study=study.name,
         device=str(device),
         shares=shares,
         models=models,
         needed=_needed(subject.family, models, read),
-        loading_seconds=pacing.loading + pacing.vectors(m.model for m in models if m.as_vector),
+        loading_seconds=loading,
         notes=tuple(subject.notes),
+        spread=spread(
+            tasks_of(todo, pacing),
+            sorted({*COUNTS, here}),
+            pacing=pacing,
+            needs={model.model: model.cards for model in models},
+            alone=loading + sum(share.seconds for share in shares),
+        ),
+        here=here,
         trust=trust.of(study),
     )
 

@@ -123,6 +123,10 @@ class Evaluation(Part):
         return {domain: task_sets.expanded(names) for domain, names in value.items()}
 
 
+PLACING = ("engine", "address", "workers")
+"""The settings of `run` that say where units are computed; no result depends on them."""
+
+
 class Run(Part):
     """Device, precision and memory of the computation."""
 
@@ -149,6 +153,27 @@ class Run(Part):
         default="auto", description="Attention implementation, such as sdpa or eager."
     )
     seed: int = Field(default=0, description="Random seed.")
+    engine: Literal["local", "ray"] = Field(
+        default="local", description="local: in one process; ray: over GPUs and hosts."
+    )
+    address: str | None = Field(
+        default=None,
+        description="With ray: HOST:PORT of a running cluster; none: this host alone.",
+        examples=["node1:6379"],
+    )
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="With ray on this host alone: number of processes; none: one a GPU.",
+        examples=[4],
+    )
+
+    @field_validator("address")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[\w.:\[\]-]+:\d{1,5}", value):
+            raise ValueError("must be HOST:PORT, such as node1:6379")
+        return value
 
     @field_validator("device")
     @classmethod
@@ -233,6 +258,8 @@ class Study(Part):
             for name in ("checkpoints", "group"):
                 if model[name] is None:
                     del model[name]
+        for name in PLACING:
+            del content["run"][name]
         if self.models.template == "base":
             del content["models"]["template"]
         if not self.probes:

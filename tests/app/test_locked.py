@@ -150,7 +150,7 @@ def test_a_cancelled_run_does_not_wait(
     monkeypatch.setattr(worker, "_HURRIED", 0.05)
     run_id = runs.create_run(db, STUDY, ["alignment"])
 
-    def compute(study: Study, sink: ResultSink, analyses: Any) -> None:
+    def compute(study: Study, sink: ResultSink, analyses: Any, *_: Any) -> None:
         hold()
         assert isinstance(sink, RunSink)
         threading.Timer(0.2, sink._stop.set).start()

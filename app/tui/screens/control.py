@@ -64,8 +64,12 @@ def startable(run: RunSummary | None) -> bool:
 
 
 def called(run: RunSummary | None) -> dict[str, str]:
-    """The label of `resume` for a queued run, by the action's name."""
-    return {"resume": "start"} if run is not None and run.status == "queued" else {}
+    """The label of `resume` for a run that it starts or tries again, by the action's name."""
+    if run is None or not startable(run):
+        return {}
+    if run.status == "queued":
+        return {"resume": "start"}
+    return {"resume": "try again"} if run.failed else {}
 
 
 def resume(screen: Screen[None], source: DataSource, run: RunSummary | None) -> None:

@@ -81,6 +81,7 @@ class RunScreen(RunKeys):
             await self.go(len(self.analyses))
         elif old is not None:
             self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
+            self._stale |= new.workers > 0 and self.tab >= len(self.analyses)
             if old.status != new.status or (self._stale and not self.feed.beat):
                 self._reread()
         if not self.is_left:

@@ -9,6 +9,7 @@ from textual.content import Content
 from app.results import wording
 from app.text import plain
 from app.tui.widgets.bar import NAME, named
+from core.sizes import counted
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
@@ -23,12 +24,15 @@ def detail(run: RunSummary, width: int, most: int = LINES) -> list[Content]:
     lines; with an error up to `most`."""
     models = ", ".join(f"{name} (control)" if name in run.controls else name for name in run.models)
     lines = [named("models", models, width, "$foreground")]
-    counted = f"{run.done} of {run.total} units"
+    units = f"{run.done} of {run.total} units"
     if run.reused:
-        counted += f", {run.reused} reused"
+        units += f", {run.reused} reused"
     if run.status == "queued" and not run.total:
-        counted = ""  # nobody has counted them yet
-    state = (counted, wording.remaining(run, wording.now()), wording.in_hand(run))
+        units = ""  # nobody has counted them yet
+    many = counted(run.workers, "worker") if run.workers else ""
+    failed = f"{run.failed} failed" if run.failed else ""
+    left = wording.remaining(run, wording.now())
+    state = (units, failed, many, left, wording.in_hand(run))
     lines.append(named("units", " · ".join(filter(None, state)), width, "$foreground"))
     title, hint = wording.trouble(run)
     if title:

@@ -794,3 +794,19 @@ def test_a_merge_that_rounding_takes_away_is_a_warning(tauscope: Any, study: Pat
     assert result.code == 0, result.err
     assert "warning: merge: " in result.err
     assert "--dtype float32" in result.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--engine", "dask"), "--engine dask can't be used."),
+        (("--engine", "ray", "--address", "auto"), "--engine ray --address auto can't be used."),
+        (("--workers", "2"), "--address and --workers belong to --engine ray."),
+    ],
+)
+def test_wrong_places_of_computation_are_one_error(
+    tauscope: Any, tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    refused = tauscope("run", write_family(tmp_path), *options)
+    assert refused.code == 2
+    assert words in refused.err

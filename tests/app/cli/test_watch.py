@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy import update
 from app.cli import watch
 from app.jobs.launcher import last_words, log_of
 from app.results import wording
-from core.engine.measurement import Progress
+from core.engine.measurement import Progress, Unit, WorkerState
 from core.errors import RunError
 from core.study.study import Study
 from storage import runs
@@ -212,3 +213,47 @@ def test_waiting_and_stopping_are_said(db: Database, run_id: str) -> None:
 def test_there_must_be_a_run(db: Database) -> None:
     with pytest.raises(RunError, match="no runs yet"):
         next(watch.follow(db, "latest"))
+
+
+def _crew(db: Database, run_id: str) -> Steps:
+    """Two workers, of which one dies; a unit is given up, twice."""
+    sinks: list[RunSink] = []
+    first = WorkerState("w1", "node-a", "cuda:0", "medical", "top-1%", 2**30)
+    second = WorkerState("w2", "node-b\x1b", "cuda:1")
+    unit = Unit(key="k", analysis="ablation", label="top-1%")
+    return [
+        lambda: sinks.append(RunSink(db, run_id, runs.claim(db, run_id))),
+        lambda: (sinks[0].workers([first, second]), sinks[0].beat()),
+        lambda: (sinks[0].workers([replace(first, memory=2**31), second]), sinks[0].beat()),
+        lambda: (sinks[0].workers([first]), sinks[0].beat()),
+        lambda: sinks[0].failed(unit, "out of memory", 3),
+        lambda: runs.finish(db, run_id, 1, "failed", title="1 of 2 units failed."),
+    ]
+
+
+def test_workers_come_and_go_and_units_fail(
+    tauscope: Any, db: Database, run_id: str, meanwhile: Any
+) -> None:
+    meanwhile(_crew(db, run_id))
+    said = tauscope("watch", run_id)
+    assert said.code == 1
+    came = "2 workers on 2 hosts, 1 at work; new: w1 (node-a, cuda:0), w2 (node-b\\x1b, cuda:1)\n"
+    assert said.err.count(came) == 1
+    assert said.err.count("\nw2 (node-b\\x1b, cuda:1) is gone\n") == 1
+    assert said.err.count("failed: ablation: top-1% (tried 3 times): out of memory\n") == 1
+    assert "w1 (node-a, cuda:0) is gone" not in said.err, "the run has ended"
+
+
+def test_json_has_the_workers_and_the_failed_units(
+    tauscope: Any, db: Database, run_id: str, meanwhile: Any
+) -> None:
+    meanwhile(_crew(db, run_id))
+    said = tauscope("watch", run_id, "--json")
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    assert len(lines) == 6, "none for a worker's memory"
+    assert [line["workers"] for line in lines] == [0, 0, 2, 1, 1, 0]
+    first = lines[2]["worker_states"][0]
+    assert (first["name"], first["host"], first["memory"]) == ("w1", "node-a", 2**30)
+    failed = {"key": "k", "analysis": "ablation", "label": "top-1%"}
+    assert lines[-1]["failed_units"] == [{**failed, "cause": "out of memory", "attempts": 3}]
+    assert [run["failed"] for run in json.loads(tauscope("runs", "--json").out)] == [1]

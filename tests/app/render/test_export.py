@@ -119,7 +119,8 @@ def test_the_record_says_where_it_comes_from(db: Database, tmp_path: Path) -> No
     assert record["run"]["status"] == "done"
     assert record["run"]["created"].endswith("+00:00")
     assert record["study"]["models"]["tuned"]["control"]["role"] == "control"
-    assert record["seed"] == 0
+    assert (record["seed"], record["engine"]) == (0, "local")
+    assert "failed_units" not in record
     assert set(record["durations"]) == set(WEIGHTS)
     assert record["provenance"]["models"]["medical"]["fingerprint"]
     assert record["provenance"]["environment"]["versions"]["torch"]
@@ -225,6 +226,26 @@ def _report_writes_out_points_and_tables(text: str) -> None:
     assert "| layer | instruct | independent |" in text
     assert "1.1 (best)" in text
     assert "Nowhere" not in text
+
+
+def test_failed_units_are_told(db: Database, tmp_path: Path) -> None:
+    failed = _altered(
+        db, tmp_path / "home",
+        "INSERT INTO failures SELECT id, 'k', 'ablation', ?, 'out of memory', 3 FROM runs",
+        "top-1% of <medical>",
+    )  # fmt: skip
+    with closing(failed):
+        with failed.writing() as connection:
+            connection.exec_driver_sql("DELETE FROM artifacts")
+        export(failed, "latest", tmp_path / "out", ["json", "md", "html"])
+    out = tmp_path / "out"
+    (unit,) = json.loads((out / "run.json").read_text())["failed_units"]
+    assert (unit["label"], unit["cause"], unit["attempts"]) == (
+        "top-1% of <medical>", "out of memory", 3,
+    )  # fmt: skip
+    words = "failed 3 times and has no results: out of memory"
+    assert words in (out / "report.md").read_text()
+    assert f"top-1% of &lt;medical&gt; {words}" in (out / "report.html").read_text()
 
 
 def test_states_that_only_later_units_read_are_not_exported(db: Database, tmp_path: Path) -> None:

@@ -49,6 +49,18 @@ def test_the_key_is_that_of_content() -> None:
     assert one.key([]) != _study(analyses={"alignment": {"energy": 0.7}}).key([])
 
 
+def test_the_key_is_independent_of_the_place_of_computation() -> None:
+    spread = _study(run={"engine": "ray", "address": "node1:6379", "workers": 4})
+    assert spread.key(["alignment"]) == _study().key(["alignment"])
+    assert spread.key(["alignment"]) != _study(run={"seed": 1}).key(["alignment"])
+
+
+@pytest.mark.parametrize("address", ["auto", "", "node1", "node1:", "ray://node1:10001", "a b:1"])
+def test_the_address_of_a_cluster_is_a_host_and_a_port(address: str) -> None:
+    with pytest.raises(ValidationError, match="must be HOST:PORT"):
+        _study(run={"address": address})
+
+
 def test_a_set_of_tasks_stands_for_its_tasks() -> None:
     tasks = {"safety": ["set:safety", "mine"], "other": ["wikitext"]}
     evaluation = _study(evaluation={"tasks": tasks}).evaluation

@@ -67,7 +67,7 @@ class Facts(VerticalScroll, Able, can_focus=True):
             words.update(_section("This host", wording.loads(self._load)))
 
     def on_resize(self) -> None:
-        """Tables are laid out to the width that there is."""
+        """Lay the tables out for the new width."""
         if self._shown is not None:
             self.show(*self._shown)
 

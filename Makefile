@@ -16,7 +16,7 @@ LIGHT_TESTS := tests/core tests/storage tests/app/drafts tests/app/render tests/
 SPREAD := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
 
-.PHONY: demo test check second-python bench models fuzz pictures clean
+.PHONY: demo test check second-python bench gpu models fuzz pictures clean
 
 demo: $(STAMP)            ## the main job: build the demo family, analyse it, show and export the findings
 	$(BIN)/tauscope demo --out demo-results
@@ -44,6 +44,9 @@ second-python:            ## the tests that need no model library, under the fir
 
 bench: $(STAMP)           ## speed and memory, as ratios inside one run; kept in docs/benchmarks.md
 	$(BIN)/python -m tests.benchmarks --write docs/benchmarks.md
+
+gpu: $(STAMP)             ## the tests and benchmarks of cards on a real card; kept in docs/gpu.md
+	$(BIN)/python -m tests.devices --write docs/gpu.md
 
 models: $(STAMP)          ## every model type that transformers offers, examined; kept in docs/models.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.models --jobs 4 --write docs/models.md

@@ -49,7 +49,7 @@ def pytest_collection_finish() -> None:
 
 
 LONG = ("test_survival", "test_hostile", "test_pressing", "test_models", "test_cli", "test_jobs",
-        "test_newcomer", "test_scenes", "test_real_family")  # fmt: skip
+        "test_newcomer", "test_scenes", "test_real_family", "test_on_cards")  # fmt: skip
 """The files of tests that take longest, the longest first."""
 
 

@@ -27,7 +27,7 @@ from core.weights.totals import of_each_model
 if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.models.pieces import Piece
-    from core.weights.stream import MatrixView, UpdateView
+    from core.weights.stream import MatrixView, Pending, UpdateView
 
 NAME, VERSION = "alignment", 1
 
@@ -76,23 +76,28 @@ class _Reader(SliceReader):
         self._arrays: dict[str, dict[str, Any]] = {u.model: {} for u in units}
         self._heads: Counter[tuple[str, str, int | None]] = Counter()
 
-    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
+    def measure(self, matrix: MatrixView, update: UpdateView) -> Pending:
         p, piece = self.parameters, matrix.piece
         at: dict[str, Any] = {
             "model": update.model, "layer": piece.layer, "module": piece.module
         }  # fmt: skip
         basis = matrix.basis(p.energy, p.rank)
-        of_matrix, curves = self._measure(basis, update.working, update.gram)
-        rows = [replace(row, expert=piece.expert, **at) for row in of_matrix[0]]
+        whole, by_head = self._measure(basis, update.working, update.gram), None
         if p.heads and matrix.has_heads:
             from core.weights import linalg
 
             blocks = linalg.working(matrix.by_head(update.delta))
-            own = matrix.basis(p.energy, p.rank, by_head=True)
-            by_head, _ = self._measure(own, blocks, linalg.gram(blocks))
-            for head, measured in enumerate(by_head):
+            bases = matrix.basis(p.energy, p.rank, by_head=True)
+            by_head = self._measure(bases, blocks, linalg.gram(blocks))
+
+        def part() -> UnitPart:
+            of_matrix, curves = whole()
+            rows = [replace(row, expert=piece.expert, **at) for row in of_matrix[0]]
+            for head, measured in enumerate(by_head()[0] if by_head else ()):
                 rows += [replace(row, head=head, **at) for row in measured]
-        return UnitPart(rows, curves)
+            return UnitPart(rows, curves)
+
+        return part
 
     def take(self, piece: Piece, model: str, part: UnitPart) -> None:
         name = piece.module if piece.expert is None else f"{piece.module}.{piece.expert}"

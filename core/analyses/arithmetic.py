@@ -194,7 +194,7 @@ def compute(
         session.pause()
         vectors[name] = subject.models[name].weights()
     module, pieces = session.model.module, session.pieces
-    with untied(module, pieces), Sweep(module, vectors, pieces) as sweep:
+    with untied(module, pieces), Sweep(module, vectors, pieces, near=True) as sweep:
         for unit in units:
             session.say(unit.label)
             restriction = arithmetic.restrict(unit.options["restriction"])

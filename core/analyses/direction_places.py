@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from core.models.pieces import Piece
     from core.states.forward import Seen
     from core.texts.probe import Batch
-    from core.weights.stream import MatrixView, ModuleMoments, UpdateView
+    from core.weights.stream import MatrixView, ModuleMoments, Pending, UpdateView
 
 NAME, VERSION = "direction_places", 1
 STORES = "representation"
@@ -115,11 +115,13 @@ class _Directions:
     def see_module(self, module: ModuleMoments) -> None:
         """Does nothing: directions are of whole matrices."""
 
-    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
+    def measure(self, matrix: MatrixView, update: UpdateView) -> Pending:
+        from core.models.transfers import down
+
         if matrix.piece.expert is not None or update.is_zero:
-            return UnitPart()
-        top = update.directions(1)
-        return UnitPart(arrays={"top": top.left[0, :, 0].float().cpu().numpy()})
+            return UnitPart
+        top, changed = down(update.directions(1).left[0, :, 0].float()), update.changed
+        return lambda: UnitPart(arrays={"top": top.numpy()} if changed else {})
 
     def take(self, piece: Piece, model: str, part: UnitPart) -> None:
         if "top" in part.arrays:

@@ -6,7 +6,7 @@ directions. Imports torch only when it computes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from core.models.pieces import Piece
     from core.weights.embeddings import EmbeddingReader
     from core.weights.linalg import Directions
-    from core.weights.stream import MatrixView, UpdateView
+    from core.weights.stream import MatrixView, Pending, UpdateView
     from core.weights.vocabulary import Readout, Side, Vocabulary
 
 NAME, VERSION = "directions", 1
@@ -130,18 +130,26 @@ class _Reader(SliceReader):
     def wants_updates(self, module: str) -> bool:
         return module in SIDE_OF
 
-    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
+    def measure(self, matrix: MatrixView, update: UpdateView) -> Pending:
         """The directions [r, d] of the update and, at the first model, of W; and their shares [r]
         of the energy."""
-        arrays: dict[str, NDArray[Any]] = {}
+        sent: dict[str, Callable[[], dict[str, NDArray[Any]]]] = {}
+        changed = update.changed
         if self._reads(matrix.piece):
             top, side = self.parameters.top, SIDE_OF[matrix.piece.module]
             if not update.is_zero:
-                leading = update.directions(top)
-                arrays |= _stored("update", leading, side, update.delta)
+                sent["update"] = _stored("update", update.directions(top), side, update.delta)
             if self.has_base and update.model == self.updates_of[0]:
-                arrays |= _stored(BASE, matrix.directions(top), side, matrix.matrix)
-        return UnitPart(arrays=arrays)
+                sent[BASE] = _stored(BASE, matrix.directions(top), side, matrix.matrix)
+
+        def part() -> UnitPart:
+            arrays: dict[str, NDArray[Any]] = {}
+            for name, stored in sent.items():
+                if name == BASE or changed:
+                    arrays |= stored()
+            return UnitPart(arrays=arrays)
+
+        return part
 
     def take(self, piece: Piece, model: str, part: UnitPart) -> None:
         if not self._reads(piece):
@@ -233,12 +241,20 @@ class _Reader(SliceReader):
         return arrays
 
 
-def _stored(name: str, top: Directions, side: Side, matrix: Any) -> dict[str, NDArray[Any]]:
+def _stored(
+    name: str, top: Directions, side: Side, matrix: Any
+) -> Callable[[], dict[str, NDArray[Any]]]:
     """The real directions [r, d] of one side, and their shares of ‖matrix‖²."""
-    real = top.real[0]
-    left, vectors = top.left[0][:, real], (top.left if side == "write" else top.right)[0][:, real]
+    from core.models.transfers import down
+
+    left, chosen = top.left[0], (top.left if side == "write" else top.right)[0]
+    if matrix.device.type == "cpu":
+        left, chosen = left[:, top.real[0]], chosen[:, top.real[0]]
     shares = (matrix.mT.to(left) @ left).square().sum(0) / matrix.to(left).square().sum()
-    return {name: vectors.mT.float().cpu().numpy(), f"{name}.share": shares.float().cpu().numpy()}
+    rows, shares, real = (down(each) for each in (chosen.mT.float(), shares.float(), top.real[0]))
+    if len(rows) < len(real):
+        return lambda: {name: rows.numpy(), f"{name}.share": shares.numpy()}
+    return lambda: {name: rows[real].numpy(), f"{name}.share": shares[real].numpy()}
 
 
 def _row(

@@ -31,7 +31,7 @@ from core.weights.totals import Sums, of_layer, of_model, slice_state, sliced
 if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.models.pieces import Piece
-    from core.weights.stream import MatrixView, ModuleMoments, UpdateView
+    from core.weights.stream import MatrixView, ModuleMoments, Pending, UpdateView
 
 NAME, VERSION = "interference", 1
 SIDES = {"subspace_overlap_write": "write", "subspace_overlap_read": "read"}
@@ -85,14 +85,23 @@ class _Reader(SliceReader):
     def see_module(self, module: ModuleMoments) -> None:
         self._modules[module.module] = module
 
-    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
+    def measure(self, matrix: MatrixView, update: UpdateView) -> Pending:
         """The update's top directions, one a column, float32: `write` [d_out, r] and `read` [d_in,
         r]; none of an update of zeros."""
+        from core.models.transfers import down
+
         if update.is_zero:
-            return UnitPart()
+            return UnitPart
         top = update.directions(self.parameters.rank)
-        write, read = (s[0][:, top.real[0]].float().cpu().numpy() for s in (top.left, top.right))
-        return UnitPart(arrays={"write": write, "read": read})
+        sides = {"write": down(top.left[0].float()), "read": down(top.right[0].float())}
+        real, changed = down(top.real[0]), update.changed
+
+        def part() -> UnitPart:
+            if not changed:
+                return UnitPart()
+            return UnitPart(arrays={n: side[:, real].numpy() for n, side in sides.items()})
+
+        return part
 
     def take(self, piece: Piece, model: str, part: UnitPart) -> None:
         if piece is not self._piece:

@@ -25,7 +25,8 @@ from core.weights.totals import of_each_model
 if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.models.pieces import Piece
-    from core.weights.stream import MatrixView, UpdateView
+    from core.weights.regime import Before
+    from core.weights.stream import MatrixView, Pending, UpdateView
 
 NAME, VERSION = "spectral_regime", 1
 SEVERAL = 8
@@ -63,23 +64,34 @@ class _Reader(SliceReader):
         self.parameters = parameters
         self.updates_of = tuple(u.model for u in units)
         self._rows: dict[str, list[Measurement]] = {u.model: [] for u in units}
+        self._before: tuple[MatrixView, Before] | None = None
 
-    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
+    def measure(self, matrix: MatrixView, update: UpdateView) -> Pending:
         from core.weights import linalg, regime
 
+        unchanged = UnitPart([Measurement(metric=name, value=0.0) for name in regime.MEASURES])
         if update.is_zero:
-            return UnitPart([Measurement(metric=name, value=0.0) for name in regime.MEASURES])
-        if not bool((matrix.matrix != 0).any()):
-            return UnitPart([Measurement(metric=name, value=None) for name in regime.MEASURES])
+            return lambda: unchanged
         p = self.parameters
+        if self._before is None or self._before[0] is not matrix:
+            self._before = matrix, regime.Before.of(matrix.matrix, p.rank)
+        before, changed = self._before[1], update.changed
+        if not before.sides[0].shape[1]:  # a matrix of zeros
+            rows = [Measurement(metric=name, value=None) for name in regime.MEASURES]
+            return lambda: UnitPart(rows) if changed else unchanged
         small = matrix.matrix.numel() <= linalg.EXACT_ELEMENTS
-        measured = regime.measure(
-            matrix.matrix, update.delta, rank=p.rank, threshold=p.threshold,
-            draws=max(p.draws, SEVERAL) if small else p.draws,
-        )  # fmt: skip
-        return UnitPart([_row(name, *values) for name, values in measured.items()])
+        draws = max(p.draws, SEVERAL) if small else p.draws
+        measured = regime.measure(before, update.delta, threshold=p.threshold, draws=draws)
+
+        def part() -> UnitPart:
+            if not changed:
+                return unchanged
+            return UnitPart([_row(name, *values) for name, values in measured().items()])
+
+        return part
 
     def take(self, piece: Piece, model: str, part: UnitPart) -> None:
+        self._before = None
         coordinates = {"model": model, "layer": piece.layer, "module": piece.module}
         self._rows[model] += [replace(row, **coordinates) for row in part.rows]  # type: ignore[arg-type]
 

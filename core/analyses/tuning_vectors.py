@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.models.pieces import Piece
     from core.weights.moments import Moments
-    from core.weights.stream import MatrixView, ModuleMoments, UpdateView
+    from core.weights.stream import MatrixView, ModuleMoments, Pending, UpdateView
 
 NAME, VERSION = "tuning_vectors", 1
 ROUNDING_DOMINATED = 0.1
@@ -70,22 +70,33 @@ class _Reader(SliceReader):
     def see_module(self, module: ModuleMoments) -> None:
         self._modules[module.module] = module
 
-    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
+    def measure(self, matrix: MatrixView, update: UpdateView) -> Pending:
+        from core.models.transfers import down
+
         spectrum = None if update.is_zero else update.spectrum
-        rows = [
-            Measurement(
-                metric=metric, chance=level, model=update.model, layer=matrix.piece.layer,
-                module=matrix.piece.module,
-                value=None if spectrum is None else float(getattr(spectrum, metric)()[0]),
-            )
-            for metric, level in (
-                ("stable_rank", chance.stable_rank(*matrix.shape)),
-                ("effective_rank", chance.effective_rank(*matrix.shape)),
-            )
-        ]  # fmt: skip
-        if spectrum is None:
-            return UnitPart(rows)
-        return UnitPart(rows, {_SPECTRUM: spectrum.energy[0].sqrt().float().cpu().numpy()})
+        levels = {
+            "stable_rank": chance.stable_rank(*matrix.shape),
+            "effective_rank": chance.effective_rank(*matrix.shape),
+        }
+        ranks, singular, changed = {}, None, update.changed
+        if spectrum is not None:
+            ranks = {name: down(getattr(spectrum, name)()) for name in levels}
+            singular = down(spectrum.energy[0].sqrt().float())
+
+        def part() -> UnitPart:
+            known = singular is not None and bool(changed)
+            rows = [
+                Measurement(
+                    metric=name, chance=level, model=update.model, layer=matrix.piece.layer,
+                    module=matrix.piece.module, value=float(ranks[name][0]) if known else None,
+                )
+                for name, level in levels.items()
+            ]  # fmt: skip
+            if singular is None or not known:
+                return UnitPart(rows)
+            return UnitPart(rows, {_SPECTRUM: singular.numpy()})
+
+        return part
 
     def take(self, piece: Piece, model: str, part: UnitPart) -> None:
         self._spectra.setdefault((model, piece.module), []).append(part)

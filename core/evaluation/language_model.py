@@ -8,6 +8,7 @@ class.
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
@@ -25,7 +26,7 @@ Result = TypeVar("Result")
 _ON_CPU = (16, 1 << 30)
 _ELSEWHERE = (64, 4 << 30)
 """Most rows at once, and most bytes of their logits and log-softmax, the largest part for short
-texts.
+texts; of text that is generated on a card, of their keys and values and of their last logits.
 
 On a CPU more rows only add padding; 64 is the harness's own bound.
 """
@@ -52,9 +53,9 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             self.tokenizer.pad_token_id = self.tokenizer.eos_token_id  # masked, but embedded
         if batch_size == "auto":
             self._most, budget = _ON_CPU if self._where.type == "cpu" else _ELSEWHERE
-            self._tokens: float = budget // _bytes_of_a_token(model)
+            self._budget: float = budget
         else:
-            self._most, self._tokens = int(batch_size), math.inf
+            self._most, self._budget = int(batch_size), math.inf
         self._rows = self._most
         self.begin("")
 
@@ -131,7 +132,10 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             item for item, n in zip(self._items, lengths, strict=False) if n > self.max_length + 1
         }
         compute = super()._loglikelihood_tokens
-        return self._within_memory(longest, lambda: compute(requests, disable_tqdm=True))
+        logits = bytes_of_logits(self.model)
+        return self._within_memory(
+            longest, lambda n: n * logits, lambda: compute(requests, disable_tqdm=True)
+        )
 
     def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
         longest = 1
@@ -142,7 +146,13 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             if length > room:
                 self.cut.add(request.doc_id)
         compute = super().generate_until
-        return self._within_memory(longest, lambda: compute(requests, disable_tqdm=True))
+        logits = bytes_of_logits(self.model)
+        cached = self._where.type != "cpu" and _skips_logits(self.model)
+        return self._within_memory(
+            longest,
+            lambda n: n * bytes_of_cache(self.model) + logits if cached else n * logits,
+            lambda: compute(requests, disable_tqdm=True),
+        )
 
     def _room(self, options: Mapping[str, Any]) -> int:
         """The most tokens of a prompt before generated text with these settings."""
@@ -175,12 +185,15 @@ class LanguageModel(HFLM):  # type: ignore[misc]
                 hint="Set models.tokenizer to the tokeniser that all models share.",
             )
 
-    def _within_memory(self, longest: int, compute: Callable[[], Result]) -> Result:
-        """The result of `compute`, with half as many rows each time that memory runs out."""
+    def _within_memory(
+        self, longest: int, nbytes: Callable[[int], int], compute: Callable[[], Result]
+    ) -> Result:
+        """The result of `compute` on rows of at most `longest` tokens, with half as many rows each
+        time that memory runs out. `nbytes`: of a row with so many tokens."""
         longest = max(1, min(longest, self.max_length))
         try:
             while True:
-                self._rows = int(max(1, min(self._most, self._tokens // longest)))
+                self._rows = int(max(1, min(self._most, self._budget // nbytes(longest))))
                 try:
                     return compute()
                 except RuntimeError as error:
@@ -192,16 +205,35 @@ class LanguageModel(HFLM):  # type: ignore[misc]
                             f"{self._where}.",
                             hint="Choose another device, or offload parts of the model.",
                         ) from error
-                self._tokens = self._rows // 2 * longest
+                self._budget = self._rows // 2 * nbytes(longest)
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
         finally:
             self._rows = self._most
 
 
-def _bytes_of_a_token(model: Any) -> int:
+def bytes_of_logits(model: Any) -> int:
+    """The bytes of a token's logits and their log-softmax."""
     config = getattr(model.config, "text_config", None) or model.config
     return 2 * torch.float32.itemsize * int(config.vocab_size)
+
+
+def bytes_of_cache(model: Any) -> int:
+    """The bytes of a token's keys and values in all layers, at most: a layer may have fewer."""
+    config = getattr(model.config, "text_config", None) or model.config
+    heads = int(getattr(config, "num_attention_heads", None) or 1)
+    width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+    # Latent attention caches keys of both parts, with and without positions, of every head.
+    width = max(width, *(int(getattr(config, n, 0) or 0) for n in ("qk_head_dim", "v_head_dim")))
+    stored = int(getattr(config, "num_key_value_heads", None) or heads)
+    itemsize: int = next(p.dtype.itemsize for p in model.parameters() if p.is_floating_point())
+    return 2 * int(config.num_hidden_layers) * stored * width * itemsize
+
+
+def _skips_logits(model: Any) -> bool:
+    """Does the model compute the logits of a prompt's last token alone?"""
+    whole: Any = getattr(model, "get_base_model", lambda: model)()
+    return "logits_to_keep" in inspect.signature(whole.forward).parameters
 
 
 def _device(model: Any) -> torch.device:

@@ -28,6 +28,7 @@ A model in memory
   loading.py       models in memory, one at a time; the tokeniser
   construction.py  a whole model as transformers makes it
   placement.py     the devices of a model's parts
+  transfers.py     small tensors to and from a card, without a wait
   cards.py         the accelerators of this host: which one, and why none
   hooks.py         neurons and heads of a loaded model: reading and replacing them
   replay.py        a forward pass in steps, layer by layer

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.models.hooks import Activations, Neurons, tapping
+from core.models.transfers import up
 from core.neurons.ranking import Chosen
 
 
@@ -47,7 +48,7 @@ def ablated(
         put: Any = 0
         if layer in values:
             put = values[layer][inside].to(changed)
-        changed[:, (inside - part.start).to(changed.device)] = put
+        changed[:, up(inside - part.start, changed.device)] = put
         return changed
 
     # Layers without ablated neurons stay bit for bit as in the plain model.

@@ -19,6 +19,7 @@ from torch import Tensor
 from core.errors import FamilyError, RunError
 from core.models.hooks import Activations, Neurons, tapping
 from core.models.loading import LoadedModel, halving
+from core.models.transfers import up
 from core.texts.probe import Batch, ProbeSet
 
 Criterion = Literal["gate", "product", "magnitude", "attribution"]
@@ -316,10 +317,10 @@ def _by_document(flags: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     """Sums of flags [B · T, width] over each document's tokens, and the last token's flags."""
     count, length = batch.ids.shape
     rows = flags.reshape(count, length, -1)
-    last = torch.tensor([n - 1 for n in batch.lengths], device=flags.device)
+    last = up(torch.tensor([n - 1 for n in batch.lengths]), flags.device)
     ends = rows[torch.arange(count, device=flags.device), last]
     if flags.device.type != "cpu":
-        mask = batch.mask.to(flags.device).bool()
+        mask = up(batch.mask, flags.device).bool()
         return (rows & mask[:, :, None]).sum(1, dtype=torch.int32), ends
     sums = np.stack([_summed(rows[i, :n].numpy()) for i, n in enumerate(batch.lengths)])
     return torch.from_numpy(sums), ends
@@ -336,9 +337,13 @@ def _summed(flags: NDArray[np.bool_]) -> NDArray[np.int32]:
 def _routed(flags: Tensor, tokens: Tensor, batch: Batch, counts: Tensor, last: Tensor) -> None:
     """Add the flags of tokens routed to an expert to the rows of their documents."""
     length = batch.ids.shape[1]
-    lengths = torch.tensor(batch.lengths, device=tokens.device)
+    lengths = up(torch.tensor(batch.lengths), tokens.device)
     documents, positions = tokens // length, tokens % length
-    real = positions < lengths[documents]
+    real, ends = positions < lengths[documents], positions == lengths[documents] - 1
+    if tokens.device.type == "cuda":  # a choice of rows would wait for their number
+        counts.index_add_(0, documents, (flags & real[:, None]).int())
+        hits = torch.zeros_like(counts).index_add_(0, documents, (flags & ends[:, None]).int())
+        last |= hits > 0
+        return
     counts.index_add_(0, documents[real], flags[real].int())
-    ends = positions == lengths[documents] - 1
     last[documents[ends]] = flags[ends]

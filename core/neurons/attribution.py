@@ -8,7 +8,7 @@ weights are released in between. Knows no analysis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +23,7 @@ from torch.utils import checkpoint
 
 from core.models.hooks import Activations, LayerNeurons, Neurons, tapping
 from core.models.loading import LoadedModel, halving
+from core.models.transfers import up
 from core.neurons.activity import (
     Counter,
     Rules,
@@ -184,7 +185,12 @@ def _add(
     layer_sums = sums.setdefault(layer.number, _zeros(layer, product.device))
     inputs = slice(part.start, part.start + product.shape[1])
     units = slice(inputs.start // layer.group, inputs.stop // layer.group)
-    for rows in _rows_by_document(part, batch):
+    if part.tokens is not None and product.device.type == "cuda":
+        _add_routed(layer_sums, units, inputs, layer.group, part, gradient, batch)
+        documents: Iterable[Any] = ()
+    else:
+        documents = _rows_by_document(part, batch)
+    for rows in documents:
         h = product[rows].float()
         effect = -(h * gradient[rows].float()).sum(0).reshape(-1, layer.group).sum(1)
         layer_sums["attribution"][units] += effect.abs()
@@ -193,6 +199,29 @@ def _add(
         layer_sums["mean"][inputs] += h.sum(0)
     if counter is not None:
         counter.add(layer.number, "attribution", part, product.float() * gradient.float() < 0)
+
+
+def _add_routed(
+    sums: _Found, units: slice, inputs: slice, group: int, part: Activations, gradient: Tensor,
+    batch: Batch,
+) -> None:  # fmt: skip
+    """Add the sums of an expert's tokens, all documents at once: choosing a document's rows would
+    wait for their number. A product with flags adds in an order that does not change."""
+    assert part.tokens is not None
+    count, length = batch.ids.shape
+    device = part.product.device
+    documents = up(torch.arange(count), device)
+    lengths = up(torch.tensor(batch.lengths), device)
+    inside = (part.tokens // length == documents[:, None]) & (
+        part.tokens % length < lengths[:, None]
+    )
+    h = part.product.float()
+    members = inside.to(h)
+    effect = -(members @ (h * gradient.float())).view(count, -1, group).sum(2)
+    sums["attribution"][units] += effect.abs().sum(0)
+    sums["effect"][units] += effect.sum(0)
+    sums["magnitude"][units] += (members @ h.abs()).view(count, -1, group).mean(2).sum(0)
+    sums["mean"][inputs] += (members @ h).sum(0)
 
 
 def _zeros(layer: LayerNeurons, device: torch.device) -> _Found:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from core.models.hooks import Activations, Neurons, tapping
 from core.models.loading import LoadedModel, halving
+from core.models.transfers import up
 from core.neurons import readout
 from core.neurons.activity import last_logits, refuse_nan, refuse_other_tokens, refuse_unknown_ids
 from core.texts.probe import Batch, ProbeSet
@@ -138,7 +139,7 @@ def _collect(
         seen[layer] = np.zeros((*batch.ids.shape, len(chosen)), np.float32)
     if not len(inside):
         return
-    wanted = torch.from_numpy(offsets[inside].astype(np.int64)).to(part.product.device)
+    wanted = up(torch.from_numpy(offsets[inside].astype(np.int64)), part.product.device)
     values = part.product.detach()[:, wanted].float().cpu().numpy()
     flat = seen[layer].reshape(-1, len(chosen))
     if part.tokens is None:

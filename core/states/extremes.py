@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.models.transfers import up
 from core.neurons.contexts import Best, LayerContexts
 from core.texts.probe import Batch
 
@@ -53,7 +54,7 @@ class Extremes:
         self._all = self._all.to(states.device)
         unit = torch.nn.functional.normalize(states.float(), dim=2, eps=1e-30)
         cosines = unit @ self._all.T
-        counted = self._batch.mask.bool().to(states.device)
+        counted = up(self._batch.mask.bool(), states.device)
         counted[:, :FIRST] = False
         sizes = cosines[..., self._count :].abs()[counted]
         largest = sizes.amax(0) if len(sizes) else self._all.new_zeros(len(self._random))

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.models.transfers import up
 from core.states.store import as_array
 from core.texts.probe import Batch, ProbeSet
 
@@ -64,7 +65,7 @@ class Sampled:
 
     def see(self, layer: int, states: Tensor) -> None:
         flat = states.reshape(-1, states.shape[-1])
-        self._pending[layer] = flat[self._flat.to(states.device)]
+        self._pending[layer] = flat[up(self._flat, states.device)]
 
     def commit(self) -> None:
         for layer, states in self._pending.items():

@@ -30,40 +30,52 @@ MEASURES = (
 """The metrics of one matrix besides `rank_k`."""
 
 
+Measured = tuple[list[list[Measurement]], dict[str, Any]]
+
+
 def measure(
     basis: Basis, update: Tensor, gram: Tensor, *, amplified: int, intruders_of: int, match: float
-) -> tuple[list[list[Measurement]], dict[str, Any]]:
+) -> Callable[[], Measured]:
     """The measurements of each matrix of a batch, without coordinates, and the first one's curves.
 
     `update` [batch, d_out, d_in], with its `gram` matrix, is compared with the `basis` of as many
     matrices. `amplified`: r of the amplification factor. A leading direction of the tuned matrix
     (among `intruders_of`) counts as an intruder if its largest |cosine| with the base's directions
-    is below `match`. The curves are singular values and shares of energy, float32 [k], the shape
-    int64 [2].
+    is below `match`. The measurements are made when the result is called, from what went `down`
+    meanwhile (see `core.models.transfers`). The curves are singular values and shares of energy,
+    float32 [k], the shape int64 [2].
     """
+    from core.models.transfers import down
     from core.weights import linalg
 
     shape = (int(update.shape[-2]), int(update.shape[-1]))
-    if not basis.kmax or not bool(update.any()):
-        return [_undefined(k) for k in basis.ranks], {}
-    alignment = linalg.align(basis, update, gram)
+    ranks = basis.ranks
+    nothing: Measured = [_undefined(k) for k in ranks], {}
+    if not basis.kmax or (update.device.type == "cpu" and not bool(update.any())):
+        return lambda: nothing
+    alignment = linalg.align(basis, update, gram).mapped(down)
     factor, directions = linalg.amplification(basis.matrix, update, gram, rank=amplified)
     columns = {
-        "concentration": linalg.concentration(gram).tolist(),
-        "amplification": factor.tolist(),
-        "directions": directions.tolist(),
-        "intruders": linalg.intruders(basis, update, top=intruders_of, threshold=match).tolist(),
-        "norm": linalg.energy(gram).sqrt().tolist(),
-        "base": basis.energy.double().sum(-1).sqrt().tolist(),
+        "concentration": down(linalg.concentration(gram)),
+        "amplification": down(factor),
+        "directions": down(directions),
+        "intruders": down(linalg.intruders(basis, update, top=intruders_of, threshold=match)),
+        "norm": down(linalg.energy(gram).sqrt()),
+        "base": down(basis.energy.double().sum(-1).sqrt()),
     }
-    leading = min(intruders_of, *shape)
-    rows = [
-        _rows(
-            shape, k, {name: values[i] for name, values in columns.items()}, alignment, i, leading
-        )
-        for i, k in enumerate(basis.ranks)
-    ]
-    return rows, _curves(basis, alignment)
+    leading, singular = min(intruders_of, *shape), down(basis.energy[0].sqrt().float())
+
+    def measured() -> Measured:
+        if not columns["norm"].any():
+            return nothing
+        values = {name: column.tolist() for name, column in columns.items()}
+        rows = [
+            _rows(shape, k, {n: each[i] for n, each in values.items()}, alignment, i, leading)
+            for i, k in enumerate(ranks)
+        ]
+        return rows, _curves(singular, shape, alignment)
+
+    return measured
 
 
 def means(
@@ -172,15 +184,15 @@ def _shares(
     return rows
 
 
-def _curves(basis: Basis, alignment: Alignment) -> dict[str, Any]:
+def _curves(singular: Tensor, shape: tuple[int, int], alignment: Alignment) -> dict[str, Any]:
     """Spectrum of W, and the shares of the update's energy for every k, for a batch's first
     matrix."""
     return {
-        "singular_values": basis.energy[0].sqrt().float().cpu().numpy(),
-        "write": alignment.write_curve[0].float().cpu().numpy(),
-        "read": alignment.read_curve[0].float().cpu().numpy(),
-        "two_sided": alignment.both_curve[0].float().cpu().numpy(),
-        "shape": np.array(basis.matrix.shape[-2:], dtype=np.int64),
+        "singular_values": singular.numpy(),
+        "write": alignment.write_curve[0].float().numpy(),
+        "read": alignment.read_curve[0].float().numpy(),
+        "two_sided": alignment.both_curve[0].float().numpy(),
+        "shape": np.array(shape, dtype=np.int64),
     }
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.models.transfers import up
 from core.vectors.arithmetic import ArithmeticPoint
 from core.vectors.blocks import Block, WeightSource, Workspace, spread
 
@@ -111,11 +112,21 @@ def thin(term: Tensor, vector: str, block: Block, point: ArithmeticPoint, marks:
     share = _shares_kept(term, block, point)
     drawn = _draws(f"{point.seed}|{vector}|{block.stream}", block.drawn, len(term))
     dropped = drawn >= np.maximum(1, np.round(share * 2**32))
-    term.masked_fill_(torch.from_numpy(dropped).to(term.device), 0)
+    term.masked_fill_(_flags(dropped, term.device), 0)
     if isinstance(share, float):
         return 1 / share
     term.div_(torch.from_numpy(share).to(term))
     return 1.0
+
+
+def _flags(flags: Any, device: torch.device) -> Tensor:
+    """Flags [size] on a device; to a card they go as bits, of pinned memory."""
+    if device.type != "cuda":
+        return torch.from_numpy(flags).to(device)
+    packed = up(torch.from_numpy(np.packbits(flags, bitorder="little")), device)
+    places = torch.arange(8, dtype=torch.uint8, device=device)
+    bits = packed[:, None].bitwise_right_shift(places).bitwise_and_(1)
+    return bits.view(-1)[: len(flags)].bool()
 
 
 def select(votes: Sequence[Tensor], block: Block, marks: Marks) -> None:

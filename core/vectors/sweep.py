@@ -28,6 +28,9 @@ from core.weights.moments import BLOCK
 
 _ACCELERATED = 1 << 24  # elements of a block on a GPU, where the calls dominate the cost
 _AT_ONCE = 256  # blocks written between two pauses
+_SPARE = 0.5
+"""Share of a card's free memory that copies may take: the rest is for the model's own work."""
+
 _HASHED = 1 << 26  # bytes brought to the CPU at a time
 
 
@@ -40,6 +43,7 @@ class Sweep:
     vocabulary; parameters outside of all pieces stay unchanged, and pieces without a parameter in
     the loaded model are left out. Nothing else may change the weights meanwhile. With a `disk`, the
     base and the vectors are read from there for each point and memory holds the model alone.
+    `near`: copy the vectors to the model's cards where these have room.
     """
 
     def __init__(
@@ -48,6 +52,8 @@ class Sweep:
         vectors: Mapping[str, Mapping[str, Tensor]],
         pieces: Sequence[Piece],
         disk: Disk | None = None,
+        *,
+        near: bool = False,
     ) -> None:
         named = tensors_of(model)
         self._model = model
@@ -58,7 +64,7 @@ class Sweep:
         self._shaped = live
         self._live = {n: t.view(-1) for n, t in live.items()}
         self._tuned: dict[str, Mapping[str, TensorInfo]] = {}
-        self._disk, self._memory = disk, _Memory({}, {})
+        self._disk, self._memory, self._near = disk, _Memory({}, {}), near
         on_cpu = all(t.device.type == "cpu" for t in self._live.values())
         self._threads = thread_count() if on_cpu else 1
         self._size = BLOCK if on_cpu else _ACCELERATED
@@ -79,7 +85,11 @@ class Sweep:
         live = self._shaped
         refuse_misfits(self._pieces, live, {vector: tensors})
         self._tuned[vector] = _infos(tensors, live)
-        self._memory.vectors[vector] = _flat(tensors, live)
+        flat = _flat(tensors, live)
+        if self._near:
+            copied = 0 if self._memory.tensors or self._disk else sum(map(_nbytes, live.values()))
+            flat = _beside(self._live, flat, reserved=copied)
+        self._memory.vectors[vector] = flat
         self._blocks.clear()
         self._thresholds.clear()
 
@@ -95,8 +105,7 @@ class Sweep:
     def __enter__(self) -> Self:
         self._before = hash_parameters(self._model)
         if self._disk is None:
-            copies = {n: t.clone() for n, t in self._live.items()}
-            self._memory = _Memory(copies, self._memory.vectors)
+            self._memory = _Memory(_copies(self._live), self._memory.vectors)
         return self
 
     def set(
@@ -236,6 +245,45 @@ def _infos(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Ten
 
 def _flat(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
     return {n: tensors[n].detach().reshape(-1) for n in names}
+
+
+def _nbytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _beside(
+    live: Mapping[str, Tensor], flat: Mapping[str, Tensor], *, reserved: int
+) -> dict[str, Tensor]:
+    """Tensors on the devices of the parameters of their names, if all their cards have room."""
+    placed: dict[str, Tensor] = dict(flat)
+    for device, names in _on_cards(live).items():
+        if sum(_nbytes(flat[name]) for name in names) + reserved <= _room(device):
+            placed |= {name: flat[name].to(device) for name in names}
+    return placed
+
+
+def _copies(live: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies beside the parameters; of a card without room for them in pinned memory of the
+    host."""
+    away: dict[str, Tensor] = {}
+    for device, names in _on_cards(live).items():
+        if sum(_nbytes(live[name]) for name in names) > _room(device):
+            away |= {name: live[name].cpu().pin_memory() for name in names}
+    return {name: away[name] if name in away else t.clone() for name, t in live.items()}
+
+
+def _on_cards(live: Mapping[str, Tensor]) -> dict[torch.device, list[str]]:
+    """The parameters of each card, by name."""
+    names: dict[torch.device, list[str]] = {}
+    for name, tensor in live.items():
+        if tensor.device.type == "cuda":
+            names.setdefault(tensor.device, []).append(name)
+    return names
+
+
+def _room(device: torch.device) -> float:
+    """The bytes that copies may take on a card."""
+    return _SPARE * torch.cuda.mem_get_info(device)[0]
 
 
 def refuse_misfits(

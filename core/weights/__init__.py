@@ -5,6 +5,8 @@ parts.py    partial results, stored so that a kill loses little
 moments.py  the elementwise sums of the pass: inner products, maxima, counts
 loops.py    whether loops over weights run compiled
 compiled.py the compiled loops, by numba
+card_moments.py  the same sums on a card
+uploads.py  rows of checkpoints sent to a card while it computes
 pairs.py    the elementwise sums over pairs of updates: magnitudes, largest elements
 reader.py   the default answers of a reader of one slice
 totals.py   sums over slices, modules, groups and layers

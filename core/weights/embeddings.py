@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from core.engine.measurement import Artifact, Measurement, Unit, UnitResult
 from core.models.family import Member
 from core.models.pieces import Piece
+from core.models.transfers import up
 from core.weights.reader import SliceReader
 from core.weights.vocabulary import Vocabulary
 
@@ -86,7 +87,7 @@ def moved(vocabulary: Vocabulary, member: Member, piece: Piece, most: int) -> Mo
     """The tokens that all models of the family have, and that moved most from the base."""
     family = vocabulary.family
     count = vocabulary.common(piece)
-    moves = torch.cat([*_moves(vocabulary, member, piece, count)])
+    moves = torch.cat([*_moves(vocabulary, member, piece, count)]).cpu()
     known = moves.isfinite()
     real = int(known.sum())
     changed = int((known & (moves > 0)).sum())
@@ -100,10 +101,10 @@ def moved(vocabulary: Vocabulary, member: Member, piece: Piece, most: int) -> Mo
 
 
 def _moves(vocabulary: Vocabulary, member: Member, piece: Piece, count: int) -> Iterator[Tensor]:
-    """‖Δe‖/‖e‖ by blocks of rows, on the CPU; NaN or infinite where e is zero."""
+    """‖Δe‖/‖e‖ by blocks of rows; NaN or infinite where e is zero."""
     pairs = (vocabulary.rows(of, piece, count) for of in (vocabulary.family.base, member))
     for (_, base), (_, tuned) in zip(*pairs, strict=True):
-        yield ((tuned - base).norm(dim=1) / base.norm(dim=1)).cpu()
+        yield (tuned - base).norm(dim=1) / base.norm(dim=1)
 
 
 def _neighbours(
@@ -114,7 +115,7 @@ def _neighbours(
     own = nn.functional.normalize(vocabulary.stored(of, piece, count)[tokens].float())
     best, places = torch.zeros(0, len(tokens)), torch.zeros(0, len(tokens), dtype=torch.int64)
     for start, rows in vocabulary.rows(of, piece, count):
-        cosines = (nn.functional.normalize(rows) @ own.T.to(rows)).cpu()
+        cosines = (nn.functional.normalize(rows) @ up(own.T, rows.device)).cpu()
         inside = (tokens >= start) & (tokens < start + len(rows))
         cosines[(tokens - start)[inside], inside.nonzero()[:, 0]] = -torch.inf
         top = torch.topk(cosines, min(near, len(rows)), dim=0)

@@ -9,11 +9,14 @@ nothing of models, layers or chance.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from core.models.transfers import up
 
 EXACT_ELEMENTS = 1 << 20
 """Matrices up to this size are computed in float64, at no cost in time."""
@@ -114,6 +117,10 @@ class Alignment:
     read_curve: Tensor
     both_curve: Tensor
 
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Alignment:
+        """Each of them changed."""
+        return Alignment(**{f.name: change(getattr(self, f.name)) for f in fields(self)})
+
 
 def working(matrix: Tensor) -> Tensor:
     """The matrices in working precision: float64 if small, else float32."""
@@ -161,6 +168,16 @@ def spectrum_of_gram(product: Tensor) -> Spectrum:
     return Spectrum(_eigenvalues(product).flip(-1).clamp_min(0))
 
 
+def spectrum_of_factors(left: Tensor, right: Tensor) -> Spectrum:
+    """Singular energies of left · right, [d_out, r] and [r, d_in], as a batch of one: those of the
+    r × r core RₗRᵣᵀ of left = QₗRₗ and rightᵀ = QᵣRᵣ, then zeros."""
+    core = torch.linalg.qr(left.double(), mode="r").R
+    core = core @ torch.linalg.qr(right.mT.double(), mode="r").R.mT
+    energy = torch.zeros(1, min(left.shape[0], right.shape[1]), dtype=core.dtype)
+    energy[0, : min(core.shape)] = torch.linalg.svdvals(core.cpu()).square()
+    return Spectrum(energy.to(left.device))
+
+
 def align(basis: Basis, update: Tensor, update_gram: Tensor) -> Alignment:
     """The alignment of the updates Δ [B, d_out, d_in] with the directions of W (method, section 6).
 
@@ -179,8 +196,7 @@ def align(basis: Basis, update: Tensor, update_gram: Tensor) -> Alignment:
     both_curve = _square_sums(core) / total
     diagonal = core.diagonal(dim1=-2, dim2=-1).double()
     sigma2 = basis.energy[..., : basis.kmax].double()
-    device = update.device
-    last = torch.tensor([k - 1 for k in basis.ranks], device=device)[:, None].clamp_min(0)
+    last = up(torch.tensor([k - 1 for k in basis.ranks]), update.device)[:, None].clamp_min(0)
     squares = diagonal.square().cumsum(-1) / total
     weighted = (sigma2.sqrt() * diagonal).cumsum(-1) / sigma2.cumsum(-1)
 
@@ -270,7 +286,8 @@ def _leading(basis: Basis, tuned: Tensor, update: Tensor, top: int) -> tuple[Ten
     else:
         change = update if not basis.tall else update.mT
         generator = torch.Generator().manual_seed(0)
-        omega = torch.randn(change.shape[-1], 32, generator=generator).to(change)
+        omega = torch.randn(change.shape[-1], 32, generator=generator)
+        omega = up(omega, change.device).to(change.dtype)
         block = torch.cat([basis.vectors[..., : top + 96], _times(change, omega)], -1)
         for _ in range(2):
             block = torch.linalg.qr(block).Q

@@ -142,7 +142,7 @@ def accumulate(
     Δi − Δp, the vector of a model from its own parent. `pairing`: the models with wanted pairs,
     whose largest elements are ranked within each block.
     """
-    blocks = _blocks(rows, max(1, BLOCK // max(width, 1)))
+    blocks = blocks_of(rows, width)
     parts = [blocks[i::threads] for i in range(min(threads, len(blocks)))]
     total = Moments.zero(models, pairing)
     elements = width * sum(stop - start for start, stop in rows)
@@ -159,8 +159,10 @@ def accumulate(
     return total
 
 
-def _blocks(rows: Sequence[tuple[int, int]], most: int) -> list[_Block]:
-    """Ranges of rows in blocks of at most `most` rows: long ones are cut, short ones joined."""
+def blocks_of(rows: Sequence[tuple[int, int]], width: int, elements: int = BLOCK) -> list[_Block]:
+    """Ranges of rows in blocks of about `elements` elements at most: long ones are cut, short ones
+    joined."""
+    most = max(1, elements // max(width, 1))
     blocks: list[_Block] = []
     free = 0
     for start, stop in rows:
@@ -198,12 +200,12 @@ def _run_compiled(
             stored, updates, relative, moments.gram, moments.changed, moments.largest
         )
         for i, (member, tensor) in enumerate(zip(tuned, stored[1:], strict=True)):
-            _add_rounding(moments, i, base, member, tensor.dtype, octaves, start, stop)
+            add_rounding(moments, i, base, member, tensor.dtype, octaves, start, stop)
         moments.size += stored[0].numel()
     return moments
 
 
-def _add_rounding(
+def add_rounding(
     moments: Moments, i: int, base: MemberTensor, member: MemberTensor, dtype: torch.dtype,
     octaves: float, start: int, stop: int,
 ) -> None:  # fmt: skip
@@ -243,7 +245,7 @@ def _accumulate(
             for i, member in enumerate(tuned):
                 read = member.read(start, stop, scratch)
                 _update(moments, i, block, member.is_update, read)
-                _add_rounding(moments, i, base, member, read.dtype, octaves, start, stop)
+                add_rounding(moments, i, base, member, read.dtype, octaves, start, stop)
             for i, (child, parent) in enumerate(relative, start=1 + len(tuned)):
                 torch.sub(block[child], block[parent], out=block[i])
             moments.gram += products(block[:-1])

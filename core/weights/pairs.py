@@ -21,7 +21,7 @@ variance of that number for random sets of the same sizes. On the diagonal, `bot
 of the model's own set."""
 
 
-_CHUNK = 1 << 13
+CHUNK = 1 << 13
 """Elements that are summed in float32: more lose the seventh digit, fewer cost calls."""
 
 
@@ -90,7 +90,7 @@ def products(rows: Tensor) -> NDArray[np.float64]:
 
 def dot(a: Tensor, b: Tensor) -> float:
     """The inner product of two rows, float32: in chunks whose sums are added in float64."""
-    chunks = [slice(start, start + _CHUNK) for start in range(0, len(a), _CHUNK)]
+    chunks = [slice(start, start + CHUNK) for start in range(0, len(a), CHUNK)]
     return sum(float(torch.dot(a[chunk], b[chunk])) for chunk in chunks)
 
 

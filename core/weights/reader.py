@@ -12,7 +12,7 @@ from core.models.naming import GROUP_OF
 if TYPE_CHECKING:
     from core.engine.measurement import UnitPart
     from core.models.pieces import Piece
-    from core.weights.stream import MatrixView, ModuleMoments, UpdateView
+    from core.weights.stream import MatrixView, ModuleMoments, Pending, UpdateView
 
 
 class SliceReader:
@@ -27,7 +27,7 @@ class SliceReader:
     def see_module(self, module: ModuleMoments) -> None:
         """Does nothing."""
 
-    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
+    def measure(self, matrix: MatrixView, update: UpdateView) -> Pending:
         raise NotImplementedError
 
     def take(self, piece: Piece, model: str, part: UnitPart) -> None:

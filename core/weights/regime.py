@@ -5,53 +5,88 @@ Owns the formulas and the random update of the same size beside them. Knows no m
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from core.models.transfers import down, up
 from core.weights import linalg
 
 MEASURES = ("write_rotation", "read_rotation", "spectrum_change", "visible_share")
 
 
-def measure(
-    matrix: Tensor, update: Tensor, *, rank: int, threshold: float, draws: int
-) -> dict[str, tuple[float | None, list[float | None]]]:
-    """Each of `MEASURES` of the update Δ of a matrix W, both [d_out, d_in], and of `draws` Gaussian
-    updates with the Frobenius norm of Δ.
+Measured = dict[str, tuple[float | None, list[float | None]]]
 
-    `write_rotation`, `read_rotation`: the mean principal angle, in degrees, of the top `rank` left
-    and right singular directions of W and of W + Δ; None where these fill the space.
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A matrix W before any update: as a batch of one in working precision, its top left and right
+    singular directions [d, k] and its singular values [n]."""
+
+    whole: Tensor
+    sides: tuple[Tensor, Tensor]
+    sigma: Tensor
+
+    @classmethod
+    def of(cls, matrix: Tensor, rank: int) -> Before:
+        """Of W [d_out, d_in]; k is the rank of W where it is lower than `rank`, 0 for zeros."""
+        whole = linalg.working(matrix[None])
+        product = linalg.gram(whole)
+        top = linalg.directions(whole, product, rank=rank)
+        real = slice(int(top.real[0].sum()))  # the first ones
+        sides = top.left[0][:, real].contiguous(), top.right[0][:, real].contiguous()
+        return cls(whole, sides, linalg.spectrum_of_gram(product).energy[0].sqrt())
+
+
+def measure(
+    before: Before, update: Tensor, *, threshold: float, draws: int
+) -> Callable[[], Measured]:
+    """Each of `MEASURES` of the update Δ of a matrix W, both [d_out, d_in], and of `draws` Gaussian
+    updates with the Frobenius norm of Δ, from what went `down` until the result is called.
+
+    `write_rotation`, `read_rotation`: the mean principal angle, in degrees, of the top left and
+    right singular directions of W and of W + Δ; None where these fill the space.
     `spectrum_change`: ‖σ⁺ − σ‖/‖σ‖. `visible_share`: the share of weights with |w⁺ − w| >
     threshold·max(|w|, |w⁺|).
     """
-    whole = linalg.working(matrix[None])
-    product = linalg.gram(whole)
-    top = linalg.directions(whole, product, rank=rank)
-    own = [side[0][:, top.real[0]] for side in (top.left, top.right)]
-    sigma = linalg.spectrum_of_gram(product).energy[0].sqrt()
+    whole, device = before.whole, update.device
     generator = torch.Generator().manual_seed(0)
-    found: dict[str, list[float | None]] = {name: [] for name in MEASURES}
+    measures: dict[str, list[Tensor | None]] = {name: [] for name in MEASURES}
     size = update.norm(dtype=torch.float64)
     for draw in range(draws + 1):
         change = linalg.working(update[None])
         if draw:
-            change = torch.randn(change.shape, generator=generator, dtype=change.dtype).to(change)
+            drawn = torch.randn(change.shape, generator=generator, dtype=change.dtype)
+            change = up(drawn, device)
             change *= (size / change.norm(dtype=torch.float64)).to(change)
         tuned = whole + change
         after = linalg.gram(tuned)
-        turned = linalg.directions(tuned, after, rank=own[0].shape[1])
+        turned = linalg.directions(tuned, after, rank=before.sides[0].shape[1])
         sides = turned.left, turned.right
-        for name, before, now in zip(MEASURES, own, sides, strict=False):
-            found[name].append(_rotation(before, now[0]))
-        moved = linalg.spectrum_of_gram(after).energy[0].sqrt() - sigma
-        found["spectrum_change"].append(float(moved.norm() / sigma.norm()))
+        for name, side, now in zip(MEASURES, before.sides, sides, strict=False):
+            measures[name].append(_rotation(side, now[0]))
+        moved = linalg.spectrum_of_gram(after).energy[0].sqrt() - before.sigma
+        measures["spectrum_change"].append(down(moved.norm() / before.sigma.norm()))
         largest = torch.maximum(whole.abs(), tuned.abs())
         visible = (tuned - whole).abs() > threshold * largest
-        found["visible_share"].append(int(visible.sum()) / visible.numel())
-    return {name: (values[0], values[1:]) for name, values in found.items()}
+        measures["visible_share"].append(down(visible.sum().double() / visible.numel()))
+
+    def measured() -> Measured:
+        return {
+            name: (_number(values[0]), [_number(value) for value in values[1:]])
+            for name, values in measures.items()
+        }
+
+    return measured
 
 
-def _rotation(before: Tensor, after: Tensor) -> float | None:
+def _number(value: Tensor | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _rotation(before: Tensor, after: Tensor) -> Tensor | None:
     """The mean principal angle of two orthonormal frames [d, k], in degrees; from sines and
     cosines together, since a cosine alone loses small angles to rounding."""
     if before.shape[1] >= before.shape[0]:
@@ -59,4 +94,4 @@ def _rotation(before: Tensor, after: Tensor) -> float | None:
     common = before.mT @ after
     cosines = torch.linalg.svdvals(common)
     sines = torch.linalg.svdvals(after - before @ common).flip(0)
-    return float(torch.rad2deg(torch.atan2(sines, cosines)).mean())
+    return down(torch.rad2deg(torch.atan2(sines, cosines)).mean())

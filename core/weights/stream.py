@@ -9,10 +9,11 @@ model, never a model; embeddings are streamed by rows. Knows no analysis.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from typing import Protocol
 
@@ -23,16 +24,22 @@ from core.engine.measurement import Unit, UnitPart, UnitResult
 from core.errors import CheckpointError
 from core.models import cards
 from core.models.adapters.checkpoint import Adapter
+from core.models.adapters.updates import LowRank
 from core.models.family import Family, Member
 from core.models.naming import ORDER
 from core.models.pieces import Piece
-from core.weights import linalg
+from core.models.transfers import arrived, down
+from core.weights import card_moments, linalg
 from core.weights.moments import MemberTensor, Moments, accumulate
 from core.weights.pairs import Pairing
 from core.weights.parts import SliceParts
+from core.weights.uploads import Sent, Uploads
 
 STREAMED = ("embedding", "unembedding")
 """Modules too large for memory: read by blocks of rows."""
+
+UNSETTLED = 5.0
+"""Seconds after which the results on a card are taken, and may be saved, before the slice's end."""
 
 RELATIVE = "{model}|{parent}"
 """Name of the extra row of moments for a model's vector from its tuned parent."""
@@ -108,16 +115,28 @@ class MatrixView:
 
 
 class UpdateView:
-    """The update Δ [d_out, d_in] of one matrix by one model, with its spectrum."""
+    """The update Δ [d_out, d_in] of one matrix by one model, with its spectrum.
 
-    def __init__(self, model: str, delta: Tensor) -> None:
+    `factors`: left [d_out, r] and right [r, d_in], on the host, with Δ = left · right.
+    """
+
+    def __init__(
+        self, model: str, delta: Tensor, factors: tuple[Tensor, Tensor] | None = None
+    ) -> None:
         self.model = model
         self.delta = delta
+        self._factors = factors
         self._directions: linalg.Directions | None = None
 
     @cached_property
     def is_zero(self) -> bool:
-        return not bool((self.delta != 0).any())
+        """Is Δ known to be zero? On a card it is not asked: see `changed`."""
+        return self.delta.device.type == "cpu" and not bool(self.changed)
+
+    @cached_property
+    def changed(self) -> Tensor:
+        """Is any element not 0? On the host, as what went `down`."""
+        return down((self.delta != 0).any())
 
     @cached_property
     def working(self) -> Tensor:
@@ -130,6 +149,8 @@ class UpdateView:
 
     @cached_property
     def spectrum(self) -> linalg.Spectrum:
+        if self._factors is not None:
+            return linalg.spectrum_of_factors(*self._factors)
         return linalg.spectrum_of_gram(self.gram)
 
     def directions(self, rank: int) -> linalg.Directions:
@@ -138,6 +159,10 @@ class UpdateView:
         if self._directions is None or self._directions.rank < asked:
             self._directions = linalg.directions(self.working, self.gram, rank=rank)
         return self._directions.first(rank)
+
+
+Pending = Callable[[], UnitPart]
+"""A result that is called once, after the card has computed it."""
 
 
 class Reader(Protocol):
@@ -160,8 +185,12 @@ class Reader(Protocol):
     def see_module(self, module: ModuleMoments) -> None:
         """Called once for each module, after its matrices."""
 
-    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
-        """The result for one matrix's update; called for each model in `updates_of`."""
+    def measure(self, matrix: MatrixView, update: UpdateView) -> Pending:
+        """The result for one matrix's update; called for each model in `updates_of`.
+
+        On a card it asks for everything and waits for nothing: what it brings `down` is complete
+        when the result is called.
+        """
 
     def take(self, piece: Piece, model: str, part: UnitPart) -> None:
         """Called with the result of `measure` for each matrix and model, from now or before a kill,
@@ -187,33 +216,47 @@ def read_slice(
     """
     wanted = {m for reader in readers for m in (*reader.moments_of, *reader.updates_of)}
     members = [family.tuned[name] for name in family.tuned if name in wanted]
-    store = _Store(family, members, family.pieces(layer))
+    ordered = _ordered(family.pieces(layer))
+    store = _Store(family, members, ordered)
     lacking = frozenset((m.name, tensor) for m in members for tensor in m.lacks)
     pairing = next(filter(None, (getattr(r, "pairing", None) for r in readers)), None)
+    found: dict[str, list[tuple[Piece, Moments]]] = {}
+    waiting: list[Callable[[], None]] = []
+
+    def settle() -> None:
+        """Take the results that were asked for."""
+        if waiting and store.uploads is not None:
+            arrived(device)
+        for take in waiting:
+            take()
+        waiting.clear()
+
     with ThreadPoolExecutor(_threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        found: dict[str, list[tuple[Piece, Moments]]] = {}
-        for piece in _ordered(family.pieces(layer)):
-            module = piece.module
-            seeing = [r for r in readers if r.updates_of and r.wants_updates(module)]
-            shown = seeing if piece.is_matrix and module not in STREAMED else []
-            steps = _steps(family, piece, shown)
-            missing = [step for step in steps if parts.find(step.name) is None]
-            rows = _rows(family, members)
-            moments = Moments.of_part(rows, parts.find(_summing(piece)), pairing)
-            if missing or moments is None:
-                store.hold(piece, whole=bool(missing))
-            if moments is None:
-                moments = _moments(family, store, members, piece, pool, pairing)
-                parts.add(_summing(piece), moments.as_part())
-            found.setdefault(module, []).append((piece, moments))
-            if missing:
-                _measure(family, store, piece, missing, device, pause, parts)
-            for step in steps:
-                known = parts.find(step.name)
-                assert known is not None
-                step.reader.take(piece, step.model, known)
-            store.drop(piece)
+        if device.type == "cuda":
+            store.uploads = Uploads(device, pool, _threads())
+        settled = time.monotonic()
+        tasks = [_Task.of(family, members, piece, readers, parts, pairing) for piece in ordered]
+        for task, following in zip(tasks, [*tasks[1:], None], strict=True):
+            task.hold(store)
+            if following is not None and store.uploads is not None:
+                following.hold(store)  # it is read while this one is computed
+            if task.known is None:
+                sums = _moments(family, store, members, task.piece, pool, pairing, device)
+                waiting.append(partial(task.sum, family, members, sums, parts))
+            waiting.append(partial(task.note, found))
+            try:
+                if task.missing:
+                    waiting += _measure(family, store, task, device, pause, parts, settle)
+            except (RuntimeError, ValueError, IndexError):
+                settle()  # which names values that are not finite
+                raise
+            waiting.append(partial(task.take, parts))
+            store.drop(task.piece)
+            if store.uploads is None or time.monotonic() - settled > UNSETTLED:
+                settle()
+                settled = time.monotonic()
             pause()
+        settle()
     for module in sorted(found, key=ORDER.index):
         total = Moments.zero(_rows(family, members), pairing)
         for _, moments in found[module]:
@@ -224,6 +267,62 @@ def read_slice(
 
 def _threads() -> int:
     return max(1, min(8, os.cpu_count() or 1))
+
+
+@dataclass(slots=True)
+class _Task:
+    """One piece of a slice, and what is left to compute of it. `known`: its moments."""
+
+    piece: Piece
+    known: Moments | None
+    steps: list[_Step]
+    missing: list[_Step]
+
+    @classmethod
+    def of(
+        cls,
+        family: Family,
+        members: Sequence[Member],
+        piece: Piece,
+        readers: Sequence[Reader],
+        parts: SliceParts,
+        pairing: Pairing | None,
+    ) -> _Task:
+        seeing = [r for r in readers if r.updates_of and r.wants_updates(piece.module)]
+        shown = seeing if piece.is_matrix and piece.module not in STREAMED else []
+        steps = _steps(family, piece, shown)
+        known = Moments.of_part(_rows(family, members), parts.find(_summing(piece)), pairing)
+        missing = [step for step in steps if parts.find(step.name) is None]
+        return cls(piece, known, steps, missing)
+
+    def hold(self, store: _Store) -> None:
+        if self.missing or self.known is None:
+            store.hold(self.piece, whole=bool(self.missing))
+
+    def sum(
+        self,
+        family: Family,
+        members: Sequence[Member],
+        sums: Callable[[], Moments],
+        parts: SliceParts,
+    ) -> None:
+        """Take the moments."""
+        self.known = sums()
+        for row, name in enumerate(("base", *(m.name for m in members))):
+            if not self.known.finite(row):
+                _refuse_non_finite(family, name, self.piece)
+        parts.add(_summing(self.piece), self.known.as_part())
+
+    def note(self, found: dict[str, list[tuple[Piece, Moments]]]) -> None:
+        assert self.known is not None
+        found.setdefault(self.piece.module, []).append((self.piece, self.known))
+
+    def take(self, parts: SliceParts) -> None:
+        """Pass the measured parts to their readers."""
+        for step in self.steps:
+            known = parts.find(step.name)
+            assert known is not None
+            step.reader.take(self.piece, step.model, known)
 
 
 def _ordered(pieces: Iterable[Piece]) -> list[Piece]:
@@ -255,11 +354,16 @@ def _rows(family: Family, members: Sequence[Member]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """Rows from `start` of a stored tensor, in memory until the piece `until` is done."""
+    """Rows from `start` of a stored tensor, in memory or on their way to a card, until the piece
+    `until` is done."""
 
     start: int
-    rows: Tensor
+    stored: Tensor | Sent
     until: Piece
+
+    @property
+    def rows(self) -> Tensor:
+        return self.stored.rows if isinstance(self.stored, Sent) else self.stored
 
 
 def _spans(pieces: Iterable[Piece]) -> dict[tuple[str, int | None], tuple[int, int]]:
@@ -273,7 +377,8 @@ def _spans(pieces: Iterable[Piece]) -> dict[tuple[str, int | None], tuple[int, i
 
 
 class _Store:
-    """Reads rows of the members' tensors, from memory if they are cached."""
+    """Reads rows of the members' tensors, from memory if they are cached. With `uploads` all rows
+    are on the card."""
 
     def __init__(self, family: Family, members: Sequence[Member], pieces: Sequence[Piece]) -> None:
         self.family = family
@@ -281,6 +386,7 @@ class _Store:
         self._last = {(p.tensor, p.expert): p for p in _ordered(pieces)}
         self._spans = _spans(pieces)
         self._held: dict[tuple[str, str], _Held] = {}
+        self.uploads: Uploads | None = None
 
     def hold(self, piece: Piece, *, whole: bool) -> None:
         """Cache rows that are needed more than once, for every member that stores them.
@@ -300,7 +406,7 @@ class _Store:
                 span, until = self._spans[region], self._last[region]
             else:
                 span, until = piece.rows[0], piece
-            rows = member.checkpoint.read(name, *span)
+            rows = self._read(member, name, *span)
             self._held[member.name, name] = _Held(span[0], rows, until)
 
     def drop(self, piece: Piece) -> None:
@@ -315,28 +421,72 @@ class _Store:
         held = self._held.get((member.name, name))
         if held is not None:
             return held.rows[start - held.start : stop - held.start]
-        return member.checkpoint.read(name, start, stop, into)
+        rows = self._read(member, name, start, stop, into)
+        return rows.rows if isinstance(rows, Sent) else rows
+
+    def _read(
+        self, member: Member, name: str, start: int, stop: int, into: Tensor | None = None
+    ) -> Tensor | Sent:
+        checkpoint = member.checkpoint
+        if self.uploads is None:
+            return checkpoint.read(name, start, stop, into)
+        info = checkpoint.tensors[name]
+        dtype = info.dtype
+        if isinstance(checkpoint, Adapter) or dtype is None:
+            dtype = checkpoint.read(name, start, min(start + 1, stop)).dtype
+        return self.uploads.send(partial(checkpoint.read, name), start, stop, info.columns, dtype)
 
     def columns(self, member: Member, piece: Piece) -> MemberTensor:
         """A member's columns of a piece: its update if that is stored, else its weights."""
         span = slice(None) if piece.columns is None else slice(*piece.columns)
         adapter, name = member.checkpoint, member.names[piece.tensor]
-        direct = (
-            isinstance(adapter, Adapter)
-            and adapter.over is self.family.base.checkpoint
-            and name not in adapter.replaced
-        )
-        if not direct:
+        if not self._is_direct(member, piece):
             return MemberTensor(
                 lambda a, b, into: self.read(member, piece.tensor, a, b, into)[:, span],
                 quantisation=_quantisation(member, piece),
             )
         assert isinstance(adapter, Adapter)
         update = adapter.updates.get(name)
+        width = adapter.tensors[name].columns
         if update is None:
-            width = adapter.tensors[name].columns
-            return MemberTensor(lambda a, b, into: torch.zeros(b - a, width)[:, span], True)
-        return MemberTensor(lambda a, b, into: update.rows(a, b)[:, span], True)
+            device = torch.device("cpu") if self.uploads is None else self.uploads.device
+            return MemberTensor(
+                lambda a, b, into: torch.zeros(b - a, width, device=device)[:, span], True
+            )
+        if self.uploads is None:
+            return MemberTensor(lambda a, b, into: update.rows(a, b)[:, span], True)
+        uploads = self.uploads
+
+        def sent(start: int, stop: int, into: Tensor | None) -> Tensor:
+            made = uploads.send(
+                lambda a, b, _: update.rows(a, b), start, stop, width, torch.float32
+            )
+            return made.rows[:, span]
+
+        return MemberTensor(sent, True)
+
+    def factors(self, member: Member, piece: Piece) -> tuple[Tensor, Tensor] | None:
+        """The factors left and right of an adapter's whole update of a piece, if it stores them."""
+        adapter = member.checkpoint
+        if not self._is_direct(member, piece):
+            return None
+        assert isinstance(adapter, Adapter)
+        update = adapter.updates.get(member.names[piece.tensor])
+        if not isinstance(update, LowRank):
+            return None
+        columns = slice(None) if piece.columns is None else slice(*piece.columns)
+        left = torch.cat([update.left[start:stop] for start, stop in piece.rows])
+        right = update.right[:, columns]
+        return (right.mT, left.mT) if piece.transposed else (left, right)
+
+    def _is_direct(self, member: Member, piece: Piece) -> bool:
+        """Does the member store its update of the base's tensor alone?"""
+        adapter = member.checkpoint
+        return (
+            isinstance(adapter, Adapter)
+            and adapter.over is self.family.base.checkpoint
+            and member.names[piece.tensor] not in adapter.replaced
+        )
 
     def matrix(self, given: MemberTensor, piece: Piece, device: torch.device) -> Tensor:
         """A whole piece [d_out, d_in], float32 on the device."""
@@ -364,7 +514,8 @@ def _moments(
     piece: Piece,
     pool: ThreadPoolExecutor,
     pairing: Pairing | None,
-) -> Moments:
+    device: torch.device,
+) -> Callable[[], Moments]:
     rows = _common(family, piece)
     names = [m.name for m in members]
     relative = [
@@ -372,21 +523,16 @@ def _moments(
         for n in names
         if (p := family.parent(n)) is not None and p in names
     ]
-    found = accumulate(
-        _rows(family, members),
-        store.columns(family.base, piece),
-        [store.columns(m, piece) for m in members],
-        rows,
-        piece.width,
-        pool,
-        _threads(),
-        relative,
+    names_of_rows, base = _rows(family, members), store.columns(family.base, piece)
+    tuned = [store.columns(member, piece) for member in members]
+    if store.uploads is not None:
+        return card_moments.accumulate(
+            names_of_rows, base, tuned, rows, piece.width, relative, pairing, device
+        )
+    return partial(
+        accumulate, names_of_rows, base, tuned, rows, piece.width, pool, _threads(), relative,
         pairing,
-    )
-    for row, name in enumerate(("base", *names)):
-        if not found.finite(row):
-            _refuse_non_finite(family, name, piece)
-    return found
+    )  # fmt: skip
 
 
 def _refuse_non_finite(family: Family, name: str, piece: Piece) -> None:
@@ -428,22 +574,37 @@ def _summing(piece: Piece) -> str:
 def _measure(
     family: Family,
     store: _Store,
-    piece: Piece,
-    steps: Sequence[_Step],
+    task: _Task,
     device: torch.device,
     pause: Callable[[], None],
     parts: SliceParts,
-) -> None:
-    """Call the readers' `measure` for one matrix's update, model by model."""
+    settle: Callable[[], None],
+) -> list[Callable[[], None]]:
+    """Call the readers' `measure` for one matrix's update, model by model; returns what takes the
+    results. On the processor they are taken at once, so that a kill loses little."""
+    piece = task.piece
+    later: list[Callable[[], None]] = []
+    if store.uploads is None:
+        settle()
     base = store.matrix(store.columns(family.base, piece), piece, device)
     view = MatrixView(piece, base)
-    for model, own in groupby(steps, key=lambda step: step.model):
+    for model, steps in groupby(task.missing, key=lambda step: step.model):
         given = store.columns(family.tuned[model], piece)
         matrix = store.matrix(given, piece, device)
-        update = UpdateView(model, matrix if given.is_update else matrix - base)
-        for step in own:
-            parts.add(step.name, step.reader.measure(view, update))
+        delta = matrix if given.is_update else matrix - base
+        update = UpdateView(model, delta, store.factors(family.tuned[model], piece))
+        for step in steps:
+            pending = step.reader.measure(view, update)
+            if store.uploads is None:
+                parts.add(step.name, pending())
+            else:
+                later.append(partial(_take, step, pending, parts))
         pause()
+    return later
+
+
+def _take(step: _Step, pending: Pending, parts: SliceParts) -> None:
+    parts.add(step.name, pending())
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -21,6 +21,7 @@ from core.models import checkpoint, opening
 from core.models.adapters.checkpoint import Adapter
 from core.models.family import Family, Member
 from core.models.pieces import Piece
+from core.models.transfers import pinned, pinned_copy, up
 from core.neurons.readout import texts_of
 from core.texts import encoding
 
@@ -102,7 +103,8 @@ class Vocabulary:
         whole = self.stored(member, piece, count)
         size = max(1, BLOCK // piece.shape[-1])
         for start in range(0, count, size):
-            yield start, whole[start : min(count, start + size)].to(self._device).float()
+            rows = whole[start : min(count, start + size)]
+            yield start, rows.to(self._device, non_blocking=True).float()
 
     def stored(self, member: Member, piece: Piece, count: int) -> Tensor:
         """The first `count` rows of a member's embedding or head, or more, in their own dtype.
@@ -118,8 +120,10 @@ class Vocabulary:
             if not base:
                 held.clear()
             rows = piece.shape[0] if base else count
-            whole = member.checkpoint.read(member.names[piece.tensor], 0, rows)
-            held[member.name, piece.tensor] = whole
+            room = rows * piece.shape[-1] * self._itemsize(member, piece)
+            into = pinned(room) if self._device.type == "cuda" else None
+            whole = member.checkpoint.read(member.names[piece.tensor], 0, rows, into)
+            held[member.name, piece.tensor] = whole if into is None else pinned_copy(whole)
         return held[member.name, piece.tensor]
 
     def bytes_read(self, member: Member) -> int:
@@ -183,7 +187,7 @@ class Vocabulary:
         columns = directions.float()
         if side == "write":
             columns = self._normed(columns * columns.shape[1] ** 0.5)
-        return columns.T.to(self._device)
+        return up(columns.T, self._device)
 
     def _normed(self, columns: Tensor) -> Tensor:
         """States [n, d] behind the base's final norm, minus the norm's output for zeros."""
@@ -220,10 +224,11 @@ class _Gathered:
     def __init__(self, columns: Tensor, ends: int) -> None:
         n = columns.shape[1]
         self.columns, self.ends = columns, ends
-        self.sums = torch.zeros(4, n, dtype=torch.float64)
-        self.best = [
-            (torch.zeros(0, n), torch.zeros(0, n, dtype=torch.int64)) for _ in range(2)
-        ]  # the largest products, and the largest of their opposites
+        device = columns.device
+        self.sums = torch.zeros(4, n, dtype=torch.float64, device=device)
+        nothing = torch.zeros(0, n, device=device)
+        # The largest products, and the largest of their opposites.
+        self.best = [(nothing, nothing.long()) for _ in range(2)]
 
     def see(self, start: int, block: Tensor) -> None:
         """See a block of rows, the first of them number `start`."""
@@ -231,7 +236,7 @@ class _Gathered:
         exact = products.double()
         squares = exact * exact
         powers = (exact, squares, squares * exact, squares * squares)
-        self.sums += torch.stack([each.sum(0) for each in powers]).cpu()
+        self.sums += torch.stack([each.sum(0) for each in powers])
         self.best = [
             _outermost(held, sign * products, start, self.ends)
             for held, sign in zip(self.best, (1, -1), strict=True)
@@ -239,9 +244,9 @@ class _Gathered:
 
     def readout(self, count: int) -> Readout:
         """The readout over `count` rows."""
-        (highest, high), (lowest, low) = self.best
+        (highest, high), (lowest, low) = ([t.cpu() for t in side] for side in self.best)
         return Readout(
-            _kurtosis(self.sums / count).numpy(),
+            _kurtosis(self.sums.cpu() / count).numpy(),
             torch.stack([high.T, low.T], 1).numpy(),
             torch.stack([highest.T, -lowest.T], 1).numpy(),
         )
@@ -253,8 +258,8 @@ def _outermost(
     """The largest values of each column, of `outermost` and the rows from `start`, with the
     numbers of their rows."""
     top = torch.topk(values, min(ends, len(values)), dim=0)
-    both = torch.cat([outermost[0], top.values.cpu()])
-    places = torch.cat([outermost[1], top.indices.cpu() + start])
+    both = torch.cat([outermost[0], top.values])
+    places = torch.cat([outermost[1], top.indices + start])
     found = torch.topk(both, min(ends, len(both)), dim=0)
     return found.values, places.gather(0, found.indices)
 

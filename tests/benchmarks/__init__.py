@@ -5,6 +5,7 @@ weights.py    the pass over the weights, alignment, and what stands around them
 activations.py what watching a model's neurons costs
 scoring.py    scores of a loaded model against the harness by itself
 sweeping.py   the weights of a point of task arithmetic
+cards.py      the pass over the weights on a card, for `make gpu`
 archive.py    a database of two hundred runs and a million measurements
 screens.py    how soon the workstation, each of its screens, and the commands are there
 bench.py      how soon the bench answers, and what goes over its socket

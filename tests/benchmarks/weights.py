@@ -19,6 +19,8 @@ from tests.conftest import WEIGHTS
 
 THREADS = 2
 
+_CPU = torch.device("cpu")
+
 
 def rows(folder: Path) -> Iterator[Row]:
     """Every row about weights, as it is measured."""
@@ -98,7 +100,7 @@ class _MomentsOnly:
         return iter(())
 
 
-def moments_pass(folders: list[Path]) -> None:
+def moments_pass(folders: list[Path], device: torch.device = _CPU) -> None:
     """The program's own pass over a family, without spectra."""
     from core.models.family import open_family
     from core.study.intake import of_models
@@ -111,7 +113,7 @@ def moments_pass(folders: list[Path]) -> None:
     for layer in opened.layers:
         reader = _MomentsOnly(tuple(opened.tuned))
         read_slice(
-            opened, layer, [reader], device=torch.device("cpu"), pause=lambda: None,
+            opened, layer, [reader], device=device, pause=lambda: None,
             parts=SliceParts(MemorySink()),
         )  # fmt: skip
 
@@ -198,7 +200,7 @@ def _measure(W: torch.Tensor, D: torch.Tensor) -> Any:
     product = linalg.gram(update)
     rows, _ = overlap.measure(
         basis, update, product, amplified=p.amplified, intruders_of=p.intruders_of, match=p.match
-    )
+    )()
     return rows[0]
 
 

@@ -144,7 +144,7 @@ def write_language_model(folder: Path, *, context: int = 48) -> Path:
     model = checkpoints.new(
         size, vocabulary=tokenizer.get_vocab_size(), separator=separator, seed=0
     )
-    with torch.no_grad(), torch.random.fork_rng():
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape))

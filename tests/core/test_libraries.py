@@ -291,7 +291,7 @@ def test_an_adapter_that_lacks_tensors_is_named_in_one_line(
     from core.models.family import open_family
 
     folder = tmp_path / "lora"
-    with warnings.catch_warnings(), torch.random.fork_rng():
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
         config = peft.LoraConfig(

@@ -331,7 +331,7 @@ def adapter(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     from transformers import AutoModelForCausalLM
 
     folder = tmp_path_factory.mktemp("adapter") / "lora"
-    with warnings.catch_warnings(), torch.random.fork_rng():
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
         config = peft.LoraConfig(

@@ -76,14 +76,16 @@ def test_a_model_against_itself_is_at_0(tmp_path: Path) -> None:
     assert {row.value for _, result in sink.units.values() for row in result.measurements} == {0.0}
 
 
+def _measured(update: torch.Tensor, *, threshold: float = 1e-3, draws: int = 0) -> regime.Measured:
+    return regime.measure(regime.Before.of(W, 8), update, threshold=threshold, draws=draws)()
+
+
 def test_a_random_update_lies_at_chance() -> None:
     g = torch.Generator().manual_seed(7)
     scores: dict[str, list[float]] = {name: [] for name in regime.MEASURES}
     for _ in range(30):
         update = 0.05 * torch.randn(W.shape, generator=g)
-        for name, (value, drawn) in regime.measure(
-            W, update, rank=8, threshold=0.05, draws=12
-        ).items():
+        for name, (value, drawn) in _measured(update, threshold=0.05, draws=12).items():
             assert value is not None
             scores[name].append((value - np.mean(drawn)) / np.std(drawn, ddof=1))  # type: ignore
     for name, values in scores.items():
@@ -92,13 +94,13 @@ def test_a_random_update_lies_at_chance() -> None:
 
 
 def test_scaling_turns_nothing_and_turning_keeps_the_spectrum() -> None:
-    scaled = regime.measure(W, 0.01 * W, rank=8, threshold=1e-3, draws=0)
+    scaled = _measured(0.01 * W)
     assert scaled["write_rotation"][0] == pytest.approx(0, abs=1e-5)
     assert scaled["spectrum_change"][0] == pytest.approx(0.01, rel=1e-5)
     assert scaled["visible_share"][0] == 1
     skew = torch.randn(40, 40, generator=torch.manual_seed(1)).double()
     turn = torch.linalg.matrix_exp(0.02 * (skew - skew.mT))
-    turned = regime.measure(W, (turn @ W.double() - W).float(), rank=8, threshold=1e-3, draws=0)
+    turned = _measured((turn @ W.double() - W).float())
     assert turned["spectrum_change"][0] == pytest.approx(0, abs=1e-5)
     assert turned["read_rotation"][0] == pytest.approx(0, abs=1e-3)
     u = torch.linalg.svd(W.double()).U[:, :8].numpy()
@@ -107,5 +109,5 @@ def test_scaling_turns_nothing_and_turning_keeps_the_spectrum() -> None:
 
 def test_small_changes_are_not_visible() -> None:
     update = W * torch.where(torch.arange(60) < 15, 2e-3, 5e-4)
-    measured = regime.measure(W, update, rank=8, threshold=1e-3, draws=0)
+    measured = _measured(update)
     assert measured["visible_share"][0] == 0.25

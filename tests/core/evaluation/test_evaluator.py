@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from core.errors import RunError, TaskError
+from core.evaluation import language_model
 from core.evaluation.evaluator import Evaluator, Score
 from core.evaluation.harness import seeded
 from core.evaluation.tasks import Task, open_tasks
 from core.statistics import comparison
-from tests.core import harness_zoo
+from tests.core import harness_zoo, zoo
 from tests.core.harness_zoo import ALL, ITEMS, evaluation
 
 Loaded = tuple[Any, Any]
@@ -251,6 +252,15 @@ def test_automatic_batches_depend_on_the_longest_row_and_the_vocabulary(
         Evaluator(wide, tokenizer).evaluate(task)
         assert max(wide.seen) <= rows
         assert wide.seen[0] > rows // 2
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2", "mixtral"])
+def test_the_cache_of_a_token_is_foreseen(name: str) -> None:
+    module = zoo.alive(name).module
+    with torch.inference_mode():
+        cache = module(torch.ones(2, 7, dtype=torch.int64), use_cache=True).past_key_values
+    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    assert language_model.bytes_of_cache(module) == held / (2 * 7)
 
 
 @pytest.mark.parametrize("name", ["tiny_choice", "tiny_text", "tiny_generation"])

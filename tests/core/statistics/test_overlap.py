@@ -15,7 +15,7 @@ from core.weights import linalg
 
 def _measured(W: torch.Tensor, D: torch.Tensor) -> list[list[Measurement]]:
     basis = linalg.decompose(W, energy=0.9)
-    rows, _ = overlap.measure(basis, D, linalg.gram(D), amplified=2, intruders_of=3, match=0.5)
+    rows, _ = overlap.measure(basis, D, linalg.gram(D), amplified=2, intruders_of=3, match=0.5)()
     return rows
 
 

@@ -25,7 +25,7 @@ def _measured(W: torch.Tensor, D: torch.Tensor, **parameters: float) -> dict[str
     rows, _ = overlap.measure(
         basis, D[None], linalg.gram(D[None]), amplified=p.amplified, intruders_of=p.intruders_of,
         match=p.match,
-    )  # fmt: skip
+    )()  # fmt: skip
     return {row.metric: row for row in rows[0]}
 
 
@@ -264,3 +264,18 @@ def test_a_spectrum_whose_solver_fails_is_computed_in_float64(
     truth = torch.linalg.svdvals(D.double()).square()
     assert energy.dtype == torch.float32
     assert torch.allclose(energy.double(), truth, atol=1e-4 * float(truth.max()))
+
+
+@pytest.mark.parametrize("shape", [(40, 24), (24, 40), (6, 40), (40, 6)])
+@pytest.mark.parametrize("rank", [1, 4, 8])
+def test_the_spectrum_of_a_product_is_that_of_its_small_core(
+    shape: tuple[int, int], rank: int
+) -> None:
+    g = torch.Generator().manual_seed(rank)
+    left, right = torch.randn(shape[0], rank, generator=g), torch.randn(rank, shape[1], generator=g)
+    energy = linalg.spectrum_of_factors(left, right).energy
+    product = left.double().numpy() @ right.double().numpy()
+    expected = np.linalg.svd(product, compute_uv=False) ** 2
+    assert energy.shape == (1, min(shape))
+    assert energy[0].numpy() == pytest.approx(expected, rel=1e-10, abs=1e-10 * expected[0])
+    assert not energy[0, min(rank, *shape) :].any()

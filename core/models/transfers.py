@@ -1,0 +1,36 @@
+"""Small tensors between the host and a card, without waiting for what the card computes.
+
+A copy from or to memory that is not pinned waits for everything that the card was asked for before.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def pinned(nbytes: int) -> Tensor:
+    """Memory of the host from which a card copies at full speed, uint8."""
+    return torch.empty(nbytes, dtype=torch.uint8, pin_memory=True)
+
+
+def pinned_copy(tensor: Tensor) -> Tensor:
+    """The tensor itself if it lies in pinned memory, else a copy there."""
+    return tensor if tensor.is_pinned() else tensor.pin_memory()
+
+
+def up(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on a device."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return pinned_copy(tensor).to(device, non_blocking=True)
+
+
+def down(tensor: Tensor) -> Tensor:
+    """The tensor on the host; of a card's tensor a copy that is complete after `arrived`."""
+    return tensor if tensor.device.type == "cpu" else tensor.to("cpu", non_blocking=True)
+
+
+def arrived(device: torch.device) -> None:
+    """Wait until all that went `down` is complete."""
+    torch.cuda.current_stream(device).synchronize()

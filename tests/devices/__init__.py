@@ -1,0 +1,8 @@
+"""Code for cards, on two cards that are pretended and, with `make gpu`, on a real one.
+
+pretended.py      two CUDA cards that are not there: a plugin of pytest
+cards.cpp         what torch needs to believe in them
+on_cards.py       a whole study, weights and models on cards: the tests themselves
+test_on_cards.py  runs them on the pretended cards, in a process of its own
+__main__.py       runs them on a real card, with benchmarks, and writes docs/gpu.md
+"""

@@ -1,0 +1,278 @@
+"""A whole study on cards finds the processor's numbers.
+
+Run by test_on_cards.py on two pretended cards, in a process of its own, and by `make gpu`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lm_eval.models.huggingface import HFLM
+from transformers import PreTrainedTokenizerFast
+
+from core.demo import checkpoints
+from core.engine import registry, runner
+from core.errors import CheckpointError
+from core.evaluation import language_model
+from core.models import loading
+from core.models.family import open_family
+from core.study import intake, series
+from core.study.study import Study
+from core.vectors.arithmetic import parse
+from core.vectors.sweep import Sweep, tensors_of
+from tests.conftest import WEIGHTS, MemorySink
+from tests.core import harness_zoo, state_family, zoo
+from tests.core.models.adapters import cases
+
+PRETENDED: Any = sys.modules.get("tests.devices.pretended")
+LAST = torch.cuda.device_count() - 1
+PLACES = {"split": {"0": "30KB", "1": "1MB"}, "offloaded": {"0": "30KB", "cpu": "1MB"}}
+"""Memory of each device; the card 0 has room for the embeddings, the layers go elsewhere."""
+
+NUMBERS = 1e-6 if PRETENDED else 1e-4
+"""Differences from the processor; a card adds float32 in another order."""
+AMPLIFIED = ("drop_percent", "difference", "regained", "p_value", "q_value")
+"""Differences of nearly equal scores, and their tests, which magnify the models' own rounding."""
+
+STEPS = (1, 2, 3)
+ADAPTED: dict[str, dict[str, Any]] = {
+    "llama": {"target_modules": ["q_proj", "down_proj"]},
+    "gpt2": {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True},
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Everything that a study can ask for, of small models."""
+    folder = tmp_path_factory.mktemp("study")
+    base = harness_zoo.write_language_model(folder / "base")
+    for step in STEPS:
+        folder.joinpath("maths").mkdir(exist_ok=True)
+        tuned = folder / f"maths/checkpoint-{step}"
+        harness_zoo.write_tuned(base, tuned, seed=step, size=0.04 * step)
+    points = [f"{way}:maths@1=0.7,maths@3=0.5" for way in ("della", "sce", "iso_c")]
+    found = Study.model_validate(
+        {
+            "name": "whole",
+            "models": {
+                "base": str(base),
+                "tuned": {"maths": {"path": str(folder / "maths"), "checkpoints": "checkpoint-*"}},
+            },
+            "probe": {"builtin": "medical", "documents": 3, "max_tokens": 12},
+            "evaluation": {
+                "include": str(harness_zoo.write_tasks(folder / "tasks")),
+                "limit": 4,
+                "bootstrap": 20,
+                "tasks": {
+                    "maths@3": ["tiny_choice"],
+                    "general": ["tiny_text"],
+                    "other": ["tiny_generation"],
+                },
+            },
+            "analyses": {
+                "activation": {"criteria": ["gate", "product", "magnitude", "attribution"]},
+                "ablation": {"controls": 2, "selections": ["top-5%-active"]},
+                "arithmetic": {"vectors": ["maths@3"], "coefficients": [0.5], "points": points},
+                "graft": {"documents": 3, "controls": 2, "ranks": [1, 4]},
+            },
+            "run": {"device": "cpu", "batch_size": 4, "attention": "eager"},
+        }
+    )
+    return series.expanded(found)
+
+
+def measured(study: Study, analyses: Any, **place: Any) -> MemorySink:
+    sink = MemorySink()
+    asked = study.run.model_copy(update={"device": "auto", **place})
+    runner.run(study.model_copy(update={"run": asked}), sink, analyses)
+    return sink
+
+
+@pytest.fixture(scope="module")
+def reference(study: Study) -> MemorySink:
+    return measured(study, registry.names(), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def on_one_card(study: Study) -> tuple[MemorySink, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.weights.stream.UNSETTLED", math.inf)
+        return watched(study, registry.names(), device=f"cuda:{LAST}")
+
+
+def test_every_analysis_finds_the_processors_numbers_on_a_card(
+    on_one_card: tuple[MemorySink, Any], reference: MemorySink
+) -> None:
+    sink = on_one_card[0]
+    assert {unit.analysis for unit, _ in sink.units.values()} == set(registry.names())
+    assert differing(sink, reference) == []
+    assert all(list(devices) == [f"cuda:{LAST}"] for devices in placed(sink))
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_models_over_several_devices_have_the_same_numbers(
+    place: str, study: Study, reference: MemorySink
+) -> None:
+    if place == "split" and not LAST:
+        pytest.skip("there is one card")
+    # These write into weights, which offloaded ones do not allow.
+    apart = WEIGHTS if place == "split" else (*WEIGHTS, "arithmetic", "graft")
+    analyses = [name for name in registry.names() if name not in apart]
+    sink, ledger = watched(study, analyses, max_memory=PLACES[place])
+    assert {unit.analysis for unit, _ in sink.units.values()} >= set(analyses)
+    assert differing(sink, reference) == []
+    assert all(len(devices) == 2 for devices in placed(sink))
+    assert ledger is None or set(+ledger.peak) == ({0, 1} if place == "split" else {0})
+
+
+@pytest.mark.skipif(not PRETENDED, reason="a real card keeps no ledger")
+def test_weights_come_from_pinned_memory_and_results_go_down_once_a_layer(
+    on_one_card: tuple[MemorySink, Any],
+) -> None:
+    ledger = on_one_card[1]
+    assert not [where for where in ledger.pageable if where.startswith("weights/")]
+    assert ledger.by_function("up")["weights/uploads.py _part"]
+    waits = ledger.by_function("waits")
+    layers, matrices, by_head = 2, 7, 4
+    # W's rank is asked for once, right behind its decomposition, for which torch waits itself.
+    assert waits.pop("weights/linalg.py decompose") == layers * (matrices + by_head)
+    assert waits.pop("weights/regime.py of") == layers * matrices
+    assert waits.pop("models/transfers.py arrived") == layers + 1
+    assert not [where for where in waits if where.partition(" ")[2] == "measure"]
+    # Afterwards, the tokens of all directions of a layer, and of embeddings, are read out.
+    files = {where.partition(" ")[0] for where in waits if where.startswith("weights/")}
+    assert files <= {"weights/vocabulary.py", "weights/embeddings.py"}
+
+
+def test_generated_text_is_batched_by_its_keys_and_values(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = checkpoints.read(Path(study.models.base.path)).to(f"cuda:{LAST}").eval()
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(study.models.base.path)
+    prompt, settings = "what is red and blue", {"max_gen_toks": 6, "until": ["."]}
+    longest = len(tokenizer(prompt).input_ids) + 6
+    cache, logits = language_model.bytes_of_cache(model), language_model.bytes_of_logits(model)
+    seen: list[int] = []
+    monkeypatch.setattr(HFLM, "generate_until", lambda self, *_, **__: seen.append(self.batch_size))
+    for rows in (1, 3, 10):
+        budget = rows * (longest * cache + logits)
+        monkeypatch.setattr(language_model, "_ELSEWHERE", (64, budget))
+        asked = language_model.LanguageModel(model, tokenizer, "auto")
+        asked.generate_until([SimpleNamespace(args=(prompt, settings), doc_id=0)])
+    assert seen == [1, 3, 10]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of peft and transformers
+@pytest.mark.parametrize("base", ADAPTED)
+def test_an_adapter_has_the_same_numbers_on_a_card(base: str, tmp_path: Path) -> None:
+    cases.trained(base, "LORA", ADAPTED[base], tmp_path / "adapter").save_pretrained(tmp_path / "b")
+    asked = intake.of_models(str(tmp_path / "b"), [str(tmp_path / "adapter")])
+    expected = measured(asked, ("tuning_vectors", "alignment"), device="cpu")
+    sink, ledger = watched(asked, ("tuning_vectors", "alignment"), device=f"cuda:{LAST}")
+    assert differing(sink, expected) == []
+    assert ledger is None or ledger.pageable.total() == 0
+
+
+def test_experts_have_the_same_numbers_on_a_card(tmp_path: Path) -> None:
+    state_family.write_family(tmp_path, "mixtral")
+    asked = state_family.study_of(tmp_path, "tuned0")
+    criteria = ["gate", "product", "magnitude", "attribution"]
+    asked = asked.model_copy(update={"analyses": {"activation": {"criteria": criteria}}})
+    expected = measured(asked, ("activation", "tuning_vectors"), device="cpu")
+    sink, ledger = watched(asked, ("activation", "tuning_vectors"), device=f"cuda:{LAST}")
+    assert differing(sink, expected) == []
+    if ledger is not None:
+        waits = ledger.by_function("waits")
+        assert not {"neurons/activity.py _routed", "neurons/attribution.py _add"} & waits.keys()
+
+
+def test_values_that_are_not_finite_are_named(study: Study, tmp_path: Path) -> None:
+    base = Path(study.models.base.path)
+    broken = harness_zoo.write_tuned(base, tmp_path / "broken", seed=1, size=math.nan)
+    asked = intake.of_models(str(base), [str(broken)])
+    with pytest.raises(CheckpointError, match=r"'broken' .* values that are not finite"):
+        watched(asked, WEIGHTS, device=f"cuda:{LAST}")
+
+
+@pytest.mark.skipif(not PRETENDED, reason="a real card keeps no ledger")
+@pytest.mark.parametrize("share", [0.5, 0])
+def test_a_sweep_keeps_its_copies_on_a_card_that_has_room(
+    share: float, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.vectors.sweep._SPARE", share)
+    names = [study.models.base.path, study.models.tuned["maths@3"].path]
+    point = parse("dare(density=0.5,seed=3):a=0.7", ("a",))
+
+    def swept(device: str) -> dict[str, torch.Tensor]:
+        base, tuned = (checkpoints.read(Path(name)).requires_grad_(False) for name in names)
+        pieces, vector = zoo.anatomy_in(base).pieces, tensors_of(tuned)
+        with Sweep(base.to(device), {"a": vector}, pieces, near=True) as sweep:
+            for each in (point, parse("a=0.5", ("a",))):
+                sweep.set(each)
+            return {name: tensor.cpu().clone() for name, tensor in tensors_of(base).items()}
+
+    expected = swept("cpu")
+    with PRETENDED.cards() as ledger:
+        found = swept(f"cuda:{LAST}")
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+    sent = [where for where in ledger.up if where.startswith("vectors/combination.py")]
+    assert bool(sent) == (not share)
+    assert not ledger.by_function("pageable")["vectors/combination.py _run"]
+
+
+def test_a_model_is_gone_before_the_next_is_loaded(study: Study) -> None:
+    family = open_family(study.models)
+    member = family.tuned["maths@1"]
+    with PRETENDED.cards() if PRETENDED else nullcontext() as ledger:
+        run = study.run.model_copy(update={"device": f"cuda:{LAST}"})
+        for _ in range(2):
+            with loading.loaded(member, run) as model:
+                size = sum(parameter.nbytes for parameter in model.module.parameters())
+            del model
+    assert ledger is None or size <= ledger.peak[LAST] < 2 * size
+
+
+def placed(sink: MemorySink) -> list[Mapping[str, Any]]:
+    """The modules on each device, of every model that was loaded."""
+    placements: list[Mapping[str, Any]] = list(sink.provenance["placement"].values())
+    assert placements
+    return placements
+
+
+def watched(study: Study, analyses: Any, **place: Any) -> tuple[MemorySink, Any]:
+    """The results, and the ledger of pretended cards."""
+    if not PRETENDED:
+        return measured(study, analyses, **place), None
+    with PRETENDED.cards() as ledger:
+        sink = measured(study, analyses, **place)
+    print(ledger.report())
+    return sink, ledger
+
+
+def differing(sink: MemorySink, reference: MemorySink) -> list[str]:
+    assert sink.units.keys() <= reference.units.keys()
+    lines = []
+    for key, (unit, result) in sink.units.items():
+        expected = reference.units[key][1]
+        assert len(result.measurements) == len(expected.measurements), unit.label
+        for row, other in zip(result.measurements, expected.measurements, strict=True):
+            within = NUMBERS if PRETENDED or row.metric not in AMPLIFIED else 100 * NUMBERS
+            if not close(row.value, other.value, within):
+                lines.append(f"{unit.analysis}: {row.value} for {other}")
+    print("\n".join(lines))
+    return lines
+
+
+def close(a: float | None, b: float | None, within: float) -> bool:
+    if a is None or b is None:
+        return a is b
+    return math.isclose(a, b, rel_tol=within, abs_tol=within)

@@ -1,4 +1,4 @@
-"""Two runs held against each other: what both have, and their figures under one choice.
+"""Two runs compared: their common results, and their figures under one choice.
 
 Owns the way from two runs to a pair of figures with common axes. Draws nothing.
 """
@@ -32,7 +32,7 @@ CAPTION = (
 
 
 Ranges = tuple[Catalogue, Catalogue]
-"""What an analysis ranges over in either run, for whoever has asked the database already."""
+"""The catalogues of an analysis in both runs, for callers that have read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +49,16 @@ class Pair:
     depths: tuple[int, int] = (0, 0)
     by_depth: bool = False
     unlike: str = ""
-    """What else than tuning the two may differ by: what their studies asked differently."""
+    """Differences besides the tuning: the settings that differ between the studies."""
 
     @property
     def told(self) -> str:
-        """What differs most, in one sentence; nothing for tables."""
+        """The largest difference in one sentence; empty for tables."""
         return largest(self.difference, *self.figures) if self.difference is not None else ""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What else than tuning the two may differ by, what the difference leaves out, and how it
-        matched layers."""
+        """Differences besides the tuning, omitted places, and the matching of layers."""
         notes = [self.unlike] if self.unlike else []
         if self.difference is None:
             return tuple(notes)
@@ -98,8 +97,8 @@ def alone(first: RunSummary, second: RunSummary) -> tuple[tuple[str, ...], tuple
 
 
 def asked_differently(first: Study, second: Study, analysis: Analysis) -> tuple[str, ...]:
-    """The keys of two studies in which they ask an analysis for different things: what it finds
-    may differ by those, whatever tuning did."""
+    """The keys that differ between two studies and affect an analysis: its results may differ by
+    these, whatever the tuning."""
     involved = [analysis, *map(registry.get, analysis.after)]
     needs = {each.needs for each in involved}
 
@@ -147,8 +146,8 @@ def pair(
     by_depth: bool = False,
     ranges: Ranges | None = None,
 ) -> Pair:
-    """A view of two runs under a choice (None: the one it opens with), which settles on what
-    both have. Raises RunError where they have nothing in common there."""
+    """A view of two runs under a choice (None: the default), limited to common values. Raises
+    RunError if they have none."""
     of_first, of_second = ranges or _ranges(db, first, second, analysis)
     united = catalogue_of_both(view, of_first, of_second)
     if united is None:
@@ -175,7 +174,7 @@ def pair(
 def pairs(
     db: Database, first: str, second: str, analysis: Analysis, *, by_depth: bool = False
 ) -> Iterator[tuple[View, Pair]]:
-    """Every view of an analysis that can show both runs, under the choice that it opens with."""
+    """Every view of an analysis that can show both runs, under its default choice."""
     ranges = _ranges(db, first, second, analysis)
     for view in views_of_both(db, first, second, analysis, ranges):
         yield view, pair(db, first, second, analysis, view, by_depth=by_depth, ranges=ranges)

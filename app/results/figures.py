@@ -40,15 +40,14 @@ if TYPE_CHECKING:
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _LONGEST = 150
-"""Characters of a file's name, to which an ending is added and a file for the time being."""
+"""The most characters of a file's name, without its ending and the suffix of a partial file."""
 
 _MODULES = ("", *ORDER, *GROUPS)
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A view's figure under a choice, with what it ranges over, and the names that there were to
-    filter by."""
+    """A view's figure under a choice, with its catalogue and the names to filter by."""
 
     choice: Choice
     catalogue: Catalogue
@@ -72,19 +71,19 @@ class Shown:
 
     @property
     def heading(self) -> str:
-        """What it is called among all of a run, where two analyses may have views of one title."""
+        """Its name among all figures of a run, since views of two analyses may share a title."""
         return f"{self.analysis.title}: {self.view.title}"
 
     @property
     def name(self) -> str:
-        """What a file of this figure is called: no other of the run has that name."""
+        """The name of this figure's file, unique within the run."""
         model = f"-{self.choice.model}" if "model" in self.view.selectors else ""
         return file_name(f"{self.analysis.name}-{self.view.key}{model}")
 
 
 def file_name(name: str) -> str:
-    """A name as a file may have it: names of models in a database may be of any length, and hold
-    anything. What is altered for that ends in a part of its hash."""
+    """A name as a valid file name: names of models in a database may have any length and
+    characters. A changed name ends in a part of its hash."""
     plain = re.sub(r"[^A-Za-z0-9._@-]", "_", name)[:_LONGEST]
     if plain == name:
         return name
@@ -116,9 +115,9 @@ def drawn(
     by: Filter = ALL,
     also: str | None = None,
 ) -> Drawn:
-    """The figure of a view under a choice (none: the one it opens with), which settles first on
-    values that there are: those of the run, or of what else it is to be laid out by, as far as
-    the filter takes them. `also`: only of results that this other run refers to as well."""
+    """The figure of a view under a choice (None: the default), which first settles on existing
+    values: those of the run, or of the given catalogue, within the filter. `also`: only results
+    that this other run refers to as well."""
     if ranges is None:
         ranges = runs.catalogue(db, run_id, analysis.name)
     made = _drawn(db, run_id, analysis, view, choice, narrowed(ranges, by), also)
@@ -128,8 +127,7 @@ def drawn(
 def shown(
     db: Database, run: RunSummary, analysis: Analysis, *, by: Filter = ALL
 ) -> Iterator[Shown]:
-    """Every view of an analysis, under its default choice; those of which a filter leaves
-    nothing are left out."""
+    """Every view of an analysis under its default choice, without views that the filter empties."""
     ranges = runs.catalogue(db, run.id, analysis.name)
     for view in present(analysis.views, ranges):
         made = _drawn(db, run.id, analysis, view, None, narrowed(ranges, by))
@@ -138,7 +136,7 @@ def shown(
 
 
 def names_in(db: Database, run: RunSummary) -> Names:
-    """What there is in a run to filter by, in all of its analyses."""
+    """The names to filter by in all analyses of a run."""
     return names_of(runs.catalogue(db, run.id, name) for name in run.analyses)
 
 
@@ -147,8 +145,8 @@ def shown_together(
 ) -> Iterator[tuple[Shown, ...]]:
     """Every view of an analysis, of these kinds, as the figures that are read side by side.
 
-    That is one of each model where a view shows one model at a time, else the view's one figure;
-    those in which nothing was measured are left out.
+    These are one figure per model if a view shows one model at a time, else its one figure; figures
+    without values are left out.
     """
     ranges = runs.catalogue(db, run.id, analysis.name)
     for view in present(analysis.views, ranges):
@@ -181,8 +179,8 @@ def lines(
 
 
 def finding(view: View, made: Drawn) -> str:
-    """The view's sentence, which is made for the measure and reading that it opens with; nothing
-    of a figure that holds nothing, least of all that nothing changed, or is not complete yet."""
+    """The view's finding, made for its default measure and reading; empty for a figure without
+    values, or one that is not complete yet."""
     if not made.catalogue.values("metric") or made.figure.is_empty:
         return ""
     opens_with = default_choice(view, made.catalogue).measure, view.reading
@@ -222,8 +220,8 @@ def _drawn(
 
 
 def _arrays(db: Database, run_id: str, analysis: str, also: str | None) -> Arrays:
-    """Reads the arrays of an analysis, or of another that is named; which there are is asked once,
-    when the first is wanted."""
+    """Reads the arrays of an analysis, or of a named other one; their list is read once, at the
+    first request."""
     known: dict[str, dict[tuple[str, str, str, int | None, str], runs.StoredArtifact]] = {}
     widths: dict[int | None, int] = {}
     asked = analysis

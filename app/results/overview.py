@@ -27,8 +27,8 @@ NOT_READ = "The overview reads none of this run's analyses."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """The cards and the findings of a run. `waits` are the titles of the analyses under way that
-    have no result for it yet; `reads`: has the run an analysis that the overview reads?"""
+    """The cards and the findings of a run. `waits`: the titles of unfinished analyses without a
+    result for it; `reads`: has the run an analysis that the overview reads?"""
 
     cards: tuple[Card, ...] = ()
     ranking: Ranking = field(default_factory=Ranking)
@@ -37,7 +37,7 @@ class Overview:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """The findings that matter most."""
+        """The most important findings."""
         return self.ranking.told
 
     @property
@@ -56,7 +56,7 @@ class Overview:
 
 
 def read(db: Database, run: RunSummary) -> Overview:
-    """The overview of a run as far as it got."""
+    """The overview of a run so far."""
     measured = _measured(db, run)
     ranking = ranked(measured)
     under_way = run.status in wording.UNDER_WAY
@@ -149,8 +149,8 @@ def _measured(db: Database, run: RunSummary) -> Measured:
 
 
 def _family(db: Database, run: RunSummary) -> Family:
-    """The models of a run's study, and the domains of its tasks; of a study that this version can't
-    read the models alone."""
+    """The models of a run's study, and the domains of its tasks; only the models if this version
+    can't read the study."""
     try:
         study = runs.study_of(db, run.id)
     except RunError:

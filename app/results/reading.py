@@ -1,6 +1,6 @@
 """How to read each figure, in the words of docs/reading.md, which the program comes with.
 
-Owns how that guide is taken apart. Knows no figure's values.
+Owns the parsing of that guide. Knows no figure's values.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _EVERY = "Every analysis"
 
 
 def paragraph(analysis: str, title: str) -> str:
-    """How to read the figure of this title, of the analysis of that title; nothing where the guide
-    is not there or does not tell."""
+    """How to read a figure, by the titles of its analysis and view; empty without the guide or its
+    paragraph."""
     paragraphs = _figures()
     return paragraphs.get((analysis, title)) or paragraphs.get((_EVERY, title), "")
 

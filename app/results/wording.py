@@ -37,8 +37,8 @@ UNDER_WAY = frozenset({"queued", "running"})
 
 
 def share(run: RunSummary, now: datetime) -> float:
-    """How much is done: while the end is foreseen by the time that it takes, since units are very
-    uneven, else by units."""
+    """The share of finished work: of the expected time if that is known, since units are very
+    uneven, else of the units."""
     passed, left = run.lasted(now), run.eta(now)
     if run.done < run.total and passed is not None and left is not None:
         passed = max(passed, 1e-3)  # clocks may be set back
@@ -47,19 +47,19 @@ def share(run: RunSummary, now: datetime) -> float:
 
 
 def percent(run: RunSummary) -> str:
-    """How much is done, as a whole percentage that is 100 only at the end."""
+    """The share of finished work as a whole percentage, 100 only at the end."""
     if not run.total:
         return ""
     return f"{min(99, int(share(run, now()) * 100)) if run.done < run.total else 100} %"
 
 
 def remaining(run: RunSummary, now: datetime) -> str:
-    """The time a running run still takes, or nothing."""
+    """The remaining time of a running run, or nothing."""
     return left(run.eta(now), rough=run.rough)
 
 
 def left(seconds: float | None, *, rough: bool = False) -> str:
-    """The time that something still takes: `ETA 4 min`, `ETA ~4 min` by rough rates; or nothing."""
+    """The remaining time: `ETA 4 min`, or `ETA ~4 min` by rough rates; or nothing."""
     if seconds is None:
         return ""
     if seconds < -_LATE:
@@ -68,7 +68,7 @@ def left(seconds: float | None, *, rough: bool = False) -> str:
 
 
 def pace(run: RunSummary, now: datetime) -> str:
-    """How fast a running run computes: `12 units/min`, or `41 s/unit`; or nothing."""
+    """The pace of a running run: `12 units/min`, or `41 s/unit`; or nothing."""
     throughput = run.throughput(now)
     if throughput is None:
         return ""
@@ -83,7 +83,7 @@ def _pace(throughput: float) -> str:
 
 
 def in_hand(run: RunSummary) -> str:
-    """What a run is at, or what it waits for."""
+    """The current step of a run, or the reason of its wait."""
     if run.status == "queued":
         return run.label or "waiting for a worker"
     if run.status != "running":
@@ -92,8 +92,8 @@ def in_hand(run: RunSummary) -> str:
 
 
 def absence(run: RunSummary, start: str, analysis: Analysis | None = None) -> str:
-    """Why a run has no values yet, of one analysis; nothing where that does not explain it.
-    `start`: the key that starts a run that waits, and resumes one that ended early."""
+    """The reason that a run has no values yet, or none of one analysis; empty if there is no such
+    reason. `start`: the key that starts a queued run and resumes one that ended early."""
     if run.status == "queued":
         return f"No values yet: the run is {in_hand(run)}. {start} starts it."
     if run.status == "running":
@@ -105,7 +105,7 @@ def absence(run: RunSummary, start: str, analysis: Analysis | None = None) -> st
 
 
 def _awaited(run: RunSummary, analysis: Analysis | None) -> str:
-    """Why an analysis of a running run has no values yet, and until when."""
+    """The reason that an analysis of a running run has no values yet, and the expected end."""
     from core.engine import registry  # not needed by the first screen
 
     words = ["No values yet."]
@@ -130,8 +130,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def standing(run: RunSummary, standings: Mapping[str, Standing]) -> Iterator[tuple[str, str]]:
-    """Each analysis of a run with where it stands: done, at work or waiting, its units, the time
-    that they took, and while some are open the pace and what it still takes at that pace."""
+    """Each analysis of a run with its state: done, running or waiting, its units and their time;
+    with open units also the pace and the remaining time at that pace."""
     from core.engine import registry
 
     for name in run.analyses:
@@ -156,12 +156,12 @@ def standing(run: RunSummary, standings: Mapping[str, Standing]) -> Iterator[tup
 
 
 def outcome(run: RunSummary) -> str:
-    """What a finished run came to."""
+    """The result of a finished run."""
     return f"{run.total} units, {run.reused} of them reused"
 
 
 def trouble(run: RunSummary) -> tuple[str, str]:
-    """Why a run ended early, if something went wrong, and what to do about that."""
+    """The error of a run that failed, and its remedy."""
     if run.status == "interrupted":
         where = f"process {run.pid} on {run.host}" if run.host else "its process is not known"
         return f"Its worker ({where}) ended without a word.", ""
@@ -209,7 +209,7 @@ def model_facts(entry: Entry) -> tuple[str, str, str, str, str]:
 
 
 def load(reading: Usage | None) -> str:
-    """How busy the host is, in short; several GPUs together."""
+    """The load of the host, in short; several GPUs together."""
     if reading is None:
         return ""
     words = [f"mem {_of(reading.used, reading.total)}"]
@@ -224,7 +224,7 @@ def load(reading: Usage | None) -> str:
 
 
 def loads(reading: Usage) -> list[tuple[str, str]]:
-    """How busy the host is, each part by its name."""
+    """The load of the host, each part by its name."""
     parts = [("memory", _of(reading.used, reading.total))]
     for place, card in enumerate(reading.cards):
         busy = "" if card.busy is None else f"{card.busy} % busy, "
@@ -233,7 +233,7 @@ def loads(reading: Usage) -> list[tuple[str, str]]:
 
 
 def lasted(run: RunSummary, now: datetime) -> str:
-    """How long a run took, or has taken so far."""
+    """The duration of a run so far."""
     seconds = run.lasted(now)
     return "" if seconds is None else span(seconds)
 
@@ -260,7 +260,7 @@ def bar(run: RunSummary, width: int) -> tuple[str, str]:
 
 
 def _of(used: int, total: int) -> str:
-    """A share of memory, in GiB where both ends are some."""
+    """A share of memory, in GiB if both numbers reach one."""
     if used < 2**30 / 10 or total < 2**30:
         return f"{size(used)}/{size(total)}"
     return f"{used / 2**30:.1f}/{total / 2**30:.0f} GiB"

@@ -55,7 +55,7 @@ NEEDS: dict[Where, dict[str, str]] = {
     },
     "app": {"help": "a whole screen"},
 }  # fmt: skip
-"""What an action must find to do anything, by its place and its name; the others need nothing."""
+"""The need of an action, by its place and its name; other actions can always act."""
 
 
 class Able(DOMNode):
@@ -63,17 +63,17 @@ class Able(DOMNode):
     first one."""
 
     PLACE: ClassVar[Where]
-    """Where its own keys come from."""
+    """The place of its own keys in the registry."""
 
     EARLY: ClassVar[frozenset[str]] = frozenset()
     """Actions that act before the place has its widgets, and when they are gone."""
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
-        """Is that there? Knows every word that NEEDS has for its place; asked once mounted."""
+        """Is this need met? Knows every need that NEEDS has for its place; asked once mounted."""
         raise NotImplementedError(f"{self.PLACE}: {need}")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what would do something: keys that can't are not shown either."""
+        """Only actions that can act: the others are not shown either."""
         if not (getattr(self, "is_mounted", False) and self.display):  # hidden once it is left
             return action in self.EARLY
         need = NEEDS.get(self.PLACE, {}).get(action)

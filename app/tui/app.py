@@ -38,15 +38,15 @@ HELD = 3.0
 """Seconds that keys wait at most for the first list: one can leave while a database is stuck."""
 
 BY_HAND = frozenset({"command_palette", "move", "page", "ends"})
-"""Actions that nobody would look for in the palette."""
+"""Actions that the palette omits, since nobody looks for them."""
 
 
 class ActionPalette(CommandPalette):
-    """Textual's, which fails where a page is turned of a list that has no height yet, and takes
-    the screen beneath away where it is left twice."""
+    """Textual's palette, which fails at a page key before its list has a height, and dismisses the
+    screen beneath when it is left twice."""
 
     def dismiss(self, result: Any = None) -> AwaitComplete:
-        """As Textual's, once."""
+        """Dismiss it, at most once."""
         return super().dismiss(result) if self.is_active else AwaitComplete()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -57,7 +57,7 @@ class ActionPalette(CommandPalette):
 
 
 class TauscopeApp(App[str | None], Able):
-    """The workstation. Its result is why it had to leave, or None; `trouble` has the error."""
+    """The workstation. Its result is the reason of an early end, or None; `trouble`: the error."""
 
     TITLE = "tauscope"
     PLACE = "app"
@@ -76,7 +76,7 @@ class TauscopeApp(App[str | None], Able):
         remembered: Path | None = None,
         study: Study | None = None,
     ) -> None:
-        """`remembered` is the file that says where the user was; None: nothing is kept. `study`:
+        """`remembered` is the file with the user's last position; None: nothing is kept. `study`:
         open its bench."""
         super().__init__()
         forget_widgets()
@@ -98,7 +98,7 @@ class TauscopeApp(App[str | None], Able):
         """Keys from before the first list; None once they are no longer held back."""
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """The colours that our own styles name, for any theme."""
+        """The colours that our styles name, for any theme."""
         return dict(theme.DARK.variables)
 
     def on_mount(self) -> None:
@@ -116,7 +116,7 @@ class TauscopeApp(App[str | None], Able):
         self.source.close()
 
     async def on_event(self, event: events.Event) -> None:
-        """Hold keys back until there is something that they could act on."""
+        """Hold keys back until the first list shows."""
         if isinstance(event, events.InputEvent):
             self.collector.typed()
         if self._early is not None and isinstance(event, events.Key):
@@ -125,7 +125,7 @@ class TauscopeApp(App[str | None], Able):
             await super().on_event(event)
 
     def on_begun(self, _: Begun | None = None) -> None:
-        """Let the keys through that came early."""
+        """Act on the early keys."""
         early, self._early = self._early, None
         study, self._study = self._study, None
         if study is not None:
@@ -154,17 +154,17 @@ class TauscopeApp(App[str | None], Able):
         self.theme = theme.other(self.theme)
 
     def remember(self, memory: Memory) -> None:
-        """Keep where the user was, here and for the next start."""
+        """Keep the user's position, here and for the next start."""
         self.memory = memory
         keep(memory, self.remembered)
 
     def action_leave(self) -> None:
-        """Leave, and remember where. Workers go on."""
+        """Leave, and remember the position. Workers go on."""
         self._remember_all()
         self.exit(None)
 
     def _hang_up(self) -> None:
-        """The terminal is gone: nothing can be painted any more, but we know where the user was."""
+        """The terminal is gone: save the user's position, paint nothing."""
         self._remember_all()
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGHUP)
@@ -176,7 +176,7 @@ class TauscopeApp(App[str | None], Able):
         self.remember(self.memory)
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
-        """What the keys that act everywhere need."""
+        """Whether the needs of the keys that act everywhere are met."""
         if need == "a whole screen":
             return isinstance(self.screen, WholeScreen)
         return super().has(need, parameters)
@@ -191,7 +191,7 @@ class TauscopeApp(App[str | None], Able):
             self.push_screen(ActionPalette(id="--command-palette"))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Every action that would do something now; what the screen knows by name; the runs."""
+        """Every action that can act now, the destinations of the screen, and the runs."""
         yield from self._actions(screen)
         for each in screen.destinations() if isinstance(screen, WholeScreen) else ():
             yield self._command(each, each.go)
@@ -228,10 +228,10 @@ class TauscopeApp(App[str | None], Able):
 
 
 def run(db_url: str | None, study: Study | None = None) -> None:
-    """Open the workstation on a database (None: the user's own), with the user's settings, and on
-    the bench of a study if there is one.
+    """Open the workstation on a database (None: the user's own) with the user's settings; with a
+    study, on its bench.
 
-    Raises StudyError where those are wrong, and StorageError where the database can't be used.
+    Raises StudyError for wrong settings, and StorageError for an unusable database.
     """
     from storage.database import path_of
 

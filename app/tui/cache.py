@@ -1,4 +1,4 @@
-"""Answers that were made before, for as long as what they were made of is the same."""
+"""A cache of answers, each valid for one edition of its source."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Answer = TypeVar("Answer")
 
 
 class AnswerCache:
-    """The answers that were wanted last, `most` of them. One is made at a time: whoever wants one
-    that is being made waits for it, and does not make it again."""
+    """The `most` last requested answers. A second request for an answer that is being made waits
+    for it instead of making it again."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -23,7 +23,7 @@ class AnswerCache:
         return len(self._answers)
 
     def get(self, key: Hashable, edition: object, make: Callable[[], Answer]) -> Answer:
-        """The answer to `key`, made now unless it was made of the same edition before."""
+        """The answer to `key`: cached for this edition, or made now."""
         with self._making:
             known = self._answers.get(key)
             if known is not None and known[0] == edition:

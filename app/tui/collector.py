@@ -1,9 +1,8 @@
 """Garbage collection while nobody types, and no references that prevent it.
 
-To look through all that the figures are made of halts the screen for 0.1 s, and Python does it in
-the middle of whatever has just made many objects: mostly the screen that somebody is waiting for.
-A screen that was left is garbage of some megabytes until then: for somebody who types on and on it
-is looked through between two keys.
+A full collection halts the screen for 0.1 s, and Python runs it just after many objects were made:
+mostly while somebody waits for a screen. Until then a screen that was left is garbage of some
+megabytes, so during long typing a collection runs between two keys.
 """
 
 from __future__ import annotations
@@ -17,33 +16,34 @@ from textual.color import Color
 from textual.style import Style
 
 REST = 1.0
-"""Seconds without a key after which it is looked through."""
+"""Seconds without a key before a full collection."""
 BREATH = 0.1
-"""Seconds without a key that are enough for one that is overdue."""
+"""Seconds without a key before an overdue collection."""
 DUE, OVERDUE = 10.0, 20.0
-"""Seconds of typing after which a breath is waited for no less than a rest, or nothing is."""
+"""Seconds of typing after which a BREATH is enough, and after which no pause is needed."""
 SELDOM = 60.0
-"""Seconds after which it is looked through although no key was pressed."""
+"""Seconds between collections without any key."""
 NEVER = 1_000_000
 
 
 class Collector:
-    """Collects what is young at any time, as Python does, and the rest at rest."""
+    """Collects young objects at any time, as Python does, and old ones at rest."""
 
     def __init__(self) -> None:
         self._typed = self._collected = time.monotonic()
 
     def begin(self) -> None:
-        """Leave what is old to `look` from now on."""
+        """Leave old objects to `look` from now on."""
         young, middle, _ = gc.get_threshold()
         gc.set_threshold(young, middle, NEVER)
 
     def typed(self) -> None:
-        """Somebody is there."""
+        """Note a pressed key."""
         self._typed = time.monotonic()
 
     def look(self) -> None:
-        """Collect everything if nobody is typing, and somebody has, or it is long ago."""
+        """Collect everything if nobody is typing, and a key was pressed since the last collection
+        or that was long ago."""
         now = time.monotonic()
         rested, waited = now - self._typed, now - self._collected
         typed = self._typed > self._collected
@@ -54,8 +54,8 @@ class Collector:
 
 
 def forget_widgets() -> None:
-    """Have Textual remember two styles for two colours, and not for the widget that asked as well:
-    with each of them it keeps all that was painted of a widget, long after that is gone."""
+    """Make Textual cache two styles by their two colours alone, not by the widget as well: each
+    entry keeps all painted strips of a widget long after its end."""
     StylesCache.get_inner_outer = _asked  # type: ignore[method-assign, assignment]
 
 

@@ -1,6 +1,6 @@
-"""Completions of a text that is being typed: files, folders, names. Knows no screen.
+"""Completions of a typed text: files, folders, names. Knows no screen.
 
-A completer is a function from what was typed to all that it might become, the best first.
+A completer maps a typed text to its completions, the best first.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from app.text import plain
 Complete = Callable[[str], Sequence[str]]
 
 LARGEST = 2**20
-"""Bytes of the largest task file that is looked into."""
+"""Bytes of the largest task file that is read."""
 
 
 class Completed(Suggester):
-    """Shows the first completion behind what is typed."""
+    """Shows the first completion after the typed text."""
 
     def __init__(self, complete: Complete) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
@@ -32,8 +32,7 @@ class Completed(Suggester):
 
 
 def files(*suffixes: str) -> Complete:
-    """Files with these endings, then the folders that may lead to some; without endings, folders
-    alone."""
+    """Files with these endings, then folders; without endings, folders alone."""
 
     def complete(typed: str) -> list[str]:
         return matches(typed, suffixes)
@@ -42,7 +41,7 @@ def files(*suffixes: str) -> Complete:
 
 
 def words(known: Iterable[str]) -> Complete:
-    """The last word of a list, from those that are known."""
+    """Completions of the last word of a list from known names."""
     names = tuple(known)
 
     def complete(typed: str) -> list[str]:
@@ -53,7 +52,7 @@ def words(known: Iterable[str]) -> Complete:
 
 
 def matches(typed: str, suffixes: Sequence[str] = (".toml",)) -> list[str]:
-    """The files of these kinds and the folders that continue what was typed, files first."""
+    """The files with these endings and the folders that continue the typed path, files first."""
     try:
         path = Path(typed or ".").expanduser()
         folder, stem = (path, "") if typed.endswith("/") or not typed else (path.parent, path.name)
@@ -66,7 +65,7 @@ def matches(typed: str, suffixes: Sequence[str] = (".toml",)) -> list[str]:
 
 
 def tasks(folder: str) -> tuple[str, ...]:
-    """The names that the task files in a folder give themselves; none where there is no folder."""
+    """The names of tasks and groups in the task files of a folder; none without a folder."""
     names: set[str] = set()
     try:
         for file in sorted(Path(folder).expanduser().glob("*.y*ml")) if folder else ():
@@ -88,7 +87,7 @@ def _offered(path: Path, stem: str, suffixes: Sequence[str]) -> bool:
 
 
 def _written(path: Path, typed: str) -> str:
-    """The path in the way in which its beginning was typed."""
+    """The path in the form of its typed beginning."""
     text = str(path)
     if typed.startswith("~"):
         text = text.replace(str(Path.home()), "~", 1)

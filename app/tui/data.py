@@ -1,5 +1,5 @@
 """The data of the screens, from the database and from the launcher of jobs. Owns one open database,
-and a cache of its results for as long as they are the same.
+and a cache of its results by edition.
 
 Every method may block: screens call them from threads. Heavy modules are imported when first
 needed, so that the first screen is painted before.
@@ -38,21 +38,21 @@ if TYPE_CHECKING:
 LOG = 1 << 19
 """Bytes of a log that are shown."""
 RANGES = 100
-"""Analyses of runs of which it is kept what they range over."""
+"""Cached catalogues of analyses of runs."""
 FIGURES = 40
-"""Figures, and pairs of them, that are kept."""
+"""Cached figures and pairs of figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """What makes a run's results doubtful, and where they come from."""
+    """The warnings, the origin and the progress of a run."""
 
     warnings: Sequence[RunWarning]
     provenance: Mapping[str, Any]
     last_words: Sequence[str] = ()
-    """Where the log of a worker that died is, and how it ends."""
+    """The place and the last lines of the log of a dead worker."""
     standings: Mapping[str, Standing] = field(default_factory=dict)
-    """Where each analysis stands."""
+    """The progress of each analysis."""
     workers: Sequence[WorkerState] = ()
     """The processes that compute for a running run, if others than its own do."""
     failed: Sequence[FailedUnit] = ()
@@ -106,7 +106,7 @@ class DataSource:
         return tuple(list_runs(self.database))
 
     def demo(self) -> str:
-        """What the making of the demo is at; nothing unless it is under way."""
+        """The stage of the making of the demo; empty unless it is under way."""
         from app.jobs import demo
 
         return demo.stage(self.database)
@@ -130,25 +130,25 @@ class DataSource:
         return demo.trouble(self.database)
 
     def models(self) -> dict[str, tuple[str, ...]]:
-        """What the runs' studies say of where their models are, by the run's id."""
+        """The paths of models in the runs' studies, by the run's id."""
         from storage.runs import models_of_runs
 
         return models_of_runs(self.database)
 
     def run(self, run_id: str) -> RunSummary:
-        """One run as it stands now. Raises RunError when it is gone."""
+        """The present summary of a run. Raises RunError if it was deleted."""
         from storage.runs import find_run
 
         return find_run(self.database, run_id)
 
     def finished_any(self, run_id: str) -> bool:
-        """Has the run anything to show, of this attempt or an earlier one?"""
+        """Has the run any results, of this attempt or an earlier one?"""
         from storage.runs import durations
 
         return bool(durations(self.database, run_id))
 
     def background(self, run_id: str) -> Background:
-        """What is known of a run besides its results."""
+        """The warnings, the origin and the progress of a run."""
         from app.jobs.launcher import last_words
         from storage.runs import find_run, provenance, warnings
         from storage.standing import standings
@@ -171,14 +171,14 @@ class DataSource:
         return numbered(log_of(self.database, run_id), LOG)
 
     def contents(self, run: RunSummary) -> Contents:
-        """The run's analyses, and the pictures of each that have something to show in it."""
+        """The run's analyses, each with the views that have something to show."""
         from app.results.figures import analyses_of
 
         return tuple((each, self._views(run.id, each)) for each in analyses_of(run))
 
     def names(self, run_id: str, analyses: Iterable[Analysis]) -> Names:
-        """What there is to filter by in these analyses, which are then ready to be gone to: to ask
-        what they range over is half of the time of a large run's tab."""
+        """The names to filter by in these analyses. This also caches their catalogues, which take
+        half of the time of a large run's tab."""
         from core.figures.choices import names_of
 
         return names_of([self._catalogue(run_id, analysis.name) for analysis in analyses])
@@ -200,7 +200,7 @@ class DataSource:
         return made
 
     def overview(self, run: RunSummary) -> Overview:
-        """The cards and the findings of a run, as far as it got."""
+        """The cards and the findings of a run so far."""
         from app.results.overview import read
 
         edition = [self._edition(run.id, name) for name in run.analyses]
@@ -218,12 +218,12 @@ class DataSource:
                 self.draw(run.id, analysis, view, None, ALL)
 
     def compare_ahead(self, first: str, second: str) -> None:
-        """Have at hand what the comparison of two runs begins with."""
+        """Cache the first pair of the comparison of two runs."""
         for analysis, views in self.shared(first, second).views[:1]:
             self.pair(first, second, analysis, views[0], None, by_depth=False)
 
     def shared(self, first: str, second: str) -> Shared:
-        """Two runs, and what can be shown of both. Raises StudyError if they share nothing."""
+        """Two runs, and the views that can show both. Raises StudyError if they share nothing."""
         from app.results.comparing import alone, analyses_of_both, views_of_both
 
         runs = self.run(first), self.run(second)
@@ -352,7 +352,7 @@ class DataSource:
         delete_run(self.database, run_id)
 
     def resume(self, run_id: str, *, now: bool) -> int:
-        """Start a worker on a run that ended early, or on one that waits; `now`: out of turn.
+        """Start a worker on a run that ended early, or on a queued run; `now`: out of turn.
 
         Code of models and task files does not run: a database can't vouch for it.
         """
@@ -361,10 +361,10 @@ class DataSource:
         return start_detached(self.database.url, run_id, now=now)
 
     def start(self, path: Path, only: Sequence[str] = ()) -> str:
-        """Start the study in a file, or a ready one, in a worker; the run that runs now.
+        """Start the study in a file, or a ready one, in a worker; returns the run's id.
 
-        It is the unfinished run of the same study where there is one. `only`: these analyses alone.
-        Raises CheckpointError, and leaves no run, where a model is plainly not there.
+        An unfinished run of the same study goes on. `only`: these analyses alone. Raises
+        CheckpointError, and leaves no run, if a model is missing.
         """
         from app.drafts import ready as shelf
         from app.jobs.launcher import check, ready, start_detached
@@ -401,7 +401,7 @@ class DataSource:
         return self._catalogue(first, analysis.name), self._catalogue(second, analysis.name)
 
     def _catalogue(self, run_id: str, analysis: str) -> Catalogue:
-        """What an analysis ranges over: of a large run a long question."""
+        """The catalogue of an analysis, which takes long to read for a large run."""
         from storage.runs import catalogue
 
         edition = self._edition(run_id, analysis)

@@ -29,40 +29,40 @@ POLL = 0.25
 
 @dataclass
 class Polled:
-    """The database was read: the run as it stands."""
+    """The result of one poll: the run's summary."""
 
     run: RunSummary
     contents: Contents | None = None
-    """What the run has to show: with the first that has the run."""
+    """The run's analyses and views; only in the first poll."""
     names: Names = field(default_factory=dict)
-    """What there is to filter by, with `contents`, if that was to be known."""
+    """The names to filter by, with `contents`, if requested."""
     barren: bool = False
-    """It has just turned out that the run ended early without finishing anything."""
+    """True once, when the run has ended early without a finished unit."""
 
 
 class Feed:
     """Reads one run for one screen."""
 
     def __init__(self, screen: RunScreen, source: DataSource, run_id: str, *, named: bool) -> None:
-        """`named`: what there is to filter by is needed before the first figure."""
+        """`named`: the names to filter by are needed before the first figure."""
         self.screen = screen
         self._named = named
         self.source = source
         self.run_id = run_id
         self.filter = ALL
-        """What of the run its figures show."""
+        """The filter of the run's figures."""
         self.beat = 0
         """Counts polls up to a second: 0 once in four."""
         self._reading = self._begun = False
         self._status = ""
 
     def recall(self, line: str, names: Names) -> None:
-        """Filter as the last time, unless that makes no sense any more."""
+        """Apply the filter of the last time, unless it is invalid now."""
         with suppress(TauscopeError):
             self.filter = read(line, names)
 
     def poll(self) -> None:
-        """Ask where the run stands: four times a second while it runs, then once a second."""
+        """Read the run's state: four times a second while it runs, then once a second."""
         self.beat = (self.beat + 1) % 4
         run = self.screen.run
         idle = run is not None and run.status not in wording.UNDER_WAY
@@ -75,7 +75,7 @@ class Feed:
             )  # fmt: skip
 
     def figure(self, pane: Pane) -> Worker[None]:
-        """Read what a pane wants to show."""
+        """Read the figure that a pane wants."""
         choice, by = pane.wanted, self.filter
         return in_thread(
             self.screen,
@@ -99,8 +99,8 @@ class Feed:
         )
 
     def look_ahead(self, panes: Sequence[Pane], analyses: Sequence[Analysis]) -> None:
-        """Prepare for these panes, and for the tabs of these analyses, that may be gone to. Whoever
-        needs what can't be read will be told."""
+        """Read ahead for these panes and for the tabs of these analyses. Errors show only when a
+        tab is opened."""
         by = self.filter
 
         def reading() -> Names:
@@ -111,7 +111,7 @@ class Feed:
         in_thread(self.screen, reading, self.screen.know_names, group="ahead")
 
     def background(self) -> None:
-        """Read what else is known of the run."""
+        """Read the details of the run."""
         screen, read = self.screen, self.source.background
         in_thread(
             screen, lambda: read(self.run_id), screen.know, refused=screen.lose, group="facts"

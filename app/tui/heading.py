@@ -25,17 +25,17 @@ TELLING = frozenset({"measure", "reading", "order"})
 _BETTER = re.compile(r"(?P<of>.+) \((?P<way>higher|lower) is better\)")
 
 RAW = ("reading", "raw")
-"""The reading that a narrow heading leaves out: a value as it was measured."""
+"""The reading that a narrow heading omits: a value as it was measured."""
 
 LONGEST, SHORTEST = 40, 6
-"""Columns that values are cut to where nothing else helps."""
+"""Columns of a cut value, as a last resort."""
 
 
 def heading(
     title: str, selected: Sequence[Selected], numbered: str, width: int, short: str = ""
 ) -> Content:
-    """The fullest form that fits, under a `short` title where there is one and the other is too
-    long. `numbered` says at the right end which picture of how many."""
+    """The fullest form that fits; the `short` title replaces a title that is too long. `numbered`,
+    at the right end, is the picture's number."""
     room = width - cell_len(numbered) - 1
     selected = [pair for pair in selected if pair[1].casefold() not in ("", title.casefold())]
     titles = [[(f" {words} ", "bold $accent")] for words in dict.fromkeys((title, short)) if words]
@@ -48,7 +48,7 @@ def heading(
 
 
 def _forms(titles: list[list[Piece]], selected: Sequence[Selected]) -> Iterator[list[Piece]]:
-    """From the fullest to the shortest."""
+    """All forms, from the fullest to the shortest."""
     telling = [("" if name in TELLING else name, value) for name, value in selected]
     bare = [
         ("", _BETTER.sub(_arrow, value)) for pair in selected for value in pair[1:] if pair != RAW

@@ -1,6 +1,6 @@
 """The data of the library's screen: the models found so far, and the runs that use them.
 
-Owns the looking, which blocks, and what is asked of its outcome. Knows no widget.
+Owns the search, which blocks, and questions about its result. Knows no widget.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     from storage.runs import RunSummary
 
 OFTEN = 0.3
-"""Seconds between two accounts of what has been found so far."""
+"""Seconds between two reports during the search."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """The tree at one moment, what could not be looked into, and the runs, newest first."""
+    """The tree at one moment, the unreadable folders, and the runs, newest first."""
 
     branches: tuple[Branch, ...] = ()
     notes: tuple[str, ...] = ()
     runs: tuple[RunSummary, ...] = ()
     used: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Where the models of each run are, by its id."""
+    """The paths of the models of each run, by its id."""
 
     folders: tuple[str, ...] = ()
-    """The folders of the settings, in which models were looked for."""
+    """The searched folders of the settings."""
 
     done: bool = False
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """The models that are here."""
+        """The models on this machine."""
         return tuple(branch.entry for branch in self.branches if branch.entry is not None)
 
     def children(self, branch: Branch) -> tuple[Entry, ...]:
@@ -60,12 +60,12 @@ class Holdings:
         )
 
     def here(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Those of these models that are here and can be read."""
+        """The readable ones among these models."""
         known = {entry.name for entry in self.entries if not entry.trouble}
         return tuple(name for name in names if name in known)
 
     def roles(self, names: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
-        """Which model is to be the base of a study of these, and which are tuned from it."""
+        """The base of a study of these models, and the models tuned from it."""
         by_name = {entry.name: entry for entry in self.entries}
         chosen = [by_name[name] for name in self.here(names)]
         if not chosen:
@@ -75,8 +75,8 @@ class Holdings:
 
 
 def look(source: DataSource) -> Iterator[Holdings]:
-    """Look for models in the cache, in the folders of the settings as they are now, and where runs
-    have theirs: the models found so far, now and then, and all in the end. Blocks."""
+    """Search for models in the cache, in the folders of the settings, and in the folders of runs.
+    Yields the models found so far now and then, and all at the end. Blocks."""
     from app import config
     from app.library.catalogue import appraised
     from app.library.shelves import Search
@@ -99,8 +99,8 @@ def look(source: DataSource) -> Iterator[Holdings]:
 
 
 def with_runs(source: DataSource, holdings: Holdings) -> Holdings:
-    """The same with the runs as they are now, and with the models of runs that are not here; a note
-    where runs can't be read. Blocks."""
+    """The same with the present runs, and with their models that are not on this machine; with a
+    note if runs can't be read. Blocks."""
     try:
         runs, used = source.runs(), source.models()
     except TauscopeError as error:
@@ -113,7 +113,7 @@ def with_runs(source: DataSource, holdings: Holdings) -> Holdings:
 
 
 def _of_runs(source: DataSource) -> list[Path]:
-    """The folders of runs' models on this machine; none where runs can't be read, which is noted
+    """The folders of runs' models on this machine; none if runs can't be read, which is noted
     later."""
     try:
         used = source.models()

@@ -1,7 +1,7 @@
 """Every action of the workstation, once. Feeds bindings, the bottom line, help and the palette.
 
-Each action has an id, by which a user's settings rebind it. Plain letters only: function keys
-and ctrl+enter don't arrive in tmux. Refuses to know what an action does.
+Each action has an id, by which a user's settings rebind it. Plain letters only: function keys and
+ctrl+enter don't arrive in tmux. Does not know the effect of an action.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Action:
 
     @property
     def id(self) -> str:
-        """By which the settings name it."""
+        """Its name in the settings."""
         name = self.name.replace("(", "-").strip(")")
         return f"{self.where}.{name}".replace("'", "").replace(", ", "-")
 
@@ -77,7 +77,7 @@ class Action:
 
     @property
     def command(self) -> str:
-        """What the palette finds it by: its help, after the label where that is another word."""
+        """Its words in the palette: its help, after the label if the help lacks it."""
         word = self.label.split()[0]
         known = word in self.help.lower()
         return self.help if known else f"{self.label[:1].upper()}{self.label[1:]}: {self.help}"
@@ -89,13 +89,13 @@ class Action:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """What stands between the brackets of its name."""
+        """The parameters in the brackets of its name."""
         inside = self.name.partition("(")[2].rstrip(")").replace("'", "")
         return tuple(inside.split(", ")) if inside else ()
 
 
 def _steps(name: str, what: str, on: str, back: str, rank: int) -> Iterator[Action]:
-    """The two keys of a selector, each as the name that Textual has for it and as it is written."""
+    """The two keys of a selector, each by Textual's name and as written for people."""
     (key, shown), (back_key, back_shown) = on.split(), back.split()
     label, last = WORDS.get(name, name), f"Previous {what}"
     yield Action("run", f"select('{name}', 1)", key, shown, label, f"Next {what}", rank)
@@ -103,7 +103,7 @@ def _steps(name: str, what: str, on: str, back: str, rank: int) -> Iterator[Acti
 
 
 def _moves(where: Where, thing: str, first: str = "", last: str = "") -> Iterator[Action]:
-    """The keys of a list. Beside a line that is typed in, letters and both ends are that line's."""
+    """The keys of a list. Beside an input line, letters and both ends belong to that line."""
     k, j = (",k", ",j") if first else ("", "")
     above, below = f"Select the {thing} above", f"Select the {thing} below"
     yield Action(where, "move(-1)", f"up{k}", f"↑{k}".replace(",", " "), "up", above)
@@ -129,7 +129,7 @@ def _numbers(where: Where, count: int, thing: str, then: str = "") -> Iterator[A
 
 
 def _picks(where: Where, *offers: tuple[str, str, str]) -> Iterator[Action]:
-    """The keys of a choice: the letter, the answer that it gives, and what that is."""
+    """The keys of a choice: the letter, its answer, and the help."""
     for letter, answer, help in offers:
         yield Action(where, f"pick('{answer}')", letter, letter, answer, help)
 
@@ -244,7 +244,8 @@ ACTIONS += (
         if action.where == "run" and action.name not in _OF_ONE_RUN
     ),
 )
-"""Comparing has the keys of one run, but for those that act on the run itself or lead elsewhere."""
+"""The keys of a comparison: those of one run without keys that act on the run itself or lead
+elsewhere."""
 
 ACTIONS += (
     Action("builder", "enter", "enter", "enter", "fill in", "Type, pick, open or go there", 1),
@@ -356,8 +357,7 @@ ACTIONS += (
 
 
 def relabelled(offered: Iterable[Action], labels: Mapping[str, str]) -> list[Action]:
-    """The actions, some called by other names where they do something more special: by their
-    names."""
+    """The actions, with other labels where they do something more special, by action name."""
     return [replace(a, label=labels[a.name]) if a.name in labels else a for a in offered]
 
 
@@ -396,14 +396,14 @@ def keymap(keys: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_taken(action: Action, given: Mapping[str, str]) -> bool:
-    """Do these settings give its key to another action that acts where it does?"""
+    """Do these settings give its key to another action of the same place?"""
     near = {place for places in CONTEXTS if action.where in places for place in places}
     others = (each for each in ACTIONS if each.where in near and each.id in given)
     return any(action.keys in map(str.strip, given[each.id].split(",")) for each in others)
 
 
 _REBOUND: dict[str, str] = {}
-"""The keys that the user gave to actions. There is one user to a process."""
+"""The user's keys by action; a process has one user."""
 
 
 def rebind(keys: Mapping[str, str]) -> None:
@@ -438,7 +438,7 @@ def rebind(keys: Mapping[str, str]) -> None:
 
 
 def _is_key(key: str) -> bool:
-    """Does a terminal send it, as Textual calls it?"""
+    """Is this Textual's name of a key that terminals send?"""
     name = re.sub(r"^((ctrl|shift|alt|super|meta|hyper)\+)+", "", key)
     return name in _NAMED or (len(name) == 1 and name.isprintable() and not name.isspace())
 
@@ -460,7 +460,7 @@ def _own(action: Action) -> Action:
 
 
 def written(action_id: str) -> str:
-    """The first key of an action as people write it, for a line that tells of it."""
+    """The first key of an action, as written for people."""
     (action,) = (_own(each) for each in ACTIONS if each.id == action_id)
     return action.key
 

@@ -1,7 +1,7 @@
 """The user's last position in each database, saved from one start to the next.
 
-Owns the file. What it says is never trusted: one that is broken, of another version or about a run
-that is gone counts as none, and one that can't be written is no trouble.
+Owns the file. Its content is never trusted: a broken file, one of another version or one about a
+deleted run counts as no file. A file that can't be written is no error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Part(BaseModel):
 
 
 class FigurePosition(_Part):
-    """Where one picture stood: the fields of its choice, and its cursor."""
+    """The position in one picture: the fields of its choice, and its cursor."""
 
     choice: dict[str, str | int | None] = Field(default_factory=dict)
     cursor: tuple[int, int] | None = None
@@ -44,7 +44,7 @@ class RunPosition(_Part):
 
 
 class Memory(_Part):
-    """What is remembered of one database."""
+    """The remembered state of one database."""
 
     version: Literal[1] = VERSION
     filter: str = ""
@@ -52,13 +52,13 @@ class Memory(_Part):
     place: RunPosition | None = None
     draft: dict[str, Any] | None = None
     folder: str = ""
-    """Where the last export went; empty before the first."""
+    """The folder of the last export; empty before the first."""
     prompts: tuple[str, ...] = ()
-    """What was asked on the bench, the last one last."""
+    """The prompts of the bench, in order."""
 
 
 class Remembering(Protocol):
-    """An application that keeps where its screens stood."""
+    """An application that remembers the positions of its screens."""
 
     memory: Memory
     config: Config
@@ -75,7 +75,7 @@ def path_for(database: Path) -> Path:
 
 
 def recall(file: Path | None) -> Memory:
-    """What the file says; nothing where it can't be understood."""
+    """The content of the file; empty if it can't be understood."""
     try:
         memory = Memory.model_validate_json(file.read_bytes()) if file else Memory()
         # Both are shown in lines that are typed into, which hand all they hold to the terminal.
@@ -86,7 +86,7 @@ def recall(file: Path | None) -> Memory:
 
 
 def keep(memory: Memory, file: Path | None) -> None:
-    """Write the file, whole or not at all."""
+    """Write the file: whole, or not at all."""
     from core.files.partial import written
 
     if file is None:
@@ -100,7 +100,7 @@ def keep(memory: Memory, file: Path | None) -> None:
 
 
 def draft_of(memory: Memory) -> Any:
-    """The `Draft` of a study that was left, or None where there is none that can be understood."""
+    """The `Draft` of an unfinished study; None without one that can be understood."""
     from app.drafts.building import Draft
 
     try:
@@ -110,7 +110,7 @@ def draft_of(memory: Memory) -> Any:
 
 
 def choice_of(stand: FigurePosition) -> Any:
-    """The `Choice` of a stand, or None where its fields don't make one."""
+    """The `Choice` of a position; None if its fields make none."""
     try:
         return _choices().validate_python(stand.choice)
     except ValidationError:
@@ -119,7 +119,7 @@ def choice_of(stand: FigurePosition) -> Any:
 
 @functools.cache
 def _choices() -> Any:
-    """What reads the fields of a `Choice`: made once, which takes longer than to read them."""
+    """The validator of a `Choice`, made once: to make it takes longer than to use it."""
     from pydantic import TypeAdapter
 
     from core.figures.views import Choice

@@ -1,7 +1,7 @@
-"""The cost of a study, asked of `tauscope plan` in a process of its own.
+"""The cost of a study, from `tauscope plan` in a process of its own.
 
-Owns that process and how its answer is laid out; the words are app.jobs.preflight's. The engine is
-never imported here: it would hold the screen up for seconds.
+Owns that process and the layout of its answer; app.jobs.preflight has the words. Never imports the
+engine: that would halt the screen for seconds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ UNKNOWN = "The preflight failed without a word."
 
 
 async def foresee(draft: Draft, db_url: str) -> dict[str, Any]:
-    """What `plan --json` says of a draft. Cancelled, it ends its process.
+    """The output of `plan --json` for a draft. A cancellation ends its process.
 
     Raises RunError with what that process said.
     """
@@ -62,7 +62,7 @@ async def foresee(draft: Draft, db_url: str) -> dict[str, Any]:
 
 
 def _failure(output: str) -> RunError:
-    """The error among what a command said; of a fault, the last line."""
+    """The error in a command's output; the last line of a traceback."""
     lines = [line for line in output.splitlines() if line.strip()]
     start = next((i for i, line in enumerate(lines) if line.startswith("error: ")), None)
     if start is None:
@@ -72,7 +72,7 @@ def _failure(output: str) -> RunError:
 
 
 def shown(cost: Mapping[str, Any], width: int) -> Content:
-    """What the preflight found: the sums first, then each analysis and model."""
+    """The answer of the preflight: the sums first, then each analysis and model."""
     first, *more = map(plain, preflight.totals(cost))
     blocks = [
         [Content.styled(first, "bold" if more else "$success"), *map(Content, more)],

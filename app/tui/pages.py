@@ -1,4 +1,4 @@
-"""The pages of the builder as data: what stands on each, and what may be done to it there.
+"""The pages of the builder as data: their lines, and the ways to edit them.
 
 Functions of a draft; no widget. Names, meanings and values of fields come from app.drafts.fields.
 """
@@ -26,7 +26,7 @@ Kind = Literal["text", "options", "model", "part", "switch", "add", "fault"]
 SECTIONS: tuple[tuple[str, ...], ...] = (
     ("name", "models"), ("probe", "probes"), ("evaluation",), ("analyses",), ("run",), (),
 )  # fmt: skip
-"""The parts of a study that each step is about."""
+"""The sections of a study on each step."""
 
 ABOUT = (
     "Which models are held against each other: a base, and what was tuned from it.",
@@ -46,9 +46,9 @@ NEEDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A line of a page. `words`: what it holds; `otherwise`: what stands there while it holds
-    nothing; `options`: what it may hold; `on`: a switch's state, or whether a part is open; `dim`:
-    it does nothing as things are; `step`: of a fault, where it is mended."""
+    """A line of a page. `words`: its value; `otherwise`: the words without a value; `options`: its
+    possible values; `on`: a switch's state, or whether a part is open; `dim`: it has no effect at
+    present; `step`: for a fault, the step that corrects it."""
 
     key: str
     kind: Kind
@@ -67,7 +67,7 @@ class Item:
 def items(
     step: int, draft: Draft, faults: Mapping[str, str], opened: Collection[str] = ()
 ) -> tuple[Item, ...]:
-    """The lines of a step; parts that are `opened` are followed by what they hold."""
+    """The lines of a step; `opened` parts are followed by their fields."""
     make = (_models, _probe, _tasks, _analyses, _placement, _check)[step]
     lines = tuple(make(draft, faults, opened))
     troubles = {} if step == CHECK or draft == Draft() else _troubles(step, lines, faults)
@@ -75,18 +75,18 @@ def items(
 
 
 def step_of(key: str) -> int:
-    """The step at which the field of this key is filled in."""
+    """The step with the field of this key."""
     part = key.partition(".")[0]
     return next(i for i, parts in enumerate(SECTIONS) if part in parts)
 
 
 def blamed(faults: Mapping[str, str], step: int) -> list[str]:
-    """The keys of what is wrong at a step."""
+    """The keys of the faults of a step."""
     return [key for key in faults if step_of(key) == step]
 
 
 def completer(key: str, draft: Draft) -> Complete | None:
-    """What completes a field while it is typed."""
+    """The completer of a field."""
     name = key.rpartition(".")[2]
     if key == "file":
         return completion.files(".toml")
@@ -262,13 +262,13 @@ def _check(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> 
 
 
 def about(name: str) -> str:
-    """What an analysis finds out: the first line of its module."""
+    """The purpose of an analysis: the first line of its module."""
     line = (sys.modules[registry.get(name).plan.__module__].__doc__ or "").strip().split("\n")[0]
     return line.partition(": method")[0].rstrip(".") + "."
 
 
 def found(file: Path) -> str | None:
-    """What is in a file already; None where there is none that could be written over."""
+    """The content of an existing file; None if no file would be overwritten."""
     try:
         return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
     except (OSError, ValueError):
@@ -276,7 +276,7 @@ def found(file: Path) -> str | None:
 
 
 def filled(draft: Draft, step: int) -> bool:
-    """Is anything said at a step?"""
+    """Has a step any content?"""
     if step == MODELS:
         return bool(draft.tuned)
     if step in (PROBE, TASKS):
@@ -287,7 +287,7 @@ def filled(draft: Draft, step: int) -> bool:
 
 
 def _more(draft: Draft, opened: Collection[str], *keys: str) -> Iterator[Item]:
-    """What is seldom needed, behind a line of its own."""
+    """Seldom needed fields, behind a line of their own."""
     given = [key for key in keys if draft.values.get(key)]
     labels = ", ".join(_label(key) for key in (given or keys))
     is_open = "more" in opened
@@ -315,8 +315,8 @@ def _field(draft: Draft, key: str, *, label: str = "", otherwise: str = "", dept
 
 
 def _troubles(step: int, lines: Sequence[Item], faults: Mapping[str, str]) -> dict[str, str]:
-    """What is wrong, by the line that says it: the nearest to what is to blame. Every fault of a
-    step is said at one of its lines, the first at each."""
+    """The faults of a step by line: each at the nearest line to its field, and the first one per
+    line."""
     by_line: dict[str, str] = {}
     for key in blamed(faults, step):
         near = [line.key for line in lines if f"{key}.".startswith(f"{line.key}.")]
@@ -325,14 +325,15 @@ def _troubles(step: int, lines: Sequence[Item], faults: Mapping[str, str]) -> di
 
 
 def _rest(key: str, lines: Sequence[Item]) -> str:
-    """The line for what has none of its own: where more is added, or what is folded away."""
+    """The line for a fault without a line of its own: the one that adds parts, or the folded
+    fields."""
     keys = [line.key for line in lines]
     sign = "add" if key in (TUNED, DOMAINS, *fields.SECTIONS) else "more"
     return sign if sign in keys else keys[0]
 
 
 def _shown(draft: Draft, key: str) -> str:
-    """Which field is meant, in the words of its page."""
+    """The name of a field in the words of its page."""
     part, _, name = key.rpartition(".")
     if part.startswith((TUNED, DOMAINS, PROBES)) and part not in (TUNED, DOMAINS, PROBES):
         return f"{building.value(draft, f'{part}.name') or 'one without a name'}: {name}: "

@@ -1,4 +1,4 @@
-"""What is said of the value under the cursor: everything that is known of one cell, in words.
+"""The readout of the value under the cursor: all facts of one cell, in words.
 
 Functions over cells alone: no widget.
 """
@@ -19,11 +19,11 @@ from core.figures.rounding import PROBABILITIES, p_words
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where a figure's cursor stands: its coordinates, and the cell there if one was measured.
+    """The place of a figure's cursor: its coordinates, and the measured cell if there is one.
 
     `side`: is the value better or worse than zero? `missing` says why there is no cell. A figure
-    with more than one value there says by itself what they are (`value`), what there is besides
-    (`beside`), and what is copied (`line`, free of anything that a terminal would obey).
+    with several values there provides their words (`value`), further facts (`beside`), and the
+    copied text (`line`, without control characters).
     """
 
     coordinates: tuple[tuple[str, str], ...]
@@ -36,7 +36,7 @@ class Spot:
 
 
 def value_of(spot: Spot, measure: str, empty: str) -> str:
-    """The value itself, to six significant digits, or why there is none."""
+    """The value to six significant digits, or the reason of a missing one."""
     if spot.value is not None:
         return spot.value
     if spot.cell is None:
@@ -49,18 +49,18 @@ def value_of(spot: Spot, measure: str, empty: str) -> str:
 
 
 def beside(spot: Spot) -> list[str]:
-    """All that is known there besides the value."""
+    """All facts of the place besides the value."""
     return list(spot.beside) or yardsticks(spot.cell)
 
 
 def in_a_row(parts: Sequence[str], width: int) -> str:
-    """Harmless words side by side, closer together where they would not fit."""
+    """Harmless words side by side, with less space if they would not fit."""
     apart, close = (plain(gap.join(parts)) for gap in ("  ·  ", " · "))
     return apart if cell_len(apart) <= width else close
 
 
 def copied(spot: Spot, measure: str, empty: str) -> str:
-    """The readout as one line of text that does nothing to a terminal."""
+    """The readout as one line of text without control characters."""
     if spot.line:
         return spot.line
     where = [f"{name} {value}" for name, value in spot.coordinates]

@@ -1,4 +1,4 @@
-"""Where a run stands, as the title of its screen. Functions of its summary: no widget."""
+"""The state of a run as the title of its screen. Functions of its summary: no widget."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from storage.runs import RunSummary
 
 NAME = 24
-"""Columns that a name gets before more is said of its run."""
+"""Columns of a name before further facts of the run have room."""
 BAR = 12
-"""Cells of the bar of progress where the whole name fits beside it."""
+"""Cells of the progress bar beside a whole name."""
 
 
 def title(
@@ -60,7 +60,7 @@ def title(
 
 
 def _chip(hidden: Mapping[str, int], room: int) -> str:
-    """How many models, layers and modules the filter hides, or where there is no room how many
+    """The number of models, layers and modules that the filter hides, or in a narrow title of
     names."""
     counts = [f"{n} {field}{'s' if n != 1 else ''}" for field, n in hidden.items()]
     long = f" filter hides {', '.join(counts) or 'nothing'} "

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from storage.runs import RunSummary
 
 DEMO = "demo"
-"""What the demo's study is called."""
+"""The name of the demo's study."""
 MAKING = """\
 The demo's models are being trained, once, in a process of their own:
 
@@ -44,26 +44,26 @@ No runs yet. Three ways to begin:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The runs at one moment, or why they can't be read."""
+    """The runs at one moment, or the error in reading them."""
 
     runs: tuple[RunSummary, ...] = ()
     error: TauscopeError | None = field(default=None, compare=False)
     demo: str = ""
-    """What the making of the demo is at, before it has a run."""
+    """The stage of the demo before it has a run."""
 
     @property
     def trouble(self) -> str:
-        """Why the runs can't be read, in words."""
+        """The error in reading the runs, in words."""
         return said(self.error) if self.error else ""
 
     @property
     def under_way(self) -> bool:
-        """Is any run at work, or waiting?"""
+        """Is any run running or queued?"""
         return any(run.status in wording.UNDER_WAY for run in self.runs)
 
     @property
     def has_demo(self) -> bool:
-        """Is there a demo that is done?"""
+        """Is a run of the demo done?"""
         return any(run.name == DEMO and run.status == "done" for run in self.runs)
 
     @property
@@ -80,7 +80,7 @@ class Snapshot:
 
     @property
     def instead(self) -> str:
-        """What a list says that shows none of them."""
+        """The words of a list without rows."""
         if self.runs:
             return "No run contains this word. Press / and clear it."
         if self.demo:

@@ -1,5 +1,5 @@
-"""From one choice to the next: what the keys for measures, readings and coordinates do, and what
-there is to choose among.
+"""From one choice to the next: the effects of the keys for measures, readings and coordinates, and
+the options.
 
 Functions over views alone: no widget, no database.
 """
@@ -43,7 +43,7 @@ class Offer(Generic[Picked]):
 def offers(
     view: View, choice: Choice, catalogue: Catalogue, metric: Metric
 ) -> Iterator[Offer[Choice]]:
-    """All that may be chosen from here, one change at a time: where there are several values."""
+    """Each measure, reading and value on offer, with the choice that has it."""
     spec = metric(choice.measure) if view.kind != "table" else None
     able = offered(view, choice, catalogue, spec)
     if "measure" in able and view.together:
@@ -68,7 +68,7 @@ def offers(
 def next_measure(
     view: View, choice: Choice, by: int, catalogue: Catalogue, metric: Metric
 ) -> Choice:
-    """The next measure of the view, of a table the next order."""
+    """The next measure of the view, or the next order of a table."""
     if view.orders or view.together:
         return replace(choice, order=_step(view.orders, choice.order, by))
     measure = _step(measures(view, catalogue), choice.measure, by)
@@ -78,8 +78,7 @@ def next_measure(
 def measured(
     view: View, choice: Choice, measure: str, catalogue: Catalogue, metric: Metric
 ) -> Choice:
-    """Another measure of the view: the reading is kept where it has it, the rest as far as it
-    goes with it."""
+    """Another measure of the view; reading and coordinates stay as far as it has them."""
     moved = replace(choice, measure=measure)
     if moved.reading not in readings(view, moved, metric(moved.measure), catalogue):
         moved = replace(moved, reading="raw")
@@ -97,7 +96,7 @@ def next_reading(
 def next_value(
     view: View, choice: Choice, selector: Selector, by: int, catalogue: Catalogue
 ) -> Choice:
-    """The next value of a selector; those that hang on it follow where they must."""
+    """The next value of a selector; dependent selectors follow if they must."""
     values = options(view, selector, choice, catalogue)
     if not values:
         return choice
@@ -106,13 +105,13 @@ def next_value(
 
 
 def next_item(choice: Choice, items: Sequence[str], current: str, by: int) -> Choice:
-    """The next of the items that a figure names."""
+    """The next item of a figure."""
     return replace(choice, item=_step(items, current, by)) if items else choice
 
 
 def takes(view: View, coordinates: Mapping[str, Any], catalogue: Catalogue) -> bool:
-    """Has a view, under some choice, all of these values of what it steps through? Those that it
-    does not step through do not matter."""
+    """Has a view, under some choice, all of these coordinates among its selectors? Others do not
+    matter."""
     choice = default_choice(view, catalogue)
     for selector in view.selectors:
         values = options(view, selector, choice, catalogue)
@@ -126,7 +125,7 @@ def takes(view: View, coordinates: Mapping[str, Any], catalogue: Catalogue) -> b
 def offered(
     view: View, choice: Choice, catalogue: Catalogue, spec: MetricSpec | None
 ) -> frozenset[str]:
-    """What has more than one value to step through: selectors, and `measure` and `reading`."""
+    """The selectors, `measure` and `reading` with more than one value."""
     several = len(view.orders or (() if view.together else measures(view, catalogue))) > 1
     names = {"measure"} if several else set()
     if len(readings(view, choice, spec, catalogue)) > 1:
@@ -139,7 +138,7 @@ def offered(
 def described(
     view: View, choice: Choice, catalogue: Catalogue, spec: MetricSpec | None
 ) -> list[tuple[str, str]]:
-    """What is selected, as names and values for the line above a figure."""
+    """The selection as names and values, for the line above a figure."""
     able = offered(view, choice, catalogue, spec)
     pairs = []
     if view.orders or view.together:

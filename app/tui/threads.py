@@ -12,7 +12,7 @@ from core.errors import RunError, TauscopeError, reason
 
 Answer = TypeVar("Answer")
 Trouble = TauscopeError | OSError
-"""What a thread is refused by."""
+"""The errors that a thread may report."""
 
 
 def in_thread(
@@ -24,9 +24,8 @@ def in_thread(
     group: str,
     exclusive: bool = True,
 ) -> Worker[None]:
-    """Have `then` called with what `work` gives, or `refused` with the error that it raised; an
-    error that nobody foresaw is given as a fault of tauscope. `exclusive`: whatever the group of
-    this node did before is no longer waited for."""
+    """Call `then` with the result of `work`, or `refused` with its error; an unexpected error is
+    reported as a fault of tauscope. `exclusive`: drop the results of earlier work of this group."""
 
     def doing() -> None:
         try:
@@ -49,6 +48,6 @@ def in_thread(
 
 
 def said(error: Trouble, between: str = " ") -> str:
-    """What happened, and what to do about it."""
+    """The error and its remedy."""
     title, hint = getattr(error, "title", str(error)), getattr(error, "hint", "")
     return between.join(filter(None, (title, hint)))

@@ -35,7 +35,8 @@ NAME, VERSION = "token_shift", 2
 REPRESENTATION = "representation"
 BASE = "base"
 STEPS = {"": "tokens", "positions": "positions of tokens"}
-"""The units of a model, in words. The first has the key that it had when it was the only one."""
+"""The units of a model, in words. The key of the first one is unchanged from earlier versions,
+which had no other."""
 LISTED = 100
 """Tokens of each order whose texts and intervals are stored."""
 
@@ -100,10 +101,10 @@ class _Reader:
         self.counter.begin()
 
     def see_layer(self, layer: int, states: Tensor) -> None:
-        """No layer is asked for."""
+        """Requests no layer."""
 
     def see(self, seen: Seen) -> None:
-        """The predictions are enough."""
+        """Needs only the predictions."""
 
     def see_pair(self, pair: Pair) -> None:
         self.counter.see(pair)
@@ -124,7 +125,7 @@ class _Reader:
     def _by_position(
         self, counted: Counted | None, chance: Counted | None
     ) -> Iterator[Measurement]:
-        """A row each group of positions that a document reaches."""
+        """A row for each group of positions that a document reaches."""
         from core.outputs import positions
 
         level = {} if chance is None else {

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 Better = Literal["higher", "lower", "neither"]
-"""Which direction of a value is better."""
+"""The better direction of a value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec:
-    """The declaration of one metric. `better`: "metric" where the score that it is of decides,
-    which `metric_of` names. `empty`: the meaning of an empty value. `nominal_chance`: the spread of
-    chance counts every parameter as independent, and is too narrow to test by."""
+    """The declaration of one metric. `better`: "metric" if the score named by `metric_of` decides.
+    `empty`: the meaning of an empty value. `nominal_chance`: the spread of chance counts every
+    parameter as independent, and is too narrow to test by."""
 
     name: str
     title: str
@@ -65,7 +65,7 @@ def quartiles(of: str, unit: str = "") -> tuple[MetricSpec, MetricSpec, MetricSp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coordinates:
-    """Where a number was measured. The one place that declares the coordinates.
+    """The coordinates of a number, declared here alone.
 
     The default of each field says that the coordinate does not apply: "", or for layers, experts
     and heads, which count from 0, None for "over all". `probe` names the probe set, and is empty
@@ -73,8 +73,8 @@ class Coordinates:
 
     The columns of stores and exports, the selectors of figures and the fields of filters follow
     from the fields. Besides its field a new coordinate needs a migration of the database. Metadata
-    of a field: `word`, its name for people where that is not the field's own; `filter`, the word
-    of the filter line that narrows it; `inside`, true for a part of the model.
+    of a field: `word`, its name for people if that differs from the field's; `filter`, the word of
+    the filter line that narrows it; `inside`, true for a part of the model.
     """
 
     metric_of: str = field(default="", metadata={"word": "metric"})
@@ -111,15 +111,15 @@ _DECLARED = fields(Coordinates)
 _HINTS = get_type_hints(Measurement)
 
 ABSENT: Mapping[str, str | int | None] = asdict(Coordinates())
-"""What stands in each coordinate where it does not apply."""
+"""The value of each coordinate where it does not apply."""
 
 COORDINATES = tuple(ABSENT)
 
 INSIDE = tuple(each.name for each in _DECLARED if each.metadata.get("inside"))
-"""The coordinates that say which part of a model a number is of."""
+"""The coordinates of a part of a model."""
 
 WORDS: Mapping[str, str] = {e.name: e.metadata.get("word", e.name) for e in _DECLARED}
-"""What people call each coordinate."""
+"""The name of each coordinate for people."""
 
 FILTERS: Mapping[str, str] = {
     each.name: each.metadata["filter"] for each in _DECLARED if "filter" in each.metadata
@@ -127,7 +127,7 @@ FILTERS: Mapping[str, str] = {
 """The word of the filter line that narrows a coordinate."""
 
 KEY_COLUMNS = ("analysis", "metric", *COORDINATES)
-"""What no two rows may share."""
+"""The columns that identify a row."""
 
 COLUMNS = (*KEY_COLUMNS, *(name for name in _HINTS if name not in KEY_COLUMNS))
 """The columns of every export, in order."""

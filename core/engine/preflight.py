@@ -71,7 +71,7 @@ class ModelCost:
 
     @property
     def cards(self) -> int:
-        """The cards on which it lies; 1 where there is none."""
+        """The number of its cards; 1 without cards."""
         return max(1, sum(device not in ("cpu", "disk") for device, _, _ in self.places))
 
 

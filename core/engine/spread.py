@@ -1,4 +1,4 @@
-"""A run on several cards: its open units as tasks, and the schedules of these.
+"""A run on several cards: its open units as tasks, and their schedules.
 
 Knows no files and no devices: a card takes what the preflight found a model to need.
 """
@@ -72,9 +72,9 @@ def spread(
     needs: Mapping[str, int],
     alone: float,
 ) -> tuple[Spread, ...]:
-    """The run on each number of cards, in ascending order. `needs`: the cards that each model
-    takes; `alone`: the seconds of the run in one process, which are those of one card. More
-    cards never take longer: some may stay free."""
+    """The run on each number of cards, in ascending order. `needs`: the number of cards of each
+    model; `alone`: the seconds of the run in one process, or on one card. More cards never take
+    longer: some may stay free."""
     names = {task.loads for task in tasks if task.loads}.union(*(task.beside for task in tasks))
     loading = {name: pacing.vectors([name]) for name in names}
     found: list[Spread] = []

@@ -1,7 +1,8 @@
-"""Neurons in context: where in the texts a few neurons are largest, with the values around.
+"""Neurons in context: the places in the texts where a few neurons are largest, with the values
+around them.
 
-Owns which neurons of a layer are looked at, and their snippets. `core.neurons.readout` has the
-tokens that they promote. Holds the values of one batch and of the chosen neurons alone.
+Owns the choice of neurons in a layer, and their snippets. `core.neurons.readout` has the tokens
+that they promote. Holds the values of one batch and of the chosen neurons alone.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SNIPPETS = 3
 LENGTH = 48
 """The most tokens of a snippet; the largest value stands two thirds into it."""
 DOCUMENTS = 64
-"""Documents that are looked through: the first of the probe set."""
+"""The number of searched documents, the first of the probe set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def stored(
 
 
 def tokens_seen(probe: ProbeSet) -> int:
-    """The tokens of the documents that are looked through."""
+    """The tokens of the searched documents."""
     return probe.first(DOCUMENTS).tokens
 
 

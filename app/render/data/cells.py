@@ -9,13 +9,13 @@ from typing import TextIO, TypeVar
 from app.text import plain
 
 _FORMULAS = ("=", "+", "-", "@")
-"""How a text begins that a spreadsheet would compute."""
+"""The first characters of texts that a spreadsheet would compute."""
 
 Value = TypeVar("Value")
 
 
 class Rows:
-    """Writes rows of CSV to a file; numbers as they are, so that reading gives the same again."""
+    """Writes rows of CSV to a file; numbers keep their value when they are read."""
 
     def __init__(self, file: TextIO) -> None:
         self._rows = csv.writer(file, lineterminator="\n")
@@ -31,8 +31,8 @@ class Rows:
 
 
 def harmless(value: Value) -> Value | str:
-    """A text with control characters as visible escapes, and an apostrophe before whatever a
-    spreadsheet would take for a formula (OWASP, CSV Injection); any other value as it is.
+    """A text with visible escapes for control characters, and with an apostrophe if a spreadsheet
+    would take it for a formula (OWASP, CSV Injection); any other value unchanged.
 
     Spreadsheets skip spaces before a formula.
     """

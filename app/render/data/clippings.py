@@ -1,4 +1,4 @@
-"""A figure as a table of its values, whole or a row of it: as CSV or as Markdown.
+"""The values of a figure as a table, whole or one row: as CSV or as Markdown.
 
 Numbers are written so that reading gives the same number again. Knows no clipboard and no file.
 """
@@ -17,13 +17,13 @@ from core.figures.plots.resolution import resolve
 
 @dataclass(frozen=True, slots=True)
 class Clipping:
-    """A head, and rows of as many values."""
+    """A head, and rows of the same length."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[Text, ...], ...]
 
     def row(self, names: Sequence[str]) -> Clipping:
-        """Only the rows whose first values are these names."""
+        """Only the rows that begin with these names."""
         size = len(names)
         rows = tuple(r for r in self.rows if tuple(map(str, r[:size])) == tuple(names))
         return Clipping(self.head, rows)
@@ -52,7 +52,7 @@ def as_csv(clip: Clipping) -> str:
 
 
 def as_markdown(clip: Clipping) -> str:
-    """A table of Markdown in which no text is markup."""
+    """A Markdown table with all markup in texts escaped."""
     head, *rows = (map(_cell, line) for line in (clip.head, *clip.rows))
     lines = (head, ["---"] * len(clip.head), *rows)
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

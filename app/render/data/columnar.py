@@ -1,4 +1,4 @@
-"""Measurements as Parquet: one table with the columns of the contract, each of its own type. And
+"""Measurements as Parquet: one table with the columns of the contract, each with its own type; and
 the values of one figure.
 
 A coordinate or number that does not apply is null. Each analysis begins a row group, and a group

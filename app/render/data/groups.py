@@ -1,4 +1,5 @@
-"""Groups of models as CSV: `groups.csv` has their means, `group_tests.csv` every two compared.
+"""Groups of models as CSV: `groups.csv` has their means, `group_tests.csv` a test for every two
+groups.
 
 The columns are the columns of measurements, with the group as model. Tests of one analysis
 and metric are corrected together.

@@ -1,6 +1,6 @@
 """The numbers behind a figure, as tables of text, which reports print below its charts.
 
-Owns the words beside a cell's value. Escapes nothing: each report does so in its own way.
+Owns the words beside a cell's value. Escapes nothing: each report has its own escapes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LISTED = 50
 class Numbers:
     """One table: its rows begin with a name. `title` is empty for a single table.
 
-    `texts` are the places in `head` of columns of text, which may be broken into lines.
+    `texts`: the indexes of columns of text, which may be broken into lines.
     """
 
     title: str
@@ -37,7 +37,7 @@ class Numbers:
 
 
 def numbers(figure: Figure) -> Iterator[Numbers]:
-    """A figure's tables: one a panel, or one for any other figure."""
+    """A figure's tables: one per panel of curves, else one."""
     if isinstance(figure, Table):
         yield _listing(figure)
         return
@@ -48,7 +48,7 @@ def numbers(figure: Figure) -> Iterator[Numbers]:
 
 
 def entry(value: Value | None, plot: Plot) -> Entry:
-    """The value, and beside it the raw value and the chance level."""
+    """The value, followed by the raw value and the chance level."""
     if value is None:
         return "", ""
     cell = value.cell

@@ -39,12 +39,12 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
 
 
 def escaped(text: str) -> str:
-    """Text from outside as Markdown that shows it as it is."""
+    """Text from outside as Markdown that shows it unchanged."""
     return _MARKS.sub(_escape, plain(text).translate(_HTML))
 
 
 def _escape(match: re.Match[str]) -> str:
-    """A mark that means something anywhere, or what would begin a heading or a list."""
+    """An escaped mark: one with a meaning in Markdown, or at the start of a heading or list."""
     mark = match.group().lstrip()
     return f"{mark[:-1]}&#{ord(mark[-1])};" if mark[-1].isdigit() else f"\\{mark}"
 
@@ -77,7 +77,7 @@ def _blocks(db: Database, run: RunSummary, figures: Sequence[Shown]) -> Iterator
 
 
 def _overview(contents: overview.Overview, anchors: Collection[str]) -> Iterator[str]:
-    """The cards, and the findings that matter most with links to their figures."""
+    """The cards, and the most important findings with links to their figures."""
     for card in contents.cards:
         yield f"### {escaped(card.title)}"
         yield "\n".join(f"- **{line.name}:** {escaped(line.words)}" for line in lines(card))

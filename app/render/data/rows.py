@@ -1,4 +1,5 @@
-"""Measurements as CSV: all together, and a file an analysis, with the columns of the contract.
+"""Measurements as CSV: one file with all, and one file per analysis, with the columns of the
+contract.
 
 Numbers are written so that reading gives the same number again; an empty field does not apply.
 """

@@ -26,17 +26,17 @@ from core.files.partial import placed, written
 from core.study.places import expanded
 
 WHOLE = "run"
-"""In the place of a format: everything of the run, in all of them."""
+"""Instead of a format: the whole run in all formats."""
 WIDTH, HEIGHT = 100, 30
 """Cells of a figure as text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request: `format` is svg, png, txt, csv, md, parquet or WHOLE, `choice` a Choice's
-    fields, `filter` the line of a filter. `rows` select rows of a table: texts by columns'
-    names. With a run to compare `against`, `side` chooses the figure: the one's, the other's, or
-    their difference, which matches layers `by_depth` or by number."""
+    """A request: `format` is svg, png, txt, csv, md, parquet or WHOLE, `choice` a Choice's fields,
+    `filter` the line of a filter. `rows` select rows of a table: texts by columns' names. With a
+    run to compare `against`, `side` chooses the figure: of the first run, of the second, or the
+    difference, which matches layers `by_depth` or by number."""
 
     db: str
     run: str
@@ -52,7 +52,7 @@ class Request:
     by_depth: bool = False
 
     def command(self) -> list[str]:
-        """What starts the process that serves it."""
+        """The command of the process that serves it."""
         return [sys.executable, "-P", "-m", "app.render.data.single", json.dumps(asdict(self))]
 
 

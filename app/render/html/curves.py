@@ -1,4 +1,4 @@
-"""Lines by layer as SVG: a picture a panel, all on one scale; chance and intervals as bands."""
+"""Lines by layer as SVG: one picture per panel, all on one scale; chance and intervals as bands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.figures.plots.ranges import Tick
 WIDTH, HEIGHT = 420, 250
 TOP, BOTTOM, RIGHT = 24, 36, 10
 MARKED = 16
-"""About how many points of a line have a sign."""
+"""The approximate number of points with a sign on a line."""
 
 Frame = tuple[Place, Place]
 

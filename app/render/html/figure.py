@@ -40,12 +40,12 @@ def section(together: Sequence[Shown], controls: frozenset[str]) -> Markup:
 
 
 def anchor(shown: Shown) -> str:
-    """Where on the page a view stands."""
+    """The anchor of a view on the page."""
     return f"{shown.analysis.name}-{shown.view.key}"
 
 
 def headline(together: Sequence[Shown]) -> Shown:
-    """The figure that stands for all of them: that which the view opens with."""
+    """The figure that represents the view: the one under its default choice."""
     return next((each for each in together if each.opening), together[0])
 
 
@@ -68,7 +68,7 @@ def _figure(shown: Shown, together: Sequence[Shown], controls: frozenset[str]) -
 
 
 def _is_wide(shown: Shown) -> bool:
-    """Does the figure take the page's width, and leave no room for words beside it?"""
+    """Does the figure need the whole width of the page?"""
     return shown.view.kind in ("curves", "table", "text")
 
 

@@ -26,12 +26,12 @@ LEAST_NUMBER = 13
 WIDEST, WIDEST_BARE, NARROWEST = 52, 34, 18
 """The width of a column, and of one without numbers."""
 ROOM = 430
-"""What a grid may take before its numbers are left out."""
+"""The width of a grid beyond which its numbers are omitted."""
 WIDE = 760
-"""What a grid with a place of its own may take."""
+"""The largest width of a grid without text beside it."""
 LEGEND = 34
 REMARK = 6.4
-"""About how wide a character of the legend is."""
+"""The approximate width of a character of the legend."""
 SAMPLES = 33
 """The colours that the legend shows."""
 
@@ -79,7 +79,7 @@ def layout(plot: GridPlot) -> Layout:
 
 
 def _overhang(columns: list[str], cell: float) -> float:
-    """How far names that rise to the right reach beyond the last column."""
+    """The reach of slanted names beyond the last column."""
     names = enumerate(reversed(columns))
     return max(
         [4.0, *(shapes.across([name]) * 0.77 + 12 - (index + 0.5) * cell for index, name in names)]

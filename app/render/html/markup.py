@@ -36,10 +36,10 @@ def joined(parts: Iterable[str]) -> Markup:
 
 
 def escaped(text: str) -> Markup:
-    """Text from outside as HTML that shows it as it is."""
+    """Text from outside as HTML that shows it unchanged."""
     return Markup(html.escape(plain(text)))
 
 
 def _attribute(value: str | float) -> str:
-    """Numbers with one decimal at most, which is finer than any screen's dots."""
+    """Numbers with one decimal at most, finer than the dots of any screen."""
     return escaped(value) if isinstance(value, str) else format(round(value, 1), "g")

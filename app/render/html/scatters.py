@@ -1,4 +1,4 @@
-"""Points in a plane as SVG: a sign a group, guides, intervals, and chance levels."""
+"""Points in a plane as SVG: one sign per group, guides, intervals, and chance levels."""
 
 from __future__ import annotations
 

@@ -16,16 +16,16 @@ from core.figures.plots.plot import Entry, Symbol
 from core.figures.plots.ranges import share
 
 CHARACTER = 6.9
-"""About how wide a character of a chart's text is."""
+"""The approximate width of a character of a chart's text."""
 LONGEST_NAME = 22
 LEAST = 0.8
-"""How far a chart may shrink before it is scrolled sideways instead."""
+"""The smallest scale of a chart, below which it scrolls sideways."""
 NARROWEST = 350
-"""What the charts of a phone may take."""
+"""The width of charts on a phone."""
 
 
 Samples = Mapping[Symbol, Callable[[Entry], str]]
-"""The little pictures of the legend's entries that a chart draws."""
+"""The symbols of the legend's entries in a chart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def number(text: str) -> str:
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:
-    """A name made harmless, and cut where it is long."""
+    """A name made harmless, and cut if it is long."""
     shown = plain(name)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
@@ -140,7 +140,7 @@ def sample_of(entry: Entry) -> Markup:
 
 
 def word(text: str, *, quiet: bool = False) -> Markup:
-    """The legend's picture of a sign that stands behind a number."""
+    """The legend's symbol of a sign after a number."""
     return words(12, 10, text, "quiet" if quiet else None, "middle")
 
 

@@ -34,7 +34,7 @@ HIGH = 2.0
 """Inches: a panel with its axis."""
 SIDE_BY_SIDE = 3
 MARKED = 12
-"""About how many points of a line have a sign."""
+"""The approximate number of points with a sign on a line."""
 
 
 def draw(plot: CurvesPlot) -> Sheet:

@@ -1,4 +1,4 @@
-"""Matrices and heat maps for print: coloured cells, with numbers where they can be read.
+"""Matrices and heat maps for print: coloured cells, with numbers where they are readable.
 
 Values within chance have no colour, or are grey without room for the sign; undefined cells have a
 dot.

@@ -36,7 +36,7 @@ def draw(plot: PassagesPlot) -> Sheet:
 
 
 def _row(drawn: Sheet, row: Line, y: float, *, strong: bool) -> None:
-    """Each segment at its column, so that nothing is measured."""
+    """Each segment at its column, so no width has to be measured."""
     column = 0
     for segment in row:
         style, text = segment.style, written(segment.text)

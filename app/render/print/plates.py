@@ -1,4 +1,4 @@
-"""The figures of a run as files for papers: which there are, and what they are called."""
+"""The figures of a run as files for papers: their list and their names."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write(db: Database, run: RunSummary, folder: Path, kind: str) -> list[Path]:
 
 
 def draw(shown: Shown, together: Sequence[Shown]) -> Sheet:
-    """A figure, on one scale with those that are read beside it."""
+    """A figure, on one scale with its neighbours."""
     assert not isinstance(shown.figure, Table)
     plot = resolve(shown.figure, shown.view.kind, [each.figure for each in together])
     return _DRAWINGS[type(plot)](plot)

@@ -1,4 +1,4 @@
-"""Points in a plane for print: a sign a group, guides, intervals, and chance levels."""
+"""Points in a plane for print: one sign per group, guides, intervals, and chance levels."""
 
 from __future__ import annotations
 

@@ -32,9 +32,9 @@ TALLEST = 8.5
 DPI = 300
 
 FONT = "DejaVu Sans"
-"""It comes with matplotlib, so that it is the same everywhere."""
+"""A font that comes with matplotlib, so it is the same everywhere."""
 CHARACTER = 0.6
-"""The width of a character, as a part of the font's size: generous for most."""
+"""The width of a character as a share of the font's size, generous for most."""
 SMALL, SMALLEST = 7.0, 4.5
 """Points: small text, and the smallest size readable in print."""
 LONGEST_NAME = 28
@@ -96,7 +96,7 @@ def sheet(width: float, height: float) -> Sheet:
 
 
 def save(drawn: Sheet, path: Path, kind: str) -> None:
-    """Write a figure; the same one gives the same bytes."""
+    """Write a figure; equal figures give equal bytes."""
     if kind == "svg":
         FigureCanvasSVG(drawn).print_figure(path, format="svg", metadata={"Date": None})
     else:
@@ -119,7 +119,7 @@ def legend(drawn: Sheet, entries: Iterable[Entry], samples: Samples, columns: in
 
 
 def written(text: str) -> str:
-    """Outside text as the font can show it: other characters as visible escapes."""
+    """Outside text with visible escapes for characters that the font lacks."""
     return "".join(c if _known(c) else _escaped(c) for c in plain(text))
 
 
@@ -129,7 +129,7 @@ def folded(text: str, width: float, size: float = SMALL) -> str:
 
 
 def named(text: str, longest: int = LONGEST_NAME) -> str:
-    """A name, cut where it is long."""
+    """A name, cut if it is long."""
     return written(text if len(text) <= longest else text[: longest - 1] + "…")
 
 
@@ -139,7 +139,7 @@ def number(text: str) -> str:
 
 
 def hushed(axes: Axes) -> None:
-    """An axis with names alone: no lines around, no ticks."""
+    """An axis with only names: no frame, no ticks."""
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)

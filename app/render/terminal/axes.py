@@ -42,7 +42,7 @@ class Frame:
 
 
 def x_axis(ticks: Sequence[Tick], frame: Frame, longest: int | None = None) -> tuple[str, str]:
-    """The line below the canvas and the words below that, as many as fit, each cut to `longest`."""
+    """The axis below the canvas and its labels, as many as fit, each cut to `longest`."""
     axis, words = ["─"] * frame.width, ""
     for tick in ticks:
         label = cut(tick.label, longest or frame.width)
@@ -57,9 +57,8 @@ def x_axis(ticks: Sequence[Tick], frame: Frame, longest: int | None = None) -> t
 
 
 def even_ticks(axis: Axis, rows: int, at_most: int) -> tuple[list[Tick], tuple[float, float]]:
-    """Ticks the same number of rows apart, and the range that the rows then show: it begins with a
-    tick and may go on above the last. Of the ticks that leave little of the rows to no value, the
-    most."""
+    """Ticks at equal distances in rows, and the range of the rows, which begins at a tick and may
+    end above the last one. The densest ticks that waste few rows."""
 
     def used(ticks: list[Tick]) -> float:
         if len(ticks) < 2 or ticks[1].at == ticks[0].at:  # values that hardly differ

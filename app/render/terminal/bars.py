@@ -28,11 +28,11 @@ from core.figures.plots.values import NULL_MARK, SIDES, Value
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 WIDEST_LABEL = 20
 CHANCE = "┊"
-"""Marks on a bar what chance alone would give."""
+"""The mark of the chance level on a bar."""
 WHISKERS = ("├", "─", "┤")
 MEDIAN, OWN = "│", "◆"
 WRITTEN = 92
-"""Cells across from which the ends of intervals are written as numbers too."""
+"""The least width in cells with the ends of intervals as numbers too."""
 
 Place = tuple[int, int]
 
@@ -93,8 +93,8 @@ class Painter:
         ]
 
     def foot(self) -> list[Line]:
-        """The axis below the bars, its numbers, its name, and the meaning of marks: beside the name
-        where they have room."""
+        """The axis below the bars, its numbers, its name, and the meaning of marks, beside the name
+        if there is room."""
         left = self._marks + self._group + self._name + 3
         frame = Frame(left, 0, self._room, 1, self._limits, (0, 1))
         low, high = self._limits
@@ -137,7 +137,7 @@ class Painter:
 
     @cached_property
     def _marks(self) -> int:
-        """The cells that the signs of models take, 0 where the groups are no models."""
+        """The cells of the signs of models; 0 if the groups are no models."""
         return 2 * any(row.index is not None for row in self.plot.rows)
 
     def _sign(self, i: int) -> str:
@@ -151,7 +151,7 @@ class Painter:
 
     @cached_property
     def _interval(self) -> int:
-        """The cells that the written ends of intervals take, 0 where they are only drawn."""
+        """The cells of the written ends of intervals; 0 if they are only drawn."""
         if self.width < WRITTEN:
             return 0
         return max((len(self._words(value)) for value in self.plot.values()), default=0)
@@ -174,7 +174,7 @@ class Painter:
         return (self._box if isinstance(self.plot, BoxesPlot) else self._bar)(value, style)
 
     def _box(self, value: Value | None, style: Style) -> Cells:
-        """From the lower to the upper quartile, with the median and the value's own place."""
+        """A box from the lower to the upper quartile, with marks for the median and the value."""
         drawn: Cells = [(" ", None)] * self._room
         spread = None if value is None else value.cell.spread
         if spread is not None:
@@ -219,7 +219,7 @@ class Painter:
         return min(self._room - 1, round(share(value, *self._limits) * self._room))
 
     def _whiskers(self, drawn: Cells, first: int, last: int) -> None:
-        """From one end of the interval to the other; the end of the bar shows through."""
+        """A line between the ends of the interval; the end of the bar stays visible."""
         left, between, right = WHISKERS
         for column in range(first, last + 1):
             end = left if column == first else right if column == last else between
@@ -228,7 +228,7 @@ class Painter:
                 self._over(drawn, column, "┼" if first == last else end)
 
     def _over(self, drawn: Cells, column: int, mark: str) -> None:
-        """A mark upon whatever is there; on a full cell the bar stays behind it."""
+        """A mark on a cell; a full cell keeps the bar's colour behind it."""
         character, style = drawn[column]
         if character == "█" and style is not None and style.color is not None:
             ink = "#000000" if luminance(style.color.get_truecolor()) > 0.18 else "#ffffff"

@@ -1,4 +1,4 @@
-"""Strokes into braille. The only module that knows plotext: a canvas with no frame around it.
+"""Strokes into braille. The only module that knows plotext: a canvas without a frame.
 
 The shared figure of plotext is not thread-safe, so every picture gets a root of its own. Frames,
 ticks and legends are ours, so each cell's value is known.
@@ -18,7 +18,7 @@ from rich.style import Style
 from app.render.terminal.lines import Cells
 
 DENSE = 2000
-"""Points of a line beyond which it is thinned out: more can't be seen."""
+"""The most points of a line; further points are thinned out, since they are invisible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def strokes(
 
 
 def cell_of(share: float, cells: int) -> int:
-    """Which of `cells` holds the point at that share of a range: its ends are cells' centres."""
+    """The cell of the point at this share of a range, whose ends are centres of cells."""
     return min(cells - 1, int(share * (cells - 1) + 0.5))
 
 
@@ -85,7 +85,7 @@ _CODE = re.compile(r"\x1b\[([\d;]*)m")
 def _cells(row: str, width: int) -> Cells:
     """A row of plotext's output as cells with a foreground alone.
 
-    It has colours and resets only, which a general reader of ANSI takes ten times as long over.
+    It has only colours and resets; a general reader of ANSI takes ten times as long.
     """
     cells: Cells = []
     style: Style | None = None
@@ -99,7 +99,7 @@ def _cells(row: str, width: int) -> Cells:
 
 @lru_cache(maxsize=1 << 12)
 def _foreground(code: str) -> Style | None:
-    """What an escape code says of the foreground: a colour of 24 bits, or none."""
+    """The foreground colour of an escape code: 24 bits, or none."""
     if not code.startswith("38;2;"):
         return None
     red, green, blue = map(int, code.split(";")[2:5])

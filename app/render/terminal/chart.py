@@ -30,14 +30,14 @@ from core.figures.views import Kind
 
 NARROWEST = 24
 _ENDLESS = 100_000
-"""Cells across for a table that nothing is cut of."""
+"""The width of a table without any cut."""
 
 
 def draw(
     figure: Figure, kind: Kind | str, *, width: int, height: int, colour: bool, whole: bool = False
 ) -> str:
-    """The figure as text, never wider than `width` but where a table is to be `whole`: every row
-    and every column in full, for a file. A text is then whole too.
+    """The figure as text, at most `width` wide. `whole`, for a file: every row and column of a
+    table in full, at any width, and the whole of a text.
 
     Curves and points take about `height` rows, a table or a text at most that many; matrices,
     heat maps and bars take a row for each row of data. Without colour every value is written out
@@ -101,7 +101,7 @@ def _points(plot: PointsPlot, width: int, height: int, palette: Palette, _: bool
 
 
 def _text(plot: PassagesPlot, width: int, height: int, palette: Palette, _: bool) -> list[Line]:
-    """The first rows, as many as fit, and the count of the rest."""
+    """The first rows, as many as fit, and the count of the others."""
     rows = [each.line for each in passages.lines(plot, width, palette)]
     room = max(1, height - 1)
     if len(rows) > room:
@@ -121,7 +121,7 @@ _BODIES: dict[type, Callable[[Any, int, int, Palette, bool], list[Line]]] = {
 
 
 def _said(why: str, width: int) -> list[Line]:
-    """What stands in place of a figure without values."""
+    """The words in place of a figure without values."""
     return [[Segment(line)] for line in textwrap.wrap(f"{EMPTY} {plain(why)}", width)]
 
 

@@ -1,6 +1,6 @@
 """Lines by layer, in panels that share their axes. Owns the frame, the ticks and the signs.
 
-`picture` gives the rows of a figure and, for each panel, a `Frame`: which cell shows which value.
+`picture` gives the rows of a figure and, for each panel, a `Frame`: the cell of each value.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from core.figures.plots.ranges import Tick
 GAP = 2
 SIDE_BY_SIDE = 100
 LOW = 8
-"""Rows of a panel below which panels would rather stand side by side."""
+"""The least rows of a panel before panels are placed side by side."""
 NARROWEST = 30
 LEAST = 6
-"""Rows of a panel below which fewer panels are drawn: those around the chosen one."""
+"""The least rows of a panel before fewer panels are drawn: those around the chosen one."""
 AROUND = 3
 """Rows of a panel besides its canvas: title, axis and its numbers."""
 SPACING = 4
@@ -96,8 +96,8 @@ def across(panels: int, width: int, height: int) -> int:
 
 
 def apart_where_hidden(plot: CurvesPlot, width: int, height: int) -> bool:
-    """Do lines hide one another within width × height, where a panel each would show them, with
-    room for all panels at once?"""
+    """Do lines hide one another within width × height, while a panel for each would fit and show
+    them?"""
     panels = split(plot)
     if panels is plot or not coincide(plot, _rows(plot, width, height)):
         return False
@@ -160,7 +160,7 @@ def _looks(plot: CurvesPlot, palette: Palette, chosen: str) -> dict[str, Look]:
 def _canvas(
     panel: CurvePanel, frame: Frame, palette: Palette, looks: dict[str, Look]
 ) -> list[Cells]:
-    """The lines of a panel with their signs on them; the chosen lies on top."""
+    """The lines of a panel with their signs; the chosen one is on top."""
     order = sorted(panel.upwards, key=lambda curve: looks[curve.name].chosen)
     drawn = [
         Stroke([x for x, _, _ in run], [y for _, y, _ in run], looks[curve.name].style)

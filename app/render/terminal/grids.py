@@ -24,7 +24,8 @@ WIDEST_LABEL = 22
 NARROWEST_CELL = 2
 WIDEST_CELL = 14
 TALL = (5, 3, 2, 1)
-"""Rows of text that a row of data may take; with an odd number its value stands in the middle."""
+"""The possible numbers of rows of text per row of data; in an odd number the value is in the
+middle."""
 
 Place = tuple[int, int]
 
@@ -42,7 +43,7 @@ class Layout:
     """Lines of names above the columns."""
 
     def rows(self, plot: GridPlot) -> int:
-        """How many rows of text the body takes."""
+        """The rows of text of the body."""
         return -(-len(plot.rows) // 2) if self.halves else len(plot.rows) * self.tall
 
 
@@ -134,7 +135,7 @@ class Painter:
         return line
 
     def place(self, x: int, y: int) -> Place | None:
-        """Which cell lies at these coordinates of the body."""
+        """The cell at these coordinates of the body."""
         j = (x - self.layout.label) // self.layout.cell
         i = y * 2 if self.layout.halves else y // self.layout.tall
         inside = x >= self.layout.label and j < len(self.plot.columns)
@@ -145,8 +146,8 @@ class Painter:
         return i // 2 if self.layout.halves else i * self.layout.tall
 
     def _cell(self, value: Value | None, part: int, chosen: bool) -> Segment:
-        """The part of a cell in one row of text: its value in the middle, or with its difference
-        and the interval of that one below."""
+        """The part of a cell in one row of text: its value in the middle, or above its difference
+        and the interval of that difference."""
         width = self.layout.cell
         text = " " * width
         middle = part == (self.layout.tall - 1) // 2
@@ -185,7 +186,7 @@ class Painter:
 
     @cached_property
     def _chosen(self) -> Style:
-        """The cell under the cursor stands out from any colour of a ramp."""
+        """The style of the cell under the cursor, distinct from any colour of a ramp."""
         text = self.palette.text
         return Style(color=ink(rgb(text.removeprefix("#"))), bgcolor=text, bold=True)
 
@@ -249,7 +250,7 @@ class Painter:
 
 
 def interval_below(value: Value) -> str:
-    """The interval of a difference as it stands below it."""
+    """The interval below a difference."""
     if value.below is None or value.below.interval is None:
         return ""
     low, high = map(value.below.write, value.below.interval)
@@ -262,7 +263,7 @@ def _headings(plot: GridPlot, layout: Layout) -> list[list[str]]:
 
 
 def _shared(plot: GridPlot) -> str:
-    """The common beginning of the columns' names, which each name leaves out."""
+    """The common beginning of the columns' names, which the names omit."""
     return f"{plain(plot.prefix)}*" if plot.prefix else ""
 
 

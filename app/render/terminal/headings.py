@@ -1,4 +1,4 @@
-"""The names above the columns of a grid, in as many lines as they take. Owns their line breaks."""
+"""The names above the columns of a grid, on as many lines as they need. Owns their line breaks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.figures.plots.plot import Name
 
 SHORT = {"attention": "attn", "embedding": "embed", "unembedding": "unemb", "blocks": "blks"}
 MOST = 3
-"""Lines that a name may take."""
+"""The most lines of a name."""
 _PARTS = re.compile(r"[^_\-/ ]*[_\-/ ]?")
 
 
@@ -35,7 +35,10 @@ def _apart(names: Sequence[str], room: int) -> list[list[str]]:
     if len(seen) == len(set(names)):
         return lines
     short = told_apart(names, MOST * room)
-    return [[name[at : at + room] for at in range(0, len(name), room)] or [""] for name in short]
+    return [
+        [name[start : start + room] for start in range(0, len(name), room)] or [""]
+        for name in short
+    ]
 
 
 def levelled(columns: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
@@ -66,7 +69,7 @@ def _parted(lines: Sequence[str], room: int) -> list[str]:
     if count > MOST - len(above) or cell_len(text) > len(text):
         return [*lines]
     size = -(-len(text) // max(1, count))
-    return [*above, *(text[at : at + size] for at in range(0, len(text), size))]
+    return [*above, *(text[start : start + size] for start in range(0, len(text), size))]
 
 
 def _name(name: Name, room: int) -> str:

@@ -70,12 +70,12 @@ def exactly(text: str, width: int, align: str = "left") -> str:
 
 
 def padded(line: Line, width: int, style: Style | None = None) -> Line:
-    """A line cut or filled up to exactly `width` cells."""
+    """A line cut or padded to exactly `width` cells."""
     return Segment.adjust_line_length(line, width, style or Style.null())
 
 
 def length(line: Line) -> int:
-    """How many cells a line takes."""
+    """The number of cells of a line."""
     return Segment.get_line_length(line)
 
 
@@ -98,13 +98,13 @@ def beside(blocks: Iterable[list[Line]], gap: int) -> list[Line]:
 
 
 def replaced(line: Line, column: int, cell: Segment) -> Line:
-    """A row with another segment in place of as many of its cells."""
+    """A row with a segment in place of as many of its cells."""
     before, _, after = Segment.divide(line, [column, column + cell.cell_length, 1_000_000])
     return [*before, cell, *after]
 
 
 def differences(before: Line, after: Line) -> Iterator[tuple[int, int]]:
-    """From which cell up to which two rows of one length differ; what is near is taken together."""
+    """The ranges of cells where two rows of one length differ; near ranges are merged."""
     if before == after:
         return
     old, new = _apart(before), _apart(after)

@@ -26,7 +26,7 @@ LAYERS = 12
 NAME = 12
 """Cells of the name before a line of a card."""
 CARD = 38
-"""Cells of a card that stands beside others, at least."""
+"""The least width of a card beside others."""
 GAP = 2
 
 TITLE = "Findings, largest first"
@@ -34,8 +34,8 @@ TITLE = "Findings, largest first"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Rows of the overview; `owners` says of each row which item it belongs to, -1: none. Items are
-    the cards, then the findings."""
+    """Rows of the overview; `owners`: the item of each row, -1 for none. Items are the cards, then
+    the findings."""
 
     rows: tuple[Row, ...]
     owners: tuple[int, ...]
@@ -53,7 +53,7 @@ def spark(card: Card, most: float) -> str:
 
 
 def printed(overview: Overview, width: int) -> Iterator[Row]:
-    """All of it for a page of text: every card and every finding in full."""
+    """The whole overview for a page of text: every card and every finding in full."""
     most = largest_layer(overview.cards)
     for card in overview.cards:
         yield [(plain(card.title), "bold"), (f"  {spark(card, most)}", "accent")]

@@ -2,7 +2,8 @@
 
 Sequential ramps follow viridis. Ramps about zero are nearly the background at zero, and stand out
 more the farther a value lies from it: blue and orange tell minus from plus, purple and green worse
-from better. Every eye tells either pair apart, and a sign beside the number says the same.
+from better. All colour-blind eyes can tell each pair apart, and a sign beside the number repeats
+it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ STEPS = 65
 """Entries of a ramp. Odd, so that a ramp about zero has its zero in the middle."""
 
 GLYPHS = "●■▲◆○□△◇▼"
-"""The signs of series, in order: they are told apart without any colour."""
+"""The signs of series, in order, distinct without any colour."""
 
 CONTROL_GLYPH = "·"
 
@@ -87,9 +88,10 @@ class Palette:
     signed: tuple[RGB, ...]
     better: tuple[RGB, ...]
     null: RGB
-    """Fills a value that does not differ from chance, where no sign has room: no ramp has it."""
+    """The fill of a value that does not differ from chance, without room for the sign; in no ramp.
+    """
     blends: bool = True
-    """Can colours be mixed? Not where the terminal has but a few."""
+    """Can colours be mixed? Not in a terminal with few colours."""
 
     def ramp(self, kind: Ramp) -> tuple[RGB, ...]:
         """The colours of a ramp."""
@@ -171,7 +173,7 @@ def _ramps(
 
 @lru_cache(1024)
 def ink(background: RGB) -> str:
-    """Black or white: whichever is read better on this colour."""
+    """Black or white: the more readable one on this colour."""
     if background == _BROWN:
         return "#000000"
     return "#000000" if luminance(background) > 0.18 else "#ffffff"

@@ -23,7 +23,7 @@ INDENT = 2
 """Cells before the text of a passage."""
 Mark = TypeVar("Mark")
 Marked = list[tuple[str, Mark]]
-"""Text sign by sign, each with a style or whatever else is known of it."""
+"""Text sign by sign, each with a style or another mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def shaded(shade: Shade, ramp: Ramp, palette: Palette) -> Style:
 
 
 def marked(text: str, mark: Mark) -> Marked[Mark]:
-    """Outside text sign by sign, in which nothing but line breaks acts."""
+    """Outside text sign by sign; only its line breaks act."""
     parts = text.replace("\r\n", "\n").split("\n")
     return [(sign, mark) for sign in "\n".join(map(_harmless, parts))]
 

@@ -1,4 +1,4 @@
-"""Points in a plane: a sign a group, lines where the view wants them. Owns the frame around them.
+"""Points in a plane: one sign per group, and the guides of the view. Owns the frame around them.
 
 `picture` gives the rows of a figure, and the `Frame` that says which cell shows which values.
 """
@@ -22,14 +22,14 @@ from core.figures.plots.values import MARK, UNDEFINED
 
 LONGEST_NAME = 28
 NAMED = 40
-"""The most points that all may have their names beside them: only where they have room."""
+"""The most points with names beside them, where there is room."""
 AROUND = 4
 """Rows of a picture besides its canvas: the names of both axes, the axis, and its numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A drawn figure: its rows, and where in them the points lie."""
+    """A drawn figure: its rows, and the frame of its points."""
 
     lines: list[Line]
     frame: Frame

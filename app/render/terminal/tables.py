@@ -25,12 +25,12 @@ WIDEST = 48
 """Cells of a column of text, however long its texts."""
 NARROWEST = 10
 LEAST = 4
-"""Cells of a column that tells rows apart, where its results would be out of sight otherwise."""
+"""The width of a column that identifies rows, if the results would be out of sight otherwise."""
 GAP = 2
 APART = 500
-"""The most different texts of a column that are cut so that each looks different."""
+"""The most texts of a column that are cut to distinct forms."""
 MOST = 0.75
-"""The share of the room that columns which stay may take."""
+"""The share of the width for fixed columns."""
 
 
 def natural_widths(table: Table, widest: int = WIDEST) -> tuple[int, ...]:
@@ -42,9 +42,9 @@ def natural_widths(table: Table, widest: int = WIDEST) -> tuple[int, ...]:
 
 
 def squeezed(plot: TablePlot, widths: Sequence[int], width: int) -> tuple[int, ...]:
-    """Those widths with room for names, on two lines where all would not fit otherwise; then the
-    widest columns of text narrowed until all fit, if they can. Those that tell rows apart come
-    last, and where that is in vain only so far that the results stand beside them."""
+    """These widths with room for names, on two lines if needed; then the widest columns of text are
+    narrowed until all fit, if they can. Columns that identify rows come last; if nothing helps,
+    they shrink only until the results are beside them."""
     names = [plain(column.name) for column in plot.shown.columns]
     whole = _with_names(widths, names)
     widths = whole if _across(whole) <= width else _with_names(widths, map(_longest, names))
@@ -129,7 +129,7 @@ class Painter:
         return [self._line(row, styles) for row in self.names]
 
     def line(self, i: int, chosen: int = -1) -> Line:
-        """Row number i; with the cursor in one of its columns all of it stands out."""
+        """Row number i; with the cursor in it, the whole row stands out."""
         row = self.table.rows[i]
         columns = zip(self.table.columns, row, self._apart, strict=True)
         texts = [short.get(text := harmless(c, v), text) for c, v, short in columns]
@@ -146,7 +146,7 @@ class Painter:
 
     @cached_property
     def _apart(self) -> list[dict[str, str]]:
-        """The cut texts of each column that tells rows apart: different ones look different."""
+        """The cut texts of each column that identifies rows: different texts look different."""
         shortened: list[dict[str, str]] = []
         for j, (column, width) in enumerate(zip(self.table.columns, self.widths, strict=True)):
             keyed = j < self.table.keys and not column.outside and _texts(self.table, j)

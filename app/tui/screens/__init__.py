@@ -6,7 +6,8 @@ folder.py   a folder of models, added to the settings
 builder.py  a study, built step by step; models.py chooses its models, launch.py starts it
 start.py    a study file, or a ready one, started
 tabbed.py   the common part of all screens of pictures
-run.py      one run: a tab for each analysis
+run.py      one run: a tab for each analysis. run_keys.py has its keys, run_parts.py the pictures
+            that they act on
 compare.py  two runs and their difference
 bench.py    models side by side on a prompt. Its keys: bench_asking.py asks the worker,
             bench_prompts.py chooses prompts, bench_columns.py changes columns, bench_keeping.py

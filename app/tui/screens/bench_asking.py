@@ -1,4 +1,4 @@
-"""The keys of the bench that ask its worker, or change how it is asked."""
+"""The keys of the bench that send requests to its worker, or change their settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class AskingKeys(BenchParts):
     """The keys of requests."""
 
     _place = 0
-    """The place in `prompts` of the prompt that was shown last."""
+    """The index in `prompts` of the prompt shown last."""
     _shown: Mapping[str, str] = MappingProxyType({})
     _own = ("", False)
     """The system prompt and template for prompts without a system prompt of their own."""
@@ -134,7 +134,7 @@ class AskingKeys(BenchParts):
             self.notify(shown["note"], severity="warning", timeout=6, markup=False)
 
     def action_cancel(self) -> None:
-        """End the request in hand."""
+        """Cancel the present request."""
         self.talk.cancel()
 
     def action_stop(self) -> None:

@@ -1,7 +1,7 @@
-"""Building a study step by step: what is typed, the file that comes of it, and what it will take.
+"""Building a study step by step: the typed values, the study file, and its cost.
 
-Owns the draft while it is on the screen. What stands on a page is app.tui.pages', what a draft
-means app.drafts.building's, what it will take is asked of another process.
+Owns the draft while it is on the screen. app.tui.pages fills the pages, app.drafts.building gives a
+draft its meaning, and another process computes the cost.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ LISTS = (f"{TUNED}.", f"{DOMAINS}.", f"{PROBES}.")
 """The beginnings of the keys whose entries may be dropped."""
 
 TYPED = {"enter": "done", "next_tab": "complete", "back": "done"}
-"""What the keys are called that act while something is typed."""
+"""The labels of the keys that act while a field is edited."""
 
 BACK = "Your draft is as you left it. N begins a new one."
 
 
 class BuilderScreen(DraftScreen):
-    """Steps and a form, over a draft that is kept where it is left."""
+    """Steps and a form over a draft, which is kept when the screen is left."""
 
     PLACE = "builder"
     BINDINGS = bindings("builder")
@@ -73,7 +73,7 @@ class BuilderScreen(DraftScreen):
     def __init__(
         self, source: DataSource, base: str | None = None, tuned: Sequence[str] = ()
     ) -> None:
-        """Begins with these models, else with the draft that was left."""
+        """Begins with these models, else with the unfinished draft."""
         super().__init__(source, building.begun(base, tuned))
         self.step = MODELS
         self.faults: dict[str, str] = {}
@@ -83,7 +83,7 @@ class BuilderScreen(DraftScreen):
         self._places: dict[int, str] = {}
 
     def body(self) -> ComposeResult:
-        """The steps, the page of one and the study file, and what the selected line is for."""
+        """The steps, the page of one step, the study file, and the help of the selected line."""
         yield Row(self._steps, id="steps")
         with Horizontal(id="sides"):
             with Vertical(id="page"):
@@ -105,7 +105,7 @@ class BuilderScreen(DraftScreen):
         in_thread(self, self._scan, self._scanned, group="scan")
 
     def _ask_which(self, draft: Draft) -> None:
-        """Go on with the draft that was left, or drop it for the models that were handed over."""
+        """Ask whether to continue the unfinished draft or drop it for the given models."""
 
         async def answered(yes: bool | None) -> None:
             if not yes:
@@ -132,8 +132,8 @@ class BuilderScreen(DraftScreen):
         self._say_help(self.form.current)
 
     async def _relate(self, parents: Mapping[str, Sequence[str]]) -> None:
-        """Say who was tuned from whom of the models that were handed over, once that is known: in
-        the draft as it is by then, unless it is another."""
+        """Fill in the parents of the given models once they are known, unless the draft was
+        replaced."""
         if not self._resumes:
             await self._change(building.related(self.draft, parents))
 
@@ -144,18 +144,18 @@ class BuilderScreen(DraftScreen):
 
     @property
     def base(self) -> str:
-        """Where the base of the draft is."""
+        """The path of the draft's base."""
         return building.value(self.draft, "models.base.path")
 
     # Memory and help
 
     def placed(self, memory: Memory) -> Memory:
-        """The draft, unless there is nothing in it."""
+        """The memory with this draft, or without one if it is empty."""
         draft = None if self.draft == Draft() else self.draft.model_dump()
         return memory.model_copy(update={"draft": draft})
 
     def topics(self) -> Sequence[Topic]:
-        """What the step is about, and how lists are typed."""
+        """The help of the step, and the notation of lists."""
         return (
             Topic(f"Step {self.step + 1}: {STEPS[self.step]}", (pages.ABOUT[self.step],)),
             Topic("Typing", TYPING),
@@ -169,7 +169,7 @@ class BuilderScreen(DraftScreen):
             await self._fill(select)
 
     async def _fill(self, select: str | None = None) -> None:
-        """Show the page of the step, and all that follows from the draft."""
+        """Show the page of the step, the faults, the file and the cost of the draft."""
         self.faults = building.faults(self.draft)
         items = pages.items(self.step, self.draft, self.faults, self._opened)
         self.set_class(self.step == CHECK, "-check")
@@ -184,7 +184,7 @@ class BuilderScreen(DraftScreen):
             self.action_look()
 
     async def on_form_typed(self, message: Form.Typed) -> None:
-        """Take over what is typed as it is typed."""
+        """Change the draft with every typed letter."""
         self.draft = building.changed(self.draft, message.key, message.words.strip())
         await self._fill()
 
@@ -215,7 +215,7 @@ class BuilderScreen(DraftScreen):
     # Actions
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
-        """What the keys of the builder act on."""
+        """Whether the keys of the builder have anything to act on."""
         item = self.form.current
         match need:
             case "a line":
@@ -235,7 +235,7 @@ class BuilderScreen(DraftScreen):
         return super().has(need, parameters)
 
     async def action_enter(self) -> None:
-        """Do what the selected line is for."""
+        """Open, edit or choose, as the selected line needs."""
         item = self.form.current
         if item is None:
             return
@@ -290,7 +290,7 @@ class BuilderScreen(DraftScreen):
         self.app.push_screen(ModelsScreen("add a tuned model", entries, base=self.base), picked)
 
     async def _open(self, draft: Draft, key: str, field: str) -> None:
-        """Take over a draft with a new part, open the part and edit its field."""
+        """Take a draft with a new part, open the part and edit its field."""
         self._opened.add(key)
         await self._change(draft, f"{key}.{field}")
         await self.form.edit(pages.completer(f"{key}.{field}", self.draft))
@@ -313,7 +313,7 @@ class BuilderScreen(DraftScreen):
             await self._change(building.without(self.draft, item.key))
 
     async def action_move(self, by: int) -> None:
-        """Select the line above or below; typing ends there."""
+        """Select the line above or below; this ends an edit."""
         await self.form.rest()
         self.form.move(by)
 
@@ -322,7 +322,7 @@ class BuilderScreen(DraftScreen):
         self.form.move(way * 1_000_000)
 
     def action_page(self, way: int) -> None:
-        """Scroll what stands beside the form, or below it."""
+        """Scroll the study file or the cost."""
         for scroll in self.query("#outlook, #side").results(VerticalScroll):
             (scroll.scroll_page_down if way > 0 else scroll.scroll_page_up)(animate=False)
 
@@ -332,7 +332,7 @@ class BuilderScreen(DraftScreen):
             await self._go(number - 1)
 
     async def action_next_tab(self) -> None:
-        """Complete what is being typed, else go to the next step."""
+        """Complete the typed word, else go to the next step."""
         if self.form.editing is not None:
             self.form.complete(pages.completer(self.form.editing, self.draft))
         else:
@@ -343,7 +343,7 @@ class BuilderScreen(DraftScreen):
         await self._go(max(self.step - 1, 0))
 
     async def _go(self, step: int, key: str | None = None) -> None:
-        """Show a step, with the line selected that this key, or a part of which, stands for."""
+        """Show a step, with the line of this key, or of the part that holds it, selected."""
         await self.form.rest()
         self.form.at, self.step = 0, step
         if key is not None:
@@ -364,7 +364,7 @@ class BuilderScreen(DraftScreen):
         await self._change(Draft())
 
     async def action_back(self) -> None:
-        """End the typing, else leave. The draft is kept."""
+        """End the edit, else leave. The draft is kept."""
         if self.form.editing is not None:
             await self.form.rest()
         else:
@@ -373,7 +373,7 @@ class BuilderScreen(DraftScreen):
     # Rows
 
     def title_line(self, width: int) -> Content:
-        """What the study is called, and how far it is."""
+        """The name and the state of the study."""
         name = building.value(self.draft, "name") or "a new study"
         wrong = len(self.faults)
         if self.draft == Draft():
@@ -393,7 +393,7 @@ class BuilderScreen(DraftScreen):
         return tabs_line([Tab(title, title) for title in titles], self.step, width)
 
     def _mark(self, step: int) -> str:
-        """Whether a step is well: of those that may stay empty nothing is said then."""
+        """The sign of a step: faults or filled; none for an empty step that may stay empty."""
         if step == CHECK:
             return " !" if self.refused and not self.faults else ""
         if self.draft == Draft():
@@ -403,10 +403,10 @@ class BuilderScreen(DraftScreen):
         return " ✓" if pages.filled(self.draft, step) else ""
 
     def offered(self) -> list[Action]:
-        """While something is typed all other keys are letters."""
+        """While a field is edited all other keys are letters."""
         typing = self.form.editing is not None
         return [each for each in super().offered() if not typing or each.name in TYPED]
 
     def labels(self) -> dict[str, str]:
-        """What keys do to the words that are typed."""
+        """The labels of the keys while a field is edited."""
         return TYPED if self.form.editing is not None else {}

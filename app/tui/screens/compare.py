@@ -1,4 +1,4 @@
-"""Two runs held against each other: the same picture of both, with the same axes, and B minus A.
+"""Two runs compared: the same picture of both, with the same axes, and B minus A.
 
 A tab for each analysis that both have. Keys act on both pictures, and so does the cursor. Reads,
 never computes.
@@ -88,13 +88,13 @@ class CompareScreen(TabbedScreen):
         in_thread(self, lambda: shared(*self.ids), self._found, refused=self._lost, group="runs")
 
     def _poll(self) -> None:
-        """While either run is under way, look again."""
+        """Read again while either run is under way."""
         runs = self.shared.runs if self.shared is not None else ()
         if self.app.screen is self and any(run.status in wording.UNDER_WAY for run in runs):
             self._find()
 
     async def _found(self, new: Shared) -> None:
-        """Show the first tab; later on, what is new in this one."""
+        """Show the first tab; on later calls, new results in this tab."""
         old, self.shared, self.trouble = self.shared, new, ""
         if not new.views:
             self.trouble = "Neither run has anything yet that the other has too."
@@ -112,7 +112,7 @@ class CompareScreen(TabbedScreen):
         self.unveil()
 
     def _read(self) -> list[Worker[None]]:
-        """Ask for the pair of now."""
+        """Ask for the pair under the present choice."""
         sides = self.panes()
         if not sides:
             return []
@@ -141,15 +141,15 @@ class CompareScreen(TabbedScreen):
         self.renew()
 
     def _refuse(self, place: tuple[int, int], asked: Choice | None, trouble: str) -> None:
-        """Say in the sides why there is no pair."""
+        """Show in the sides why there is no pair."""
         if place == self.place:
             for side in self.panes():
                 side.refuse(asked, trouble)
         self.renew()
 
     def _read_ahead(self) -> None:
-        """Have at hand the pairs that are likely to be wanted next: those of the next view and of
-        the next tab, unless what they show is being measured now."""
+        """Cache the pairs that are likely to be wanted next: of the next view and of the next tab,
+        unless their analysis is still being computed."""
         shared, by_depth = self.shared, self.by_depth
         if (
             self.is_left
@@ -172,7 +172,7 @@ class CompareScreen(TabbedScreen):
         in_thread(self, reading, group="ahead")
 
     def on_pane_wanted(self, message: Pane.Wanted) -> None:
-        """What one side is to show, the others are to show too."""
+        """Give the choice of one side to the others."""
         for side in self.panes():
             side.choice = message.pane.choice
             side.selected.renew()
@@ -213,7 +213,7 @@ class CompareScreen(TabbedScreen):
         return views[self.tab] if self.tab < len(views) else None
 
     async def go(self, tab: int, view: int | None = None) -> None:
-        """Show a tab, at its view of before if none is said."""
+        """Show a tab, by default at its last view."""
         self.tab = tab
         here = self._here()
         if here is None:
@@ -245,7 +245,7 @@ class CompareScreen(TabbedScreen):
             pane.figure.focus()
 
     def on_resize(self) -> None:
-        """Both sides have room, or no longer."""
+        """Show both sides if they have room now."""
         self._arrange()
 
     def on_descendant_focus(self) -> None:
@@ -269,7 +269,7 @@ class CompareScreen(TabbedScreen):
     # Keys
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
-        """What else the keys of two runs act on."""
+        """Whether the keys of two runs have anything to act on."""
         pane, pair = self.pane, self.pair
         match need:
             case "views":
@@ -304,7 +304,7 @@ class CompareScreen(TabbedScreen):
         self._step(before)
 
     def _step(self, before: Side | None) -> None:
-        """Go from one pane to another, the cursor with it."""
+        """Go from one pane to another, with the cursor at the same place."""
         if before is not None and self.pane is not None:
             _follow(self.pane, before)
         self._arrange()
@@ -316,7 +316,7 @@ class CompareScreen(TabbedScreen):
         self._read()
 
     def action_export(self) -> None:
-        """Ask what of this picture is wanted as a file, and where."""
+        """Ask for the content, format and folder of an export of this picture."""
         side = self.pane
         if side is not None and side.pair is not None:
             first, second = self.ids
@@ -333,7 +333,7 @@ class CompareScreen(TabbedScreen):
     # Rows
 
     def title_line(self, width: int) -> Content:
-        """Which runs are compared; how, if by depth; and what there is of only one of them."""
+        """The compared runs, matching by depth if it is on, and the analyses of only one run."""
         if self.trouble:
             return two_ends([(f" ! {self.trouble}", "bold $warning")], [], width)
         if self.shared is None:
@@ -358,7 +358,7 @@ class CompareScreen(TabbedScreen):
         return two_ends(pieces, [*notes, *((words, "$muted") for words in fitting[:1])], width)
 
     def _alone(self) -> list[tuple[str, tuple[str, ...]]]:
-        """The runs that have analyses which the other lacks, with the titles of those."""
+        """Each run with analyses that the other lacks, and their titles."""
         alone = self.shared.alone if self.shared is not None else ((), ())
         return [each for each in zip(NAMES, alone, strict=True) if each[1]]
 
@@ -368,7 +368,7 @@ def _named(shared: Shared) -> list[tuple[str, list[str]]]:
 
 
 def _follow(side: Side, moved: Side) -> None:
-    """Put the cursor of one side where that of another stands, if it has that place.
+    """Move the cursor of one side to the place of another's, if it has that place.
 
     Aligned figures have the same axes; of scatters and tables one may lack what the other has.
     """

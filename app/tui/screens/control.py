@@ -59,12 +59,12 @@ def ask_to_end(screen: Screen[None], source: DataSource, bench: BenchSummary | N
 
 
 def startable(run: RunSummary | None) -> bool:
-    """Would `resume` do anything?"""
+    """Does `resume` act on this run?"""
     return run is not None and (run.ended_early or run.status == "queued")
 
 
 def called(run: RunSummary | None) -> dict[str, str]:
-    """What else than to resume it is what `resume` does to the run, by the action's name."""
+    """The label of `resume` for a run that it starts or tries again, by the action's name."""
     if run is None or not startable(run):
         return {}
     if run.status == "queued":
@@ -73,23 +73,23 @@ def called(run: RunSummary | None) -> dict[str, str]:
 
 
 def resume(screen: Screen[None], source: DataSource, run: RunSummary | None) -> None:
-    """Start a worker on a run again, or on one that waits for others without waiting longer."""
+    """Start a worker on a run that ended early, or at once on a queued run."""
     if run is not None:
         done, waits = "Started a worker on this run.", run.status == "queued"
         in_background(screen, lambda: source.resume(run.id, now=waits), done, of=run.id)
 
 
 def busy(screen: Screen[Any], group: str) -> bool:
-    """Is a thread of that group still at work for the screen? None can be stopped, so that what
-    is asked for twice would be done twice."""
+    """Is a thread of that group still working for the screen? None can be stopped, so a second
+    request would act twice."""
     return any(w.group == group and w.node is screen and not w.is_finished for w in screen.workers)
 
 
 def in_background(
     screen: Screen[None], work: Callable[[], Any], done: str, *, of: str = ""
 ) -> None:
-    """Do something that blocks, and say that it is done or what went wrong. Once at a time, for
-    each thing that it is done `of`."""
+    """Do blocking work in a thread, and report the end or the error. One at a time for each subject
+    `of`."""
     group = f"{done} {of}"
     if not busy(screen, group):
         in_thread(
@@ -112,5 +112,5 @@ def _ask(screen: Screen[None], question: str, work: Callable[[], Any], done: str
 
 
 def _name(run: RunSummary) -> str:
-    """The run's name as far as a question has room for it."""
+    """The run's name, cut to the room of a question."""
     return fitted(run.name, min(40, len(plain(run.name)))).rstrip()

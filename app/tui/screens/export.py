@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from app.tui.widgets.pane import Pane
 
 FOLDER = "tauscope-exports"
-"""Below where we were started: where the first export goes unless another folder is typed."""
+"""The folder of the first export, below the working directory."""
 _DRAWN = frozenset({"svg", "png"})
-"""Formats that a table has none of."""
+"""Formats that a table lacks."""
 
 
 def ask_to_copy(screen: Screen[None], pane: Pane) -> None:
-    """Ask what of a picture is wanted on the clipboard."""
+    """Ask which content of a picture to copy."""
     screen.app.push_screen(
         PickScreen("copy", "copy", _offers("copy")), lambda got: pane.clip(got[0]) if got else None
     )
@@ -39,8 +39,8 @@ def ask_to_copy(screen: Screen[None], pane: Pane) -> None:
 def ask_to_write(
     screen: WholeScreen[None], source: DataSource, pane: Pane | None, wanted: dict[str, Any]
 ) -> None:
-    """Ask what of a picture or its run is wanted as a file, and where: at first where the last
-    one went. `wanted` are those fields of a request that the pane does not know."""
+    """Ask for the content, format and folder of an export; the folder of the last export is
+    offered. `wanted`: the fields of the request that the pane does not know."""
     home = screen.home
     table = pane is not None and pane.view.kind == "table"
     hidden = _DRAWN if table else frozenset()
@@ -66,7 +66,7 @@ def _offers(place: Where) -> dict[str, str]:
 
 
 def _shown(pane: Pane | None) -> dict[str, Any]:
-    """What a request says of the picture that a pane shows."""
+    """The fields of a request for the picture of a pane."""
     if pane is None or pane.choice is None:
         return {}
     return {

@@ -17,7 +17,7 @@ from core.study.places import expanded
 
 
 class FolderScreen(Dialog[str]):
-    """Gives the folder that was added to the settings, or None."""
+    """Gives the folder added to the settings, or None."""
 
     DEFAULT_CSS = """
     FolderScreen > .box { width: 76; }
@@ -37,7 +37,7 @@ class FolderScreen(Dialog[str]):
             yield Static("", id="trouble", markup=False)
 
     def action_complete(self) -> None:
-        """Take the first match over."""
+        """Take the first match."""
         typed = self.query_one(Input)
         paths = files()(typed.value)
         if paths:
@@ -45,7 +45,7 @@ class FolderScreen(Dialog[str]):
             typed.cursor_position = len(paths[0])
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Add the folder, or say why it can't be."""
+        """Add the folder, or show why it can't be added."""
         given = event.value.strip()
         if not given:
             return

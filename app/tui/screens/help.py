@@ -1,4 +1,4 @@
-"""Help for the screen beneath: its keys from the registry, and how to read what it shows."""
+"""Help for the screen beneath: its keys from the registry, and how to read its pictures."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ HEADINGS: dict[Where, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """Something to be read before the keys: a heading and its paragraphs."""
+    """A text before the keys: a heading and its paragraphs."""
 
     heading: str
     paragraphs: tuple[str, ...]
@@ -85,7 +85,7 @@ def keys_table(places: Sequence[Where]) -> Content:
 def pane_topics(
     view: View, spec: MetricSpec | None, analysis: str = "", note: str = "", readout: str = ""
 ) -> list[Topic]:
-    """How to read a picture, its note, the measure that it shows, and the words of its readout."""
+    """How to read a picture: its note, its measure, and the words of its readout."""
     paragraph = reading.paragraph(analysis, view.title)
     topics = [Topic(view.title, (paragraph or view.caption, note))]
     if spec is not None:
@@ -127,9 +127,9 @@ class HelpScreen(Dialog[None]):
             yield Static(keys_table(self.places), id="keys")
 
     def action_down(self) -> None:
-        """Scroll a line on."""
+        """Scroll a line down."""
         self.query_one(VerticalScroll).scroll_down(animate=False)
 
     def action_up(self) -> None:
-        """Scroll a line back."""
+        """Scroll a line up."""
         self.query_one(VerticalScroll).scroll_up(animate=False)

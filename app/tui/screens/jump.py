@@ -1,4 +1,4 @@
-"""Jump mode: a letter on everything that can be gone to, over the screen beneath."""
+"""Jump mode: a letter on every target, over the screen beneath."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.tui.screens.leaving import Dialog
 
 @dataclass(frozen=True, slots=True)
 class JumpTarget:
-    """Where its letter stands on the screen, and the action that goes there."""
+    """The place of a letter on the screen, and its action."""
 
     x: int
     y: int
@@ -48,19 +48,19 @@ class JumpScreen(Dialog[str]):
             yield sign
 
     def on_key(self, event: events.Key) -> None:
-        """Take letters here, in their order: those after the answer act on no other screen."""
+        """Take letters here, in their order: later letters act on no other screen."""
         if event.character in self.letters:
             event.stop()
             self.action_go(self.letters.index(event.character) + 1)
 
     def action_go(self, number: int) -> None:
-        """Go to what the letter of that number stands on; one that stands on nothing leaves."""
+        """Go to the target of the letter of that number; leave if it has none."""
         known = [*self.targets.values()]
         self.dismiss(known[number - 1].action if number <= len(known) else None)
 
 
 def jump(screen: Screen[None], targets: Sequence[JumpTarget]) -> None:
-    """Put a letter on each of the targets, and do what the one that is pressed stands for."""
+    """Put a letter on each target, and do the action of the pressed letter."""
 
     async def picked(action: str | None) -> None:
         if action is not None:

@@ -22,7 +22,7 @@ from core.study.places import expanded
 
 
 class DraftScreen(LeavingScreen[str]):
-    """A draft, and what it becomes. Gives the id of the run that was started, or None."""
+    """A draft, its file and its run. Returns the id of the started run, or None."""
 
     def __init__(self, source: DataSource, draft: Draft) -> None:
         super().__init__()
@@ -31,13 +31,13 @@ class DraftScreen(LeavingScreen[str]):
 
     @property
     def refused(self) -> str:
-        """Why the check found that there will be no run of the draft as it is."""
+        """Why the check refuses a run of the present draft; empty if it does not."""
         outlook = self.query_one(Outlook)
         return outlook.refused if outlook.draft == self.draft else ""
 
     @property
     def passed(self) -> bool:
-        """Has the check found what a run of the draft as it is will take?"""
+        """Does the check know the cost of a run of the present draft?"""
         outlook = self.query_one(Outlook)
         return outlook.answered and outlook.draft == self.draft
 
@@ -45,7 +45,7 @@ class DraftScreen(LeavingScreen[str]):
         self.renew()
 
     def action_look(self) -> None:
-        """Ask once more what it will take."""
+        """Check the cost again."""
         self.query_one(Outlook).ask(self.source, self.draft)
 
     def action_write(self) -> None:
@@ -53,8 +53,8 @@ class DraftScreen(LeavingScreen[str]):
         self._write(lambda file: self.notify(f"Wrote {plain(str(file))}", markup=False))
 
     def action_start(self) -> None:
-        """Write the study file, unless it is there as it is, and start it. What the check refused
-        is only started after a yes."""
+        """Write the study file, unless it exists with this content, and start it. A draft that the
+        check refuses starts only after a yes."""
         if self.refused:
             question = f"The check found: {plain(self.refused)[:300]} Start all the same?"
             self.if_so(question, lambda: self._write(self._start))
@@ -67,7 +67,7 @@ class DraftScreen(LeavingScreen[str]):
         self.dismiss(run_id)
 
     def if_so(self, question: str, then: Callable[[], Any]) -> None:
-        """Ask, and go on after a yes."""
+        """Ask, and continue after a yes."""
         self.app.push_screen(ConfirmScreen(question), lambda yes: then() if yes else None)
 
     def _write(self, then: Callable[[Path], None]) -> None:
@@ -97,8 +97,8 @@ class DraftScreen(LeavingScreen[str]):
             then(file)
 
     def _start(self, file: Path) -> None:
-        """Start a run of the study file in a process of its own, and leave for it. Nothing while
-        one is being started."""
+        """Start a run of the study file in a process of its own, and open it. Does nothing while a
+        run is starting."""
         if not busy(self, "start"):
             self.notify("Starting…", timeout=2, markup=False)
             only = building.only(self.draft)
@@ -108,12 +108,12 @@ class DraftScreen(LeavingScreen[str]):
             )  # fmt: skip
 
     def _started(self, run_id: str) -> None:
-        """The study is in its file now, and the draft goes; a study that would fail stays."""
+        """Drop the draft, since its file has the study now; keep a study that would fail."""
         if not self.refused:
             self.draft = Draft()
         self.leave(run_id)
 
     def _complain(self, error: Trouble) -> None:
-        """Say what went wrong, and what to do."""
+        """Show the error and its remedy."""
         harmless = "\n".join(map(plain, said(error, "\n").splitlines()))
         self.notify(harmless, severity="error", timeout=10, markup=False)

@@ -1,4 +1,4 @@
-"""Screens that are left once. A key on its way already when its screen is left acts on no other."""
+"""Screens that are left once. A key that arrives later acts on no other screen."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ Box = TypeVar("Box", bound=Widget)
 
 
 class LeavingScreen(WholeScreen[Result]):
-    """Gives a result when it is left, which nothing does twice."""
+    """Gives a result when it is left, at most once."""
 
     @property
     def is_left(self) -> bool:
-        """Is it on no stack any more? What it still had to do is then nobody's."""
+        """Has the screen left the stack? Its pending work is then dropped."""
         return self not in self.app.screen_stack
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
-        """As Textual's, which would take the screen beneath away next."""
+        """As Textual's, but a second call does not dismiss the screen beneath."""
         return super().dismiss(result) if self.is_active else AwaitComplete()
 
 
 class Dialog(ModalScreen[Result | None]):
-    """A question over another screen, closed without an answer by None. Textual takes styles from
-    the first base alone, so that it is none of the above."""
+    """A question over another screen; None closes it without an answer. Textual takes styles from
+    the first base alone, so this class derives from neither of the above."""
 
     BINDINGS = bindings("dialog")
     DEFAULT_CSS = """
@@ -42,14 +42,14 @@ class Dialog(ModalScreen[Result | None]):
     """
 
     def box(self, kind: type[Box], title: str, *ways: str) -> Box:
-        """What the dialog stands in. Below it stands how it is used: these ways, and closing it."""
+        """The box of the dialog; its last line names these keys, and the one that closes it."""
         made = kind(classes="box")
         made.border_title = title
         made.border_subtitle = " · ".join((*ways, f"{written('dialog.close')} closes"))
         return made
 
     def action_close(self) -> None:
-        """Leave it as it was."""
+        """Close without an answer."""
         self.dismiss(None)
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:

@@ -1,6 +1,6 @@
-"""The library: the models on this machine as a tree of lineage, and what is known of each.
+"""The library: the models on this machine as a tree of lineage, and the facts of each.
 
-What is found is shown as it comes. Reads no file itself: see app.tui.holdings.
+Models show as soon as they are found. Reads no file itself: see app.tui.holdings.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ No models found. They are looked for in
 
 A model is a folder with config.json and weights, or a LoRA adapter's.
 Named folders are searched {depth} levels deep. `R` looks again, `esc` goes back."""
-"""Words between backticks are keys and what is to be typed."""
+"""Words between backticks are keys and texts to type."""
 
 SETTINGS = 2.0
-"""Seconds between two looks at the settings."""
+"""Seconds between two readings of the settings."""
 
 _LINEAGE = """\
 A model stands under the one that it says it was made from: in its card, in an adapter's settings \
@@ -120,19 +120,19 @@ class LibraryScreen(ListScreen):
     # Looking
 
     def action_rescan(self) -> None:
-        """Look for models anew; what is shown stays until they are found."""
+        """Search for models again; the shown models stay until the search ends."""
         self.holdings = replace(self.holdings, done=False)
         self.renew("title")
         self._settings = _changed(config.path())
         self._in_thread(lambda: look(self.source))
 
     def _heed_settings(self) -> None:
-        """Look anew once the settings have changed: they name folders."""
+        """Search again after a change of the settings, which name folders."""
         if self.is_current and self.holdings.done and self._settings != _changed(config.path()):
             self.action_rescan()
 
     def on_screen_resume(self) -> None:
-        """Runs may have come or gone meanwhile."""
+        """Read the runs again: some may be new or deleted."""
         if self.holdings.done:
             known = self.holdings
             self._in_thread(lambda: iter([with_runs(self.source, known)]))
@@ -151,7 +151,7 @@ class LibraryScreen(ListScreen):
         self.run_worker(work, thread=True, group="look", exclusive=True, exit_on_error=False)
 
     def _found(self, holdings: Holdings) -> None:
-        """Show what is known now."""
+        """Show the models and runs known so far."""
         self.holdings = holdings
         if self.holdings.done:
             self.listing.empty = self._empty()
@@ -160,7 +160,7 @@ class LibraryScreen(ListScreen):
         self.fill()
 
     def fill(self) -> None:
-        """List the models that contain the word, with what each hangs on."""
+        """List the models that contain the word, each with its ancestors."""
         word = self.filter.value
         shown = narrowed(self.holdings.branches, word) if word else self.holdings.branches
         if word and not shown:
@@ -171,7 +171,7 @@ class LibraryScreen(ListScreen):
     # Showing
 
     def tell(self) -> None:
-        """Say it below the tree and beside it."""
+        """Show the facts below the tree and beside it."""
         branch = self.listing.current
         self.set_class(branch is None, "-nothing")
         if branch is not None:
@@ -191,7 +191,7 @@ class LibraryScreen(ListScreen):
     # Keys
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
-        """What the keys of the library act on."""
+        """Whether the keys of the library have anything to act on."""
         branch = self.listing.current
         match need:
             case "hidden facts":
@@ -217,7 +217,7 @@ class LibraryScreen(ListScreen):
             super().action_page(way)
 
     def action_detail(self) -> None:
-        """Give the facts the whole screen, where they don't stand beside the tree."""
+        """Give the facts the whole screen, unless they stand beside the tree."""
         if self.has("hidden facts", ()):
             self.add_class("-opened")
             self.renew("keys")
@@ -271,7 +271,7 @@ class LibraryScreen(ListScreen):
             )
 
     def action_bench(self) -> None:
-        """Try the models of the newest run that uses the selected one."""
+        """Open the bench of the newest run that uses the selected model."""
         from app.tui.screens.benching import open_bench
 
         runs = self.holdings.runs_with(self.listing.current)
@@ -279,7 +279,7 @@ class LibraryScreen(ListScreen):
             open_bench(self, partial(self.source.bench, runs[0].id), self.source)
 
     def action_add(self) -> None:
-        """Ask for a folder of models, add it to the settings, and look in it."""
+        """Ask for a folder of models, add it to the settings, and search it."""
         from app.tui.screens.folder import FolderScreen
 
         self.app.push_screen(FolderScreen(), lambda got: self.action_rescan() if got else None)
@@ -292,7 +292,7 @@ class LibraryScreen(ListScreen):
             self.notify("Copied its name.", timeout=2, markup=False)
 
     def narrow(self) -> None:
-        """Show what is left, with the selection on a model that contains the word itself."""
+        """Show the remaining models, with the selection on one that contains the word itself."""
         self.fill()
         word, listing = self.filter.value, self.listing
         if listing.current is not None and not contains(listing.current, word):
@@ -309,7 +309,7 @@ class LibraryScreen(ListScreen):
     # Words
 
     def title_line(self, width: int) -> Content:
-        """How many models there are and their size, or the marked ones."""
+        """The number and size of the models, or the marked ones."""
         entries = self.holdings.entries
         left = [(" library ", "bold $accent"), ("models on this machine", "$muted")]
         marked = self.holdings.here(self.listing.marked)
@@ -342,12 +342,12 @@ class LibraryScreen(ListScreen):
 
 
 def _last(name: str) -> str:
-    """The part of a name that tells most."""
+    """The last part of a name."""
     return plain(name.rstrip("/").rsplit("/", 1)[-1])
 
 
 def _changed(file: Path) -> float:
-    """When a file was last changed; 0 for one that can't be found."""
+    """The time of a file's last change; 0 for a missing file."""
     try:
         return file.stat().st_mtime
     except OSError:

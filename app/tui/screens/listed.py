@@ -27,11 +27,11 @@ class ListScreen(LeavingScreen[None]):
     # What a screen overrides.
 
     def fill(self) -> None:
-        """List what contains the word."""
+        """List the items that contain the word."""
         raise NotImplementedError
 
     def tell(self) -> None:
-        """Say what is known of the selected row."""
+        """Show the details of the selected row."""
         raise NotImplementedError
 
     # What all have in common.
@@ -49,11 +49,11 @@ class ListScreen(LeavingScreen[None]):
 
     @property
     def filter(self) -> Input:
-        """The line that the word is typed into, once it is there."""
+        """The line that the word is typed into; None before it is mounted."""
         return self.query_one("#filter", Input)
 
     def on_resize(self) -> None:
-        """Another width may change the number of lines that the details take."""
+        """Show the details again: another width may change their number of lines."""
         self.call_after_refresh(self.tell)
 
     def on_listing_changed(self) -> None:
@@ -63,7 +63,7 @@ class ListScreen(LeavingScreen[None]):
         self.narrow()
 
     def narrow(self) -> None:
-        """Another word is typed."""
+        """List again for another word."""
         self.fill()
 
     def on_input_submitted(self) -> None:
@@ -92,7 +92,7 @@ class ListScreen(LeavingScreen[None]):
         self.listing.move(way * 1_000_000)
 
     def open(self, run_id: str | None) -> None:
-        """Show a run where its screen stood the last time, if there is one to show."""
+        """Show a run at the last position of its screen; nothing without a run."""
         from app.tui.screens.run import RunScreen
 
         if run_id:

@@ -42,7 +42,7 @@ class LogLines(Listing[Numbered], can_focus=False):
 
 
 class LogScreen(Dialog[None]):
-    """Stays at the last line while that is selected."""
+    """Follows the log while its last line is selected."""
 
     DEFAULT_CSS = """
     LogScreen > .box { width: 100%; height: 96%; padding: 0 1; }

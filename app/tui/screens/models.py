@@ -1,4 +1,4 @@
-"""Choosing a model: from those on this machine, or by what is typed. Reads no model."""
+"""Choosing a model: one on this machine, or a typed name. Reads no model."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 LOOKING = "Looking for models on this machine…"
 NONE = "No models are in the usual places. Type a hub id or the path of a folder."
 FACTS = 28
-"""Columns for what is said of a model besides its name."""
+"""Columns for the facts of a model beside its name."""
 
 
 def offers(entries: Sequence[Entry], typed: str, base: str = "") -> tuple[str | Entry, ...]:
-    """What may be chosen after this was typed: the models that contain it, those made from the
-    base first, and the words themselves; before those models where they look like a place."""
+    """The choices after typing: the models that contain the words, those made from the base first,
+    and the words themselves, which come first if they look like a path."""
     from app.library.catalogue import children
 
     word = typed.strip().casefold()
@@ -45,7 +45,7 @@ def offers(entries: Sequence[Entry], typed: str, base: str = "") -> tuple[str | 
 
 
 class Offers(Listing["str | Entry"], can_focus=False):
-    """The models that may be chosen, and the words that were typed."""
+    """The models to choose from, and the typed words."""
 
     HEAD, GROUND, CLICKS = 0, "panel", 1
 
@@ -70,7 +70,7 @@ class Offers(Listing["str | Entry"], can_focus=False):
 
 
 class ModelsScreen(Dialog[str]):
-    """Gives what a study file says for the model, or None."""
+    """Gives the model's path in a study file, or None."""
 
     DEFAULT_CSS = """
     ModelsScreen > .box { width: 110; height: 30; padding: 0 1; }
@@ -83,8 +83,8 @@ class ModelsScreen(Dialog[str]):
     def __init__(
         self, title: str, entries: Sequence[Entry] | None, *, base: str = "", typed: str = ""
     ) -> None:
-        """`entries` None: they are still being looked for, and will be handed to `fill`; models
-        made from `base` come first."""
+        """`entries`: None during the search, which hands them to `fill`. Models made from `base`
+        come first."""
         super().__init__()
         self.called = title
         self.entries = entries
@@ -137,15 +137,15 @@ class ModelsScreen(Dialog[str]):
         about.update(self._about(offer, about.size.width) if offer is not None else Content(""))
 
     def action_move(self, by: int) -> None:
-        """Choose another."""
+        """Select another model."""
         self.query_one(Offers).move(by)
 
     def action_page(self, way: int) -> None:
-        """Choose one a page away."""
+        """Select a model a page away."""
         self.query_one(Offers).page(way)
 
     def action_complete(self) -> None:
-        """Take over the first completion of a path."""
+        """Take the first completion of a path."""
         box = self.query_one(Input)
         paths = self._paths(box.value)
         if paths:

@@ -32,7 +32,7 @@ class PickScreen(Dialog[tuple[str, str]]):
     def __init__(
         self, title: str, place: Where, offers: Mapping[str, str], folder: str = ""
     ) -> None:
-        """`offers` has words for each answer on offer; `place` has the keys of all of them."""
+        """`offers` describes each offered answer; `place` has the keys of all answers."""
         super().__init__()
         self._bindings = BindingsMap.merge([self._bindings, BindingsMap(bindings(place))])
         self.called = title
@@ -57,7 +57,7 @@ class PickScreen(Dialog[tuple[str, str]]):
         return super().check_action(action, parameters)
 
     def on_key(self, event: events.Key) -> None:
-        """Take answers here, in their order: keys after the answer act on no other screen."""
+        """Take answers here, in their order: later keys act on no other screen."""
         for action in actions(self.place):
             answer = answer_of(action)
             if event.key == action.key and self.check_action("pick", (answer,)):

@@ -49,15 +49,15 @@ if TYPE_CHECKING:
 
 POLL = 0.25
 EVERY = 4
-"""With nothing under way, the polls of which one reads."""
+"""With no run under way, one of so many polls reads."""
 RESTS = 0.15
-"""Seconds on a run after which what its screen begins with is read ahead."""
+"""Seconds on a run before the first pictures of its screen are read ahead."""
 LEISURE = 0.9
-"""Seconds at least from one painting of mere progress to the next: each goes over the line."""
+"""The least seconds between two paintings of progress: each is sent over the line."""
 PADDED = 2
-"""Columns beside what is said of a run."""
+"""Columns beside the details of a run."""
 OTHERS = 5
-"""Lines of the list's screen besides the runs and what is said of the selected one."""
+"""Lines of the screen besides the runs and the details of the selected one."""
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Unreadable(Message):
 
 
 class Begun(Message):
-    """The first list shows: from now on keys have something to act on."""
+    """The first list shows: keys can act from now on."""
 
 
 class RunsScreen(ListScreen):
@@ -94,7 +94,7 @@ class RunsScreen(ListScreen):
         """The run whose screen was left, until the list has it."""
 
     def body(self) -> ComposeResult:
-        """The runs, what is known of the selected one, and the filter."""
+        """The runs, the details of the selected one, and the filter."""
         with Beside(id="beside"):
             yield RunList(id="runs")
             yield RunPreview(self.source)
@@ -136,7 +136,7 @@ class RunsScreen(ListScreen):
             self._reading = False
 
     def _show(self, new: Snapshot) -> None:
-        """Show the new moment; a database that can't be read keeps the last one on screen."""
+        """Show the new snapshot; while the database can't be read, the last one stays."""
         old = self.snapshot
         if new.error and old is None:
             self.app.post_message(Unreadable(new.error))
@@ -157,12 +157,12 @@ class RunsScreen(ListScreen):
             in_thread(self, warm_up, group="warm-up")
 
     def _say_why(self, trouble: str) -> None:
-        """The demo is no longer made: say so if something went wrong."""
+        """The making of the demo has ended: show its error, if any."""
         if trouble and not (self.snapshot and self.snapshot.has_demo):
             self.notify(plain(trouble), severity="error", markup=False)
 
     def placed(self, memory: Memory) -> Memory:
-        """The filter, and the run that the selection is on; before the first list, as it was."""
+        """The memory with the filter and the selected run; unchanged before the first list."""
         if self.snapshot is None:
             return memory
         run, word = self.listing.current, self.filter.value
@@ -184,7 +184,7 @@ class RunsScreen(ListScreen):
         self.renew("title")
 
     def tell(self) -> None:
-        """Say it in as few lines as it takes, and read ahead what its screen begins with."""
+        """Show the details in as few lines as they need, and read ahead the first pictures."""
         run = self.listing.current
         self.query_one("#detail").display = run is not None or self.snapshot is None
         taken = LINES if run is None else len(self._told(run, self.size.width - PADDED))
@@ -199,8 +199,8 @@ class RunsScreen(ListScreen):
             self._ahead = self.set_timer(RESTS, functools.partial(self._read_ahead, run))
 
     def _read_ahead(self, run: RunSummary) -> None:
-        """Have the source know what the selected run begins with, or what it would be compared
-        in, before that is opened."""
+        """Cache the first pictures of the selected run, or of the marked comparison, before they
+        are opened."""
         both, width = self.listing.compared, self.size.width
 
         def reading() -> None:  # whoever opens it will be told what can't be read
@@ -217,7 +217,7 @@ class RunsScreen(ListScreen):
         self.action_open()
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
-        """What the keys of the list act on."""
+        """Whether the keys of the list have anything to act on."""
         run = self.listing.current
         match need:
             case "a run":
@@ -258,15 +258,15 @@ class RunsScreen(ListScreen):
         self.open(run.id if run is not None else None)
 
     def _return_to(self, run_id: str) -> None:
-        """Select the run whose screen was left, which keys that act on a run are meant for; one
-        that was begun meanwhile as soon as it is in the list."""
+        """Select the run whose screen was left, since the next keys are meant for it; a new run as
+        soon as the list has it."""
         listing = self.listing
         listing.select(run_id)
         there = listing.current is not None and listing.current.id == run_id
         self._left = "" if there else run_id
 
     def action_jump(self) -> None:
-        """Put a letter on every run, and select the one that is pressed."""
+        """Put a letter on every run, and select the run of the pressed letter."""
         from app.tui.screens.jump import JumpTarget, jump
 
         places, x = self.listing.places(), self.listing.region.x
@@ -281,7 +281,7 @@ class RunsScreen(ListScreen):
         self.listing.mark()
 
     def action_compare(self) -> None:
-        """Hold two runs against each other."""
+        """Compare two runs."""
         from app.tui.screens.compare import CompareScreen
 
         both = self.listing.compared
@@ -301,8 +301,8 @@ class RunsScreen(ListScreen):
         self.app.push_screen(StartScreen(self.source), self.open)
 
     def action_demo(self) -> None:
-        """Have the demo made; its run comes up by itself. Who has runs already may have meant
-        another key."""
+        """Make the demo; its run appears by itself. Asks first where runs exist, since another key
+        may have been meant."""
         ask_to_make_demo(self, self.source, sure=not (self.snapshot and self.snapshot.runs))
 
     def action_bench(self) -> None:
@@ -347,7 +347,7 @@ class RunsScreen(ListScreen):
         self.close_filter()
 
     def title_line(self, width: int) -> Content:
-        """How many runs there are, or why they can't be read."""
+        """The number of runs, or the error in reading them."""
         left = [(" tauscope ", "bold $accent"), ("what fine-tuning did", "$muted")]
         snapshot = self.snapshot
         if snapshot is None:
@@ -363,7 +363,7 @@ class RunsScreen(ListScreen):
         return two_ends(left, [(words + " ", "$muted")], width)
 
     def labels(self) -> dict[str, str]:
-        """A run that waits is started by the key that resumes others."""
+        """Label the key that resumes a run as the one that starts a queued run."""
         return called(self.listing.current)
 
     def _detail(self, line: int, width: int) -> Content:
@@ -372,7 +372,7 @@ class RunsScreen(ListScreen):
         return lines[line] if line < len(lines) else Content("")
 
     def _told(self, run: RunSummary, width: int) -> list[Content]:
-        """What is said of the selected run, in more lines where the list leaves some free."""
+        """The details of the selected run, in more lines where the list leaves some free."""
         runs = self.snapshot.runs if self.snapshot is not None else ()
         free = self.size.height - OTHERS - len(runs)
         return detail(run, max(20, width), max(LINES, min(MOST, free)))

@@ -24,12 +24,12 @@ MOST = 6
 
 
 def offers(typed: str) -> list[str]:
-    """What continues what was typed: study files, folders, and the ready studies of that name."""
+    """Completions of the typed text: study files, folders, and ready studies."""
     return [*matches(typed), *(name for name in ready.names() if name.startswith(typed))]
 
 
 class StartScreen(Dialog[str]):
-    """Gives the id of the run that was started, or None."""
+    """Gives the id of the started run, or None."""
 
     DEFAULT_CSS = """
     StartScreen > .box { width: 90; }
@@ -71,7 +71,7 @@ class StartScreen(Dialog[str]):
             )  # fmt: skip
 
     def action_complete(self) -> None:
-        """Take the first match over."""
+        """Take the first match."""
         typed = self.query_one(Input)
         paths = offers(typed.value)
         if paths:

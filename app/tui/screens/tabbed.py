@@ -1,6 +1,6 @@
 """Shared parts of the screens with figures: the rows around them, tabs, and keys of one pane.
 
-A screen says what its tabs and its panes are. Knows no run and no database.
+A screen names its tabs and its panes. Knows no run and no database.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from app.tui.widgets.tab_bar import Tab, numbered, tabs_line
 
 
 async def soon(workers: Iterable[Worker[None]]) -> None:
-    """Wait a moment for work that was begun: what is painted then has its figures, instead of being
-    painted without them first."""
+    """Wait a moment for figures that are being read, so that the first painting has them."""
     begun, end = tuple(workers), time.monotonic() + SOON
     while not all(worker.is_finished for worker in begun) and time.monotonic() < end:
         await asyncio.sleep(SOON / 20)
@@ -40,7 +39,7 @@ class TabbedScreen(LeavingScreen[None]):
     VEILED = True
     EARLY = frozenset({"tab", "back"})
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
-    """As Textual's, but for painting the whole screen whenever the focus moves."""
+    """Like Textual's, without its painting of the whole screen whenever the focus moves."""
     AUTO_FOCUS = ""  # a pane is gone to once there is one
     FIRST: ClassVar[int] = 1
     """The number of the first tab, and the tab after it that is tab 0 of the program."""
@@ -88,7 +87,7 @@ class TabbedScreen(LeavingScreen[None]):
         yield Row(self._tabs, id="tabs")
 
     def on_resize(self) -> None:
-        """In another width keys have something to do that had nothing, once it is laid out."""
+        """After the layout in a new width, other keys may act."""
         self.call_after_refresh(self.renew)
 
     def _tabs(self, width: int) -> Content:
@@ -118,7 +117,8 @@ class TabbedScreen(LeavingScreen[None]):
     # Keys
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
-        """What the keys of pictures act on. A selector is named by the first parameter."""
+        """Whether the keys of pictures have anything to act on. The first parameter names a
+        selector."""
         pane = self.pane
         match need:
             case "measures" | "readings":
@@ -190,14 +190,14 @@ class TabbedScreen(LeavingScreen[None]):
             )
 
     def action_clip(self) -> None:
-        """Ask what of this picture is wanted on the clipboard."""
+        """Ask which content of this picture to copy."""
         from app.tui.screens.export import ask_to_copy
 
         if self.pane is not None and self.pane.drawn is not None:
             ask_to_copy(self, self.pane)
 
     def action_jump(self) -> None:
-        """Put a letter on every tab and picture, and go to the one that is pressed."""
+        """Put a letter on every tab and picture, and go to the target of the pressed letter."""
         from app.tui.screens.jump import JumpTarget, jump
 
         tabs = self.query_one("#tabs", Row)

@@ -1,7 +1,7 @@
 """Screens that take the whole terminal: a title, a body, and the keys that act on it.
 
-Each is painted once, when it has something to show, and only while it can be seen. Textual paints
-more often, which is felt and goes over the line.
+Each is painted once, when it has something to show, and only while it is visible. Textual paints
+more often, which costs time and bytes over the line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 SOON = 0.05
-"""Seconds for which painting waits for what is likely to be at hand."""
+"""Seconds for which the first painting waits for figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +54,38 @@ class WholeScreen(Screen[Result], Able):
     # What a screen overrides.
 
     def title_line(self, width: int) -> Content:
-        """What stands above the body."""
+        """The rows above the body."""
         raise NotImplementedError
 
     def body(self) -> ComposeResult:
-        """What stands between the title and the keys."""
+        """The widgets between the title and the keys."""
         raise NotImplementedError
 
     def labels(self) -> Mapping[str, str]:
-        """What actions are called that do something more special here, by their names."""
+        """Labels of actions that do something more special here, by action name."""
         return {}
 
     def topics(self) -> Sequence[Topic]:
-        """How to read what is shown, for the help."""
+        """How to read the shown pictures, for the help."""
         return ()
 
     def destinations(self) -> Iterator[Destination]:
-        """The places that the palette finds besides the keys' actions."""
+        """The destinations that the palette finds besides actions."""
         return iter(())
 
     def places(self) -> tuple[Where, ...]:
-        """Where the keys of this screen come from."""
+        """The places whose keys act on this screen."""
         return (self.PLACE, "app")
 
     def placed(self, memory: Memory) -> Memory:
-        """Where it stands, for the next time."""
+        """The memory with the position of this screen."""
         return memory
 
     # What all have in common.
 
     @property
     def home(self) -> Remembering:
-        """The workstation, which knows where its screens stood and what the user has set."""
+        """The workstation, which knows the positions of screens and the user's settings."""
         return cast(Remembering, self.app)
 
     def compose(self) -> ComposeResult:
@@ -94,13 +94,13 @@ class WholeScreen(Screen[Result], Able):
         yield Row(self._keys, id="keys")
 
     def renew(self, *ids: str) -> None:
-        """Make the words of all rows again, or of these."""
+        """Write all rows again, or these."""
         for row in self.query(Row):
             if not ids or row.id in ids:
                 row.renew()
 
     def offered(self) -> list[Action]:
-        """The actions that would do something now."""
+        """The actions that can act now."""
         known = actions(self.PLACE, "app")
         return [each for each in known if self.check_action(each.verb, each.parameters)]
 
@@ -108,8 +108,8 @@ class WholeScreen(Screen[Result], Able):
         return keys_line(relabelled(self.offered(), self.labels()), width)
 
     def on_compose(self) -> None:
-        """Know how wide it is before it is laid out, which would be done again otherwise; from
-        here on it is waited for."""
+        """Take the width before the first layout, which would be repeated otherwise, and begin the
+        wait for figures."""
         known = self.HORIZONTAL_BREAKPOINTS or self.app.HORIZONTAL_BREAKPOINTS or ()
         held = [name for least, name in known if self.app.size.width >= least]
         self.set_classes(held[-1:])
@@ -117,14 +117,14 @@ class WholeScreen(Screen[Result], Able):
             asyncio.get_running_loop().call_later(SOON, self.unveil)
 
     def unveil(self) -> None:
-        """Be painted from now on: there is something to show, or it takes too long."""
+        """Paint from now on: there is something to show, or the wait was too long."""
         if self._veiled:
             self._veiled = False
             self.post_message(Update(self))
 
     @property
     def is_current(self) -> bool:
-        """Can it be seen, be it behind a question?"""
+        """Is it visible, perhaps behind a question?"""
         if self._veiled or not super().is_current:
             return False
         return self.app.screen is self or self.app.screen.is_modal
@@ -132,7 +132,7 @@ class WholeScreen(Screen[Result], Able):
     def refresh(
         self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
     ) -> Self:
-        """As Textual's, but for painting all of the screen once more behind a layout, which paints
-        whatever it changed."""
+        """As Textual's, without a second painting of the whole screen after a layout, which paints
+        its own changes."""
         wanted = repaint and not layout and not self._veiled
         return super().refresh(*regions, repaint=wanted, layout=layout, recompose=recompose)

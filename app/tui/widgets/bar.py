@@ -1,6 +1,6 @@
 """Rows of text: the title with progress, the keys at the bottom, the value at the cursor.
 
-What stands in them is made by functions from widths and words; the widgets only show it.
+Functions make their content from widths and words; the widgets only show it.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ def two_ends(left: Iterable[Piece], right: Iterable[Piece], width: int) -> Conte
 
 
 def named(name: str, words: str, width: int, style: str) -> Content:
-    """Words after what they are about, cut to a row."""
+    """Words after their name, cut to a row."""
     text = fitted(words, width - NAME).rstrip()
     return Content.assemble((f"{name:<{NAME - 1}} ", "$muted"), (text, style))
 
 
 class Row(Steady):
-    """A row of the screen, or two, whose words are made for the width that it is painted in: made
-    once that is known, they would be a second painting."""
+    """A row of the screen, or two. Its words are made during painting, for the painted width, so
+    that no second painting is needed."""
 
     DEFAULT_CSS = """
     Row {
@@ -81,7 +81,7 @@ class Row(Steady):
 
     @property
     def words(self) -> Content:
-        """What stands there."""
+        """The present content."""
         width = self.size.width
         if width and self._made[0] != width:
             self._made = width, self._make(width)
@@ -91,8 +91,8 @@ class Row(Steady):
         return self.words
 
     def renew(self) -> None:
-        """Make the words again; nothing is painted when they stayed the same. A row that is hidden
-        has no width: it makes them when it shows."""
+        """Make the words again; paint only if they changed. A hidden row has no width and makes
+        them when it shows."""
         width = self.size.width
         if not width:
             if self._made[0]:
@@ -104,7 +104,7 @@ class Row(Steady):
                 self.refresh()
 
     def acts(self) -> list[tuple[int, str]]:
-        """Where words begin that stand for an action, and the action."""
+        """The columns of words that act when clicked, with their actions."""
         starts: dict[str, int] = {}
         x = 0
         for segment in self.render_line(0):
@@ -115,7 +115,7 @@ class Row(Steady):
         return [(x, action) for action, x in starts.items()]
 
     async def on_click(self, event: events.Click) -> None:
-        """Do what the words under the mouse stand for."""
+        """Do the action of the words under the mouse."""
         action = event.style.meta.get(ACT)
         if action:
             event.stop()
@@ -127,7 +127,7 @@ def _key_size(action: Action) -> int:
 
 
 def _least(ranked: Sequence[Action]) -> Action:
-    """What the bottom line loses first: never help, quit, or the way back."""
+    """The action that the bottom line drops first: never help, quit, or the way back."""
     essential = {"app.help", "app.leave"} | {
         f"{place}.back" for place in ("run", "compare", "library", "builder", "bench")
     }

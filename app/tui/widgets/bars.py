@@ -17,7 +17,7 @@ from core.figures.plots.grids import BarsPlot
 
 
 class BarsView(FigureView[BarsPlot]):
-    """A bar a row, in groups; at the foot what the mark on a bar means."""
+    """One bar per row, in groups; the foot explains the mark on a bar."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class BarsView(FigureView[BarsPlot]):
         return bool(self.plot.spots)
 
     def opening(self) -> CursorPosition:
-        """The first model that is no control."""
+        """The first model that is not a control."""
         return next((i for i, row in enumerate(self.plot.rows) if not row.control), 0), 0
 
     def lay_out(self, width: int, height: int) -> None:
@@ -105,7 +105,7 @@ class BarsView(FigureView[BarsPlot]):
 
 
 class BoxesView(BarsView):
-    """A box a row, in groups."""
+    """One box per row, in groups."""
 
     def resolved(self, figure: Figure) -> BarsPlot:
         assert isinstance(figure, Grid)

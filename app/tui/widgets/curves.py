@@ -39,7 +39,7 @@ class CurvesView(FigureView[CurvesPlot]):
         self._room = (1, 1)
         self._legend = 1
         self._stops: list[tuple[int, Curve]] = []
-        """Every curve of every panel: where the cursor goes up and down."""
+        """Every curve of every panel: the stops of the cursor, up and down."""
         self._xs: list[int] = []
 
     def resolved(self, figure: Figure) -> CurvesPlot:
@@ -93,7 +93,7 @@ class CurvesView(FigureView[CurvesPlot]):
         return self._pictures[key]
 
     def watch_cursor(self, old: CursorPosition, new: CursorPosition) -> None:
-        """Another series on top: paint the cells that this changes, besides the cursor's own."""
+        """With another series on top, paint the changed cells besides the cursor's own."""
         if self._plot is not None and self.filled() and self.size and self.lit:
             self._ready()
             before, after = self._drawn(self.clamped(old)), self._drawn(self.clamped(new))
@@ -119,8 +119,8 @@ class CurvesView(FigureView[CurvesPlot]):
         return line if cursor is None else self._marked(line, row, cursor)
 
     def touched(self, cursor: CursorPosition) -> Iterable[Region]:
-        """The legend, what it tells of, the mark on each axis, and the point: a rule through all
-        rows would send all of them over the line at each step."""
+        """The legend, its heading, the mark on each axis, and the point. A rule through all rows
+        would send all of them over the line at each step."""
         cursor = self.clamped(cursor)
         x = self._xs[cursor[1]]
         yield Region(0, 0, self.size.width, self._legend)
@@ -241,12 +241,12 @@ class CurvesView(FigureView[CurvesPlot]):
         self.post_message(self.Moved(self))
 
     def _again(self) -> None:
-        """Lay out and paint all of it."""
+        """Lay out and paint everything."""
         self._laid_out = None
         self.refresh()
 
     def _values(self, cursor: CursorPosition) -> list[str]:
-        """The value of each series at the cursor's layer, in the cursor's panel if it is there."""
+        """The value of each series at the cursor's layer, if possible in the cursor's panel."""
         panel, _ = self._stops[cursor[0]]
         x = self._xs[cursor[1]]
         panels = (*(self.plot.panels if self._split else ()), self.plot.panels[panel])
@@ -289,7 +289,7 @@ class CurvesView(FigureView[CurvesPlot]):
         return line
 
     def _told(self, line: Line, frame: Frame, x: int) -> Line:
-        """The row above a panel with where the legend's values are of, if there is room."""
+        """The row above a panel with the place of the legend's values, if there is room."""
         words = plain(self.plot.told_at(x))
         free = len(text_of([line], colour=False)[frame.left : frame.left + frame.width].rstrip())
         if frame.width < free + len(words) + 2:

@@ -54,7 +54,7 @@ class Facts(VerticalScroll, Able, can_focus=True):
         self._say_load()
 
     def show_load(self, reading: Usage | None) -> None:
-        """Say how busy this host is, while that is known."""
+        """Show the load of this host, if it is known."""
         if reading != self._load:
             self._load = reading
             if self.is_mounted:
@@ -67,12 +67,12 @@ class Facts(VerticalScroll, Able, can_focus=True):
             words.update(_section("This host", wording.loads(self._load)))
 
     def on_resize(self) -> None:
-        """Tables are laid out to the width that there is."""
+        """Lay the tables out for the new width."""
         if self._shown is not None:
             self.show(*self._shown)
 
     def show(self, run: RunSummary, background: Background) -> None:
-        """Say it all: first what went wrong, then what is doubtful, then the rest."""
+        """Show all facts: first the error, then the warnings, then the rest."""
         self._shown = run, background
         progress: list[tuple[str, str]] = []
         progress += [(run.status, wording.in_hand(run))] if run.status in wording.UNDER_WAY else []
@@ -95,11 +95,11 @@ class Facts(VerticalScroll, Able, can_focus=True):
             words.update(Content("\n\n").join(parts))
 
     def action_down(self) -> None:
-        """Scroll on."""
+        """Scroll down."""
         self.scroll_down(animate=False)
 
     def action_up(self) -> None:
-        """Scroll back."""
+        """Scroll up."""
         self.scroll_up(animate=False)
 
 

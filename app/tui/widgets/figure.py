@@ -1,6 +1,6 @@
 """Shared behaviour of figures: a cursor, scrolling that follows it, painting of changes only.
 
-A kind of figure says how it is laid out, how one row is drawn, and where its cursor may go.
+Each kind of figure defines its layout, the drawing of a row, and the places of its cursor.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ Resolved = TypeVar("Resolved", bound=Plot | TablePlot)
 READING = "Reading…"
 
 COLOURS = {"standard": 16, "256": 256}
-"""How many colours a terminal has that has not all of them."""
+"""The number of colours of a terminal without true colour."""
 
 
 class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
-    """One figure with a cursor on it. Kinds override the methods that are marked so."""
+    """One figure with a cursor. Kinds override the marked methods."""
 
     PLACE = "figure"
     BINDINGS = bindings("figure")
@@ -52,7 +52,7 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
 
     @dataclass
     class Moved(Message):
-        """The cursor stands elsewhere, or on another value."""
+        """The cursor has moved, or its value has changed."""
 
         view: FigureView[Any]
 
@@ -61,7 +61,7 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
 
     @dataclass
     class Copied(Message):
-        """What is known of the value under the cursor is wanted on the clipboard."""
+        """The readout is to be copied."""
 
         view: FigureView[Any]
 
@@ -71,7 +71,7 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
         self.blank = READING
         """The sentence in place of a missing figure."""
         self.follows = False
-        """Does the cursor go where that of another figure goes, and show without focus?"""
+        """Does the cursor follow another figure's, and show without focus?"""
         self._plot: Resolved | None = None
         self.by_hand = False
         """Was the cursor ever moved by the user?"""
@@ -80,11 +80,11 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
         self._laid_out: tuple[Size, str, bool] | None = None
         self._strips: dict[int, Strip] = {}
         self._ground = Style()
-        """What it is painted on, looked up once and not for each row."""
+        """The background, looked up once and not for each row."""
 
     def show(self, figure: Figure, blank: str = EMPTY) -> None:
-        """Draw this figure from now on, or say `blank` where there is nothing to draw; the cursor
-        stays where it was as far as it can."""
+        """Show this figure, or `blank` if there is nothing to draw; the cursor keeps its place if
+        possible."""
         self._plot, self.blank = self.resolved(figure), blank
         self._laid_out = None
         if not self._opened and self.filled():
@@ -95,7 +95,7 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
         self.post_message(self.Moved(self))
 
     def refuse(self, words: str) -> None:
-        """Show no figure from now on, but why there is none."""
+        """Show the reason of a missing figure."""
         self._plot, self.blank = None, words
         self._strips.clear()
         self.refresh()
@@ -103,11 +103,11 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
 
     @property
     def shows(self) -> bool:
-        """Was it given a figure?"""
+        """Has it a figure?"""
         return self._plot is not None
 
     def open_at(self, cursor: CursorPosition | None) -> None:
-        """Have the first figure shown with the cursor there."""
+        """Show the first figure with the cursor at this place."""
         self._open_at = cursor
 
     def seek(self, names: Mapping[str, str], axes: Sequence[str]) -> None:
@@ -125,7 +125,7 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
             self.cursor = self.clamped(place)
 
     def spot(self) -> Spot | None:
-        """Where the cursor stands."""
+        """The place of the cursor."""
         return self.spot_at(self.cursor) if self._plot is not None and self.filled() else None
 
     @property
@@ -164,7 +164,7 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
         raise NotImplementedError
 
     def touched(self, cursor: CursorPosition) -> Iterable[Region]:
-        """The regions that look different for having the cursor there."""
+        """The regions that a cursor at this place changes."""
         raise NotImplementedError
 
     def spot_at(self, cursor: CursorPosition) -> Spot:
@@ -172,7 +172,7 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
         raise NotImplementedError
 
     def at(self, cursor: CursorPosition) -> Names:
-        """The names of what stands at a place: by the number of an axis, or by coordinate."""
+        """The names of a place: by the number of an axis, or by coordinate."""
         raise NotImplementedError
 
     def item(self) -> str:
@@ -184,11 +184,11 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
         return [self.at(self.cursor)[0]]
 
     def place_of(self, names: Names) -> CursorPosition | None:
-        """The place of these names; what isn't named, or isn't there, stays where it is."""
+        """The place of these names; missing names keep the cursor's coordinate."""
         raise NotImplementedError
 
     def opening(self) -> CursorPosition:
-        """Where the cursor stands at first."""
+        """The first place of the cursor."""
         return 0, 0
 
     def clamped(self, cursor: CursorPosition) -> CursorPosition:
@@ -253,14 +253,14 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
         self.post_message(self.Moved(self))
 
     def scrolled(self) -> None:
-        """All rows show something else."""
+        """Repaint all rows."""
         self._strips.clear()
         self.refresh()
 
     # Keys and mouse
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
-        """What the keys of a figure act on."""
+        """Whether the keys of a figure have anything to act on."""
         there = self._plot is not None and self.filled()
         match need:
             case "values":
@@ -279,7 +279,7 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
             self.cursor = self.clamped(self.moved(self.cursor, dx, dy))
 
     def action_ends(self, way: int) -> None:
-        """As far as it goes to the left or right."""
+        """To the left or right end."""
         self.action_move(way * 1_000_000, 0)
 
     def action_page(self, way: int) -> None:
@@ -316,5 +316,5 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
 
 
 def index_of(name: Name | None, among: Sequence[Name], otherwise: int) -> int:
-    """Where a name stands among others; what isn't there leaves things as they are."""
+    """The index of a name; the given default if it is missing."""
     return among.index(name) if name is not None and name in among else otherwise

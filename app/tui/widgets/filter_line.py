@@ -1,4 +1,4 @@
-"""The line in which the filter of a run is written, and below it what may be written or is wrong.
+"""The line for the filter of a run; below it, its possible words or its error.
 
 Every valid line acts at once. Knows the language of `core.figures.filters`, and no figure.
 """
@@ -24,7 +24,7 @@ EXAMPLE = "model:medical layer:10-20 module:q,k"
 
 
 class FilterLine(Vertical):
-    """Hidden until it is opened. Enter keeps the filter, escape ends it, tab completes a name."""
+    """Hidden until it opens. Enter keeps the filter, escape ends it, tab completes a name."""
 
     DEFAULT_CSS = """
     FilterLine { height: 2; display: none; background: $panel; }
@@ -54,11 +54,11 @@ class FilterLine(Vertical):
 
     @property
     def writing(self) -> bool:
-        """Do keys write into it?"""
+        """Is it being edited?"""
         return self.has_class("-open")
 
     def open(self, names: Names, acting: Filter) -> None:
-        """Write at the filter that acts, among these names."""
+        """Edit the present filter, with these names as completions."""
         self.names, self.filter = names, acting
         box = self.query_one(Input)
         box.value = str(acting)
@@ -72,14 +72,14 @@ class FilterLine(Vertical):
             self._judge(ended(message.value))
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Leave the line, unless it makes no sense."""
+        """Leave the line, unless it is invalid."""
         message.stop()
         self._judge(message.value)
         if not self.trouble:
             self._close()
 
     def action_complete(self) -> None:
-        """Complete the last word, as the faint letters behind it say."""
+        """Complete the last word by the faint letters after it."""
         box = self.query_one(Input)
         for line in self._completed(box.value):
             box.value = line
@@ -96,7 +96,7 @@ class FilterLine(Vertical):
         return [] if completion is None else [completion]
 
     def _judge(self, line: str) -> None:
-        """Have the line act if it makes sense, else say what is wrong with it."""
+        """Apply the line if it is valid, else show its error."""
         try:
             parsed = read(line, self.names)
         except TauscopeError as error:

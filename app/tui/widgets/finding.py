@@ -12,8 +12,8 @@ from app.tui.widgets.steady import Steady
 
 
 class Finding(Steady):
-    """Words over the lines that they need in the width there is, `max-height` of them at most: the
-    last one is marked where there is more. Without words it takes no room."""
+    """Words on as many lines as they need, at most `max-height`: the last one is marked if there
+    are more. Takes no room without words."""
 
     DEFAULT_CSS = """
     Finding { height: auto; max-height: 2; padding: 0 1; }
@@ -22,11 +22,11 @@ class Finding(Steady):
     def __init__(self) -> None:
         super().__init__(markup=False)
         self.words: str | None = None
-        """What it says; None before the first words, for which it keeps no room either."""
+        """Its words; None before the first ones."""
         self.display = False
 
     def tell(self, words: str) -> None:
-        """Say this from now on; only another number of lines has everything laid out again."""
+        """Show these words; the screen is laid out again only for another number of lines."""
         if words == self.words:
             return
         width, before = self.size.width, self.words

@@ -1,6 +1,6 @@
-"""A page of things to fill in: a line each, one of them selected, and one at most being typed.
+"""A page of fields, one per line: one is selected, and at most one is being edited.
 
-Draws items and reports what is typed. Refuses to know what they are about: see app.tui.pages.
+Draws items and reports edits. Knows no field by name: see app.tui.pages.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LABEL = 18
 
 
 def line(item: Item, width: int, *, selected: bool, typing: bool = False) -> Content:
-    """One item in a row of this width; of one that is being typed, its label."""
+    """One item in a row of this width; only its label while it is being edited."""
     mark = Content.styled("▌", "$accent") if selected else Content(" ")
     whole = typing or item.kind == "add"
     left = width - 1 if whole else _label_width(item, width)
@@ -56,7 +56,7 @@ def _label(item: Item, width: int) -> Content:
 
 
 def _held(item: Item, width: int, *, selected: bool) -> Content:
-    """What an item holds, or what holds instead."""
+    """The value of an item, or its default."""
     if item.options:
         return _options(item, width, selected=selected)
     words, otherwise = plain(item.words), plain(item.otherwise)
@@ -71,7 +71,7 @@ def _held(item: Item, width: int, *, selected: bool) -> Content:
 
 
 def _options(item: Item, width: int, *, selected: bool) -> Content:
-    """All that may be chosen, or what is where there is no room for all."""
+    """All options, or only the chosen one where they have no room."""
     chosen = item.words or item.otherwise
     names = [plain(option) for option in item.options]
     if sum(cell_len(name) + 2 for name in names) > width:
@@ -98,7 +98,7 @@ def _end_of(words: str, width: int) -> str:
 
 
 class FormLine(Widget):
-    """One item in a row, and below it what is wrong. Typed over, its words are an Input."""
+    """One item in a row, and its fault below. While it is edited its words are an Input."""
 
     DEFAULT_CSS = """
     FormLine { height: auto; text-wrap: nowrap; }
@@ -119,7 +119,7 @@ class FormLine(Widget):
             self.refresh(layout=anew)
 
     async def edit(self, complete: Complete | None) -> None:
-        """Put the words into a line where they can be typed over."""
+        """Put the words into an Input."""
         box = Input(
             self.item.words, plain(self.item.otherwise), select_on_focus=False, compact=True,
             suggester=Completed(complete) if complete else None,
@@ -130,7 +130,7 @@ class FormLine(Widget):
         self.refresh()
 
     async def rest(self) -> None:
-        """Take that line away again."""
+        """Remove the Input."""
         if self.query(Input):
             await self.query(Input).remove()
             self.refresh()
@@ -164,14 +164,14 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     @dataclass
     class Typed(Message):
-        """The words of an item are being typed, or were."""
+        """The words of an item have changed."""
 
         key: str
         words: str
 
     @dataclass
     class Acted(Message):
-        """A line was clicked that is selected already."""
+        """The selected line was clicked."""
 
         key: str
 
@@ -187,7 +187,7 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
         return self.items[self.at] if self.at < len(self.items) else None
 
     async def fill(self, items: Sequence[Item], select: str | None = None) -> None:
-        """Show these items, with the same one selected if it is there, or that of `select`."""
+        """Show these items. `select` is selected, by default the same item as before."""
         before, keys = [item.key for item in self.items], [item.key for item in items]
         held = select or (self.current.key if self.current else None)
         same = before == keys
@@ -206,14 +206,14 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
         self._show()
 
     async def edit(self, complete: Complete | None) -> None:
-        """Let the selected item be typed."""
+        """Edit the selected item."""
         if self.current is not None and self.editing is None:
             self.editing = self.current.key
             await self._lines()[self.at].edit(complete)
             self.post_message(self.Selected(self.current))
 
     async def rest(self) -> None:
-        """End the typing. What was typed is kept."""
+        """End the edit; its words stay."""
         if self.editing is not None:
             self.editing = None
             for each in self._lines():
@@ -222,7 +222,7 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
             self.post_message(self.Selected(self.current))
 
     def complete(self, complete: Complete | None) -> None:
-        """Take over the first completion of what is being typed."""
+        """Take the first completion of the typed words."""
         for box in self.query(Input):
             completions = complete(box.value) if complete else ()
             if completions:

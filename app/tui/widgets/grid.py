@@ -22,7 +22,7 @@ FOLDED = 1.35
 
 
 class GridView(FigureView[GridPlot]):
-    """Rows × columns: a heading, the body, and at the foot what the colours are worth."""
+    """Rows × columns: a heading, the body, and the legend of the colours at the foot."""
 
     DENSE = True
 
@@ -35,7 +35,7 @@ class GridView(FigureView[GridPlot]):
 
     @property
     def painter(self) -> grids.Painter:
-        """Draws the rows in the layout of now."""
+        """Draws the rows in the present layout."""
         assert self._painter is not None
         return self._painter
 

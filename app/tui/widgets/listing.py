@@ -1,6 +1,6 @@
 """A list of rows, with a selection that stays on its row when others come and go.
 
-Scrolls, selects and paints rows, and only what changed; a row's words are its subclass's.
+Scrolls, selects and paints rows, and only what changed; subclasses make a row's words.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Item = TypeVar("Item")
 
 
 class Listing(Widget, Generic[Item], can_focus=True):
-    """Items that are known by their keys, a row each. Where there are none it says `empty`."""
+    """One row per item, identified by its key; the words of `empty` without items."""
 
     DEFAULT_CSS = "Listing { height: 1fr; width: 1fr; }"
     HEAD: ClassVar[int] = 1
@@ -54,7 +54,7 @@ class Listing(Widget, Generic[Item], can_focus=True):
         self._rows: dict[int, Line] = {}
 
     def key(self, item: Item) -> str:
-        """What an item is known by."""
+        """The key of an item."""
         raise NotImplementedError
 
     def heading(self, width: int) -> str:
@@ -75,8 +75,8 @@ class Listing(Widget, Generic[Item], can_focus=True):
         return self.items[self.selected] if self.selected < len(self.items) else None
 
     def fill(self, items: Sequence[Item]) -> None:
-        """Show these items, with the same one selected if it is still there. Of rows that stay in
-        their places those are painted that read differently now."""
+        """Show these items, with the same one selected if it is still there. If no row moves, only
+        changed rows are painted."""
         held, before = self.current, self.keys
         self.items, self.keys = tuple(items), tuple(map(self.key, items))
         self.selected = min(self.selected, max(0, len(items) - 1))
@@ -106,12 +106,12 @@ class Listing(Widget, Generic[Item], can_focus=True):
             self.selected = self.keys.index(key)
 
     def places(self) -> list[tuple[int, int]]:
-        """The rows on the screen by their place in the list, each with its line of the screen."""
+        """The visible rows: their index in the list, and their line of the screen."""
         seen = range(self.top, min(self.top + self._body(), len(self.keys)))
         return [(index, self.region.y + self.HEAD + index - self.top) for index in seen]
 
     def watch_selected(self, old: int, new: int) -> None:
-        """Paint the two rows that this changes, or all where the list has to scroll."""
+        """Paint the two changed rows, or all if the list has to scroll."""
         top = self._top()
         if top != self.top:
             self.top = top
@@ -179,7 +179,7 @@ class Listing(Widget, Generic[Item], can_focus=True):
 
 
 def _said(words: str, colours: Colours) -> Line:
-    """Our own words, with those between backticks made to stand out."""
+    """Our own words, with those between backticks emphasised."""
     strong = Style(color=colours["accent"], bold=True)
     parts = enumerate(words.split("`"))
     return [Segment("  "), *(Segment(text, strong if i % 2 else None) for i, text in parts)]

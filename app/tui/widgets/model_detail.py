@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from storage.runs import RunSummary
 
 MOST = 12
-"""Models or runs that are listed."""
+"""The most listed models or runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relations:
-    """Who a model is related to: what is made from it, and the runs that use it, newest first."""
+    """The relatives of a model: models made from it, and the runs that use it, newest first."""
 
     children: tuple[Entry, ...] = ()
     runs: tuple[RunSummary, ...] = ()

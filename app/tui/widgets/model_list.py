@@ -1,4 +1,4 @@
-"""The library as a tree of lineage: a line a model, drawn to the width there is.
+"""The library as a tree of lineage: one line per model, drawn to the given width.
 
 `row` and `guides` are functions; app.results.wording words the facts of a model.
 """
@@ -28,7 +28,7 @@ LEAST = 34
 
 READABLE, ADAPTER, UNREADABLE, ELSEWHERE = "●", "◆", "✗", "○"
 BASE, TUNED = "B", "T"
-"""Before marked models: what each is to be in a new study."""
+"""Before marked models: their role in a new study."""
 
 
 def columns(width: int) -> tuple[int, int, int, int]:
@@ -85,7 +85,7 @@ def row(branch: Branch, guide: str, width: int, colours: Colours) -> Line:
 
 
 def shortened(name: str, width: int) -> str:
-    """A name at exactly a width; of a path that is too long the end is kept, which tells most."""
+    """A name at exactly a width; a path that is too long keeps its end, which tells most."""
     name = plain(name)
     if cell_len(name) <= width or not name.startswith(("/", "~")):
         return exactly(name, width)
@@ -96,7 +96,7 @@ def shortened(name: str, width: int) -> str:
 
 
 def narrowed(branches: Sequence[Branch], word: str) -> tuple[Branch, ...]:
-    """The models that contain a word, each with what it hangs on."""
+    """The models that contain a word, each with its ancestors."""
     shown: list[Branch] = []
     above: list[Branch] = []
     for branch in branches:
@@ -108,7 +108,7 @@ def narrowed(branches: Sequence[Branch], word: str) -> tuple[Branch, ...]:
 
 
 def contains(branch: Branch, word: str) -> bool:
-    """Is the word in what is said of this model?"""
+    """Do the facts of this model contain the word?"""
     return word.casefold() in _searched(branch)
 
 

@@ -22,11 +22,10 @@ LOOKING = "Looking at models, texts and tasks…"
 
 
 class Outlook(VerticalScroll, can_focus=False):
-    """The preflight of a draft. `draft`: the one that it was asked about; `refused`: why there will
-    be no run of it, where that is the answer."""
+    """The preflight of a draft. `draft`: its draft; `refused`: the reason if a run is refused."""
 
     class Changed(Message):
-        """It was asked, or the answer has come."""
+        """A preflight has begun, or its answer has come."""
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
@@ -38,7 +37,7 @@ class Outlook(VerticalScroll, can_focus=False):
 
     @property
     def answered(self) -> bool:
-        """Is it known what a run will take?"""
+        """Is the cost known?"""
         return self._found is not None
 
     def compose(self) -> ComposeResult:
@@ -51,7 +50,7 @@ class Outlook(VerticalScroll, can_focus=False):
         self._show()
 
     def ask(self, source: DataSource, draft: Draft) -> None:
-        """Find out what the study of this draft will take."""
+        """Compute the cost of this draft's study."""
         self.draft, self._found, self.refused = draft, None, ""
         self._since = time.monotonic()
         self.run_worker(self._ask(source, draft), exclusive=True, exit_on_error=False)
@@ -60,7 +59,7 @@ class Outlook(VerticalScroll, can_focus=False):
         self.post_message(self.Changed())
 
     def stop(self) -> None:
-        """Ask no more; what is known already stays."""
+        """Stop the preflight; a known answer stays."""
         self.workers.cancel_node(self)
         if self._found is None and not self.refused:
             self.draft = None

@@ -45,7 +45,7 @@ class OverviewView(Steady, Able, can_focus=True):
 
     @property
     def count(self) -> int:
-        """How many cards and findings there are."""
+        """The number of cards and findings."""
         overview = self.overview
         return 0 if overview is None else len(overview.cards) + len(overview.findings)
 
@@ -60,8 +60,8 @@ class OverviewView(Steady, Able, can_focus=True):
         return self.overview.findings[self.selected - len(cards)].candidate.figure
 
     def show(self, overview: Overview, blank: str) -> None:
-        """Show this; `blank` is said where the run has measured nothing. The first finding is
-        selected until somebody selects anything else."""
+        """Show this overview; `blank` if the run has no values. The first finding is selected until
+        the user selects another item."""
         if overview == self.overview and blank == self.words:
             return
         untouched = self.overview is None or self.selected == len(self.overview.cards)
@@ -71,7 +71,7 @@ class OverviewView(Steady, Able, can_focus=True):
         self.refresh()
 
     def refuse(self, words: str) -> None:
-        """Say why there is none."""
+        """Show the error of a missing overview."""
         self.overview, self.words = None, words
         self.refresh()
 
@@ -128,7 +128,7 @@ class OverviewView(Steady, Able, can_focus=True):
             self.post_message(self.Moved())
 
     def _layout(self) -> Layout | None:
-        """The rows for the size that there is; made once for each."""
+        """The rows for the present size, made once for each size."""
         overview = self.overview
         if overview is None or (self.words and not overview.findings):
             return None
@@ -139,7 +139,7 @@ class OverviewView(Steady, Able, can_focus=True):
         return self._made[1]
 
     def _top(self, laid_out: Layout) -> int:
-        """The row in the first line, so that the selection is in sight as far as it fits."""
+        """The row in the first line, with the selection in sight as far as it fits."""
         rows, height = len(laid_out.rows), self.size.height
         chosen = [row for row, owner in enumerate(laid_out.owners) if owner == self.selected]
         top = min(self.top, max(0, rows - height))

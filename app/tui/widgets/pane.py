@@ -1,4 +1,4 @@
-"""A pane: one view of one analysis, with what is selected above it and the readout below.
+"""A pane: one view of one analysis, with the selection above it and the readout below.
 
 Knows its own choice; asks its screen for the figure by message. Computes nothing.
 """
@@ -42,10 +42,10 @@ from core.figures.plots.plot import EMPTY
 from core.figures.views import Catalogue, Choice, Coordinate, Selector, Value, View
 
 Pointed = dict[str, Value]
-"""What a picture points at: values by coordinate."""
+"""The coordinates that a picture points at: values by coordinate."""
 
 ITEM = "item"
-"""The selector whose values a figure names itself."""
+"""The selector whose values come from the figure."""
 
 FILTERED = "Nothing passes the filter here; / changes it."
 
@@ -80,7 +80,7 @@ class Pane(Vertical, Steady):
 
     @dataclass
     class Wanted(Message):
-        """The figure must be drawn (again), under the choice of now."""
+        """The figure must be drawn (again) under the present choice."""
 
         pane: Pane
 
@@ -99,16 +99,16 @@ class Pane(Vertical, Steady):
         self._offers: tuple[tuple[Choice, Catalogue] | None, frozenset[str]] = None, frozenset()
         self._by_hand = False
         self._stood: tuple[int, int] | None = None
-        """Where the cursor was the last time."""
+        """The last place of the cursor."""
         self._held: Pointed = {}
         self._chosen: Choice | None = None
         self._waiting: tuple[Pointed, bool, str] = {}, False, ""
         self.blank = EMPTY
         """The sentence in place of a figure without values."""
         self.narrow: dict[str, str] = {}
-        """What a table shows alone, by the names of its columns."""
+        """The only rows that a table shows: values by column."""
         self._led: tuple[Any, bool] = None, False
-        """Whether a value led to another picture, when that was asked last."""
+        """The last answer of `leads_to`, with its key."""
         self._called = {view.word(c): c for c in COORDINATES}
 
     @property
@@ -117,13 +117,13 @@ class Pane(Vertical, Steady):
         return path_of(self.analysis, self.view)
 
     def stand(self) -> FigurePosition:
-        """Where it stands, for the next time; what was not drawn yet stands where it did."""
+        """Its position; a figure that was not drawn yet keeps its last one."""
         choice = asdict(self.choice) if self.choice is not None else {}
         shown = self.drawn is not None and self.filled
         return FigurePosition(choice=choice, cursor=self.figure.cursor if shown else self._stood)
 
     def restore(self, stand: FigurePosition | None) -> None:
-        """Open where it stood the last time, as far as that still exists."""
+        """Open at the last position, as far as it still exists."""
         choice = choice_of(stand) if stand is not None and stand.choice else None
         known = {spec.name for spec in self.analysis.metrics}
         if stand is None or choice is None or choice.measure not in known:
@@ -133,11 +133,11 @@ class Pane(Vertical, Steady):
         self.figure.open_at(stand.cursor)
 
     def pointed(self) -> Pointed:
-        """What the user pointed at by hand here, by coordinate; nothing if they never did."""
+        """The coordinates that the user chose by hand; empty if there are none."""
         return self.here() if self._by_hand or self.figure.by_hand else {}
 
     def here(self) -> Pointed:
-        """Where the selectors and the cursor stand, by coordinate."""
+        """The values of the selectors and of the cursor, by coordinate."""
         if self.choice is None or self.drawn is None:
             return {}
         pointed: Pointed = {s: getattr(self.choice, s) for s in self.view.selectors}
@@ -151,7 +151,7 @@ class Pane(Vertical, Steady):
         return pointed | self._placed()
 
     def _placed(self) -> Pointed:
-        """The coordinates at the cursor, where the axes of the figure are none."""
+        """The coordinates at the cursor of a figure whose axes are no coordinates."""
         figure = self.drawn.figure if self.drawn is not None and self.filled else None
         if not isinstance(figure, Grid):
             return {}
@@ -167,10 +167,9 @@ class Pane(Vertical, Steady):
         return {coordinate: name for coordinate, name in known if coordinate is not None}
 
     def point(self, pointed: Pointed, *, only: bool = False, measure: str = "") -> None:
-        """Stand where another picture pointed, as far as this one has it; of a table `only` what
-        was pointed at is shown. `measure`: show this one, as it is. Before its figure was read
-        this waits for it.
-        """
+        """Move selectors and cursor to these coordinates, as far as this picture has them; with
+        `only`, a table shows only their rows. `measure`: show this measure, raw. Waits for the
+        first figure."""
         if self.choice is None or self.drawn is None:
             self._waiting = dict(pointed), only, measure
             return
@@ -191,8 +190,8 @@ class Pane(Vertical, Steady):
             self._choose(lambda _, __: choice)
 
     def leads_to(self, other: Pane) -> bool:
-        """Does the value at the cursor have something behind it in another picture? Not where that
-        has no such model, task or other value among what it steps through."""
+        """Does another picture have details of the value at the cursor? Not if its selectors lack
+        such a model, task or other value."""
         if not self.filled or self.drawn is None:
             return False
         if self.view.placed and not self._placed():
@@ -225,16 +224,16 @@ class Pane(Vertical, Steady):
 
     @property
     def barren(self) -> bool:
-        """Has the run measured nothing that it could show, as far as was read?"""
+        """Has the run no values for it, as far as it was read?"""
         return self.drawn is not None and not self.drawn.catalogue.values("metric")
 
     @property
     def wanted(self) -> Choice | None:
-        """What to show; None, which is how the view opens, until the run has measured anything."""
+        """The choice to show; None, the default choice, until the run has values."""
         return None if self.barren else self.choice
 
     def accept(self, asked: Choice | None, drawn: Drawn) -> None:
-        """Show the figure that was asked for, unless the choice has moved on meanwhile."""
+        """Show the requested figure, unless the choice has changed meanwhile."""
         if asked != self.wanted:
             return
         blank = self._blank(drawn)
@@ -252,22 +251,22 @@ class Pane(Vertical, Steady):
             self.point(pointed, only=only, measure=measure)
 
     def refuse(self, asked: Choice | None, words: str) -> None:
-        """Say why what was asked for can't be shown, unless the choice has moved on meanwhile."""
+        """Show the error of a requested figure, unless the choice has changed meanwhile."""
         if asked == self.wanted:
             self.finding.tell("")
             self.figure.refuse(plain(words))
 
     def hold(self, held: bool) -> None:
-        """From now on go back to this place with each filter that leaves it, or no more."""
+        """Hold this place: return to it after each filter change; or release it."""
         self._held = self.here() if held else {}
         self._chosen = self.choice if held else None
 
     def refilter(self) -> None:
-        """Settle anew from what was chosen at the place that is held."""
+        """Return to the choice at the held place."""
         self.choice = self._chosen or self.choice
 
     def is_of(self, by: Filter) -> bool:
-        """Is what it shows what this filter leaves?"""
+        """Was the shown figure made with this filter?"""
         return self.drawn is not None and self.drawn.catalogue.filter == by
 
     def _seek(self, pointed: Pointed) -> None:
@@ -278,7 +277,7 @@ class Pane(Vertical, Steady):
             self.figure.seek(named, self._axes)
 
     def _finding(self, drawn: Drawn) -> str:
-        """What the figure says in a sentence or two; nothing where there is nothing to say."""
+        """The finding of the figure in a sentence or two, or an empty text."""
         return finding(self.view, drawn)
 
     def _draw(self, drawn: Drawn) -> None:
@@ -293,11 +292,11 @@ class Pane(Vertical, Steady):
         return f"{EMPTY} {why}".strip() if self.blank == EMPTY else self.blank
 
     def _narrowed(self, figure: Figure) -> Figure:
-        """The figure as it is seen here: of a table only what was gone to."""
+        """The figure as it shows here: a table without the other rows."""
         return figure.narrowed(self.narrow) if isinstance(figure, Table) else figure
 
     def offered(self) -> frozenset[str]:
-        """The names of the actions that would do something here."""
+        """The names of the actions that can act here."""
         if self.choice is None or self.drawn is None or self.barren:
             return frozenset()
         key = self.choice, self.drawn.catalogue
@@ -306,7 +305,7 @@ class Pane(Vertical, Steady):
         return self._offers[1] | ({ITEM} if len(self._items[0]) > 1 else set())
 
     def choices(self) -> list[steering.Offer[Choice]]:
-        """All that may be chosen here."""
+        """All choices here."""
         if self.choice is None or self.drawn is None:
             return []
         chosen_from = self.choice, self.drawn.catalogue
@@ -358,12 +357,12 @@ class Pane(Vertical, Steady):
 
     @property
     def _measure(self) -> str:
-        """What the values of the figure are called."""
+        """The name of the figure's values."""
         return self.drawn.figure.measure if self.drawn is not None else ""
 
     @property
     def _axes(self) -> tuple[Coordinate, ...]:
-        """The coordinates that the figure is laid out by, if it is by coordinates at all."""
+        """The coordinates of the figure's axes, if they are coordinates."""
         return self.view.axes_of
 
     def clip(self, what: str) -> None:

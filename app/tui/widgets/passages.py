@@ -1,6 +1,6 @@
 """A text that scrolls. app.render.terminal.passages wraps it; it never scrolls sideways.
 
-The cursor stands on a row. The readout tells of the passage that the row belongs to.
+The cursor stands on a row. The readout describes the passage of this row.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from core.figures.plots import resolution
 from core.figures.plots.passages import PassagesPlot, TextPassage
 
 EDGE = 2
-"""Cells at the left, in which the cursor stands."""
+"""Cells at the left for the cursor."""
 
 
 class PassagesView(FigureView[PassagesPlot]):
-    """Rows of text, with a mark at the one that the cursor stands on."""
+    """Rows of text, with a mark at the cursor's row."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class PassagesView(FigureView[PassagesPlot]):
         return max(0, len(self._lines) - self.size.height)
 
     def follow(self, cursor: CursorPosition) -> bool:
-        """The cursor keeps to the middle, so that every key moves a text that is longer."""
+        """The cursor stays in the middle, so that every key scrolls a longer text."""
         before = self.top
         self.top = max(0, min(cursor[0] - self.size.height // 2, self.bottom()))
         return self.top != before

@@ -1,4 +1,4 @@
-"""The pictures of one analysis: one that keys act on, and beside it as many as have room."""
+"""The pictures of one analysis: the one that keys act on, and as many more as have room."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.engine.registry import Analysis
 from core.figures.views import View
 
 ROOMY = 75
-"""Cells across that a picture should have before another stands beside it."""
+"""The least width of a picture, in cells, beside another one."""
 
 
 def beside(width: int) -> int:
@@ -22,8 +22,8 @@ def beside(width: int) -> int:
 
 
 class Pictures(Beside):
-    """A tab of panes, each where it stood before; they are made when it is first asked for them,
-    and mounted when it is first seen: a run has more tabs than anybody looks at."""
+    """A tab of panes, each at its last position. Panes are made at the first request and mounted
+    when the tab first shows: a run has more tabs than anybody looks at."""
 
     DEFAULT_CSS = """
     Pictures { height: 1fr; }
@@ -32,7 +32,7 @@ class Pictures(Beside):
     """
 
     def __init__(self, analysis: Analysis, views: Sequence[View], before: RunPosition) -> None:
-        """`before` is where the screen stood the last time."""
+        """`before` is the last position of the screen."""
         super().__init__()
         self.analysis = analysis
         self._views = views
@@ -59,7 +59,7 @@ class Pictures(Beside):
         return next(pane for pane in self.panes if pane.path == path)
 
     def placed(self, place: RunPosition) -> RunPosition:
-        """Where these pictures stand, with where others do."""
+        """The given position, with the positions of these pictures."""
         if not self._panes:
             return place  # where it stood before
         chosen = {p.analysis.name: p.view.key for p in self._panes if p.has_class("-chosen")}
@@ -82,8 +82,8 @@ class Pictures(Beside):
             other.set_class(other is pane, "-chosen")
 
     def gather(self, width: int, rows: int = 1) -> Sequence[Pane]:
-        """Mark the panes that show beside the chosen one in this width and so many rows, and it;
-        all of them."""
+        """Mark and return the panes that show in this width and these rows: the chosen one and
+        those beside it."""
         across = beside(width) if rows == 1 else 2
         together = across * rows
         chosen = next((i for i, pane in enumerate(self.panes) if pane.has_class("-chosen")), 0)

@@ -1,4 +1,4 @@
-"""The strip that says what is known of one run. A function of its summary; no widget."""
+"""The strip with the facts of one run. A function of its summary; no widget."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 LINES = 4
 MOST = 8
-"""Lines where more rows are free and what went wrong takes more words."""
+"""The most lines, for a long error and free rows."""
 
 
 def detail(run: RunSummary, width: int, most: int = LINES) -> list[Content]:
-    """Lines on a run, four but for what went wrong, which takes up to `most` in all: its models,
-    where it stands, then what was computed and what it was warned of, or why it ended."""
+    """Lines on a run: its models and its state, then its analyses and warnings, or its error. Four
+    lines; with an error up to `most`."""
     models = ", ".join(f"{name} (control)" if name in run.controls else name for name in run.models)
     lines = [named("models", models, width, "$foreground")]
     units = f"{run.done} of {run.total} units"
@@ -50,7 +50,7 @@ def detail(run: RunSummary, width: int, most: int = LINES) -> list[Content]:
 
 
 def _pairs(name: str, words: str, width: int, style: str, most: int) -> list[Content]:
-    """Words over as many lines as they need, `most` at most, of which the last one is cut."""
+    """Words on as many lines as they need, at most `most`; the last one is cut."""
     room = width - NAME
     wrapped = [line.plain.rstrip() for line in Content(plain(words)).wrap(room)]
     shown = wrapped[: most - 1] + [" ".join(wrapped[most - 1 :])] * (len(wrapped) >= most)

@@ -1,4 +1,5 @@
-"""The list of runs: a line each, drawn to the width there is, with a selection that stays put.
+"""The list of runs: one line each, drawn to the given width, with a selection that stays on its
+run.
 
 `row` and `columns` are functions of a summary and a width.
 """
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 STATUS, PROGRESS, STARTED, LASTED, ID = 14, 19, 8, 8, 9
 WIDE = 120
 MARKED = "="
-"""Before a run that is marked to be compared: the key that does it."""
+"""Before a run that is marked for a comparison: the key that compares."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnWidths:
-    """How wide each column is; 0 where it is left out."""
+    """The width of each column; 0 for an omitted one."""
 
     name: int
     analyses: int
@@ -108,7 +109,7 @@ class RunList(Listing["RunSummary"]):
 
     @property
     def compared(self) -> tuple[str, str] | None:
-        """The two runs that are marked, or the marked and the selected one."""
+        """The two marked runs, or the marked and the selected one."""
         ids = [each for each in self.marked if each in self.keys]
         if self.current is not None and self.current.id not in ids:
             ids.append(self.current.id)

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from storage.runs import RunSummary
 
 ROOMY = 160
-"""Columns of a screen that has room for it beside the list."""
+"""The least width of a screen that shows it beside the list."""
 RESTS = 0.15
-"""Seconds on a run after which it is read."""
+"""Seconds on a run before it is read."""
 PARTS = 20
-"""How often the overview of a running run is read, at most."""
+"""The least seconds between two readings of a running run's overview."""
 
 
 class RunPreview(Steady):
@@ -49,7 +49,7 @@ class RunPreview(Steady):
         self._timer: Timer | None = None
 
     def ask(self, run: RunSummary | None) -> None:
-        """Show the overview of this run, where there is room and it is not shown already."""
+        """Show the overview of this run, if there is room and it does not show already."""
         self.display = self.screen.size.width >= ROOMY and run is not None
         if not self.display or run is None:
             return
@@ -87,7 +87,7 @@ class RunPreview(Steady):
         self.refresh()
 
     def _rows(self) -> Sequence[Row]:
-        """The rows for the size that there is; made once for each overview."""
+        """The rows for the present size; made once for each overview."""
         if self.overview is None:
             return [[(plain(self._words), "muted")]]
         from app.render.terminal.overview import layout

@@ -20,7 +20,7 @@ from core.figures.plots.values import Value, yardsticks
 
 
 class ScatterView(FigureView[PointsPlot]):
-    """A plane of points. The cursor is the number of a point among those that have a place."""
+    """A plane of points. The cursor is the index of a point among those with a place."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class ScatterView(FigureView[PointsPlot]):
 
     @property
     def picture(self) -> scatters.Picture:
-        """The points in the layout of now."""
+        """The points in the present layout."""
         assert self._picture is not None
         return self._picture
 
@@ -41,7 +41,7 @@ class ScatterView(FigureView[PointsPlot]):
         return self.plot.is_drawable
 
     def opening(self) -> CursorPosition:
-        """The first point that is marked, or just the first."""
+        """The first marked point, or the first one."""
         marked = (i for i, point in enumerate(self.plot.points) if point.marked)
         return next(marked, 0), 0
 

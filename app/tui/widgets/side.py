@@ -1,6 +1,6 @@
 """A pane of a comparison: one run's picture, the other's, or their difference.
 
-Like any pane; only what is said of it differs. Below it stand both values and their difference.
+A pane with other words; below it are both values and their difference.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Side(Pane):
 
     @dataclass
     class Followed(Message):
-        """The cursor stands elsewhere: the other side's goes there too."""
+        """The cursor has moved: the other side's follows."""
 
         side: Side
 
@@ -51,7 +51,7 @@ class Side(Pane):
         self.pair: Pair | None = None
 
     def show(self, asked: Choice | None, pair: Pair) -> None:
-        """Show this side of a pair, unless the choice has moved on meanwhile."""
+        """Show this side of a pair, unless the choice has changed meanwhile."""
         if asked != self.choice:
             return
         self.pair = pair
@@ -72,8 +72,8 @@ class Side(Pane):
         self.post_message(self.Followed(self))
 
     def _finding(self, drawn: Drawn) -> str:
-        """What differs most, and what the difference leaves out; of sides only what else than
-        tuning they may differ by."""
+        """The largest difference and its omissions; for a side, only differences besides the
+        tuning."""
         if self.pair is None:
             return ""
         apart = self.number == THIRD
@@ -87,7 +87,7 @@ class Side(Pane):
         return label + super()._selected(max(1, width - len(name) - 2))
 
     def _readout(self, width: int) -> Content:
-        """The cursor's place and value; below, the values of both and how far they are apart."""
+        """The cursor's place and value; below, both values and their difference."""
         readout, spot = super()._readout(width), self.figure.spot()
         if self.pair is None or self.pair.difference is None or spot is None:
             return readout
@@ -111,7 +111,7 @@ def _held(spot: Spot, pair: Pair) -> Iterator[str]:
 
 
 def _places(spot: Spot, pair: Pair) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Where a cursor stands, as a `Place`; a point has two values."""
+    """The place of a cursor as a `Place`; a point has two values."""
     values = tuple(value for _, value in spot.coordinates)
     figure = pair.figures[0]
     if isinstance(figure, Scatter):
@@ -126,7 +126,8 @@ def _value(cell: Cell | None) -> str:
 
 
 def _allowance(cell: Cell) -> str:
-    """Its spread by chance, or its interval, both approximate; or that it needs neither."""
+    """Its spread by chance or its interval, both approximate; for one measurement, words that say
+    so."""
     if cell.same:
         return f" ({beyond(cell)})"
     null = null_words([cell])

@@ -13,11 +13,11 @@ from textual.widget import Widget
 
 
 class Steady(Widget):
-    """Drawn to the size that it is given; it does not scroll by Textual's means. A base to name
-    last: Textual takes the style of the first one."""
+    """A widget that is drawn to its size and does not scroll by Textual's means. Name this base
+    last: Textual takes the style of the first base."""
 
     virtual_size: Reactive[Size] = Reactive(Size(0, 0), layout=False, repaint=False)
 
 
 class Beside(Horizontal, Steady):
-    """Widgets beside one another."""
+    """Widgets side by side."""

@@ -1,4 +1,4 @@
-"""A study file as it becomes. Scrolls to the part that is asked for; changes nothing."""
+"""A study file while it is built. Scrolls to a requested part; changes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.text import plain
 
 
 class StudyText(VerticalScroll, can_focus=False):
-    """The text, a row a line: what is too long for the width is cut."""
+    """The text, one row per line; long lines are cut."""
 
     DEFAULT_CSS = "StudyText Static { text-wrap: nowrap; text-overflow: ellipsis; }"
 
@@ -31,7 +31,7 @@ class StudyText(VerticalScroll, can_focus=False):
 
 
 def coloured(text: str) -> Content:
-    """A study file, its comments and headings told apart."""
+    """A study file with coloured comments and headings."""
     return Content("\n").join(_line(line) for line in text.splitlines())
 
 

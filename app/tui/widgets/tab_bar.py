@@ -49,8 +49,8 @@ def numbered(tabs: Sequence[Tab]) -> list[range]:
 def tabs_line(tabs: Sequence[Tab], chosen: int, width: int, first: int = 1) -> Content:
     """The numbers from `first`, each with its topic; in place of the chosen topic its tabs.
 
-    Where titles don't fit, the chosen tab stands alone with its place among the tabs of its topic,
-    then the others have their short titles, then no space between them, then they are cut.
+    If titles don't fit, the chosen tab shows alone with its number in its topic, then the others
+    get short titles, then no space between them, then they are cut.
     """
     groups = numbered(tabs)
     group = next(places for places in groups if chosen in places)
@@ -104,7 +104,7 @@ def _line(
 def _alone(
     groups: Sequence[range], names: Mapping[range, str], group: range, first: int, space: str
 ) -> Content:
-    """The row with one name a number."""
+    """The row with one name per number."""
     pieces = []
     for number, places in enumerate(groups, first):
         style, act = CHOSEN if places == group else OTHER, f"screen.tab({number})"
@@ -113,7 +113,7 @@ def _alone(
 
 
 def _cut(names: Mapping[range, str], group: range, width: int) -> dict[range, str]:
-    """The names without the ends that have no room, the chosen one's last."""
+    """The names, cut to the room; the chosen one is cut last."""
     others = len(names) - 1
     room = min(cell_len(names[group]), max(4, width - AROUND - others * (AROUND + 3)))
     each = max(0, (width - AROUND - room) // max(1, others) - AROUND)

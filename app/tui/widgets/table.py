@@ -1,7 +1,7 @@
 """A table with a cursor on a row and a column. app.render.terminal.tables draws it.
 
-The first columns, which say what a row is, stay where they are while the others pass. Only the
-rows on the screen are drawn, however many there are.
+The first columns, which identify a row, stay while the others scroll. Only the rows on the screen
+are drawn, however many there are.
 """
 
 from __future__ import annotations
@@ -24,20 +24,19 @@ from core.figures.plots.tables import TablePlot, arrange
 
 
 class TableView(FigureView[TablePlot]):
-    """What all rows share, a heading that stays, the rows, and at the foot which of them are
-    seen."""
+    """The shared values, a fixed heading, the rows, and the visible range at the foot."""
 
     def __init__(self) -> None:
         super().__init__()
         self.left = 0
         self._note = [""]
-        """The lines at the foot; the last also says which rows are seen."""
+        """The lines at the foot; the last also has the range of visible rows."""
         self._widths: tuple[int, ...] = ()
         self._painter: tables.Painter | None = None
 
     @property
     def painter(self) -> tables.Painter:
-        """Draws the rows in the layout of now."""
+        """Draws the rows in the present layout."""
         assert self._painter is not None
         return self._painter
 
@@ -89,7 +88,7 @@ class TableView(FigureView[TablePlot]):
         )
 
     def spot_at(self, cursor: CursorPosition) -> Spot:
-        """The field under the cursor in full, and all others of its row."""
+        """The field under the cursor in full, and the other fields of its row."""
         row, columns = self.plot.whole.rows[cursor[0]], self.plot.whole.columns
         words = [tables.harmless(c, v) for c, v in zip(columns, row, strict=True)]
         named = [
@@ -113,7 +112,7 @@ class TableView(FigureView[TablePlot]):
         return {c.name: c.written(value) for c, value in row}
 
     def place_of(self, names: Names) -> CursorPosition | None:
-        """The first row that holds all of them that the table has a column for."""
+        """The first row with all of these values that have a column."""
         row = next(iter(self.plot.whole.matching({str(k): v for k, v in names.items()})), None)
         return None if row is None else (row, self.cursor[1])
 
@@ -156,14 +155,14 @@ class TableView(FigureView[TablePlot]):
 
     @property
     def _stays(self) -> int:
-        """The cells of the columns that tell the rows apart, none where no other column would be
-        whole beside them."""
+        """The cells of the columns that identify a row; none if no other column would fit beside
+        them."""
         keys = self.plot.shown.keys
         width, others = self.painter.starts[keys], self.painter.widths[keys:]
         return width if width + max(others, default=0) <= self.size.width else 0
 
     def _slid(self, line: Line) -> Line:
-        """The columns that stay of a row, and of the rest what comes after those that are past."""
+        """The fixed columns of a row, and the other columns after the scrolled ones."""
         if not self.left:
             return line
         cuts = [self._stays, self._stays + self.left, 1_000_000]
@@ -184,7 +183,7 @@ def _seen(first: int, last: int, count: int) -> str:
 
 
 def _noted(note: str, width: int, room: int, most: int) -> list[str]:
-    """A note in at most that many lines; the last leaves room for the count of rows."""
+    """A note on at most so many lines; the last one leaves room for the range of rows."""
     lines = textwrap.wrap(plain(note), max(8, width))
     if not lines or cell_len(lines[-1]) > room:
         lines.append("")

@@ -235,21 +235,21 @@ def test_workers_come_and_go_and_units_fail(
     tauscope: Any, db: Database, run_id: str, meanwhile: Any
 ) -> None:
     meanwhile(_crew(db, run_id))
-    said = tauscope("watch", run_id)
-    assert said.code == 1
+    result = tauscope("watch", run_id)
+    assert result.code == 1
     came = "2 workers on 2 hosts, 1 at work; new: w1 (node-a, cuda:0), w2 (node-b\\x1b, cuda:1)\n"
-    assert said.err.count(came) == 1
-    assert said.err.count("\nw2 (node-b\\x1b, cuda:1) is gone\n") == 1
-    assert said.err.count("failed: ablation: top-1% (tried 3 times): out of memory\n") == 1
-    assert "w1 (node-a, cuda:0) is gone" not in said.err, "the run has ended"
+    assert result.err.count(came) == 1
+    assert result.err.count("\nw2 (node-b\\x1b, cuda:1) is gone\n") == 1
+    assert result.err.count("failed: ablation: top-1% (tried 3 times): out of memory\n") == 1
+    assert "w1 (node-a, cuda:0) is gone" not in result.err, "the run has ended"
 
 
 def test_json_has_the_workers_and_the_failed_units(
     tauscope: Any, db: Database, run_id: str, meanwhile: Any
 ) -> None:
     meanwhile(_crew(db, run_id))
-    said = tauscope("watch", run_id, "--json")
-    lines = [json.loads(line) for line in said.out.splitlines()]
+    result = tauscope("watch", run_id, "--json")
+    lines = [json.loads(line) for line in result.out.splitlines()]
     assert len(lines) == 6, "none for a worker's memory"
     assert [line["workers"] for line in lines] == [0, 0, 2, 1, 1, 0]
     first = lines[2]["worker_states"][0]

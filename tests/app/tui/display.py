@@ -11,7 +11,8 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from app.tui.app import TauscopeApp
-from app.tui.screens.run import OVERVIEW, RunScreen
+from app.tui.screens.run import RunScreen
+from app.tui.screens.run_parts import OVERVIEW
 from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.bar import Row
 from app.tui.widgets.overview import OverviewView

@@ -241,7 +241,7 @@ async def test_lines_that_hide_one_another_stand_apart_where_there_is_room(
     pretended: Database,
 ) -> None:
     app = TauscopeApp(pretended.url)
-    heights = dict(zip("abcdefgh", (*(1 + at / 1000 for at in range(7)), 9.0), strict=True))
+    heights = dict(zip("abcdefgh", (*(1 + index / 1000 for index in range(7)), 9.0), strict=True))
     series = tuple(Series(n, (0, 1), (Cell(y, y), Cell(y, y))) for n, y in heights.items())
     figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(Panel("", series),))
     async with app.run_test(size=LARGE) as pilot:

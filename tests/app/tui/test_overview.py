@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from app.tui.app import TauscopeApp
-from app.tui.screens.run import OVERVIEW, RunScreen
+from app.tui.screens.run import RunScreen
+from app.tui.screens.run_parts import OVERVIEW
 from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.overview import OverviewView
 from core.engine.measurement import Unit, UnitResult

@@ -22,7 +22,8 @@ from app.tui.completion import matches
 from app.tui.keys import ACTIONS, Where, actions
 from app.tui.screens.help import HelpScreen
 from app.tui.screens.pick import PickScreen
-from app.tui.screens.run import OVERVIEW, RunScreen
+from app.tui.screens.run import RunScreen
+from app.tui.screens.run_parts import OVERVIEW
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen
 from app.tui.widgets.curves import CurvesView

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.tui.app import TauscopeApp
-from app.tui.screens.run import OVERVIEW as OVERVIEW_TAB
+from app.tui.screens.run_parts import OVERVIEW as OVERVIEW_TAB
 from app.tui.widgets.tab_bar import CHOSEN, NEAR, Tab, numbered, tabs_line
 from core.engine import registry
 from storage.database import Database

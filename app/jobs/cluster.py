@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ ROOM = 0.7
 
 _SPARE = "tau-ray-"
 _CONNECT = 5.0  # seconds that an address may take to answer
-_SURVEY = 60.0  # seconds for the nodes to name their cards
+_SURVEY = 30.0  # seconds for the nodes to name their cards
 _LONGEST = 18  # characters of a folder that holds one of ours, with sockets of 107 at most
 _LOOK = 2.0  # seconds between two looks at the cluster's nodes
 _STARTS = 5  # times that a place of a node gets a new worker
@@ -117,7 +117,7 @@ class RayExecutor:
                 hint="Set run.device = 'auto', and CUDA_VISIBLE_DEVICES to narrow the choice.",
             )
         self._left.enter_context(_connected(self._address, self._workers, study.run))
-        self._surveys = _surveyed()
+        self._surveys = _surveyed(_nodes())
         card = next((name for each in self._surveys.values() for name, _ in each.cards), "")
         if card and study.run.device in ("auto", "cuda"):
             return Machine("cuda", card)
@@ -187,7 +187,7 @@ class _Actors:
         self._places: dict[str, list[_Place]] = {}
         self._shared: OrderedDict[str, Any] = OrderedDict()
         self._looked = -math.inf
-        self._on_cards = False
+        self._on_cards = self._described = False
         self._count = 0
         self._ready: list[_Worker] = []
 
@@ -264,26 +264,29 @@ class _Actors:
         alive = {node["NodeID"]: node for node in _nodes() if node["Alive"]}
         cards = any(node["Resources"].get("GPU") for node in alive.values())
         self._on_cards |= cards and self._work.study.run.device in ("auto", "cuda")
-        for node, told in alive.items():
-            if node not in self._places:
-                self._places[node] = self._places_of(node, told)
-        for node in self._places.keys() - alive.keys():
-            del self._places[node]
+        new = {name: node for name, node in alive.items() if name not in self._places}
+        if self._on_cards:
+            unknown = [node for name, node in new.items() if name not in self._surveys]
+            self._surveys |= _surveyed(unknown)
+        for name, node in new.items():
+            self._places[name] = self._places_of(name, node)
+        for name in self._places.keys() - alive.keys():
+            del self._places[name]
         for place in (place for own in self._places.values() for place in own):
             if place.worker is None and place.starts < _STARTS:
                 self._start(place)
 
-    def _places_of(self, node: str, told: Mapping[str, Any]) -> list[_Place]:
+    def _places_of(self, name: str, node: Mapping[str, Any]) -> list[_Place]:
         """A node's places: by its GPUs if there are any in the cluster, else by its cores."""
-        host, resources = told["NodeManagerHostname"], told["Resources"]
+        host, resources = node["NodeManagerHostname"], node["Resources"]
         cores, cards = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
         if self._on_cards:
-            each = min(cards, _cards_needed(self._work, self._surveys.get(node)))
+            each = min(cards, _cards_needed(self._work, self._surveys.get(name)))
             count = min(cards // each, self._wanted or cards) if each else 0
         else:
             each, count = 0, (self._wanted or max(1, cores // CORES)) if cores else 0
         share = max(1, cores // count) if cores and count else 0
-        return [_Place(node, host, each, share) for _ in range(count)]
+        return [_Place(name, host, each, share) for _ in range(count)]
 
     def _start(self, place: _Place) -> None:
         import ray
@@ -321,6 +324,9 @@ class _Actors:
                 f"Host {hello.host} has other models, texts or tasks at the study's paths.",
                 hint="All hosts must read the same files, with the same versions of the packages.",
             )
+        if not self._described:
+            self._described = True
+            self._work.describe({"device": hello.device, "card": hello.card})
         worker.host, worker.device = hello.host, _device(hello, cards)
         self._ready.append(worker)
         return None
@@ -477,8 +483,8 @@ def _short_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _surveyed() -> dict[str, _Survey]:
-    """The nodes of the cluster by id, with their cards."""
+def _surveyed(nodes: Iterable[Mapping[str, Any]]) -> dict[str, _Survey]:
+    """The cards of these nodes by id; only of nodes that have GPUs, and that answer."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -487,19 +493,17 @@ def _surveyed() -> dict[str, _Survey]:
             num_cpus=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
         ).remote()
-        for node in _nodes()
+        for node in nodes
         if node["Alive"] and node["Resources"].get("GPU")
     }  # fmt: skip
-    ready, _ = (
-        ray.wait(list(asked.values()), num_returns=len(asked), timeout=_SURVEY)
-        if asked
-        else ([], [])
-    )
+    if not asked:
+        return {}
+    ready, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=_SURVEY)
     found = {}
-    for node, ref in asked.items():
-        if ref in ready:
+    for node, reference in asked.items():
+        if reference in ready:
             with contextlib.suppress(ray.exceptions.RayError):  # the node is lost
-                found[node] = ray.get(ref)
+                found[node] = ray.get(reference)
     return found
 
 
@@ -511,8 +515,14 @@ def _nodes() -> list[dict[str, Any]]:
 
 
 def _survey() -> _Survey:
-    cards = measure(open_nvml()).cards
-    return _Survey(tuple((card.name, card.total) for card in cards))
+    """The cards of this node: by NVML if its package is there, else by torch."""
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # Ray hides the cards from a task without any
+    known = tuple((card.name, card.total) for card in measure(open_nvml()).cards)
+    if not known:
+        from core.models import cards
+
+        known = cards.listed()
+    return _Survey(known)
 
 
 def _cards_needed(work: Work, survey: _Survey | None) -> int:

@@ -106,6 +106,9 @@ class Work(Report, Protocol):
     def workers(self, states: Sequence[WorkerState]) -> None:
         """Report the processes that compute."""
 
+    def describe(self, provenance: Mapping[str, Any]) -> None:
+        """Add to the run's provenance."""
+
 
 class Executor(Protocol):
     """Where the jobs of a run are computed."""

@@ -176,6 +176,10 @@ class _Work:
         """Store a doubt."""
         self.sink.warn(subject, message)
 
+    def describe(self, provenance: Mapping[str, Any]) -> None:
+        """Add to the run's provenance."""
+        self.sink.describe(provenance)
+
     def workers(self, states: Sequence[WorkerState]) -> None:
         """Store the states of the run's workers."""
         self.sink.workers(states)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from core.engine.measurement import Unit, WorkerState
 from core.engine.station import in_memory, plan_of
 from core.errors import Cancelled, CheckpointError, RunError, StudyError
 from core.study import intake
-from core.study.study import Study
+from core.study.study import Run, Study
 from tests.app.jobs.trial_worker import Homeless, TrialActor
 from tests.conftest import MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
 
@@ -79,6 +80,7 @@ def trial(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tria
         ]  # fmt: skip
         monkeypatch.setattr(runner, "planned_units", lambda *_: units)
         monkeypatch.setattr(cluster, "_Actor", TrialActor)
+        monkeypatch.setattr(cluster, "_surveyed", lambda nodes: {})  # the cards are pretended
         plan = plan_of([unit.key for unit in units])
         (tmp_path / "trial.json").write_text(json.dumps({"plan": plan, **settings}))
         return study.model_copy(update={"name": str(tmp_path)})
@@ -100,22 +102,20 @@ def _told(sink: MemorySink) -> dict[str, float | None]:
     return {key: result.measurements[0].value for key, (_, result) in sink.units.items()}
 
 
-def test_any_number_of_workers_gives_the_same_results(study: Study) -> None:
-    one = MemorySink()
+def test_two_workers_give_the_results_of_one_process(study: Study) -> None:
+    one, two = MemorySink(), MemorySink()
     runner.run(study, one, ANALYSES)
-    for count in (1, 3):
-        sink = MemorySink()
-        with cluster.RayExecutor(workers=count) as executor:
-            runner.run(study, sink, ANALYSES, executor)
-        assert sink.units.keys() == one.units.keys()
-        for key, (_, result) in one.units.items():
-            found, known = in_memory(sink.units[key][1]), in_memory(result)
-            assert found.measurements == known.measurements
-            assert found.state == known.state
-            for mine, other in zip(found.artifacts, known.artifacts, strict=True):
-                assert {n: a.tobytes() for n, a in mine.arrays.items()} == {
-                    n: a.tobytes() for n, a in other.arrays.items()
-                }
+    with cluster.RayExecutor(workers=2) as executor:
+        runner.run(study, two, ANALYSES, executor)
+    assert two.units.keys() == one.units.keys()
+    for key, (_, result) in one.units.items():
+        found, known = in_memory(two.units[key][1]), in_memory(result)
+        assert found.measurements == known.measurements
+        assert found.state == known.state
+        for mine, other in zip(found.artifacts, known.artifacts, strict=True):
+            assert {n: a.tobytes() for n, a in mine.arrays.items()} == {
+                n: a.tobytes() for n, a in other.arrays.items()
+            }
 
 
 def test_units_over_models_go_to_every_gpu(nodes: Any, trial: Trial) -> None:
@@ -218,6 +218,27 @@ def test_an_address_that_nobody_answers_at_is_one_error(study: Study) -> None:
             cluster.RayExecutor(address) as executor,
         ):
             executor.machine(study)
+
+
+@pytest.mark.parametrize(
+    ("memory", "max_memory", "needed"),
+    [(10, None, 2), (14, None, 2), (15, None, 1), (3, None, 5), (0, None, 1),
+     (10, {"0": "9GB", "1": "9GB", "2": "9GB", "cpu": "9GB"}, 3)],
+)  # fmt: skip
+def test_a_worker_takes_the_cards_of_the_largest_model(
+    memory: int, max_memory: Any, needed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Models of 5 and 10 bytes: 0.7 of a card's bytes are for weights."""
+    monkeypatch.setattr("core.engine.pacing.stored", lambda size: size)
+    work: Any = SimpleNamespace(
+        study=SimpleNamespace(run=Run(max_memory=max_memory)), units=[],
+        subject=SimpleNamespace(models={"base": 5, "tuned": 10}),
+    )  # fmt: skip
+    survey = cluster._Survey((("large", 100), ("small", memory)) if memory else ())
+    assert cluster._cards_needed(work, survey) == needed
+    mixed = Unit(key="1", analysis="arithmetic", label="", loads="base")
+    work.units = [mixed]  # a copy of the base beside it: 10 bytes too
+    assert cluster._cards_needed(work, survey) == needed
 
 
 def test_one_card_of_several_cannot_be_asked_for(study: Study) -> None:

@@ -82,7 +82,9 @@ class _Reader(SliceReader):
             "model": update.model, "layer": piece.layer, "module": piece.module
         }  # fmt: skip
         basis = matrix.basis(p.energy, p.rank)
-        of_matrix, curves = self._measure(basis, update.working, update.gram)
+        of_matrix, curves = self._measure(
+            basis, update.working, update.gram, directions=update.directions
+        )
         rows = [replace(row, expert=piece.expert, **at) for row in of_matrix[0]]
         if p.heads and matrix.has_heads:
             from core.weights import linalg

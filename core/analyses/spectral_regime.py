@@ -75,7 +75,7 @@ class _Reader(SliceReader):
         small = matrix.matrix.numel() <= linalg.EXACT_ELEMENTS
         measured = regime.measure(
             matrix.matrix, update.delta, rank=p.rank, threshold=p.threshold,
-            draws=max(p.draws, SEVERAL) if small else p.draws,
+            draws=max(p.draws, SEVERAL) if small else p.draws, known=matrix.known,
         )  # fmt: skip
         return UnitPart([_row(name, *values) for name, values in measured.items()])
 

@@ -14,7 +14,13 @@ MEASURES = ("write_rotation", "read_rotation", "spectrum_change", "visible_share
 
 
 def measure(
-    matrix: Tensor, update: Tensor, *, rank: int, threshold: float, draws: int
+    matrix: Tensor,
+    update: Tensor,
+    *,
+    rank: int,
+    threshold: float,
+    draws: int,
+    known: linalg.Basis | None = None,
 ) -> dict[str, tuple[float | None, list[float | None]]]:
     """Each of `MEASURES` of the update Δ of a matrix W, both [d_out, d_in], and of `draws` Gaussian
     updates with the Frobenius norm of Δ.
@@ -22,13 +28,16 @@ def measure(
     `write_rotation`, `read_rotation`: the mean principal angle, in degrees, of the top `rank` left
     and right singular directions of W and of W + Δ; None where these fill the space.
     `spectrum_change`: ‖σ⁺ − σ‖/‖σ‖. `visible_share`: the share of weights with |w⁺ − w| >
-    threshold·max(|w|, |w⁺|).
+    threshold·max(|w|, |w⁺|). `known`: the basis of W, if it is known.
     """
     whole = linalg.working(matrix[None])
-    product = linalg.gram(whole)
-    top = linalg.directions(whole, product, rank=rank)
+    if known is not None:
+        top, sigma = known.directions(rank), known.energy[0].sqrt()
+    else:
+        product = linalg.gram(whole)
+        top = linalg.directions(whole, product, rank=rank)
+        sigma = linalg.spectrum_of_gram(product).energy[0].sqrt()
     own = [side[0][:, top.real[0]] for side in (top.left, top.right)]
-    sigma = linalg.spectrum_of_gram(product).energy[0].sqrt()
     generator = torch.Generator().manual_seed(0)
     found: dict[str, list[float | None]] = {name: [] for name in MEASURES}
     size = update.norm(dtype=torch.float64)

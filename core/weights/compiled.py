@@ -141,25 +141,102 @@ def _sums(
     octaves = 0.0
     for start in range(0, size, _TILE):
         n = min(_TILE, size - start)
-        _widen(addresses[0], kinds[0], start, tile[0, :n])
-        octaves += _octaves(tile[0, :n])
+        base = tile[0, :n]
+        if kinds[0] == _BF16:
+            square, powers = _first_short(_stored(addresses[0], start, n), base)
+        else:
+            _widen(addresses[0], kinds[0], start, base)
+            square, powers = _first(base)
+        octaves += powers
+        gram[0, 0] += square
         for i in range(models):
             row = tile[1 + i, :n]
-            _widen(addresses[1 + i], kinds[1 + i], start, row)
-            if not updates[i]:
-                _subtract(row, tile[0, :n], row)
-            count, top = _largest(row)
+            if kinds[1 + i] == _BF16 and not updates[i]:
+                stored = _stored(addresses[1 + i], start, n)
+                square, cross, count, top = _next_short(stored, base, row)
+            else:
+                _widen(addresses[1 + i], kinds[1 + i], start, row)
+                if not updates[i]:
+                    _take(row, base)
+                square, cross, count, top = _next(row, base)
+            gram[1 + i, 1 + i] += square
+            gram[0, 1 + i] += cross
             changed[i] += count
             tops[i] = max(tops[i], top)
         for i in range(len(relative)):
             _subtract(tile[relative[i, 0], :n], tile[relative[i, 1], :n], tile[1 + models + i, :n])
-        for i in range(rows):
-            for j in range(i, rows):
+        for j in range(1, rows):
+            if j > models:
+                gram[j, j] += _dot(tile[j, :n], tile[j, :n])
+                gram[0, j] += _dot(base, tile[j, :n])
+            for i in range(1, j):
                 gram[i, j] += _dot(tile[i, :n], tile[j, :n])
     for i in range(rows):
         for j in range(i):
             gram[i, j] = gram[j, i]
     return octaves
+
+
+@_compiled()
+def _stored(address: Any, start: Any, n: Any) -> Any:
+    """Numbers of 16 bits from `start` on, as they are stored."""
+    return numba.carray(_pointer(address + 2 * start), n, np.uint16)
+
+
+@_compiled(_SUMS)
+def _first_short(stored: Any, out: Any) -> Any:
+    """Widen bfloat16 to `out`. Returns Σ of squares, and of squares of the powers of two."""
+    square = octaves = np.float32(0)
+    for i in range(len(out)):
+        number = _as_float(np.uint32(np.uint32(stored[i]) << np.uint32(16)))
+        power = _as_float(np.uint32(_as_bits(number) & _EXPONENT))
+        out[i] = number
+        square += number * number
+        octaves += power * power
+    return square, octaves
+
+
+@_compiled(_SUMS)
+def _first(row: Any) -> Any:
+    """As `_first_short`, of a row that is wide."""
+    square = octaves = np.float32(0)
+    for i in range(len(row)):
+        power = _as_float(np.uint32(_as_bits(row[i]) & _EXPONENT))
+        square += row[i] * row[i]
+        octaves += power * power
+    return square, octaves
+
+
+@_compiled(_SUMS)
+def _next_short(stored: Any, base: Any, out: Any) -> Any:
+    """Write stored − base to `out`, `stored` being bfloat16. Returns Σ of squares, Σ of products
+    with the base, the number of elements that are not 0, and the largest magnitude's bits: as
+    integers they have the order of the numbers."""
+    square = cross = np.float32(0)
+    count = top = np.uint32(0)
+    for i in range(len(out)):
+        number = _as_float(np.uint32(np.uint32(stored[i]) << np.uint32(16))) - base[i]
+        bits = np.uint32(_as_bits(number) & _UNSIGNED)
+        out[i] = number
+        square += number * number
+        cross += number * base[i]
+        count = np.uint32(count + np.uint32(bits != 0))
+        top = max(top, bits)
+    return square, cross, np.int64(count), top
+
+
+@_compiled(_SUMS)
+def _next(row: Any, base: Any) -> Any:
+    """As `_next_short`, of a row that holds the update."""
+    square = cross = np.float32(0)
+    count = top = np.uint32(0)
+    for i in range(len(row)):
+        bits = np.uint32(_as_bits(row[i]) & _UNSIGNED)
+        square += row[i] * row[i]
+        cross += row[i] * base[i]
+        count = np.uint32(count + np.uint32(bits != 0))
+        top = max(top, bits)
+    return square, cross, np.int64(count), top
 
 
 @_compiled()
@@ -169,7 +246,7 @@ def _widen(address: Any, kind: Any, start: Any, out: Any) -> None:
     if kind == _F32:
         out[:] = numba.carray(_pointer(address + 4 * start), n, np.float32)
         return
-    stored = numba.carray(_pointer(address + 2 * start), n, np.uint16)
+    stored = _stored(address, start, n)
     if kind == _BF16:
         for i in range(n):
             out[i] = _as_float(np.uint32(np.uint32(stored[i]) << np.uint32(16)))
@@ -199,7 +276,7 @@ def _point(addresses: Any, kinds: Any, scales: Any, size: Any, whole: Any) -> An
         for i in range(1, len(scales)):
             _widen(addresses[1 + i], kinds[1 + i], start, term)
             _change(term, base, scales[i])
-            _add(update, term, update)
+            _put(update, term)
         if not whole:
             _add(base, update, term)
         _narrow(term, addresses[-1], kinds[-1], start, base)
@@ -212,6 +289,20 @@ def _point(addresses: Any, kinds: Any, scales: Any, size: Any, whole: Any) -> An
 def _change(row: Any, base: Any, scale: Any) -> None:
     for i in range(len(row)):
         row[i] = (row[i] - base[i]) * scale
+
+
+@_compiled()
+def _put(row: Any, more: Any) -> None:
+    """Add in place. A loop that is given one row twice, to read and to write, runs element by
+    element."""
+    for i in range(len(row)):
+        row[i] += more[i]
+
+
+@_compiled()
+def _take(row: Any, less: Any) -> None:
+    for i in range(len(row)):
+        row[i] -= less[i]
 
 
 @_compiled()
@@ -243,27 +334,6 @@ def _narrow(row: Any, address: Any, kind: Any, start: Any, error: Any) -> None:
 def _subtract(a: Any, b: Any, out: Any) -> None:
     for i in range(len(out)):
         out[i] = a[i] - b[i]
-
-
-@_compiled()
-def _largest(row: Any) -> Any:
-    """The number of elements that are not 0, and the largest magnitude's bits: as integers they
-    have the order of the numbers."""
-    count, top = np.uint32(0), np.uint32(0)
-    for i in range(len(row)):
-        bits = np.uint32(_as_bits(row[i]) & _UNSIGNED)
-        count = np.uint32(count + np.uint32(bits != 0))
-        top = max(top, bits)
-    return np.int64(count), top
-
-
-@_compiled(_SUMS)
-def _octaves(row: Any) -> Any:
-    total = np.float32(0)
-    for i in range(len(row)):
-        power = _as_float(np.uint32(_as_bits(row[i]) & _EXPONENT))
-        total += power * power
-    return total
 
 
 @_compiled(_SUMS)

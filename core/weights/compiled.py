@@ -264,25 +264,57 @@ def _widen(address: Any, kind: Any, start: Any, out: Any) -> None:
 @_compiled()
 def _point(addresses: Any, kinds: Any, scales: Any, size: Any, whole: Any) -> Any:
     tile = np.empty((3, _TILE), np.float32)
+    short = (kinds == _BF16).all()
     lost = changed = 0.0
     for start in range(0, size, _TILE):
         n = min(_TILE, size - start)
         base, update, term = tile[0, :n], tile[1, :n], tile[2, :n]
-        _widen(addresses[0], kinds[0], start, base)
-        _widen(addresses[1], kinds[1], start, update)
-        if whole:
-            term[:] = update
-        _change(update, base, scales[0])
+        if short:
+            first = _stored(addresses[1], start, n)
+            _change_short(_stored(addresses[0], start, n), first, scales[0], base, update)
+        else:
+            _widen(addresses[0], kinds[0], start, base)
+            _widen(addresses[1], kinds[1], start, update)
+            if whole:
+                term[:] = update
+            _change(update, base, scales[0])
         for i in range(1, len(scales)):
             _widen(addresses[1 + i], kinds[1 + i], start, term)
             _change(term, base, scales[i])
             _put(update, term)
-        if not whole:
-            _add(base, update, term)
-        _narrow(term, addresses[-1], kinds[-1], start, base)
-        lost += _dot(base, base)
+        if short and whole:
+            _stored(addresses[-1], start, n)[:] = first
+        elif short:
+            _finish_short(base, update, _stored(addresses[-1], start, n), term)
+            lost += _dot(term, term)
+        else:
+            if not whole:
+                _add(base, update, term)
+            _narrow(term, addresses[-1], kinds[-1], start, base)
+            lost += _dot(base, base)
         changed += _dot(update, update)
     return lost, changed
+
+
+@_compiled()
+def _change_short(stored: Any, tuned: Any, scale: Any, base: Any, update: Any) -> None:
+    """Widen bfloat16 to `base`, and write the first term to `update`."""
+    for i in range(len(base)):
+        number = _as_float(np.uint32(np.uint32(stored[i]) << np.uint32(16)))
+        base[i] = number
+        update[i] = (_as_float(np.uint32(np.uint32(tuned[i]) << np.uint32(16))) - number) * scale
+
+
+@_compiled()
+def _finish_short(base: Any, update: Any, out: Any, error: Any) -> None:
+    """Store base + update in bfloat16, and the rounding `error`."""
+    for i in range(len(base)):
+        number = base[i] + update[i]
+        bits = _as_bits(number)
+        even = np.uint32(np.uint32(bits >> np.uint32(16)) & np.uint32(1))
+        short = np.uint32(np.uint32(bits + _HALF + even) >> np.uint32(16))
+        out[i] = short
+        error[i] = _as_float(np.uint32(short << np.uint32(16))) - number
 
 
 @_compiled()

@@ -18,6 +18,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.weights.pairs import last_of_the_largest
+
 _TILE = 2048
 """Elements of a step: a row of float32 for each of a few models stays in the nearest cache."""
 
@@ -28,6 +30,7 @@ _SIGN, _MAGNITUDE, _INFINITE = np.uint32(0x8000), np.uint32(0x7FFF), np.uint32(0
 _HALF = np.uint32(0x7FFF)  # just below half of bfloat16's last place
 _EXPONENT, _UNSIGNED = np.uint32(0x7F800000), np.uint32(0x7FFFFFFF)
 _TO_SINGLE = np.float32(2.0**112)  # float16 has 112 fewer powers of two below 1
+_TINY = np.float32(np.finfo(np.float32).tiny)
 _SUMS = {"reassoc", "contract", "nsz"}
 """Liberties of a sum: any order. NaN and infinity count, so that they are found."""
 
@@ -80,22 +83,38 @@ def _as_bits(context: Any, number: Any) -> Any:
 def sums(
     stored: Sequence[Tensor], updates: Sequence[bool], relative: Sequence[tuple[int, int]],
     gram: NDArray[np.float64], changed: NDArray[np.int64], largest: NDArray[np.float64],
+    deltas: Tensor | None = None,
 ) -> float:  # fmt: skip
     """Add a block of elements to the sums of `core.weights.moments.Moments`; returns Σ of the
     squares of the largest power of two ≤ |w|.
 
     `stored`: the block of the base and of each model, of equal size and any floating dtype.
     `updates`: which models store their update. `relative`: pairs of rows with a row of their own.
+    `deltas` [rows but the base's, size], float32, is filled with the updates.
     """
     flat = [_flat(tensor) for tensor in stored]
     tops = np.zeros(len(updates), np.uint32)
     octaves: float = _sums(
         *_addresses(flat), np.array(updates, np.bool_),
         np.array(relative, np.int64).reshape(-1, 2), flat[0].numel(), gram, changed, tops,
+        0 if deltas is None else deltas.data_ptr(),
     )  # fmt: skip
     own = largest[: len(tops)]
     np.maximum(own, tops.view(np.float32), out=own)
     return octaves
+
+
+def overlaps(
+    updates: Tensor, top: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Σ|ab|, Σ(ab)² and the number of common elements among the largest `top`, [N, N] each, of
+    updates [N, size], float32."""
+    rows = updates.numpy()
+    count = len(rows)
+    magnitudes, squares = np.zeros((count, count)), np.zeros((count, count))
+    both = np.zeros((count, count), np.int64)
+    _overlaps(rows, last_of_the_largest(rows.shape[1], top), magnitudes, squares, both)
+    return magnitudes, squares, both
 
 
 def fits(*tensors: Tensor) -> bool:
@@ -133,7 +152,7 @@ def _addresses(tensors: Sequence[Tensor]) -> tuple[NDArray[np.int64], NDArray[np
 @_compiled()
 def _sums(
     addresses: Any, kinds: Any, updates: Any, relative: Any, size: Any, gram: Any, changed: Any,
-    tops: Any,
+    tops: Any, deltas: Any,
 ) -> Any:  # fmt: skip
     models = len(updates)
     rows = 1 + models + len(relative)
@@ -166,6 +185,9 @@ def _sums(
         for i in range(len(relative)):
             _subtract(tile[relative[i, 0], :n], tile[relative[i, 1], :n], tile[1 + models + i, :n])
         for j in range(1, rows):
+            if deltas:
+                place = deltas + 4 * ((j - 1) * size + start)
+                numba.carray(_pointer(place), n, np.float32)[:] = tile[j, :n]
             if j > models:
                 gram[j, j] += _dot(tile[j, :n], tile[j, :n])
                 gram[0, j] += _dot(base, tile[j, :n])
@@ -259,6 +281,85 @@ def _widen(address: Any, kind: Any, start: Any, out: Any) -> None:
         else:
             wide = _as_bits(_as_float(size) * _TO_SINGLE)
         out[i] = _as_float(np.uint32(wide | np.uint32(np.uint32(half & _SIGN) << np.uint32(16))))
+
+
+@_compiled()
+def _overlaps(rows: Any, place: Any, magnitudes: Any, squares: Any, both: Any) -> None:
+    count, size = rows.shape
+    least, peaks = np.empty(count, np.uint32), np.empty(count, np.float32)
+    for i in range(count):
+        least[i] = max(_smallest_large(rows[i], place), np.uint32(1))
+        peaks[i] = max(_peak(rows[i]), _TINY)
+    scaled = np.empty((count, _TILE), np.float32)
+    large = np.empty((count, _TILE), np.float32)
+    for start in range(0, size, _TILE):
+        n = min(_TILE, size - start)
+        for i in range(count):
+            _scaled(rows[i, start : start + n], least[i], peaks[i], scaled[i, :n], large[i, :n])
+            for j in range(i + 1):
+                sums = _common(scaled[i, :n], scaled[j, :n], large[i, :n], large[j, :n])
+                magnitudes[i, j] += sums[0]
+                squares[i, j] += sums[1]
+                both[i, j] += np.int64(sums[2])
+    for i in range(count):
+        for j in range(i + 1):
+            scale = np.float64(peaks[i]) * np.float64(peaks[j])
+            magnitudes[i, j] *= scale
+            squares[i, j] *= scale * scale
+            magnitudes[j, i], squares[j, i] = magnitudes[i, j], squares[i, j]
+            both[j, i] = both[i, j]
+
+
+@_compiled()
+def _smallest_large(row: Any, place: Any) -> Any:
+    """The bits of the magnitude at a place in ascending order: counted by their upper half, then
+    by the lower half within that."""
+    counts = np.zeros(1 << 15, np.int64)
+    for i in range(len(row)):
+        counts[(_as_bits(row[i]) & _UNSIGNED) >> np.uint32(16)] += 1
+    upper = 0
+    while place >= counts[upper]:
+        place -= counts[upper]
+        upper += 1
+    counts = np.zeros(1 << 16, np.int64)
+    for i in range(len(row)):
+        bits = np.uint32(_as_bits(row[i]) & _UNSIGNED)
+        if np.uint32(bits >> np.uint32(16)) == np.uint32(upper):
+            counts[bits & np.uint32(0xFFFF)] += 1
+    lower = 0
+    while place >= counts[lower]:
+        place -= counts[lower]
+        lower += 1
+    return np.uint32((upper << 16) | lower)
+
+
+@_compiled()
+def _peak(row: Any) -> Any:
+    """The largest magnitude."""
+    top = np.uint32(0)
+    for i in range(len(row)):
+        top = max(top, np.uint32(_as_bits(row[i]) & _UNSIGNED))
+    return _as_float(top)
+
+
+@_compiled()
+def _scaled(row: Any, least: Any, peak: Any, scaled: Any, large: Any) -> None:
+    """Magnitudes over the largest one, and 1 for each that is large."""
+    for i in range(len(row)):
+        bits = np.uint32(_as_bits(row[i]) & _UNSIGNED)
+        scaled[i] = _as_float(bits) / peak
+        large[i] = np.float32(1) if bits >= least else np.float32(0)
+
+
+@_compiled(_SUMS)
+def _common(a: Any, b: Any, large: Any, other: Any) -> Any:
+    product = square = both = np.float32(0)
+    for i in range(len(a)):
+        each = a[i] * b[i]
+        product += each
+        square += each * each
+        both += large[i] * other[i]
+    return product, square, both
 
 
 @_compiled()

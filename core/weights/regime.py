@@ -10,6 +10,9 @@ from torch import Tensor
 
 from core.weights import linalg
 
+_STRIPE = 64
+"""Rows that are compared at once."""
+
 MEASURES = ("write_rotation", "read_rotation", "spectrum_change", "visible_share")
 
 
@@ -54,10 +57,18 @@ def measure(
             found[name].append(_rotation(before, now[0]))
         moved = linalg.spectrum_of_gram(after).energy[0].sqrt() - sigma
         found["spectrum_change"].append(float(moved.norm() / sigma.norm()))
-        largest = torch.maximum(whole.abs(), tuned.abs())
-        visible = (tuned - whole).abs() > threshold * largest
-        found["visible_share"].append(int(visible.sum()) / visible.numel())
+        found["visible_share"].append(_visible(whole[0], tuned[0], threshold) / whole.numel())
     return {name: (values[0], values[1:]) for name, values in found.items()}
+
+
+def _visible(before: Tensor, after: Tensor, threshold: float) -> int:
+    """The number of weights whose relative change exceeds the threshold; by stripes that stay in
+    the cache."""
+    count = 0
+    for w, t in zip(before.split(_STRIPE), after.split(_STRIPE), strict=True):
+        least = torch.maximum(w.abs(), t.abs()).mul_(threshold)
+        count += int(((t - w).abs_() > least).sum())
+    return count
 
 
 def _rotation(before: Tensor, after: Tensor) -> float | None:

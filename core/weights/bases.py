@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -61,7 +60,7 @@ def packed(singular: linalg.Singular) -> dict[str, NDArray[Any]]:
     """The arrays of the basis of one matrix, its vectors as 16-bit multiples of steps: one step for
     every `_STRIPE` elements of a vector, so that a few large ones do not coarsen the others."""
     vectors = singular.vectors[0].float()
-    stripes = vectors.split(_STRIPE)
+    stripes = [vectors[start : start + _STRIPE] for start in range(0, len(vectors), _STRIPE)]
     steps = torch.stack([stripe.abs().amax(0) for stripe in stripes]) / _STEPS
     each = steps.clamp_min(torch.finfo(steps.dtype).tiny)
     rounded = [
@@ -76,13 +75,13 @@ def packed(singular: linalg.Singular) -> dict[str, NDArray[Any]]:
 
 def unpacked(arrays: Mapping[str, NDArray[Any]], side: int) -> linalg.Singular | None:
     """The inverse of `packed`; None if the arrays are not of such a basis."""
-    forms = {name: (array.dtype, array.shape) for name, array in arrays.items()}
+    forms = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
     if forms != {
-        "energy": (np.float32, (side,)), "steps": (np.float32, (-(-side // _STRIPE), side)),
-        "vectors": (np.int16, (side, side)),
+        "energy": ("float32", (side,)), "steps": ("float32", (-(-side // _STRIPE), side)),
+        "vectors": ("int16", (side, side)),
     }:  # fmt: skip
         return None
     vectors = torch.from_numpy(arrays["vectors"]).float()
-    for stripe, step in zip(vectors.split(_STRIPE), torch.from_numpy(arrays["steps"]), strict=True):
-        stripe *= step
+    for i, step in enumerate(torch.from_numpy(arrays["steps"])):
+        vectors[i * _STRIPE : (i + 1) * _STRIPE] *= step
     return linalg.Singular(torch.from_numpy(arrays["energy"])[None], vectors[None])

@@ -359,7 +359,7 @@ def _square_sums(core: Tensor) -> Tensor:
 
 def _energies(rows: Tensor) -> Tensor:
     """Σ of squares of each row, [B, rows], float64."""
-    stripes = rows.split(_STRIPE, -2)
+    stripes = rows.split(_STRIPE, -2)  # type: ignore[no-untyped-call]
     return torch.cat([stripe.square().sum(-1, dtype=torch.float64) for stripe in stripes], -1)
 
 

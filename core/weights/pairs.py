@@ -66,10 +66,10 @@ class Pairs:
         """
         size, top = updates.shape[1], self.pairing.top
         found = _overlaps(updates, top) if compiled is None else compiled.overlaps(updates, top)
-        magnitudes, squares, both = found
+        both = found[2]
         for i, j in np.ndindex(both.shape):
             by_chance = _by_chance(size, int(both[i, i]), int(both[j, j]))
-            self.sums[:, i, j] += (magnitudes[i, j], squares[i, j], both[i, j], *by_chance)
+            self.sums[:, i, j] += (*(float(sums[i, j]) for sums in found), *by_chance)
 
 
 def last_of_the_largest(size: int, top: float) -> int:

@@ -65,7 +65,8 @@ def _visible(before: Tensor, after: Tensor, threshold: float) -> int:
     """The number of weights whose relative change exceeds the threshold; by stripes that stay in
     the cache."""
     count = 0
-    for w, t in zip(before.split(_STRIPE), after.split(_STRIPE), strict=True):
+    for start in range(0, len(before), _STRIPE):
+        w, t = before[start : start + _STRIPE], after[start : start + _STRIPE]
         least = torch.maximum(w.abs(), t.abs()).mul_(threshold)
         count += int(((t - w).abs_() > least).sum())
     return count

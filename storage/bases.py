@@ -31,11 +31,11 @@ def find(folder: Path, key: str) -> Mapping[str, NDArray[Any]] | None:
     path = _path(folder, key)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found = dict(arrays)
+            loaded = dict(arrays)
         os.utime(path)
     except UNREADABLE:
         return None
-    return found
+    return loaded
 
 
 def keep(
@@ -78,13 +78,13 @@ def _make_room(folder: Path, size: int, begun: float) -> bool:
 
 
 def _files(folder: Path) -> list[tuple[Path, os.stat_result]]:
-    found = []
+    listed = []
     for path in folder.glob("??/*.npz"):
         try:
-            found.append((path, path.stat()))
+            listed.append((path, path.stat()))
         except OSError:  # removed meanwhile
             continue
-    return found
+    return listed
 
 
 def _path(folder: Path, key: str) -> Path:

@@ -16,6 +16,7 @@ summary.py     a run's summary, and the state of its worker
 identities.py  cached hashes of models' files
 garbage.py     removal of units and files that no run refers to
 artifacts.py   arrays in files named by their hash
+bases.py       singular bases of base models in files, bounded
 database.py    one open SQLite file, its transactions and its errors
 patience.py    waiting for a database in which another process writes
 access.py      permissions of the files beside the database

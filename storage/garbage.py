@@ -1,5 +1,5 @@
-"""Garbage of a database: units, rows, files of arrays and logs that no run refers to, and hashes of
-missing files. Owns their removal.
+"""Garbage of a database: units, rows, files of arrays and logs that no run refers to, singular
+bases, and hashes of missing files. Owns their removal.
 
 Workers may write meanwhile, from other hosts too. So each item is checked again under the lock of
 its removal, and only a few items are removed at a time: no worker waits for long.
@@ -183,8 +183,14 @@ def _referred_logs(connection: Connection, names: Sequence[str]) -> set[str]:
     return {name for name, run in by_run.items() if run in known}
 
 
+def _referred_bases(connection: Connection, names: Sequence[str]) -> set[str]:
+    """No row refers to a basis: all can be computed again."""
+    return set()
+
+
 _KINDS: tuple[tuple[str, tuple[str, ...], _Referred], ...] = (
     ("artifacts", ("??/*.npz", "??/.part-*", f"??/.*{partial.MARK}*"), _referred_arrays),
+    ("bases", ("??/*.npz", f"??/.*{partial.MARK}*"), _referred_bases),
     ("logs", ("*.log", f"*{SUFFIX}"), _referred_logs),
 )
 

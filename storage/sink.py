@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, or_, select, update
 from sqlalchemy.dialects import sqlite
 
@@ -31,7 +32,7 @@ from core.engine.measurement import (
 from core.errors import BusyError, Cancelled, StorageError
 from core.models.identity import Stamp
 from storage import artifacts as files
-from storage import beats, history, parts, units
+from storage import bases, beats, history, parts, units
 from storage import workers as crew
 from storage.artifacts import StoredFile
 from storage.database import Database
@@ -70,6 +71,7 @@ class RunSink:
         self._pending: Progress | None = None
         self._states: Sequence[WorkerState] | None = None
         self._beats_beside = False
+        self._begun = time.time()
         self._expected: float | None = None
         self._clock = 0.0
         """What the clock said when it was `_expected`, at the start of the monotonic one."""
@@ -138,6 +140,14 @@ class RunSink:
         """Store parts of a slice, in one transaction."""
         with self._writing() as connection:
             parts.put(connection, self._run, slice, by_step, seconds)
+
+    def find_basis(self, key: str) -> Mapping[str, NDArray[Any]] | None:
+        """A basis that an earlier run kept; none for a fresh run."""
+        return None if self._fresh else bases.find(self._db.folder("bases"), key)
+
+    def keep_basis(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep a basis beside the database, if there is room."""
+        bases.keep(self._db.folder("bases"), key, arrays, self._db.access, begun=self._begun)
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:
         """The mean seconds of similar units, in any run of the database."""

@@ -78,6 +78,7 @@ class MemorySink:
         self.paces: dict[str, float] = {}
         self.identities: dict[Stamp, str] = {}
         self.laid_by: dict[str, dict[str, UnitPart]] = {}
+        self.bases: dict[str, Any] = {}
         self.stop_after = stop_after
         self.states: list[WorkerState] = []
         self.failures: dict[str, FailedUnit] = {}
@@ -108,6 +109,12 @@ class MemorySink:
 
     def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
         return dict(self.laid_by.get(slice, {})), 0.0
+
+    def find_basis(self, key: str) -> Any:
+        return self.bases.get(key)
+
+    def keep_basis(self, key: str, arrays: Any) -> None:
+        self.bases[key] = arrays
 
     def save_parts(self, slice: str, by_step: Any, seconds: float) -> None:
         self.laid_by.setdefault(slice, {}).update(by_step)

@@ -82,7 +82,8 @@ class _Reader(SliceReader):
             "model": update.model, "layer": piece.layer, "module": piece.module
         }  # fmt: skip
         basis = matrix.basis(p.energy, p.rank)
-        whole, by_head = self._measure(basis, update.working, update.gram), None
+        whole = self._measure(basis, update.working, update.gram, directions=update.directions)
+        by_head = None
         if p.heads and matrix.has_heads:
             from core.weights import linalg
 

@@ -74,7 +74,7 @@ class _Reader(SliceReader):
             return lambda: unchanged
         p = self.parameters
         if self._before is None or self._before[0] is not matrix:
-            self._before = matrix, regime.Before.of(matrix.matrix, p.rank)
+            self._before = matrix, regime.Before.of(matrix.matrix, p.rank, matrix.known)
         before, changed = self._before[1], update.changed
         if not before.sides[0].shape[1]:  # a matrix of zeros
             rows = [Measurement(metric=name, value=None) for name in regime.MEASURES]

@@ -284,6 +284,12 @@ class ResultSink(IdentityMemory, Protocol):
     def save_parts(self, slice: str, by_step: Mapping[str, UnitPart], seconds: float) -> None:
         """Save parts of a slice, all or nothing, with their total seconds."""
 
+    def find_basis(self, key: str) -> Mapping[str, NDArray[Any]] | None:
+        """The singular basis of a matrix that an earlier run kept."""
+
+    def keep_basis(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep a singular basis for later runs, if there is room. Never raises."""
+
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:
         """The mean seconds of an analysis's units on such a device, for a base of about this many
         parameters, over all runs; None if there are none."""

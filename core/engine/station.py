@@ -148,12 +148,19 @@ class Recorded(IdentityMemory):
 
 
 class _NoParts:
-    """The parts of a slice are not saved: they would travel for each matrix."""
+    """The parts of a slice and the bases of its matrices are not saved: they would travel for each
+    matrix."""
 
     def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
         return {}, 0.0
 
     def save_parts(self, slice: str, by_step: Mapping[str, UnitPart], seconds: float) -> None:
+        pass
+
+    def find_basis(self, key: str) -> None:
+        """None: bases lie beside the database."""
+
+    def keep_basis(self, key: str, arrays: Mapping[str, Any]) -> None:
         pass
 
 

@@ -7,6 +7,7 @@ means keep their rows' coordinates. Imports torch only when it computes.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from core.statistics import chance, intervals
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.weights.linalg import Alignment, Basis
+    from core.weights.linalg import Alignment, Basis, Directions
 
 SHARES = ("two_sided", "write", "read")
 MEASURES = (
@@ -34,14 +35,22 @@ Measured = tuple[list[list[Measurement]], dict[str, Any]]
 
 
 def measure(
-    basis: Basis, update: Tensor, gram: Tensor, *, amplified: int, intruders_of: int, match: float
+    basis: Basis,
+    update: Tensor,
+    gram: Tensor,
+    *,
+    amplified: int,
+    intruders_of: int,
+    match: float,
+    directions: Callable[[int], Directions] | None = None,
 ) -> Callable[[], Measured]:
     """The measurements of each matrix of a batch, without coordinates, and the first one's curves.
 
     `update` [batch, d_out, d_in], with its `gram` matrix, is compared with the `basis` of as many
     matrices. `amplified`: r of the amplification factor. A leading direction of the tuned matrix
     (among `intruders_of`) counts as an intruder if its largest |cosine| with the base's directions
-    is below `match`. The measurements are made when the result is called, from what went `down`
+    is below `match`. `directions` gives the update's top singular directions where they are shared
+    with others. The measurements are made when the result is called, from what went `down`
     meanwhile (see `core.models.transfers`). The curves are singular values and shares of energy,
     float32 [k], the shape int64 [2].
     """
@@ -54,11 +63,12 @@ def measure(
     if not basis.kmax or (update.device.type == "cpu" and not bool(update.any())):
         return lambda: nothing
     alignment = linalg.align(basis, update, gram).mapped(down)
-    factor, directions = linalg.amplification(basis.matrix, update, gram, rank=amplified)
+    top = directions or functools.partial(linalg.directions, update, gram)
+    factor, counted = linalg.amplification(basis.matrix, gram, top(amplified))
     columns = {
         "concentration": down(linalg.concentration(gram)),
         "amplification": down(factor),
-        "directions": down(directions),
+        "directions": down(counted),
         "intruders": down(linalg.intruders(basis, update, top=intruders_of, threshold=match)),
         "norm": down(linalg.energy(gram).sqrt()),
         "base": down(basis.energy.double().sum(-1).sqrt()),

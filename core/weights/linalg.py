@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ EXACT_ELEMENTS = 1 << 20
 LAPACK_FROM = 512
 """From this size on, the CPU uses scipy's solvers, and iterative ones for a few vectors."""
 
+_STRIPE = 128
+"""Rows of a large matrix that are squared at once: they stay in the cache."""
+
 TIE = 1e-6
 """Neighbouring σ² that differ by less than this, relative to themselves, count as tied."""
 
@@ -32,28 +36,53 @@ _FAILED = (torch.linalg.LinAlgError, np.linalg.LinAlgError)  # type: ignore[attr
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
-    """Singular directions of a batch of matrices W.
+class Singular:
+    """σ² [B, n] of a batch of matrices, descending, and the singular vectors [B, n, n] of the
+    smaller side (n = min(d_out, d_in)), as columns."""
 
-    `vectors` [B, n, n] spans the smaller side (n = min(d_out, d_in)), columns by descending
-    singular value; `energy` [B, n]: σ²; `tall`: the smaller side is the input. `other` [B,
-    max(d_out, d_in), kmax]: the top singular directions of the larger side.
-    """
+    energy: Tensor
+    vectors: Tensor
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Singular directions of a batch of matrices W [B, d_out, d_in], and the rank k of each
+    subspace. `tall`: the smaller side is the input."""
 
     matrix: Tensor
-    vectors: Tensor
-    energy: Tensor
-    tall: bool
+    singular: Singular
     ranks: list[int]
-    other: Tensor
+
+    @property
+    def energy(self) -> Tensor:
+        return self.singular.energy
+
+    @property
+    def vectors(self) -> Tensor:
+        return self.singular.vectors
+
+    @property
+    def tall(self) -> bool:
+        return self.matrix.shape[-2] > self.matrix.shape[-1]
 
     @property
     def kmax(self) -> int:
-        return int(self.other.shape[-1])
+        return max(self.ranks)
+
+    @cached_property
+    def far(self) -> tuple[Tensor, Tensor]:
+        """The top singular directions of the larger side times their length, [B, max(d_out, d_in),
+        kmax], and the lengths, [B, kmax]."""
+        directions = self._far(self.kmax)
+        return directions, directions.norm(dim=-2)
+
+    def _far(self, rank: int) -> Tensor:
+        across = self.matrix if self.tall else self.matrix.mT
+        return _times(across, self.vectors[..., :rank])
 
     def directions(self, rank: int) -> Directions:
-        """The first directions, of at most `kmax`."""
-        near, far = self.vectors[..., :rank], self.other[..., :rank]
+        """The first directions of both sides."""
+        near, far = self.vectors[..., :rank], _unit(self._far(rank))
         kept = self.energy > self.energy[..., :1] * _noise(self.energy)
         real = kept[..., : near.shape[-1]]
         return Directions(*((far, near) if self.tall else (near, far)), real)
@@ -141,15 +170,20 @@ def decompose(matrix: Tensor, *, energy: float, rank: int | None = None) -> Basi
     tied singular values, since W does not define a subspace that cuts through a tie, and never
     exceeds W's numerical rank. A zero matrix has k = 0.
     """
+    return basis_of(matrix, singular(matrix), energy=energy, rank=rank)
+
+
+def singular(matrix: Tensor) -> Singular:
+    """σ² and the singular vectors of the smaller side of W [B, d_out, d_in]."""
     squared, vectors = _eigh(gram(matrix))
-    squared = squared.flip(-1).clamp_min(0)
-    vectors = vectors.flip(-1)
-    noise = _noise(squared)
-    ranks = [_rank(row, energy, rank, noise) for row in squared.double().cpu()]
-    tall = matrix.shape[-2] > matrix.shape[-1]
-    top = vectors[..., : max(ranks)]
-    other = _unit(_times(matrix if tall else matrix.mT, top))
-    return Basis(matrix, vectors, squared, tall, ranks, other)
+    return Singular(squared.flip(-1).clamp_min(0), vectors.flip(-1))
+
+
+def basis_of(matrix: Tensor, known: Singular, *, energy: float, rank: int | None) -> Basis:
+    """As `decompose`, of matrices whose singular vectors are known."""
+    noise = _noise(known.energy)
+    ranks = [_rank(row, energy, rank, noise) for row in known.energy.double().cpu()]
+    return Basis(matrix, known, ranks)
 
 
 def energy(product: Tensor) -> Tensor:
@@ -186,8 +220,10 @@ def align(basis: Basis, update: Tensor, update_gram: Tensor) -> Alignment:
     near = basis.vectors[..., : basis.kmax]
     near_energy = (near * _times(update_gram, near)).sum(-2, dtype=torch.float64).clamp_min(0)
     across = update if basis.tall else update.mT  # [B, larger side, smaller side]
-    seen = _times(basis.other.mT, across)
-    far_energy = seen.square().sum(-1, dtype=torch.float64)
+    far, lengths = basis.far
+    seen = _times(far.mT, across)
+    seen /= lengths.clamp_min(torch.finfo(seen.dtype).tiny)[..., None]
+    far_energy = _energies(seen)
     core = _times(seen, near)
     core = core if basis.tall else core.mT
     total = energy(update_gram)[:, None]
@@ -216,7 +252,7 @@ def align(basis: Basis, update: Tensor, update_gram: Tensor) -> Alignment:
     )
 
 
-def directions(update: Tensor, product: Tensor, *, rank: int) -> Directions:
+def directions(update: Tensor, product: Tensor, rank: int) -> Directions:
     """The top singular directions of updates Δ [B, d_out, d_in] with Gram matrices [B, n, n]."""
     squared, vectors = _top(product, min(rank, product.shape[-1]))
     real = squared > squared[..., :1] * _noise(product)
@@ -226,15 +262,12 @@ def directions(update: Tensor, product: Tensor, *, rank: int) -> Directions:
     return Directions(near, _unit(update.mT @ near), real)
 
 
-def amplification(
-    matrix: Tensor, update: Tensor, update_gram: Tensor, *, rank: int
-) -> tuple[Tensor, Tensor]:
+def amplification(matrix: Tensor, update_gram: Tensor, top: Directions) -> tuple[Tensor, Tensor]:
     """‖Δ‖_F / ‖A_rᵀ W B_r‖_F (Hu et al. 2021, section 7.3) and r, both [B].
 
-    A_r, B_r are the top-r singular vectors of Δ; r is lowered to Δ's numerical rank if that is
+    A_r, B_r are the `top` singular directions of Δ; r is lowered to Δ's numerical rank if that is
     smaller. NaN if Δ is zero or W has no component along it.
     """
-    top = directions(update, update_gram, rank=rank)
     seen = (top.left.mT @ matrix @ top.right).square().sum((-2, -1), dtype=torch.float64).sqrt()
     norm = energy(update_gram).sqrt()
     return torch.where((norm > 0) & (seen > 0), norm / seen, torch.nan), top.real.sum(-1)
@@ -275,7 +308,8 @@ def _leading(basis: Basis, tuned: Tensor, update: Tensor, top: int) -> tuple[Ten
     """Top left singular vectors of the tuned matrices, [B, d_out, min(top, n)], and their σ².
 
     Large matrices: two subspace iterations on the smaller side, started from the base's own top
-    directions and a sketch of the update, then a Rayleigh-Ritz step.
+    directions and a sketch of the update, then a Rayleigh-Ritz step. The iterations alone may be in
+    bfloat16: their rounding turns a direction by less than 0.01 rad, and the step corrects inside.
     """
     n = basis.vectors.shape[-1]
     top = min(top, n)
@@ -289,9 +323,10 @@ def _leading(basis: Basis, tuned: Tensor, update: Tensor, top: int) -> tuple[Ten
         omega = torch.randn(change.shape[-1], 32, generator=generator)
         omega = up(omega, change.device).to(change.dtype)
         block = torch.cat([basis.vectors[..., : top + 96], _times(change, omega)], -1)
+        rough = small.bfloat16() if _rounds_fast(small) else small
         for _ in range(2):
             block = torch.linalg.qr(block).Q
-            block = _times(small, _times(small.mT, block))
+            block = _roughly(rough, _roughly(rough.mT, block))
         block = torch.linalg.qr(block).Q
         seen = _times(small.mT, block)
         squared, turn = _eigh(seen.mT @ seen)
@@ -331,10 +366,18 @@ def _noise(squared: Tensor) -> float:
 
 def _square_sums(core: Tensor) -> Tensor:
     """Σ of squares over the leading k × k block, for every k, [B, kmax]."""
-    squares = core.double().square()
-    rows = squares.tril().sum(-1)  # row k up to its diagonal
-    columns = squares.triu(1).sum(-2)  # column k above the diagonal
-    return (rows + columns).cumsum(-1)
+    rows, columns = [], torch.zeros_like(core[..., 0, :], dtype=torch.float64)
+    for start in range(0, core.shape[-2], _STRIPE):
+        squares = core[..., start : start + _STRIPE, :].double().square()
+        rows.append(squares.tril(start).sum(-1))  # row k up to its diagonal
+        columns += squares.triu_(start + 1).sum(-2)  # column k above the diagonal
+    return (torch.cat(rows, -1) + columns).cumsum(-1)
+
+
+def _energies(rows: Tensor) -> Tensor:
+    """Σ of squares of each row, [B, rows], float64."""
+    stripes = rows.split(_STRIPE, -2)  # type: ignore[no-untyped-call]
+    return torch.cat([stripe.square().sum(-1, dtype=torch.float64) for stripe in stripes], -1)
 
 
 def _for_lapack(product: Tensor) -> bool:
@@ -348,6 +391,24 @@ def _times(a: Tensor, b: Tensor) -> Tensor:
     if a.device.type != "cpu":
         return a @ b
     return torch.from_numpy(np.matmul(a.numpy(), b.numpy()))
+
+
+def _roughly(a: Tensor, b: Tensor) -> Tensor:
+    """a @ b in the precision of `a`, bfloat16 or that of `b`."""
+    if a.dtype == b.dtype:
+        return _times(a, b)
+    narrow = b.to(a)
+    if a.stride(-1) == 1:
+        return (a @ narrow).to(b)
+    # A tall product with a transposed matrix takes thirty times as long on the processor.
+    return (narrow.mT.contiguous() @ a.mT).mT.to(b)
+
+
+def _rounds_fast(matrix: Tensor) -> bool:
+    """Does the device multiply bfloat16 several times as fast as float32?"""
+    if matrix.device.type == "cpu":
+        return bool(torch.cpu._is_amx_tile_supported())
+    return matrix.device.type == "cuda"
 
 
 def _eigenvalues(product: Tensor) -> Tensor:
@@ -386,12 +447,17 @@ def _top(product: Tensor, count: int) -> tuple[Tensor, Tensor]:
     if not _for_lapack(product):
         squared, vectors = _eigh(product)
         return squared.flip(-1)[..., :count], vectors.flip(-1)[..., :count]
+    import scipy.linalg.blas
     import scipy.sparse.linalg
 
     matrix = product[0].numpy()
+    multiply = scipy.linalg.blas.ssymv if matrix.dtype == np.float32 else scipy.linalg.blas.dsymv
+    half = scipy.sparse.linalg.LinearOperator(  # reads one triangle: half the memory
+        matrix.shape, matvec=lambda vector: multiply(1.0, matrix.T, vector), dtype=matrix.dtype
+    )
     start = np.random.default_rng(0).standard_normal(len(matrix)).astype(matrix.dtype)
     squared, vectors = scipy.sparse.linalg.eigsh(
-        matrix, k=count, which="LA", v0=start, ncv=min(len(matrix), count + 40), tol=1e-7
+        half, k=count, which="LA", v0=start, ncv=min(len(matrix), count + 40), tol=1e-7
     )
     order = np.argsort(-squared)
     return torch.from_numpy(squared[order])[None], torch.from_numpy(vectors[:, order])[None]

@@ -146,7 +146,7 @@ def accumulate(
     parts = [blocks[i::threads] for i in range(min(threads, len(blocks)))]
     total = Moments.zero(models, pairing)
     elements = width * sum(stop - start for start, stop in rows)
-    compiled = None if pairing else loops.compiled(elements)
+    compiled = loops.compiled(elements)
 
     def sums(part: Sequence[_Block]) -> Moments:
         moments = Moments.zero(models, pairing)
@@ -185,23 +185,33 @@ def _run_compiled(
     relative: Sequence[tuple[int, int]],
     blocks: Sequence[_Block],
 ) -> Moments:
-    """As `_accumulate` without pairs, by the compiled loops."""
+    """As `_accumulate`, by the compiled loops."""
     longest = max(stop - start for ranges in blocks for start, stop in ranges)
     members = [base, *tuned]
     scratch = [torch.empty(0, dtype=torch.uint8) for _ in members]
     updates = [member.is_update for member in tuned]
-    for start, stop in (chunk for ranges in blocks for chunk in ranges):
-        stored = [m.read(start, stop, own) for m, own in zip(members, scratch, strict=True)]
-        for i, tensor in enumerate(stored):
-            if scratch[i].numel() < tensor.nbytes:
-                most = tensor.nbytes // (stop - start) * longest
-                scratch[i] = torch.empty(most, dtype=torch.uint8)
-        octaves = compiled.sums(
-            stored, updates, relative, moments.gram, moments.changed, moments.largest
-        )
-        for i, (member, tensor) in enumerate(zip(tuned, stored[1:], strict=True)):
-            add_rounding(moments, i, base, member, tensor.dtype, octaves, start, stop)
-        moments.size += stored[0].numel()
+    pairs = moments.pairs
+    wanted = [moments.row(name) - 1 for name in pairs.pairing.models] if pairs else []
+    for ranges in blocks:
+        held: list[Tensor] = []
+        for start, stop in ranges:
+            stored = [m.read(start, stop, own) for m, own in zip(members, scratch, strict=True)]
+            for i, tensor in enumerate(stored):
+                if scratch[i].numel() < tensor.nbytes:
+                    most = tensor.nbytes // (stop - start) * longest
+                    scratch[i] = torch.empty(most, dtype=torch.uint8)
+            size = stored[0].numel()
+            deltas = torch.empty(len(moments.models), size) if pairs is not None else None
+            octaves = compiled.sums(
+                stored, updates, relative, moments.gram, moments.changed, moments.largest, deltas
+            )
+            if deltas is not None:
+                held.append(deltas[wanted])
+            for i, (member, tensor) in enumerate(zip(tuned, stored[1:], strict=True)):
+                add_rounding(moments, i, base, member, tensor.dtype, octaves, start, stop)
+            moments.size += size
+        if pairs is not None:
+            pairs.add(torch.cat(held, 1) if len(held) > 1 else held[0], compiled)
     return moments
 
 

@@ -58,24 +58,36 @@ class Pairs:
         sets = {"both": own[a, b], "a": own[a, a], "b": own[b, b]}
         return {**found, **{name: int(size) for name, size in sets.items()}}
 
-    def add(self, updates: Tensor) -> None:
+    def add(self, updates: Tensor, compiled: Any = None) -> None:
         """Add a block of elements: updates [N, size], float32, in the order of the models, which
-        are overwritten.
+        are overwritten. `compiled`: the module of compiled loops, where they run.
 
         Magnitudes are divided by the largest of their row, so that no square leaves float32.
         """
-        rows = updates.abs_()
-        peaks = rows.amax(1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
-        rows /= peaks
-        scales = (peaks.double() @ peaks.double().mT).numpy()
-        chosen = [_largest(row.numpy(), self.pairing.top) for row in rows]
-        sets = [int(np.count_nonzero(own)) for own in chosen]
-        magnitudes = products(rows) * scales
-        squares = products(rows.square_()) * scales**2
-        for i, j in np.ndindex(magnitudes.shape):
-            both = sets[i] if i == j else int(np.count_nonzero(chosen[i] & chosen[j]))
-            by_chance = _by_chance(rows.shape[1], sets[i], sets[j])
-            self.sums[:, i, j] += (magnitudes[i, j], squares[i, j], both, *by_chance)
+        size, top = updates.shape[1], self.pairing.top
+        found = _overlaps(updates, top) if compiled is None else compiled.overlaps(updates, top)
+        both = found[2]
+        for i, j in np.ndindex(both.shape):
+            by_chance = _by_chance(size, int(both[i, i]), int(both[j, j]))
+            self.sums[:, i, j] += (*(float(sums[i, j]) for sums in found), *by_chance)
+
+
+def last_of_the_largest(size: int, top: float) -> int:
+    """The place, in ascending order, of the last element that counts as large."""
+    return size - max(1, round(top * size))
+
+
+def _overlaps(updates: Tensor, top: float) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Σ|ab|, Σ(ab)² and the number of common large elements, [N, N] each; the updates are
+    overwritten."""
+    rows = updates.abs_()
+    chosen = [_largest(row.numpy(), top) for row in rows]
+    peaks = rows.amax(1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+    rows /= peaks
+    scales = (peaks.double() @ peaks.double().mT).numpy()
+    both = np.array([[np.count_nonzero(a & b) for b in chosen] for a in chosen])
+    magnitudes = products(rows) * scales
+    return magnitudes, products(rows.square_()) * scales**2, both
 
 
 def products(rows: Tensor) -> NDArray[np.float64]:
@@ -96,7 +108,7 @@ def dot(a: Tensor, b: Tensor) -> float:
 
 def _largest(magnitudes: NDArray[Any], top: float) -> NDArray[np.bool_]:
     """The elements at least as large as the last of the largest `top`, without zeros."""
-    place = magnitudes.size - max(1, round(top * magnitudes.size))
+    place = last_of_the_largest(magnitudes.size, top)
     threshold = np.partition(magnitudes, place)[place]
     return np.asarray(magnitudes >= threshold if threshold > 0 else magnitudes > 0)
 

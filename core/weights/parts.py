@@ -24,7 +24,7 @@ class SliceParts:
     """The parts of a run's current slice, by step."""
 
     def __init__(self, sink: ResultSink) -> None:
-        self._sink = sink
+        self.sink = sink
         self._took = 0.0
         self.begin(())
 
@@ -32,7 +32,7 @@ class SliceParts:
         """Start the slice of these units; an earlier attempt may have saved parts of it."""
         # A part saved for other units may be of other models.
         self._slice = content_key({"units": sorted(unit.key for unit in units)})
-        self._known, self._before = self._sink.parts(self._slice) if units else ({}, 0.0)
+        self._known, self._before = self.sink.parts(self._slice) if units else ({}, 0.0)
         self._new: dict[str, UnitPart] = {}
         self._began = self._laid = time.monotonic()
 
@@ -45,7 +45,7 @@ class SliceParts:
         self._known[step] = self._new[step] = part
         now = time.monotonic()
         if now - self._laid >= min(LONGEST, SHARE * self._took):
-            self._sink.save_parts(self._slice, self._new, now - self._laid)
+            self.sink.save_parts(self._slice, self._new, now - self._laid)
             self._new = {}
             self._laid = time.monotonic()
             self._took = self._laid - now

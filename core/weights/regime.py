@@ -14,6 +14,9 @@ from torch import Tensor
 from core.models.transfers import down, up
 from core.weights import linalg
 
+_STRIPE = 64
+"""Rows that are compared at once."""
+
 MEASURES = ("write_rotation", "read_rotation", "spectrum_change", "visible_share")
 
 
@@ -30,14 +33,19 @@ class Before:
     sigma: Tensor
 
     @classmethod
-    def of(cls, matrix: Tensor, rank: int) -> Before:
-        """Of W [d_out, d_in]; k is the rank of W where it is lower than `rank`, 0 for zeros."""
+    def of(cls, matrix: Tensor, rank: int, known: linalg.Basis | None = None) -> Before:
+        """Of W [d_out, d_in], and its basis where it is `known`; k is the rank of W where it is
+        lower than `rank`, 0 for zeros."""
         whole = linalg.working(matrix[None])
-        product = linalg.gram(whole)
-        top = linalg.directions(whole, product, rank=rank)
+        if known is not None:
+            top, energy = known.directions(rank), known.energy
+        else:
+            product = linalg.gram(whole)
+            top = linalg.directions(whole, product, rank=rank)
+            energy = linalg.spectrum_of_gram(product).energy
         real = slice(int(top.real[0].sum()))  # the first ones
         sides = top.left[0][:, real].contiguous(), top.right[0][:, real].contiguous()
-        return cls(whole, sides, linalg.spectrum_of_gram(product).energy[0].sqrt())
+        return cls(whole, sides, energy[0].sqrt())
 
 
 def measure(
@@ -69,9 +77,8 @@ def measure(
             measures[name].append(_rotation(side, now[0]))
         moved = linalg.spectrum_of_gram(after).energy[0].sqrt() - before.sigma
         measures["spectrum_change"].append(down(moved.norm() / before.sigma.norm()))
-        largest = torch.maximum(whole.abs(), tuned.abs())
-        visible = (tuned - whole).abs() > threshold * largest
-        measures["visible_share"].append(down(visible.sum().double() / visible.numel()))
+        visible = _visible(whole[0], tuned[0], threshold).double() / whole.numel()
+        measures["visible_share"].append(down(visible))
 
     def measured() -> Measured:
         return {
@@ -84,6 +91,17 @@ def measure(
 
 def _number(value: Tensor | None) -> float | None:
     return None if value is None else float(value)
+
+
+def _visible(before: Tensor, after: Tensor, threshold: float) -> Tensor:
+    """The number of weights whose relative change exceeds the threshold; by stripes that stay in
+    the cache."""
+    counts = []
+    for start in range(0, len(before), _STRIPE):
+        w, t = before[start : start + _STRIPE], after[start : start + _STRIPE]
+        least = torch.maximum(w.abs(), t.abs()).mul_(threshold)
+        counts.append(((t - w).abs_() > least).sum())
+    return torch.stack(counts).sum()
 
 
 def _rotation(before: Tensor, after: Tensor) -> Tensor | None:

@@ -29,7 +29,7 @@ from core.models.family import Family, Member
 from core.models.naming import ORDER
 from core.models.pieces import Piece
 from core.models.transfers import arrived, down
-from core.weights import card_moments, linalg
+from core.weights import bases, card_moments, linalg
 from core.weights.moments import MemberTensor, Moments, accumulate
 from core.weights.pairs import Pairing
 from core.weights.parts import SliceParts
@@ -40,6 +40,9 @@ STREAMED = ("embedding", "unembedding")
 
 UNSETTLED = 5.0
 """Seconds after which the results on a card are taken, and may be saved, before the slice's end."""
+
+_SHARED = 8
+"""Top directions of an update that are computed at once: analyses ask for 1 to 8."""
 
 RELATIVE = "{model}|{parent}"
 """Name of the extra row of moments for a model's vector from its tuned parent."""
@@ -77,6 +80,8 @@ class MatrixView:
 
     piece: Piece
     matrix: Tensor
+    solve: Callable[[Tensor], linalg.Singular] = linalg.singular
+    _singular: dict[bool, linalg.Singular] = field(default_factory=dict)
     _bases: dict[tuple[float, int | None, bool], linalg.Basis] = field(default_factory=dict)
 
     @property
@@ -92,16 +97,23 @@ class MatrixView:
         """The basis of W as a batch of one, or of its heads' blocks as a batch [heads]."""
         key = (energy, rank, by_head)
         if key not in self._bases:
-            batch = self.by_head(self.matrix) if by_head else self.matrix[None]
-            self._bases[key] = linalg.decompose(linalg.working(batch), energy=energy, rank=rank)
+            batch = linalg.working(self.by_head(self.matrix) if by_head else self.matrix[None])
+            if by_head not in self._singular:
+                solve = linalg.singular if by_head else self.solve
+                self._singular[by_head] = solve(batch)
+            known = self._singular[by_head]
+            self._bases[key] = linalg.basis_of(batch, known, energy=energy, rank=rank)
         return self._bases[key]
+
+    @property
+    def known(self) -> linalg.Basis | None:
+        """The basis of the whole matrix, if an analysis has asked for it."""
+        return next((b for (_, _, by_head), b in self._bases.items() if not by_head), None)
 
     def directions(self, rank: int) -> linalg.Directions:
         """W's top singular directions, from a basis if one with so many is known."""
-        whole = (b for (_, _, by_head), b in self._bases.items() if not by_head)
-        known = next((basis for basis in whole if basis.kmax >= rank), None)
-        if known is not None:
-            return known.directions(rank)
+        if self.known is not None:
+            return self.known.directions(rank)
         own = linalg.working(self.matrix[None])
         return linalg.directions(own, linalg.gram(own), rank=rank)
 
@@ -157,7 +169,8 @@ class UpdateView:
         """Δ's top singular directions, computed again only for a higher rank than before."""
         asked = min(rank, self.gram.shape[-1])
         if self._directions is None or self._directions.rank < asked:
-            self._directions = linalg.directions(self.working, self.gram, rank=rank)
+            most = min(max(rank, _SHARED), self.gram.shape[-1])
+            self._directions = linalg.directions(self.working, self.gram, most)
         return self._directions.first(rank)
 
 
@@ -587,7 +600,8 @@ def _measure(
     if store.uploads is None:
         settle()
     base = store.matrix(store.columns(family.base, piece), piece, device)
-    view = MatrixView(piece, base)
+    solve = partial(bases.solve, memory=parts.sink, base=family.base.fingerprint, piece=piece)
+    view = MatrixView(piece, base, solve)
     for model, steps in groupby(task.missing, key=lambda step: step.model):
         given = store.columns(family.tuned[model], piece)
         matrix = store.matrix(given, piece, device)

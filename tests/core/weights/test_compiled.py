@@ -19,6 +19,7 @@ from core.vectors.blocks import Block, Workspace
 from core.vectors.combination import Rounding, VectorCombination
 from core.weights import loops
 from core.weights.moments import MemberTensor, Moments, accumulate
+from core.weights.pairs import Pairing
 
 pytest.importorskip("numba")
 
@@ -64,7 +65,10 @@ def _member(tensor: Tensor, *, is_update: bool = False) -> MemberTensor:
 
 
 def _sums(
-    stored: list[Tensor], updates: tuple[int, ...] = (), relative: tuple[tuple[int, int], ...] = ()
+    stored: list[Tensor],
+    updates: tuple[int, ...] = (),
+    relative: tuple[tuple[int, int], ...] = (),
+    pairing: Pairing | None = None,
 ) -> Moments:
     """The moments of the first tensor and of the others against it."""
     names = [f"m{i}" for i in range(len(stored) - 1 + len(relative))]
@@ -72,8 +76,9 @@ def _sums(
     rows = [(0, len(stored[0]))] if len(stored[0]) else []
     with ThreadPoolExecutor(2) as pool:
         return accumulate(
-            names, members[0], members[1:], rows, stored[0].shape[1], pool, 2, relative
-        )
+            names, members[0], members[1:], rows, stored[0].shape[1], pool, 2, relative,
+            pairing,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("dtypes", FORMS, ids=str)
@@ -115,6 +120,27 @@ def test_an_empty_tensor_has_no_moments(path: str) -> None:
     moments = _sums([torch.empty(0, 8, dtype=BF16)] * 2)
     assert moments.size == 0
     assert np.count_nonzero([*moments.gram.flat, *moments.changed, *moments.largest]) == 0
+
+
+@pytest.mark.parametrize("top", [0.2, 1e-9])
+@pytest.mark.parametrize("dtypes", [(BF16, BF16, BF16), (F32, F16, F32)], ids=str)
+def test_sums_of_pairs_are_those_of_float64(
+    dtypes: tuple[torch.dtype, ...], top: float, path: str
+) -> None:
+    stored = _weights((*dtypes, BF16), 311, 1031)
+    stored[2][5:] = stored[0][5:]  # its large elements are fewer than the share
+    pairing = Pairing(("m2", "m0", "m1"), top)
+    found = _sums(stored, pairing=pairing).pairs
+    assert found is not None
+    deltas = [(stored[i].float() - stored[0].float()).double().abs().flatten() for i in (3, 1, 2)]
+    for i, a in enumerate(deltas):
+        for j, b in enumerate(deltas):
+            sums = found.of(pairing.models[i], pairing.models[j])
+            assert sums["magnitude"] == pytest.approx(float(a @ b), rel=1e-6)
+            assert sums["square"] == pytest.approx(float((a * b).square().sum()), rel=1e-6)
+            large = [(x >= x.sort().values[-max(1, round(top * len(x)))]) & (x > 0) for x in (a, b)]
+            assert sums["both"] == int((large[0] & large[1]).sum())
+            assert (sums["a"], sums["b"]) == tuple(int(each.sum()) for each in large)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -19,7 +19,7 @@ from core.bench.messages import LONGEST, Event, Request
 from core.errors import RunError, StudyError, TauscopeError
 from core.sizes import size
 
-PROTOCOL = 1
+PROTOCOL = 2
 """The version of the protocol; a client refuses a worker of another one."""
 
 WORKER = 0

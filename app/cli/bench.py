@@ -12,6 +12,7 @@ import typer
 
 from app.cli.options import Db, Json, StudyFile, open_db, open_workstation
 from core.errors import StudyError, TauscopeError
+from core.texts.encoding import Alone
 
 if TYPE_CHECKING:
     from app.bench.asking import Ask
@@ -67,6 +68,9 @@ def bench(
         bool | None,
         typer.Option("--template/--no-template", help="Write the prompt in the chat template."),
     ] = None,
+    alone: Annotated[
+        Alone, typer.Option("--alone", help="How a scored text without a prompt is encoded.")
+    ] = "item",
     lens: Annotated[
         bool, typer.Option("--lens", help="With a continuation: the likeliest token by layer.")
     ] = False,
@@ -109,7 +113,9 @@ def bench(
         return
     templated = template if template is not None else system is not None
     first = Generate(
-        prompt=Prompt(text=prompt or "", system=system or "", template=templated),
+        prompt=Prompt(
+            text=prompt or "", system=system or "", template=templated, alone=alone
+        ),
         columns=_columns(known, column or (), mix or ()), tokens=tokens, temperature=temperature,
         top_p=top_p, seed=seed, stop=tuple(stop or ()),
     )  # fmt: skip
@@ -169,6 +175,7 @@ def _request(first: Generate, told: dict[str, Any]) -> Generate | Score:
     prompt = replace(
         first.prompt,
         text=told.get("prompt", first.prompt.text), system=told.get("system", first.prompt.system),
+        alone=told.get("alone", first.prompt.alone),
     )  # fmt: skip
     text = told.get("continuation")
     if text is None:

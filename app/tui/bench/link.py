@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from core.bench.messages import Request
 from core.study.study import Study
+from core.texts.encoding import Alone
 
 
 class WorkerState(Protocol):
@@ -68,6 +69,7 @@ class Opening:
     columns: tuple[str, ...] = ()
     prompt: str = ""
     continuation: str = ""
+    alone: Alone = "item"
     study: Study | None = None
     run: str = ""
     """The run that trials are kept in; empty where the study has none."""

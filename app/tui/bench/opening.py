@@ -73,7 +73,7 @@ def item(figure: object) -> dict[str, Any]:
     right = [each for each in blocks.get("Choices", ()) if "gold" in each.marks]
     if not prompts:
         whole = blocks.get("Text", ())
-        return {"continuation": whole[0].text} if whole else {}
+        return {"continuation": whole[0].text, "alone": "text"} if whole else {}
     target = next((each.text for each in (*answers[:1], *right)), "")
     gap = "" if not target or prompts[0].text[-1:].isspace() else " "
     return {"prompt": prompts[0].text, "continuation": gap + target}

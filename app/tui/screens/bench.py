@@ -91,7 +91,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         self.view = BoardView(self.board)
         self.view.hint = HINT
         self.talk = Conversation(opening.connect, self._heard, self._stands)
-        self.settings = Settings()
+        self.settings = Settings(alone=opening.alone)
         self.lens, self.neurons = LensView(), NeuronList()
         self.scoring = bool(opening.continuation)
         self.chance = chance or random.Random()
@@ -143,7 +143,9 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
     def given(self) -> Prompt:
         """The prompt as it is sent."""
         how = self.settings
-        return Prompt(text=self.prompt.text, system=how.system, template=how.template)
+        return Prompt(
+            text=self.prompt.text, system=how.system, template=how.template, alone=how.alone
+        )
 
     def request(self) -> Score | Generate | None:
         """The request of the screen as it is; None without columns or without a text to score."""

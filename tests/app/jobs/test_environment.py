@@ -53,8 +53,9 @@ def test_a_machine_that_says_nothing_has_the_libraries_choice(machine: Path) -> 
 
 def test_a_worker_uses_these_threads_unless_the_user_chose() -> None:
     code = (
-        "import os; from app.jobs import environment as e; e.free_threads = lambda: {free}; e.tune();"
-        "import torch; print(torch.get_num_threads(), os.environ['OMP_WAIT_POLICY'])"
+        "import os; from app.jobs import environment; environment.free_threads = lambda: {free};"
+        "environment.tune(); import torch;"
+        "print(torch.get_num_threads(), os.environ['OMP_WAIT_POLICY'])"
     )
     given = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "MKL_"))}
     for free, chosen in ((1, {}), (2, {"OMP_NUM_THREADS": "1"})):

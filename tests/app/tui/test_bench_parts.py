@@ -172,11 +172,13 @@ async def _settle() -> None:
 
 
 def test_settings_are_read_as_they_are_typed() -> None:
-    held = Settings(9, 0.7, 0.9, 3, ("\n\n", "Q:"), True, "Be brief.\nThanks.")
+    held = Settings(9, 0.7, 0.9, 3, ("\n\n", "Q:"), True, "Be brief.\nThanks.", "text")
     assert settings.read(settings.typed(held)) == held
     for name, words in (("tokens", "0"), ("temperature", "hot"), ("top_p", "0"), ("seed", "1.5")):
         with pytest.raises(StudyError, match=f"not '{words}'"):
             settings.read(settings.typed(held) | {name: words})
+    with pytest.raises(StudyError, match="item, text or document"):
+        settings.read(settings.typed(held) | {"alone": "page"})
 
 
 def test_preferences_are_counted_by_column_whatever_the_order() -> None:
@@ -227,4 +229,4 @@ def test_the_bench_begins_with_the_prompt_of_an_item() -> None:
     found = opening.item(Passages(title="", blocks=blocks))
     assert found == {"prompt": "2 + 2 =", "continuation": " 4"}
     text = Passages(title="", blocks=(Block("Text", (passage("", "Once."),)),))
-    assert opening.item(text) == {"continuation": "Once."}
+    assert opening.item(text) == {"continuation": "Once.", "alone": "text"}

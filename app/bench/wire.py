@@ -36,7 +36,8 @@ class Hello:
 
     `held`: bytes of the models by device. `step`: the work in hand while it loads. `rested`:
     seconds without a request; after `idle` of them the worker ends. `models`: the base, then the
-    tuned models in the study's order.
+    tuned models in the study's order. `layers`: the number of the models' layers once they are
+    loaded.
     """
 
     study: str
@@ -47,6 +48,7 @@ class Hello:
     held: dict[str, int] = field(default_factory=dict)
     step: str = ""
     rested: float = 0.0
+    layers: int | None = None
     protocol: int = PROTOCOL
     event: Literal["hello"] = "hello"
 

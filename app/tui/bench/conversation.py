@@ -39,6 +39,7 @@ class Conversation:
         self.state: State = "starting"
         self.step = ""
         self.held: Mapping[str, int] = {}
+        self.layers: int | None = None
         self.error: TauscopeError | OSError | None = None
 
     @property
@@ -133,7 +134,7 @@ class Conversation:
         self._wake.set()
 
     def _stand(self, told: WorkerState) -> None:
-        self.step, self.held = told.step, told.held
+        self.step, self.held, self.layers = told.step, told.held, told.layers
         self._say(told.state)
 
     def _say(self, state: State) -> None:

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from app.tui.bench import blind, knobs, opening, settings
+from app.tui.bench import blind, knobs, opening, position, settings
 from app.tui.bench.board import Board
 from app.tui.bench.conversation import Conversation
 from app.tui.bench.settings import Settings
+from app.tui.memory import BenchColumn, BenchPosition, Memory
 from core.bench.columns import parse
 from core.bench.messages import Event, Failed, Generate, Piece, Prompt, Request, Score, Scored
 from core.errors import StudyError
@@ -169,6 +170,47 @@ async def test_a_bench_that_is_left_goes_on() -> None:
 async def _settle() -> None:
     for _ in range(12):
         await asyncio.sleep(0)
+
+
+def test_templates_fit_the_models_size() -> None:
+    for layers in (None, 1, 2, 3, 32):
+        for name, _ in knobs.templates(TUNED, layers):
+            column = parse(name, TUNED)
+            part = getattr(column, "restriction", None)
+            last = max((last for _, last in part.layers), default=0) if part else 0
+            assert max(last, getattr(column, "layer", 0)) < (layers or 1)
+    names = [name for name, _ in knobs.templates(TUNED, 32)]
+    assert {"graft(maths):0-15", "steer(maths,layer=16):1"} <= set(names)
+
+
+def test_a_bench_stands_as_it_was_left() -> None:
+    board = Board(TUNED, ["base", "medical=0.7 @ mlp", "steer(maths,layer=2):1.5", "maths"])
+    for at, name in ((1, knobs.PART), (2, knobs.AMOUNT)):
+        board.change(at, knobs.switched(board.setups[at], name))
+    assert board.names == ("base", "medical=0.7", "base", "maths")
+    left = BenchPosition(columns=position.columns_of(board))
+    again = Board(TUNED, ["base"])
+    again.restore(position.setups(left, TUNED), 3)
+    assert (again.names, again.reference) == (board.names, 3)
+    again.change(2, knobs.switched(again.setups[2], knobs.AMOUNT))
+    assert again.names[2] == "steer(maths,layer=2):1.5"
+
+
+def test_what_a_memory_says_of_a_bench_is_not_trusted() -> None:
+    columns = (BenchColumn(name="gone=1"), BenchColumn(name="maths", off=("x",)))
+    left = BenchPosition(
+        columns=columns, settings={"seed": "x", "unknown": "1"}, earlier=("gone", "medical"),
+    )  # fmt: skip
+    (held,) = position.setups(left, TUNED)
+    assert held == knobs.setup(parse("maths", TUNED))
+    assert position.settings_of(left) == Settings()
+    assert position.earlier(left, TUNED) == ["medical"]
+    memory = Memory()
+    for number in range(position.MOST + 1):
+        memory = position.remembered(memory, str(number), left)
+    memory = position.remembered(memory, "1", left)
+    assert list(memory.benches)[0::19] == ["2", "1"]
+    assert len(memory.benches) == position.MOST
 
 
 def test_settings_are_read_as_they_are_typed() -> None:

@@ -63,7 +63,8 @@ Connect = Callable[[], Awaitable[Link]]
 @dataclass(frozen=True, slots=True)
 class Opening:
     """A study's bench, its first columns and its first prompt. `columns`: names, of the value that
-    it is opened on; if empty, the columns of the last time, or else `first`."""
+    it is opened on; if empty, the columns of the last time, or else `first`.
+    `after`: the continuation follows the prompt of the last time."""
 
     title: str
     tuned: tuple[str, ...]
@@ -73,6 +74,7 @@ class Opening:
     prompt: str = ""
     continuation: str = ""
     alone: Alone = "item"
+    after: bool = False
     study: Study | None = None
     run: str = ""
     """The run that trials are kept in; empty where the study has none."""

@@ -148,6 +148,8 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         how = position.settings_of(left)
         if opening.prompt or opening.continuation:  # an item has its template already
             self.settings = replace(how, template=False, system="", alone=opening.alone)
+            if opening.after:
+                self.settings, self.prompt.text = how, left.prompt
         else:
             self.settings = how
             self.prompt.text, self.continuation.text = left.prompt, left.continuation

@@ -123,7 +123,7 @@ class BenchParts(LeavingScreen[None]):
                 return known and self.mix() is not None
             case "a point":
                 mix = None if view.blind else self.mix()
-                return bool(self.opening.run) and mix is not None and not mix.restriction.text
+                return bool(self.opening.run) and mix is not None
             case "a text":
                 return count > 0 and bool(self.board.answers[view.column].text)
             case "an answer due":

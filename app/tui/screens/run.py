@@ -402,7 +402,8 @@ class RunScreen(TabbedScreen):
             open_bench(self, find, self.source)
         else:
             name, at, figure = pane.analysis.name, pane.here(), pane.drawn.figure
-            open_bench(self, find, self.source, partial(opening.given, name, at, figure))
+            given = partial(opening.given, name, at, pane.row(), figure)
+            open_bench(self, find, self.source, given)
 
     def action_resume(self) -> None:
         """Start a worker on this run again."""

@@ -252,7 +252,22 @@ def test_preferences_are_counted_by_column_whatever_the_order() -> None:
          ("base", "medical", "ablate(medical):neurons=3.120")),
         ("activation_difference", {"model": "maths", "layer": 2},
          ("base", "maths", "steer(maths,layer=2):1")),
-        ("alignment", {"model": "maths", "layer": 2}, ("base", "maths")),
+        ("alignment", {"model": "maths", "layer": 2, "module": "q", "head": 3},
+         ("base", "maths", "ablate(maths):heads=2.3")),
+        ("alignment", {"model": "maths", "layer": 2, "module": "up"},
+         ("base", "maths", "graft(maths):mlp,2")),
+        ("alignment", {"model": "maths"}, ("base", "maths")),
+        ("directions", {"model": "maths", "layer": 2, "module": "down", "direction": "2"},
+         ("base", "maths", "steer(maths,layer=2,module=down,direction=2):0.5")),
+        ("direction_places", {"model": "maths", "layer": 2, "module": "o"},
+         ("base", "maths", "steer(maths,layer=2,module=o):0.5")),
+        ("directions", {"model": "maths", "layer": 2, "module": "router"},
+         ("base", "maths", "graft(maths):mlp,2")),
+        ("interference", {"model": "medical", "reference": "maths", "layer": 1},
+         ("base", "medical", "maths", "medical=0.5,maths=0.5")),
+        ("vector_cosine", {"model": "medical", "reference": ""}, ("base", "medical")),
+        ("tuning_vectors", {"model": "medical", "layer": 1, "module": "norm"},
+         ("base", "medical", "graft(medical):1")),
         ("divergence", {}, ()),
         ("evaluation", {"model": "base"}, ()),
     ],
@@ -261,6 +276,17 @@ def test_the_bench_begins_with_the_models_of_a_value(
     analysis: str, at: dict[str, object], names: tuple[str, ...]
 ) -> None:
     assert opening.columns(analysis, at, TUNED) == names
+
+
+def test_the_bench_begins_with_the_token_or_the_direction_of_a_row() -> None:
+    at = {"model": "maths", "layer": "2", "module": "down"}
+    row = {"of": "Δ", "direction": "3", "kurtosis": "9.0"}
+    found = opening.given("directions", at, row, None, TUNED)
+    assert found["columns"][2] == "steer(maths,layer=2,module=down,direction=3):0.5"
+    found = opening.given("directions", at, {**row, "of": "W"}, None, TUNED)
+    assert found["columns"][2] == "steer(maths,layer=2,module=down):0.5"
+    found = opening.given("token_shift", {"model": "maths"}, {"token": "plus"}, None, TUNED)
+    assert found == {"columns": ("base", "maths"), "continuation": " plus", "after": True}
 
 
 def test_the_bench_begins_with_the_prompt_of_an_item() -> None:

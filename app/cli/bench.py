@@ -93,7 +93,8 @@ def bench(
     """Try a study's models on a prompt: generate with all of them, or score a continuation.
 
     Without --column and --mix, the columns are the base and every tuned model that is no control.
-    The base is always the first column. Without a prompt the bench opens as a screen.
+    The base is always the first column. Without a prompt or a continuation the bench opens as a
+    screen.
     """
     from app import config
     from app.cli import transcripts
@@ -108,7 +109,7 @@ def bench(
         return
     if idle is not None and not (detach and idle > 0):
         raise StudyError("--idle takes minutes above 0, and belongs to --detach.")
-    if prompt is None and prompts is None:
+    if prompt is None and prompts is None and continuation is None:
         open_workstation(opened.url, known)
         return
     templated = template if template is not None else system is not None
@@ -120,7 +121,8 @@ def bench(
         top_p=top_p, seed=seed, stop=tuple(stop or ()),
     )  # fmt: skip
     _check(first, continuation)
-    asked = list(_requests(first, continuation, prompts, prompt is not None, template is None))
+    typed = prompt is not None or prompts is None
+    asked = list(_requests(first, continuation, prompts, typed, template is None))
     if lens and not all(request.do == "score" for request in asked):
         raise StudyError("--lens needs a continuation.", hint="Add --continuation TEXT.")
     minutes = (idle or config.read().bench_idle) if detach else None

@@ -52,6 +52,11 @@ class Conversation:
         """Is a request still unanswered?"""
         return self._asked is not None and self.runs
 
+    @property
+    def stopping(self) -> bool:
+        """Was the worker asked to end, which it still has to do?"""
+        return self.runs and "stop" in self._orders
+
     def ask(self, request: Request) -> None:
         """Ask this in place of the request before."""
         self._waiting = self._asked = request
@@ -64,8 +69,9 @@ class Conversation:
         self._order("cancel")
 
     def stop(self) -> None:
-        """End the worker."""
+        """End the worker; one that starts ends once it is there."""
         self._order("stop")
+        self._changed()
 
     def begin(self) -> None:
         """Forget the worker that ended; `run` follows."""

@@ -248,6 +248,11 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         else:
             self.ask()
 
+    def on_prompt_area_escaped(self, message: PromptArea.Escaped) -> None:
+        """Go to the columns, where the key acts."""
+        self.action_back()
+        self.app.post_message(message.key)
+
     def on_prompt_area_left(self, message: PromptArea.Left) -> None:
         """Go to the field or the column above or below."""
         if message.by > 0:
@@ -328,6 +333,8 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         talk = self.talk
         memory = held(talk.held)
         again = written("bench.resume")
+        if talk.stopping:
+            return [("ending the worker… ", "$warning")]
         match talk.state:
             case "starting" | "loading":
                 return [(f"{talk.step or 'starting the worker'}… ", "$warning")]

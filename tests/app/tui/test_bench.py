@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -81,7 +82,8 @@ async def test_a_prompt_is_answered_by_every_column(db: Database) -> None:
         sent = len(link.sent)
         screen.continuation.focus()
         screen.continuation.move_cursor(screen.continuation.document.end)
-        await pilot.press(*"xyz")
+        for key in "xyz":
+            screen.continuation.post_message(Key(key, key))
         await until(pilot, lambda: len(link.sent) > sent and not screen.talk.due)
         assert [each.continuation for each in link.sent[sent:] if isinstance(each, Score)] == [
             " hi again, says base.xyz"
@@ -138,6 +140,30 @@ async def test_a_bench_opens_as_it_was_left(db: Database, tmp_path: Path) -> Non
         await pilot.press("escape", "a")
         await until(pilot, lambda: isinstance(pilot.app.screen, ColumnScreen))
         assert pilot.app.screen.query_one(Templates).items[0][0] == "maths=1.05"
+
+
+async def test_a_prompt_is_remembered_however_fast_it_is_typed(db: Database) -> None:
+    async with TauscopeApp(db.url, Config()).run_test(size=(100, 24)) as pilot:
+        screen = await _open(pilot, FakeLink())
+        for key in "hi":
+            screen.prompt.post_message(Key(key, key))
+        screen.prompt.action_send()  # before the letters are taken
+        await until(pilot, lambda: screen.board.seconds is not None)
+        assert screen.prompt.past == ["hi"]
+
+
+async def test_alt_and_a_key_in_the_prompt_are_escape_and_that_key(db: Database) -> None:
+    """A terminal sends escape and a key that follows at once as one."""
+    async with TauscopeApp(db.url, Config()).run_test(size=(100, 24)) as pilot:
+        screen = await _open(pilot, FakeLink(), prompt="hi")
+        await until(pilot, lambda: screen.board.seconds is not None)
+        screen.prompt.post_message(Key("alt+z", "z"))
+        await until(pilot, lambda: screen.view.zoomed)
+        screen.prompt.focus()
+        screen.prompt.post_message(Key("alt+shift+h", "H"))
+        await until(pilot, lambda: screen.view.blind is not None)
+        assert screen.view.has_focus
+        assert screen.prompt.text == "hi"
 
 
 async def test_the_lens_and_the_neurons_of_a_column(db: Database) -> None:

@@ -105,4 +105,5 @@ _SAMPLES: shapes.Samples = {
     "interval": lambda _: shapes.line(2, 6, 22, 6, "thin"),
     "chance": lambda _: shapes.line(0, 6, 24, 6, "chance"),
     "undefined": lambda _: shapes.words(12, 10, UNDEFINED, None, "middle"),
+    "note": lambda _: "",
 }

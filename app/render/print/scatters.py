@@ -35,7 +35,8 @@ def draw(plot: PointsPlot) -> Sheet:
     axes = drawn.subplots()
     title = plot.title + (f" ({plot.aside})" if plot.aside else "")
     axes.set_title(folded(title, COLUMN, SMALL + 1), pad=10)
-    axes.set_xlabel(named(plot.x_name))
+    note = folded(plot.note, COLUMN) if plot.note else ""
+    axes.set_xlabel(f"{named(plot.x_name)}\n{note}".rstrip())
     axes.set_ylabel(named(plot.y_name))
     across, up = plot.x_axis_whole.ticks(6), plot.y_axis_whole.ticks(6)
     axes.set_xticks([tick.at for tick in across], [number(tick.label) for tick in across])
@@ -43,10 +44,10 @@ def draw(plot: PointsPlot) -> Sheet:
     ends = (across[0].at, across[-1].at), (up[0].at, up[-1].at)
     axes.set_xlim(*ends[0])
     axes.set_ylim(*ends[1])
-    for at in plot.x_guides:
-        axes.axvline(at, color=FAINT, linewidth=0.7, linestyle=":")
-    for at in plot.y_guides:
-        axes.axhline(at, color=FAINT, linewidth=0.7, linestyle=":")
+    for guide in plot.x_guides:
+        axes.axvline(guide, color=FAINT, linewidth=0.7, linestyle=":")
+    for guide in plot.y_guides:
+        axes.axhline(guide, color=FAINT, linewidth=0.7, linestyle=":")
     _chance(plot, axes)
     beside = plot.names_beside(*ends)
     for point in plot.upwards:

@@ -19,6 +19,7 @@ from app.text import plain
 from core.figures.figure import Figure, Table
 from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import BarsPlot, BoxesPlot, GridPlot
+from core.figures.plots.multiples import split
 from core.figures.plots.passages import PassagesPlot
 from core.figures.plots.plot import EMPTY, Plot
 from core.figures.plots.resolution import resolve
@@ -60,6 +61,8 @@ def draw(
 
 def _curves(plot: CurvesPlot, width: int, height: int, palette: Palette, _: bool) -> list[Line]:
     legend = series_legend(plot, width, palette)
+    if curves.apart_where_hidden(plot, width, height - len(legend) - 1):
+        plot = split(plot)
     rows = math.ceil(len(plot.panels) / curves.across(len(plot.panels), width, height))
     least = 7 * rows
     room = max(least, height - len(legend) - 1)
@@ -99,12 +102,12 @@ def _points(plot: PointsPlot, width: int, height: int, palette: Palette, _: bool
 
 def _text(plot: PassagesPlot, width: int, height: int, palette: Palette, _: bool) -> list[Line]:
     """The first rows, as many as fit, and the count of the rest."""
-    found = [each.line for each in passages.lines(plot, width, palette)]
+    rows = [each.line for each in passages.lines(plot, width, palette)]
     room = max(1, height - 1)
-    if len(found) > room:
-        more = Segment(f"… and {len(found) - room + 1:,} more lines", Style(color=palette.dim))
-        found = [*found[: room - 1], [more]]
-    return found
+    if len(rows) > room:
+        more = Segment(f"… and {len(rows) - room + 1:,} more lines", Style(color=palette.dim))
+        rows = [*rows[: room - 1], [more]]
+    return rows
 
 
 _BODIES: dict[type, Callable[[Any, int, int, Palette, bool], list[Line]]] = {

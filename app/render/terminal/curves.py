@@ -16,6 +16,7 @@ from app.render.terminal.canvas import Stroke, strokes
 from app.render.terminal.lines import Cells, Line, beside, cut, exactly, joined, padded
 from app.render.terminal.palette import Palette, sign
 from core.figures.plots.curves import Curve, CurvePanel, CurvesPlot
+from core.figures.plots.multiples import coincide, split
 from core.figures.plots.ranges import Tick
 
 GAP = 2
@@ -25,6 +26,8 @@ LOW = 8
 NARROWEST = 30
 LEAST = 6
 """Rows of a panel below which fewer panels are drawn: those around the chosen one."""
+AROUND = 3
+"""Rows of a panel besides its canvas: title, axis and its numbers."""
 SPACING = 4
 """Cells between two signs on one line."""
 
@@ -66,17 +69,17 @@ def picture(
     fit = min(rows, max(1, height // LEAST))
     high = max(5, height // fit)
     top = panel // columns // fit * fit
-    y_ticks, up = even_ticks(plot.y_axis, high - 3, min(7, (high - 3) // 2 + 1))
+    y_ticks, up = even_ticks(plot.y_axis, high - AROUND, min(7, (high - AROUND) // 2 + 1))
     looks = _looks(plot, palette, chosen)
     lines: list[Line] = []
     frames: dict[int, Frame] = {}
     for first in range(top * columns, min((top + fit) * columns, len(plot.panels)), columns):
         blocks = []
-        for at, own in enumerate(plot.panels[first : first + columns], first):
-            of = f"  {at + 1} of {len(plot.panels)}" if fit < rows else ""
-            block, frame = _panel(own, plot, wide, high, (y_ticks, up), palette, looks, of)
+        for number, shown in enumerate(plot.panels[first : first + columns], first):
+            of = f"  {number + 1} of {len(plot.panels)}" if fit < rows else ""
+            block, frame = _panel(shown, plot, wide, high, (y_ticks, up), palette, looks, of)
             blocks.append(block)
-            frames[at] = frame.moved((at - first) * (wide + GAP), len(lines))
+            frames[number] = frame.moved((number - first) * (wide + GAP), len(lines))
         lines += beside(blocks, GAP)
     return Picture([padded(line, width) for line in lines], frames)
 
@@ -90,6 +93,22 @@ def across(panels: int, width: int, height: int) -> int:
     if not roomy and not cramped:
         return 1
     return max(1, min(panels, width // NARROWEST, 3 if panels > 4 else panels))
+
+
+def apart_where_hidden(plot: CurvesPlot, width: int, height: int) -> bool:
+    """Do lines hide one another within width × height, where a panel each would show them, with
+    room for all panels at once?"""
+    panels = split(plot)
+    if panels is plot or not coincide(plot, _rows(plot, width, height)):
+        return False
+    rows = _rows(panels, width, height)
+    return rows >= LOW - AROUND and not coincide(panels, rows)
+
+
+def _rows(plot: CurvesPlot, width: int, height: int) -> int:
+    """The rows of a panel's canvas where all panels are drawn."""
+    count = len(plot.panels)
+    return max(1, height // math.ceil(count / across(count, width, height)) - AROUND)
 
 
 def _panel(
@@ -106,7 +125,7 @@ def _panel(
     gutter = max([len(plot.x_label), *(len(tick.label) for tick in y_ticks)])
     gutter = min(gutter, width // 3)
     across = plot.x_axis.low, plot.x_axis.high
-    frame = Frame(gutter + 1, 1, width - gutter - 1, height - 3, across, up)
+    frame = Frame(gutter + 1, 1, width - gutter - 1, height - AROUND, across, up)
     dim, text = Style(color=palette.dim), Style(color=palette.text)
     canvas = _canvas(panel, frame, palette, looks)
     rows: list[Line] = [_title(panel.title + of, gutter, width, palette)]
@@ -166,8 +185,12 @@ def _canvas(
         zero = canvas[frame.row(0) - frame.top]
         faint = Style(color=palette.dim, dim=True)
         zero[:] = [("╌", faint) if c == (" ", None) else c for c in zero]
-    for (row, column), found in _signs(order, frame, looks).items():
-        look = found[-1] if found[-1].chosen else found[column // SPACING % len(found)]
+    for (row, column), candidates in _signs(order, frame, looks).items():
+        look = (
+            candidates[-1]
+            if candidates[-1].chosen
+            else candidates[column // SPACING % len(candidates)]
+        )
         canvas[row][column] = (look.sign, look.style)
     return canvas
 
@@ -184,8 +207,8 @@ def _signs(
         shift = look.index * every // max(1, len(looks)) if every > 1 else 0
         if look.chosen:
             every = max(1, math.ceil(2 * len(curve.xs) / frame.width))
-        for at, (x, y, _) in enumerate(points):
-            if (at - shift) % every == 0 or len(points) == 1:
+        for index, (x, y, _) in enumerate(points):
+            if (index - shift) % every == 0 or len(points) == 1:
                 place = frame.row(y) - frame.top, frame.column(x) - frame.left
                 looks_at.setdefault(place, []).append(look)
     return looks_at

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from app.render.terminal.lines import exactly
+from app.render.terminal.lines import exactly, told_apart
 from app.text import plain
 from core.figures.plots.plot import Name
 
@@ -20,11 +20,22 @@ _PARTS = re.compile(r"[^_\-/ ]*[_\-/ ]?")
 def headings(names: Sequence[Name], room: int, align: str) -> list[list[str]]:
     """The lines above the columns, each with a text a column, `room` cells wide: names on
     the lowest lines, then the words below them, if any."""
-    filled = levelled([broken(plain(_name(name, room)), room) for name in names])
+    filled = levelled(_apart([plain(_name(name, room)) for name in names], room))
     rows = [[exactly(text, room, align) for text in row] for row in filled]
     if any(name.words for name in names):
         rows.append([exactly(_cut(plain(name.words), room), room, align) for name in names])
     return rows
+
+
+def _apart(names: Sequence[str], room: int) -> list[list[str]]:
+    """Names in lines that fit, the last of them broken anywhere. Where cut lines would make
+    different names look alike, names are cut in the middle instead."""
+    lines = [_parted(broken(name, room), room) for name in names]
+    seen = {tuple(exactly(line, room) for line in each) for each in lines}
+    if len(seen) == len(set(names)):
+        return lines
+    short = told_apart(names, MOST * room)
+    return [[name[at : at + room] for at in range(0, len(name), room)] or [""] for name in short]
 
 
 def levelled(columns: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
@@ -46,6 +57,16 @@ def broken(name: str, room: int) -> list[str]:
         lines[-1] += part
     above = [line.rstrip("_ ") for line in lines[:-1]]
     return [*above, lines[-1]] if above and cell_len(above[0]) <= room else [name]
+
+
+def _parted(lines: Sequence[str], room: int) -> list[str]:
+    """Lines of which the last is in even parts that fit, if lines are left for them."""
+    *above, text = lines
+    count = -(-len(text) // max(1, room))
+    if count > MOST - len(above) or cell_len(text) > len(text):
+        return [*lines]
+    size = -(-len(text) // max(1, count))
+    return [*above, *(text[at : at + size] for at in range(0, len(text), size))]
 
 
 def _name(name: Name, room: int) -> str:

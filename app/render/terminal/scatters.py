@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import wrap
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -58,14 +59,16 @@ def picture(plot: PointsPlot, *, width: int, height: int, palette: Palette) -> P
 
 
 def legend(plot: PointsPlot, width: int, palette: Palette) -> list[Line]:
-    """The groups and the other signs, in as few rows as fit."""
+    """The groups and the other signs, in as few rows as fit; then the notes."""
     rows: list[Line] = []
+    dim = Style(color=palette.dim)
     for entry in (_entry(e, width, palette) for e in plot.legend() if e.symbol in _LISTED):
         if rows and length(rows[-1]) + 3 + length(entry) <= width:
             rows[-1] += [Segment("   "), *entry]
         else:
             rows.append(entry)
-    return rows
+    notes = (line for e in plot.legend() if e.symbol == "note" for line in wrap(e.text, width))
+    return [*rows, *([Segment(line, dim)] for line in map(plain, notes))]
 
 
 _LISTED = {"series": "", "star": MARK, "undefined": UNDEFINED}
@@ -109,8 +112,8 @@ def _name(plot: PointsPlot, frame: Frame, canvas: list[Cells], style: Style) -> 
         assert point.place is not None
         name = plain(cut(point.name, LONGEST_NAME))
         row = canvas[frame.row(point.place[1]) - frame.top]
-        at = frame.column(point.place[0]) - frame.left
-        first = at - 1 - cell_len(name) if left else at + 2
+        column = frame.column(point.place[0]) - frame.left
+        first = column - 1 - cell_len(name) if left else column + 2
         taken = row[max(0, first) : first + len(name)]
         if first >= 0 and len(taken) == cell_len(name) and {c for c, _ in taken} <= set(" ╌┊"):
             row[first : first + len(name)] = [(character, style) for character in name]

@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from app.render.terminal.headings import broken, levelled
-from app.render.terminal.lines import Line, exactly
+from app.render.terminal.lines import Line, exactly, told_apart
 from app.render.terminal.palette import Palette
 from app.text import plain
 from core.figures.figure import Column, Table, Text
@@ -27,6 +27,8 @@ NARROWEST = 10
 LEAST = 4
 """Cells of a column that tells rows apart, where its results would be out of sight otherwise."""
 GAP = 2
+APART = 500
+"""The most different texts of a column that are cut so that each looks different."""
 MOST = 0.75
 """The share of the room that columns which stay may take."""
 
@@ -129,7 +131,8 @@ class Painter:
     def line(self, i: int, chosen: int = -1) -> Line:
         """Row number i; with the cursor in one of its columns all of it stands out."""
         row = self.table.rows[i]
-        texts = [harmless(c, v) for c, v in zip(self.table.columns, row, strict=True)]
+        columns = zip(self.table.columns, row, self._apart, strict=True)
+        texts = [short.get(text := harmless(c, v), text) for c, v, short in columns]
         if chosen < 0:
             return self._line(texts, [Style(color=self.palette.text)] * len(texts))
         strong = Style(color=self.palette.accent, bold=True)
@@ -140,6 +143,17 @@ class Painter:
         """The column that shows the cell x, or the one next to it."""
         passed = sum(start <= x for start in self.starts[:-1])
         return max(0, passed - 1)
+
+    @cached_property
+    def _apart(self) -> list[dict[str, str]]:
+        """The cut texts of each column that tells rows apart: different ones look different."""
+        shortened: list[dict[str, str]] = []
+        for j, (column, width) in enumerate(zip(self.table.columns, self.widths, strict=True)):
+            keyed = j < self.table.keys and not column.outside and _texts(self.table, j)
+            texts = [*{harmless(column, row[j]) for row in self.table.rows}] if keyed else []
+            cut = len(texts) <= APART and any(cell_len(text) > width for text in texts)
+            shortened.append(dict(zip(texts, told_apart(texts, width), strict=True)) if cut else {})
+        return shortened
 
     def _line(self, texts: Sequence[str], styles: Sequence[Style]) -> Line:
         line: Line = []

@@ -139,9 +139,9 @@ class Conversation:
             self._orders.append(order)
         self._wake.set()
 
-    def _stand(self, told: WorkerState) -> None:
-        self.step, self.held, self.layers = told.step, told.held, told.layers
-        self._say(told.state)
+    def _stand(self, worker: WorkerState) -> None:
+        self.step, self.held, self.layers = worker.step, worker.held, worker.layers
+        self._say(worker.state)
 
     def _say(self, state: State) -> None:
         self.state = state

@@ -27,12 +27,12 @@ _NEURON = re.compile(r"layer (\d+) neuron (\d+)")
 
 
 def given(
-    analysis: str, at: Mapping[str, Any], row: Mapping[str, str], figure: object,
+    analysis: str, coordinates: Mapping[str, Any], row: Mapping[str, str], figure: object,
     tuned: Sequence[str],
 ) -> dict[str, Any]:  # fmt: skip
-    """Fields of `Opening`. `at`: the coordinates at the cursor; `row`: in a table, the fields of
-    the row by the names of their columns."""
-    named = columns(analysis, {**at, **_direction(row)}, tuned)
+    """Fields of `Opening`. `coordinates`: the coordinates at the cursor; `row`: in a table, the
+    fields of the row by the names of their columns."""
+    named = columns(analysis, {**coordinates, **_direction(row)}, tuned)
     return ({"columns": named} if named else {}) | (item(figure) or token(row))
 
 
@@ -49,46 +49,50 @@ def _direction(row: Mapping[str, str]) -> dict[str, str]:
     return {"direction": row["direction"]} if row.get("of") == "Δ" and "direction" in row else {}
 
 
-def columns(analysis: str, at: Mapping[str, Any], tuned: Sequence[str]) -> tuple[str, ...]:
+def columns(analysis: str, coordinates: Mapping[str, Any], tuned: Sequence[str]) -> tuple[str, ...]:
     """The columns of a value by their names: the base, the models that it is about, and the changed
     model where there is one. Empty without a model."""
-    found = ["base"]
-    for text in _texts(analysis, {name: str(v) for name, v in at.items() if v not in (None, "")}):
+    listed = ["base"]
+    named_values = {name: str(v) for name, v in coordinates.items() if v not in (None, "")}
+    for text in _texts(analysis, named_values):
         try:
             column = parse(text, tuned)
         except TauscopeError:
             continue
         alike = column.text in {f"{name}=1" for name in vectors(column)}  # λ = 1 is the model
-        found += [*([] if alike else vectors(column)), column.text]
-    named = tuple(dict.fromkeys(found))
+        listed += [*([] if alike else vectors(column)), column.text]
+    named = tuple(dict.fromkeys(listed))
     return named if len(named) > 1 else ()
 
 
-def _texts(analysis: str, at: Mapping[str, str]) -> Iterator[str]:
+def _texts(analysis: str, coordinates: Mapping[str, str]) -> Iterator[str]:
     """Names of columns, which need not parse."""
-    model, setting, layer = at.get("model", ""), at.get("setting", ""), at.get("layer", "")
-    module, reference = at.get("module", ""), at.get("reference", "")
+    model, setting, layer = (
+        coordinates.get("model", ""),
+        coordinates.get("setting", ""),
+        coordinates.get("layer", ""),
+    )
+    module, reference = coordinates.get("module", ""), coordinates.get("reference", "")
     group = module if module in GROUPS else GROUP_OF.get(module, "")
     part = ",".join(filter(None, (group, layer)))
     match analysis:
         case "arithmetic":
-            where = at.get("module", "")
-            yield f"{setting} @ {where}" if where not in ("", "all") else setting
+            yield f"{setting} @ {module}" if module not in ("", "all") else setting
         case "ablation":
             yield model
-            yield f"ablate({model},by={at.get('reference', model)}):{setting}"
+            yield f"ablate({model},by={coordinates.get('reference', model)}):{setting}"
         case "graft":
             rank = f",rank={setting.removeprefix('rank-')}" if setting.startswith("rank-") else ""
             yield f"graft({model}{rank}):{part}"
-        case "activation" if neuron := _NEURON.fullmatch(at.get("item", "")):
+        case "activation" if neuron := _NEURON.fullmatch(coordinates.get("item", "")):
             yield f"ablate({model}):neurons={neuron[1]}.{neuron[2]}"
         case "activation_difference" if layer:
             yield f"steer({model},layer={layer}):1"
         case "directions" | "direction_places" if layer and module in STEERING:
-            direction = f",direction={at['direction']}" if at.get("direction", "1") != "1" else ""
+            direction = f",direction={coordinates.get('direction', '1')}"
             yield f"steer({model},layer={layer},module={module}{direction}):{PUSH}"
-        case "alignment" if layer and at.get("head") and module in ("q", "o"):
-            yield f"ablate({model}):heads={layer}.{at['head']}"
+        case "alignment" if layer and coordinates.get("head") and module in ("q", "o"):
+            yield f"ablate({model}):heads={layer}.{coordinates['head']}"
         case "vector_cosine" | "interference" if reference:
             yield from (model, reference, f"{model}=0.5,{reference}=0.5")
         case _ if layer and analysis in OF_WEIGHTS:

@@ -31,8 +31,11 @@ class CurvesView(FigureView[CurvesPlot]):
     def __init__(self) -> None:
         super().__init__()
         self._pictures: dict[tuple[str, int], curves.Picture] = {}
-        self._figure: Lines | None = None
+        self._whole: CurvesPlot | None = None
+        """All lines together."""
         self._alone = self._split = False
+        self._by_hand: bool | None = None
+        """Whether the user set the lines apart or together; None leaves it to the figure."""
         self._room = (1, 1)
         self._legend = 1
         self._stops: list[tuple[int, Curve]] = []
@@ -42,12 +45,15 @@ class CurvesView(FigureView[CurvesPlot]):
     def resolved(self, figure: Figure) -> CurvesPlot:
         """The plot; looked through here once, since lines may be long."""
         assert isinstance(figure, Lines)
-        self._figure = figure
-        plot = resolved_curves(figure)
-        plot = split(plot) if self._split else plot
-        own = [(p, c) for p, panel in enumerate(plot.panels) for c in panel.curves]
-        apart = [(p, c) for p, c in own if c.name == plot.panels[p].title]
-        self._stops = apart if self._split and apart else own
+        self._whole = resolved_curves(figure)
+        return self._arranged(self._whole)
+
+    def _arranged(self, whole: CurvesPlot) -> CurvesPlot:
+        """The plot with its lines together or apart."""
+        plot = split(whole) if self._split else whole
+        stops = [(p, c) for p, panel in enumerate(plot.panels) for c in panel.curves]
+        apart = [(p, c) for p, c in stops if c.name == plot.panels[p].title]
+        self._stops = apart if self._split and apart else stops
         self._xs = sorted({x for _, curve in self._stops for x in curve.xs})
         return plot
 
@@ -60,6 +66,11 @@ class CurvesView(FigureView[CurvesPlot]):
         return next(tuned, 0), 0
 
     def lay_out(self, width: int, height: int) -> None:
+        if self._by_hand is None and self._whole is not None:
+            below = max(5, height - len(series_legend(self._whole, width, self.palette)))
+            apart = curves.apart_where_hidden(self._whole, width, below)
+            if apart != self._split:
+                self._turn(apart)
         self._legend = len(series_legend(self.plot, width, self.palette, self._values((0, 0))))
         self._room = width, max(5, height - self._legend)
         self._pictures.clear()
@@ -71,21 +82,21 @@ class CurvesView(FigureView[CurvesPlot]):
     def _drawn(self, cursor: CursorPosition) -> curves.Picture:
         """The curves, with the series of the cursor on top while the keys act here."""
         panel, curve = self._stops[cursor[0]]
-        at = curve.name if self.lit else "", panel
-        if at not in self._pictures:
+        key = curve.name if self.lit else "", panel
+        if key not in self._pictures:
             width, height = self._room
             lone = self._alone and not self._split
             plot = alone(self.plot, curve.name) if lone else self.plot
-            self._pictures[at] = curves.picture(
-                plot, width=width, height=height, palette=self.palette, chosen=at[0], panel=panel
+            self._pictures[key] = curves.picture(
+                plot, width=width, height=height, palette=self.palette, chosen=key[0], panel=panel
             )
-        return self._pictures[at]
+        return self._pictures[key]
 
     def watch_cursor(self, old: CursorPosition, new: CursorPosition) -> None:
         """Another series on top: paint the cells that this changes, besides the cursor's own."""
         if self._plot is not None and self.filled() and self.size and self.lit:
             self._ready()
-            before, after = self._drawn(self.clamped(old)), self._drawn(new)
+            before, after = self._drawn(self.clamped(old)), self._drawn(self.clamped(new))
             if before is not after:
                 self._strips.clear()
                 apart = list(self._changed(before, after))
@@ -110,16 +121,17 @@ class CurvesView(FigureView[CurvesPlot]):
     def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         """The legend, what it tells of, the mark on each axis, and the point: a rule through all
         rows would send all of them over the line at each step."""
+        cursor = self.clamped(cursor)
         x = self._xs[cursor[1]]
         yield Region(0, 0, self.size.width, self._legend)
         for frame in self._picture.frames.values():
             yield Region(frame.column(x), frame.top + frame.height + self._legend, 1, 1)
-        own = self._picture.frames.get(self._stops[cursor[0]][0])
-        if own is not None:
-            yield Region(own.left, own.top - 1 + self._legend, own.width, 1)
+        current = self._picture.frames.get(self._stops[cursor[0]][0])
+        if current is not None:
+            yield Region(current.left, current.top - 1 + self._legend, current.width, 1)
         row = self._row_of_point(cursor)
-        if own is not None and row is not None:
-            yield Region(own.column(x), row + self._legend, 1, 1)
+        if current is not None and row is not None:
+            yield Region(current.column(x), row + self._legend, 1, 1)
 
     def spot_at(self, cursor: CursorPosition) -> Spot:
         panel, curve = self._stops[cursor[0]]
@@ -151,7 +163,7 @@ class CurvesView(FigureView[CurvesPlot]):
         name = names.get(1, names.get(plot.series_name, series.name))
         wanted = index_of(title, titles, panel), name
         stop = index_of(wanted, [(p, s.name) for p, s in stops], self.cursor[0])
-        shown = [plot.x_text(at) for at in xs]
+        shown = [plot.x_text(value) for value in xs]
         return stop, index_of(x, shown, self.cursor[1])
 
     def clamped(self, cursor: CursorPosition) -> CursorPosition:
@@ -163,8 +175,8 @@ class CurvesView(FigureView[CurvesPlot]):
         if self._plot is None or not self.filled():
             return
         panel, series = self._stops[self.cursor[0]]
-        there = [at for at, (other, _) in enumerate(self._stops) if other == panel + way]
-        same = [at for at in there if self._stops[at][1].name == series.name]
+        there = [stop for stop, (other, _) in enumerate(self._stops) if other == panel + way]
+        same = [stop for stop in there if self._stops[stop][1].name == series.name]
         if there:
             self.cursor = (same or there)[0], self.cursor[1]
 
@@ -178,9 +190,9 @@ class CurvesView(FigureView[CurvesPlot]):
             xs = self._xs
             i = min(range(len(xs)), key=lambda i: abs(frame.column(xs[i]) - x))
             near = [
-                (abs(frame.row(value.number) - row), at)
-                for at, (own, curve) in enumerate(self._stops)
-                if own == panel
+                (abs(frame.row(value.number) - row), stop)
+                for stop, (other, curve) in enumerate(self._stops)
+                if other == panel
                 and (value := curve.at(xs[i])) is not None
                 and value.number is not None
             ]
@@ -203,18 +215,30 @@ class CurvesView(FigureView[CurvesPlot]):
 
     def action_split(self) -> None:
         """Give each series a panel of its own, or put all together again."""
-        if self._figure is None or not self.filled():
+        if self._whole is None or not self.filled():
             return
+        self._by_hand = not self._split
+        self._turn(self._by_hand)
+        self._again()
+
+    def _turn(self, apart: bool) -> None:
+        """Set the lines apart or together; the cursor stays on its line."""
+        assert self._whole is not None
         panel, curve = self._stops[self.cursor[0]]
-        at = self.plot.panels[panel].title, curve.name
-        self._split = not self._split
-        self.show(self._figure, self.blank)
+        before = self.plot.panels[panel].title, curve.name
+        self._split = apart
+        self._plot = self._arranged(self._whole)
         here = [(self.plot.panels[p].title, c.name) for p, c in self._stops]
         stop = next(
-            (n for n, each in enumerate(here) if each in (at[::-1], (at[1], at[1]), ("", at[1]))), 0
+            (
+                n
+                for n, each in enumerate(here)
+                if each in (before[::-1], (before[1], before[1]), ("", before[1]))
+            ),
+            0,
         )
-        self.cursor = stop, self.cursor[1]
-        self._again()
+        self.set_reactive(CurvesView.cursor, self.clamped((stop, self.cursor[1])))
+        self.post_message(self.Moved(self))
 
     def _again(self) -> None:
         """Lay out and paint all of it."""

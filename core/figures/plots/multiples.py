@@ -1,4 +1,5 @@
 """One line at a time: a plot of curves with one of them alone, or with each in a panel of its own.
+Says where lines hide one another.
 
 Moves resolved curves, and keeps the signs, colours and axes of the whole. Draws nothing.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from core.figures.figure import BASE
 from core.figures.plots.curves import Curve, CurvePanel, CurvesPlot
@@ -27,9 +29,30 @@ def split(plot: CurvesPlot) -> CurvesPlot:
     if len(plot.panels) > 1:
         return _turned(plot)
     curves = plot.panels[0].curves if plot.panels else ()
-    names = [own.name for own, *_ in _groups(curves) if not _is_yardstick(own)]
+    names = [series.name for series, *_ in _groups(curves) if not _is_yardstick(series)]
     panels = tuple(CurvePanel(name, _beside(curves, name)) for name in names)
     return replace(plot, panels=panels, panel_name="of") if len(names) > 1 else plot
+
+
+def coincide(plot: CurvesPlot, rows: int) -> bool:
+    """Do lines hide one another in panels of that many rows? Of three lines or more, half of the
+    points lie within a row of another line's. The base and controls are lines to compare with, and
+    do not count."""
+    low, high = plot.y_axis.low, plot.y_axis.high
+    near = (high - low) / max(1, rows)
+    count = hidden = 0
+    for panel in plot.panels:
+        lines = [curve for curve in panel.curves if not _is_yardstick(curve)]
+        heights: dict[int, list[float]] = {}
+        for curve in lines if len(lines) > 2 else ():
+            for x, value in zip(curve.xs, curve.values, strict=True):
+                if value.number is not None:
+                    heights.setdefault(x, []).append(value.number)
+        for each in map(sorted, heights.values()):
+            close = [b - a < near for a, b in pairwise(each)]
+            count += len(each)
+            hidden += sum(map(any, zip([False, *close], [*close, False], strict=True)))
+    return 2 * hidden > count
 
 
 def _turned(plot: CurvesPlot) -> CurvesPlot:
@@ -47,12 +70,12 @@ def _turned(plot: CurvesPlot) -> CurvesPlot:
 
 def _across(name: str, panels: Sequence[CurvePanel]) -> Iterable[Curve]:
     """The curves of a name in every panel, called by the panels' titles."""
-    for at, panel in enumerate(panels):
+    for index, panel in enumerate(panels):
         for group in _groups(panel.curves):
             for curve in group if group[0].name == name else ():
                 called = f"{panel.title} {curve.name.removeprefix(name).strip()}".strip()
-                own = replace(curve.series, name=called, control=False)
-                yield replace(curve, series=own, index=at)
+                series = replace(curve.series, name=called, control=False)
+                yield replace(curve, series=series, index=index)
 
 
 def _beside(curves: Sequence[Curve], name: str) -> tuple[Curve, ...]:

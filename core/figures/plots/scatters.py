@@ -46,8 +46,10 @@ class PlotPoint:
 @dataclass(frozen=True, kw_only=True)
 class PointsPlot(Plot):
     """Points; those without a position are listed, never drawn. `x_axis` and `y_axis` cover values
-    and guides, those named `whole` intervals and chance too."""
+    and guides, those named `whole` intervals and chance too. `note` is what all points have in
+    common."""
 
+    note: str
     across: str
     x_name: str
     y_name: str
@@ -104,7 +106,7 @@ class PointsPlot(Plot):
         if missing:
             reason = f": {self.empty}" if self.empty else ""
             entries.append(Entry("undefined", f"{missing} undefined, not drawn{reason}"))
-        return entries
+        return [*entries, *([Entry("note", self.note)] if self.note else [])]
 
     def hover(self, point: PlotPoint) -> str:
         """All that is known of a point, in two lines."""
@@ -118,10 +120,10 @@ class PointsPlot(Plot):
         size: tuple[float, float] = (OF_WIDTH, OF_HEIGHT),
         most: int = NAMED,
     ) -> dict[PlotPoint, bool]:
-        """The points whose names stand beside them, between these ends of the axes; True where the
-        name stands to the left. A name that would lie on another is left out, names of points that
-        are set apart come first. `size`: shares of width and height that a character takes;
-        `most`: of how many points all may have names."""
+        """The points that have room for a name, between these ends of the axes; True where the name
+        is on the left. A name that would lie on another is left out, names of points that are set
+        apart come first. `size`: shares of width and height that a character takes; `most`: of how
+        many points all may have names."""
         of_width, of_height = size
         named: dict[PlotPoint, bool] = {}
         taken: list[tuple[float, float, float]] = []

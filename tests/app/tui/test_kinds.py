@@ -18,7 +18,7 @@ from app.tui.widgets.scatter import ScatterView
 from app.tui.widgets.table import TableView
 from core.engine.measurement import Unit, UnitResult
 from core.figures.choices import default_choice
-from core.figures.figure import Column, Lines, Panel, Scatter, Series, Table
+from core.figures.figure import Cell, Column, Lines, Panel, Scatter, Series, Table
 from storage.database import Database
 from storage.runs import catalogue, claim, create_run, find_run, finish
 from storage.sink import RunSink
@@ -237,13 +237,51 @@ async def test_lines_without_a_point_are_no_figure(pretended: Database) -> None:
         assert "No values to show." in words(app)
 
 
+async def test_lines_that_hide_one_another_stand_apart_where_there_is_room(
+    pretended: Database,
+) -> None:
+    app = TauscopeApp(pretended.url)
+    heights = dict(zip("abcdefgh", (*(1 + at / 1000 for at in range(7)), 9.0), strict=True))
+    series = tuple(Series(n, (0, 1), (Cell(y, y), Cell(y, y))) for n, y in heights.items())
+    figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(Panel("", series),))
+    async with app.run_test(size=LARGE) as pilot:
+        view = CurvesView()
+        await app.push_screen(Screen())
+        await app.screen.mount(view)
+
+        def panels() -> list[str]:
+            return [panel.title for panel in view.plot.panels]
+
+        def model() -> str:
+            spot = view.spot()
+            return dict(spot.coordinates)["model"] if spot is not None else ""
+
+        view.show(figure)
+        view.focus()
+        await until(pilot, lambda: panels() == list(heights))
+        await pilot.press("down")
+        assert model() == "b"
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: panels() == [""])
+        assert model() == "b", "the cursor stays on its line"
+        await pilot.resize_terminal(*LARGE)
+        await until(pilot, lambda: len(panels()) == 8)
+        await pilot.press("S")
+        assert panels() == [""]
+        view.show(figure)
+        await pilot.press("right")
+        assert panels() == [""], "what the user chose stays"
+
+
 async def test_what_a_row_is_stays_in_sight_while_its_other_columns_pass(
     pretended: Database,
 ) -> None:
     app = TauscopeApp(pretended.url)
-    names = [f"column.{at}" for at in range(12)]
+    names = [f"column.{index}" for index in range(12)]
     columns = (Column(name="recipe"), *(Column(name=name, align="right") for name in names))
-    rows = tuple((f"recipe {row}", *(f"{row}.{at:02d}" for at in range(12))) for row in range(3))
+    rows = tuple(
+        (f"recipe {row}", *(f"{row}.{index:02d}" for index in range(12))) for row in range(3)
+    )
     async with app.run_test(size=SMALL) as pilot:
         view = TableView()
         await app.screen.mount(view)
@@ -255,14 +293,14 @@ async def test_what_a_row_is_stays_in_sight_while_its_other_columns_pass(
         def is_at(row: int, column: int) -> bool:
             return view.cursor == (row, column)
 
-        for at, name in enumerate(names):
+        for index, name in enumerate(names):
             await pilot.press("right")
-            await until(pilot, partial(is_at, 0, at + 1))
+            await until(pilot, partial(is_at, 0, index + 1))
             heading, first = visible(app)[place.y : place.y + 2]
             assert heading.startswith("recipe  ")
             assert first.startswith("recipe 0  ")
             assert name in heading
-            assert f"0.{at:02d}" in first
+            assert f"0.{index:02d}" in first
             assert {word for word in heading.split() if word[0] == "c"} <= set(names), "whole ones"
         both: tuple[tuple[str | int, ...], ...] = tuple(
             (row, 100 + row, *cells) for row, (_, *cells) in enumerate(rows)

@@ -147,11 +147,14 @@ def _prompt(item: Answer) -> dict[str, str]:
     then = right[0] if right else item.target
     if then and not right and not item.prompt[-1:].isspace():
         then = f" {then}"
+    told: dict[str, str] = {}
+    if not item.prompt and len(item.choices) == 1:
+        told["alone"] = "text"
     prompt, then = (text.removeprefix(CUT).removesuffix(CUT) for text in (item.prompt, then))
     cut = item.prompt.startswith(CUT) or any(
         text.endswith(CUT) for text in (*right[:1], item.target)
     )
-    return {"prompt": prompt, "continuation": then} | ({"note": IS_CUT} if cut else {})
+    return {"prompt": prompt, "continuation": then} | told | ({"note": IS_CUT} if cut else {})
 
 
 def _documents(probe: Probe) -> list[Document]:
@@ -167,4 +170,5 @@ def _parted(document: Document) -> dict[str, str]:
         prompt = found[0] if found else ""
         text = text[len(prompt) :]
     told = {"prompt": prompt, "continuation": text[:LONGEST]}
+    told |= {} if prompt else {"alone": "document"}
     return told if len(text) <= LONGEST else told | {"note": "This document is cut."}

@@ -23,6 +23,10 @@ class Models(Protocol):
         """Answer a request; `pause` is called between two steps and may raise Cancelled."""
 
     @property
+    def layers(self) -> int:
+        """The number of layers."""
+
+    @property
     def held(self) -> Mapping[str, int]:
         """Bytes by device."""
 

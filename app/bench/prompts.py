@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.errors import StudyError
+from core.texts.encoding import WAYS
 
 
 def read(file: Path) -> Iterator[dict[str, str]]:
     """The prompts of a file: one in each line, or in `.jsonl` objects with `prompt` and optional
-    `continuation` and `system`. Raises StudyError, naming the file and the line."""
+    `continuation`, `system` and `alone`. Raises StudyError, naming the file and the line."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
@@ -28,13 +29,15 @@ def read(file: Path) -> Iterator[dict[str, str]]:
             found = json.loads(line)
         except (ValueError, RecursionError):
             found = None
-        keys = {"prompt", "continuation", "system"}
+        keys = {"prompt", "continuation", "system", "alone"}
         strings = isinstance(found, dict) and all(isinstance(v, str) for v in found.values())
         if not strings or "prompt" not in found or not found.keys() <= keys:
             raise StudyError(
                 f"{file}, line {at} is not an object with a text 'prompt' and optional texts "
-                "'continuation' and 'system'."
+                "'continuation', 'system' and 'alone'."
             )
+        if found.get("alone", "item") not in WAYS:
+            raise StudyError(f"{file}, line {at}: 'alone' is item, text or document.")
         if found.get("continuation") == "":
             raise StudyError(
                 f"{file}, line {at}: the continuation is empty, so there is nothing to score.",

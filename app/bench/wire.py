@@ -19,7 +19,7 @@ from core.bench.messages import LONGEST, Event, Request
 from core.errors import RunError, StudyError, TauscopeError
 from core.sizes import size
 
-PROTOCOL = 1
+PROTOCOL = 2
 """The version of the protocol; a client refuses a worker of another one."""
 
 WORKER = 0
@@ -36,7 +36,8 @@ class Hello:
 
     `held`: bytes of the models by device. `step`: the work in hand while it loads. `rested`:
     seconds without a request; after `idle` of them the worker ends. `models`: the base, then the
-    tuned models in the study's order.
+    tuned models in the study's order. `layers`: the number of the models' layers once they are
+    loaded.
     """
 
     study: str
@@ -47,6 +48,7 @@ class Hello:
     held: dict[str, int] = field(default_factory=dict)
     step: str = ""
     rested: float = 0.0
+    layers: int | None = None
     protocol: int = PROTOCOL
     event: Literal["hello"] = "hello"
 

@@ -117,7 +117,7 @@ class _Worker:
         return 0
 
     def _answer_all(self, models: Models, server: Server) -> None:
-        self._set(server, state="ready", held=dict(models.held), step="")
+        self._set(server, state="ready", held=dict(models.held), step="", layers=models.layers)
         self._rested = time.monotonic()
         while not self._stop.is_set():
             left = self._rested + self._idle - time.monotonic()

@@ -12,6 +12,7 @@ import typer
 
 from app.cli.options import Db, Json, StudyFile, open_db, open_workstation
 from core.errors import StudyError, TauscopeError
+from core.texts.encoding import Alone
 
 if TYPE_CHECKING:
     from app.bench.asking import Ask
@@ -67,6 +68,9 @@ def bench(
         bool | None,
         typer.Option("--template/--no-template", help="Write the prompt in the chat template."),
     ] = None,
+    alone: Annotated[
+        Alone, typer.Option("--alone", help="How a scored text without a prompt is encoded.")
+    ] = "item",
     lens: Annotated[
         bool, typer.Option("--lens", help="With a continuation: the likeliest token by layer.")
     ] = False,
@@ -89,7 +93,8 @@ def bench(
     """Try a study's models on a prompt: generate with all of them, or score a continuation.
 
     Without --column and --mix, the columns are the base and every tuned model that is no control.
-    The base is always the first column. Without a prompt the bench opens as a screen.
+    The base is always the first column. Without a prompt or a continuation the bench opens as a
+    screen.
     """
     from app import config
     from app.cli import transcripts
@@ -104,17 +109,20 @@ def bench(
         return
     if idle is not None and not (detach and idle > 0):
         raise StudyError("--idle takes minutes above 0, and belongs to --detach.")
-    if prompt is None and prompts is None:
+    if prompt is None and prompts is None and continuation is None:
         open_workstation(opened.url, known)
         return
     templated = template if template is not None else system is not None
     first = Generate(
-        prompt=Prompt(text=prompt or "", system=system or "", template=templated),
+        prompt=Prompt(
+            text=prompt or "", system=system or "", template=templated, alone=alone
+        ),
         columns=_columns(known, column or (), mix or ()), tokens=tokens, temperature=temperature,
         top_p=top_p, seed=seed, stop=tuple(stop or ()),
     )  # fmt: skip
     _check(first, continuation)
-    asked = list(_requests(first, continuation, prompts, prompt is not None, template is None))
+    typed = prompt is not None or prompts is None
+    asked = list(_requests(first, continuation, prompts, typed, template is None))
     if lens and not all(request.do == "score" for request in asked):
         raise StudyError("--lens needs a continuation.", hint="Add --continuation TEXT.")
     minutes = (idle or config.read().bench_idle) if detach else None
@@ -172,6 +180,7 @@ def _request(first: Generate, entry: dict[str, Any]) -> Generate | Score:
         first.prompt,
         text=entry.get("prompt", first.prompt.text),
         system=entry.get("system", first.prompt.system),
+        alone=entry.get("alone", first.prompt.alone),
     )
     text = entry.get("continuation")
     if text is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import platform
 import socket
@@ -21,6 +23,8 @@ PACKAGES = (
     "huggingface_hub", "lm_eval", "peft", "numba", "sqlalchemy", "textual", "plotext",
 )  # fmt: skip
 _AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+_QUOTA, _LOAD = Path("/sys/fs/cgroup/cpu.max"), Path("/proc/loadavg")
+_SAMPLES, _MOMENT = 5, 0.004  # looks at the load, and seconds before each
 _WATCH = 1.0  # seconds between two looks for the parent
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
@@ -42,9 +46,13 @@ def tune() -> None:
     imported.
 
     Large pages for torch's memory, and on AMD processors with AVX-512 the OpenBLAS kernels that use
-    it, which OpenBLAS doesn't choose automatically. The user's own settings stay.
+    it, which OpenBLAS doesn't choose automatically. Threads that wait sleep, and there are as many
+    as this machine has room for (`free_threads`). The user's own settings stay.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_NUM_THREADS" not in os.environ and (threads := free_threads()) is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
     try:
         processor = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -52,6 +60,39 @@ def tune() -> None:
     flags = set(processor.partition("flags")[2].partition("\n")[0].split())
     if "AuthenticAMD" in processor and flags >= _AVX512:
         os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
+
+
+def free_threads() -> int | None:
+    """The number of threads for arithmetic; None where the libraries' own choice, one a core, fits.
+
+    The cores that no other process uses now, at least half of this process's cores, since the
+    moment may be a bad one, and at most its quota as a container. Threads without a core of their
+    own are slow: all wait for the last at the end of each operation.
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = min(usable or 1, psutil.cpu_count(logical=False) or usable or 1)
+    room = math.ceil(min(cores, _quota()))
+    busy = sorted(_running() for _ in range(_SAMPLES))[_SAMPLES // 2]
+    threads = max(1, math.ceil(room / 2), min(room, (os.cpu_count() or 1) - busy))
+    return threads if threads < cores else None
+
+
+def _quota() -> float:
+    """The processors that a container may use at once; infinite without a limit."""
+    with contextlib.suppress(OSError, ValueError):
+        allowed, period = _QUOTA.read_text(encoding="ascii").split()
+        return math.inf if allowed == "max" else int(allowed) / int(period)
+    return math.inf
+
+
+def _running() -> int:
+    """The tasks of this machine that run or wait for a processor a moment later, without this
+    one; 0 where the system does not say."""
+    time.sleep(_MOMENT)
+    try:
+        return max(0, int(_LOAD.read_text(encoding="ascii").split()[3].partition("/")[0]) - 1)
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def quicken() -> None:

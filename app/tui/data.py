@@ -280,7 +280,7 @@ class DataSource:
             study.name,
             tuple(tuned),
             way,
-            shown[:COLUMNS],
+            first=shown[:COLUMNS],
             study=study,
             run=run_id or self._run_of(study),
         )

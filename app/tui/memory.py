@@ -43,6 +43,25 @@ class RunPosition(_Part):
     stands: dict[str, FigurePosition] = Field(default_factory=dict)
 
 
+class BenchColumn(_Part):
+    """A column of the bench by its name with every knob on, and its knobs that are off."""
+
+    name: str
+    off: tuple[str, ...] = ()
+
+
+class BenchPosition(_Part):
+    """How a bench was left. `settings`: as they are typed; `earlier`: columns that it once had."""
+
+    columns: tuple[BenchColumn, ...] = ()
+    reference: int = 0
+    earlier: tuple[str, ...] = ()
+    prompt: str = ""
+    continuation: str = ""
+    scoring: bool = False
+    settings: dict[str, str] = Field(default_factory=dict)
+
+
 class Memory(_Part):
     """The remembered state of one database."""
 
@@ -55,6 +74,8 @@ class Memory(_Part):
     """The folder of the last export; empty before the first."""
     prompts: tuple[str, ...] = ()
     """The prompts of the bench, in order."""
+    benches: dict[str, BenchPosition] = Field(default_factory=dict)
+    """The last benches, by their runs."""
 
 
 class Remembering(Protocol):

@@ -48,7 +48,8 @@ class ArithmeticParameters(Parameters):
     negation: tuple[float, ...] = Field(default=(1.0,), description="λ of base − λτ.")
     removal: tuple[float, ...] = Field(default=(1.0,), description="λ of tuned − λτ.")
     points: tuple[str, ...] = Field(
-        default=(), description="Any further points, such as medical=0.5,maths=0.5."
+        default=(),
+        description="Any further points, such as medical=0.5,maths=0.5 or medical=1@mlp.",
     )
     restrict: tuple[str, ...] = Field(
         default=(), description="Repeat with only attention, mlp or layers 0-3."
@@ -76,28 +77,46 @@ def plan(subject: Subject, parameters: ArithmeticParameters) -> list[Unit]:
     Raises StudyError for points with unknown vectors.
     """
     points = points_of(subject, parameters)
-    vectors = dict.fromkeys(v for point in points for v in point.vectors)
+    placed = [(point, text) for text in ("", *parameters.restrict) for point in points]
+    placed += _restricted(subject, parameters)
+    vectors = dict.fromkeys(v for point, _ in placed for v in point.vectors)
     tasks = _tasks(subject, parameters, tuple(vectors))
     units = []
-    for text in ("", *parameters.restrict):
-        for point in points:
-            if text and point == arithmetic.BASE:
-                continue  # the base has no vectors to restrict
-            made = _made(subject, point, text, tasks)
-            units += [made, _held(subject, made, point, tasks)]
+    for point, text in dict.fromkeys(placed):
+        if text and point == arithmetic.BASE:
+            continue  # the base has no vectors to restrict
+        made = _made(subject, point, text, tasks)
+        units += [made, _held(subject, made, point, tasks)]
     return units
 
 
+def _restricted(
+    subject: Subject, parameters: ArithmeticParameters
+) -> list[tuple[ArithmeticPoint, str]]:
+    """The points that name a part of the model, as `point@part`, each with its part."""
+    known = tuple(subject.family.tuned)
+    found = []
+    try:
+        for text in parameters.points:
+            point, restriction = arithmetic.placed(text)
+            if restriction.text:
+                found.append((arithmetic.parse(point, known), restriction.text))
+    except StudyError as error:
+        raise StudyError(f"analyses.arithmetic: {error.title}", hint=error.hint) from None
+    return found
+
+
 def points_of(subject: Subject, parameters: ArithmeticParameters) -> tuple[ArithmeticPoint, ...]:
-    """The points of a study, each once, the base first."""
+    """The points of a study in the whole model, each once, the base first."""
     p, known = parameters, tuple(subject.family.tuned)
     given: dict[str, Any] = {"known": known, "negation": p.negation, "removal": p.removal}
     try:
+        further = tuple(text for text in p.points if not arithmetic.placed(text)[1].text)
         if p.vectors:
-            points = arithmetic.grid(p.vectors, p.coefficients, p.points, **given)
+            points = arithmetic.grid(p.vectors, p.coefficients, further, **given)
         else:
             models = list(_own_models(subject))
-            points = arithmetic.grid((), (), p.points, **given)
+            points = arithmetic.grid((), (), further, **given)
             for vector in models:
                 points += arithmetic.grid((vector,), p.coefficients, **given)
             for pair in combinations(models, 2):

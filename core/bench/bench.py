@@ -87,6 +87,11 @@ class Bench:
             del self._passes, self._answers
 
     @property
+    def layers(self) -> int:
+        """The number of the models' layers."""
+        return self.subject.family.anatomy.layers
+
+    @property
     def held(self) -> Mapping[str, int]:
         """Bytes held in memory by device: weights, vectors and the cache of predictions."""
         found = dict(self._passes.shelf.nbytes)

@@ -1,7 +1,8 @@
 """Changes of columns inside a forward pass: neurons or heads ablated, states moved.
 
-Owns the choice of neurons by scores on the probe set, and the mean differences of states. Takes
-both from finished units where it can, and computes them once otherwise. Knows no request.
+Owns the choice of neurons by scores on the probe set, the mean differences of states and the
+directions of updates. Takes the first two from finished units where it can, and computes them once
+otherwise. Knows no request.
 """
 
 from __future__ import annotations
@@ -22,13 +23,18 @@ from core.engine.measurement import UnitResult
 from core.engine.session import Session
 from core.engine.subject import Subject
 from core.errors import StorageError, StudyError
+from core.models.checkpoint import whole
 from core.models.hooks import Neurons
 from core.models.opening import layers_of
 from core.neurons import ranking
 from core.neurons.ablation import ablated
+from core.sizes import counted
 from core.states import difference, forward, readers, sample
 from core.states.head import unwrapped
 from core.study.study import Probe
+from core.vectors.matrices import matrix_of
+from core.weights.stream import UpdateView
+from core.weights.vocabulary import Side
 
 Load = Callable[[str], UnitResult | None]
 """The result of a finished unit by its key; None if there is none."""
@@ -50,6 +56,7 @@ class Changes:
         self._ranked: dict[str, tuple[Arrays, Arrays, Arrays]] = {}
         self._finished: dict[str, UnitResult] = {}
         self._sums: dict[str, Sums] = {}
+        self._updates: dict[tuple[str, int, str], UpdateView] = {}
 
     def prepared(self, change: Ablated | Steered | None) -> AbstractContextManager[None]:
         """A context in which the change acts. Preparing it may give the model other weights.
@@ -60,6 +67,9 @@ class Changes:
             if change not in self._chosen:
                 self._chosen[change] = self._choice(change)
             return ablated(*self._chosen[change])
+        if isinstance(change, Steered) and change.module:
+            unit, side = self.update_direction(change)
+            return _pushed(self._layer(change), unit * change.amount, before=side == "read")
         if isinstance(change, Steered):
             return _moved(self._layer(change), self.direction(change) * change.amount)
         return nullcontext()
@@ -67,7 +77,7 @@ class Changes:
     def known(self, change: Ablated | Steered | None) -> bool:
         """Can the change be prepared without a pass over the probe set?"""
         if isinstance(change, Steered):
-            return {"base", change.model} <= self._sums.keys()
+            return bool(change.module) or {"base", change.model} <= self._sums.keys()
         if isinstance(change, Ablated):
             return bool(change.places or change.layers.layers) or change.by in self._ranked
         return True
@@ -81,6 +91,48 @@ class Changes:
             base[steered.layer], tuned[steered.layer], sample.FIRST, seed
         )
         return torch.from_numpy(found.mean).float()
+
+    def update_direction(self, steered: Steered) -> tuple[Tensor, Side]:
+        """A direction [d] of length 1 that a module's update writes into the residual stream or
+        reads from it, as the analysis `directions` has it; its sign is arbitrary."""
+        from core.analyses.directions import SIDE_OF
+
+        self._layer(steered)
+        side = SIDE_OF[steered.module]
+        place = steered.model, steered.layer, steered.module
+        if place not in self._updates:
+            self._updates[place] = UpdateView(steered.model, self._update(steered))
+        view = self._updates[place]
+        found = view.directions(steered.direction)
+        if found.rank < steered.direction or not bool(found.real[0, steered.direction - 1]):
+            count = 0 if view.is_zero else int(found.real.sum())
+            raise StudyError(
+                f"'{steered.text}': this update has {counted(count, 'direction')}.",
+                hint="Name another module, layer or direction.",
+            )
+        columns = found.left if side == "write" else found.right
+        return columns[0, :, steered.direction - 1].float(), side
+
+    def _update(self, steered: Steered) -> Tensor:
+        """The change [d_out, d_in] of a module's matrix."""
+        family = self._subject.family
+        piece = next(
+            (
+                each for each in family.pieces(steered.layer)
+                if each.module == steered.module and each.is_matrix and each.expert is None
+            ), None,
+        )  # fmt: skip
+        if piece is None:
+            raise StudyError(
+                f"'{steered.text}': layer {steered.layer} has no single matrix '{steered.module}'.",
+                hint="Name another module.",
+            )
+        self._session.say(f"reading the update of {steered.module}, layer {steered.layer}")
+        base, tuned = (
+            matrix_of(whole(member.checkpoint, member.names[piece.tensor]).float(), piece)
+            for member in (family.base, family.tuned[steered.model])
+        )
+        return tuned - base
 
     def _choice(self, column: Ablated) -> tuple[Neurons, ranking.Chosen, Arrays | None]:
         """The neurons or heads, the ablated ones among them, and their values (None: zero)."""
@@ -174,6 +226,42 @@ def _moved(layer: nn.Module, by: Tensor) -> Iterator[None]:
         return (moved, *result[1:]) if isinstance(result, tuple) else moved
 
     handle = layer.register_forward_hook(ended)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _pushed(layer: nn.Module, by: Tensor, *, before: bool) -> Iterator[None]:
+    """Add a vector [d] times the length of each token's state to the states before or after a
+    layer."""
+
+    def pushed(states: Tensor) -> Tensor:
+        if states.shape[-1] != len(by):
+            raise StudyError(
+                f"This direction has {len(by)} coordinates, and the states have "
+                f"{states.shape[-1]}.",
+                hint="Name another module.",
+            )
+        given = states.float()
+        moved: Tensor = given + given.norm(dim=-1, keepdim=True) * by.to(given)
+        return moved.to(states)
+
+    def begins(module: nn.Module, given: Any, named: dict[str, Any]) -> Any:
+        if given:
+            return (pushed(given[0]), *given[1:]), named
+        return given, {**named, "hidden_states": pushed(named["hidden_states"])}
+
+    def ended(module: nn.Module, given: Any, result: Any) -> Any:
+        if isinstance(result, tuple):
+            return pushed(result[0]), *result[1:]
+        return pushed(result)
+
+    if before:
+        handle = layer.register_forward_pre_hook(begins, with_kwargs=True)
+    else:
+        handle = layer.register_forward_hook(ended)
     try:
         yield
     finally:

@@ -15,6 +15,8 @@ Owns the notation. Imports no torch: the bench builds the model of a column.
     graft(medical):mlp,0-3                  the base with these parts of a tuned model
     graft(medical,rank=8):0-3               … each change cut to a rank
     steer(medical,layer=3):1.5              the base, with λ times the mean difference of states
+    steer(medical,layer=3,module=down):0.5  … with λ of the states' length along the direction that
+                                            this update writes or reads most; `direction=2`: next
     amplify(medical):0.5                    ℓ_t + α (ℓ_t − ℓ_b) in place of the logits ℓ_t
 """
 
@@ -40,13 +42,21 @@ from core.vectors.arithmetic import (
 _FORM = re.compile(
     r"(?P<kind>ablate|graft|steer|amplify)\s*\((?P<given>[^()]*)\)\s*:(?P<value>[^:]*)"
 )
-_OPTIONS = {"ablate": ("by",), "graft": ("rank",), "steer": ("layer",), "amplify": ()}
+_OPTIONS = {
+    "ablate": ("by",),
+    "graft": ("rank",),
+    "steer": ("layer", "module", "direction"),
+    "amplify": (),
+}
 _EXAMPLES = {
     "ablate": "ablate(medical):top-1%, layers=3-5, neurons=3.120 or heads=3.5",
     "graft": "graft(medical):mlp,0-3",
-    "steer": "steer(medical,layer=3):1.5",
+    "steer": "steer(medical,layer=3):1.5 or steer(medical,layer=3,module=down):0.5",
     "amplify": "amplify(medical):0.5",
 }
+
+STEERING = ("q", "k", "v", "o", "gate", "up", "down", "fc_in", "fc_out")
+"""The modules whose updates have directions in the residual stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +124,27 @@ class Grafted:
 
 @dataclass(frozen=True, slots=True)
 class Steered:
-    """The base; `amount` times the mean difference of a tuned model's states is added after a
-    layer."""
+    """The base with other states at a layer.
+
+    Without a `module`, `amount` times the mean difference of a tuned model's states is added after
+    the layer. With one, `amount` times the state's length along a singular direction of the
+    module's update, the `direction`-th from 1: of what it writes after the layer, or of what it
+    reads before the layer.
+    """
 
     model: str
     layer: int
     amount: float
+    module: str = ""
+    direction: int = 1
 
     @property
     def text(self) -> str:
-        """`steer(model,layer=n):amount`."""
-        return f"steer({self.model},layer={self.layer}):{shortest(self.amount)}"
+        """`steer(model,layer=n):amount`, with the module and a direction other than the first."""
+        module = f",module={self.module}" if self.module else ""
+        direction = f",direction={self.direction}" if self.direction > 1 else ""
+        place = f"{self.model},layer={self.layer}{module}{direction}"
+        return f"steer({place}):{shortest(self.amount)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +173,13 @@ def parse(text: str, tuned: Sequence[str]) -> Column:
         return Plain(text)
     form = _FORM.fullmatch(text)
     if form is None:
-        point, sign, part = text.partition("@")
-        if sign and not part.strip():
-            raise StudyError(f"'{text}' names no layers or groups after @.")
-        if "=" not in point:
+        if "=" not in text:
             raise StudyError(
                 f"'{text}' is not a model or a mix of this study.",
                 hint=did_you_mean(text, ("base", *tuned)),
             )
-        return Mixed(arithmetic.parse(point, tuned), restrict(part))
+        point, restriction = arithmetic.placed(text)
+        return Mixed(arithmetic.parse(point, tuned), restriction)
     kind, value = form["kind"], form["value"].strip()
     model, options = _given(text, kind, form["given"], tuned)
     if kind == "ablate":
@@ -174,7 +192,15 @@ def parse(text: str, tuned: Sequence[str]) -> Column:
     if kind == "steer":
         if "layer" not in options:
             raise StudyError(f"'{text}' names no layer.", hint=_example(kind))
-        return Steered(model, _whole(text, "layer", options["layer"], 0), _number(text, value))
+        module = options.get("module", "")
+        if module and module not in STEERING:
+            known = ", ".join(STEERING)
+            raise StudyError(f"'{text}': '{module}' has no directions.", hint=f"Name {known}.")
+        if "direction" in options and not module:
+            raise StudyError(f"'{text}' names a direction and no module.", hint=_example(kind))
+        direction = _whole(text, "direction", options.get("direction", "1"), 1)
+        layer = _whole(text, "layer", options["layer"], 0)
+        return Steered(model, layer, _number(text, value), module, direction)
     return Amplified(model, _number(text, value))
 
 

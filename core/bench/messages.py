@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
 from core.errors import StudyError
+from core.texts.encoding import Alone
 
 LONGEST = 1 << 22
 """The most bytes of one line."""
@@ -25,11 +26,14 @@ _STRICT = with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """The text before a continuation. `template`: write it as a user's turn in the chat template,
-    after a `system` prompt if there is one."""
+    after a `system` prompt if there is one. `alone`: without a text before it, the continuation is
+    encoded as an item of a task, a running text of a task or a document of a probe set
+    (`core.texts.encoding.alone`)."""
 
     text: str
     system: str = ""
     template: bool = False
+    alone: Alone = "item"
 
 
 @_STRICT

@@ -6,7 +6,7 @@ Owns the choice between all models in memory and one at a time. Loads no weights
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -14,8 +14,10 @@ import torch
 
 from core.engine.pacing import stored
 from core.engine.subject import Subject
+from core.errors import RunError
 from core.models import loading
 from core.models.adapters.checkpoint import Adapter
+from core.models.placement import DeviceShare
 from core.sizes import size
 
 USABLE = 0.9
@@ -39,10 +41,14 @@ class Needs:
 
 
 def requirements(subject: Subject) -> Needs:
-    """The memory that a bench of these models takes. Raises CheckpointError as loading does."""
+    """The memory that a bench of these models takes.
+
+    Raises CheckpointError as loading does, and RunError for a base that memory does not hold.
+    """
     study, family = subject.study, subject.family
     trusted = study.models.trust_remote_code
     shares = loading.placement_of(family.base, study.run, trust_remote_code=trusted)
+    _refuse_offloaded(shares)
     apart = Counter({share.device: share.nbytes for share in shares})
     together = Counter({device: 2 * nbytes for device, nbytes in apart.items()})
     together["cpu"] += sum(map(stored, family.tuned.values()))
@@ -62,6 +68,22 @@ def requirements(subject: Subject) -> Needs:
     return Needs(
         together=together, apart=apart, free=free, one_at_a_time=bool(lacking), reason=reason
     )
+
+
+def _refuse_offloaded(shares: Sequence[DeviceShare]) -> None:
+    """Raise RunError if accelerate would offload a part of the base: what is offloaded is read for
+    each pass, and other weights can't be written into it. Beside a GPU, the CPU's part is too."""
+    devices = {share.device for share in shares}
+    away = devices & ({"disk"} if devices <= {"cpu", "disk", "mps"} else {"cpu", "disk"})
+    if away:
+        nbytes = sum(share.nbytes for share in shares if share.device in away)
+        where = " and ".join(sorted(away))
+        raise RunError(
+            f"The memory for models is too small for the bench: {size(nbytes)} of the base would "
+            f"be offloaded to {where}, where no other weights can be written.",
+            hint="Free memory, raise run.max_memory, or set a smaller run.dtype or "
+            "run.device = 'cpu'.",
+        )
 
 
 def _free(device: str) -> int:

@@ -43,7 +43,11 @@ class Reader:
         """A prompt and a given continuation. The model predicts the last token, but reads it only
         if `whole`. Raises StudyError if it can't read them."""
         _refuse_broken(continuation)
-        before, after = encoding.pair(self.tokenizer, self._written(prompt, warn), continuation)
+        written = self._written(prompt, warn)
+        if written:
+            before, after = encoding.pair(self.tokenizer, written, continuation)
+        else:
+            before, after = encoding.alone(self.tokenizer, continuation, prompt.alone)
         unread = 1 if after and not whole else 0
         room = None if self.context is None else self.context + unread - len(after)
         return self._text(before, after, room, warn)

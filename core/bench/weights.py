@@ -146,7 +146,7 @@ class Shelf:
             if vector not in self._vectors:
                 self._admit(vector)
         if weights.rank is None:
-            self._sweep.set(weights.point, weights.restriction, self._pause)
+            self._sweep.set(weights.point, weights.restriction, self._pause, measured=False)
         else:
             self._graft(weights, weights.rank)
         self._written = weights
@@ -163,7 +163,7 @@ class Shelf:
             modules=frozenset().union(*groups) if groups else None,
             rank=rank,
         )
-        self._sweep.set(BASE.point, pause=self._pause)
+        self._sweep.set(BASE.point, pause=self._pause, measured=False)
         grafting = Grafting(self._module, pieces, self._family.tuned)
         for layer in self._family.layers:
             self._pause()

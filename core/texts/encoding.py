@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 Pair = tuple[list[int], list[int]]
 """The token ids of a prompt and of its continuation."""
@@ -50,20 +50,33 @@ def prefix(tokenizer: Any) -> int | None:
     return token
 
 
+Alone = Literal["item", "text", "document"]
+"""The encoding of a text without a prompt: see `alone`."""
+WAYS: Mapping[str, Alone] = {way: way for way in get_args(Alone)}
+
+
+def alone(tokenizer: Any, text: str, way: Alone) -> Pair:
+    """The ids before the first scored token of a text without a prompt, and the scored ids.
+
+    `item`: an item of a task with an empty prompt: the `prefix`, then the text's own tokens.
+    `text`: a running text of a task, up to the model's context: the `prefix`, then the text with
+    its special tokens, which are scored too. `document`: a document of a probe set: its first
+    token, a special one or not, is read and not scored.
+    """
+    own, before = ids(tokenizer, text, special=False if way == "item" else None), prefix(tokenizer)
+    if way == "document" or before is None or (way == "item" and own[:1] == [before]):
+        return own[:1], own[1:]
+    return [before], own
+
+
 def pair(tokenizer: Any, prompt: str, answer: str) -> Pair:
     """The ids of a prompt and of its answer.
 
     Both are tokenised as one text. Spaces at the end of the prompt move to the answer, where
-    tokenisers expect them. An empty prompt is the tokeniser's `prefix`.
+    tokenisers expect them. Without a prompt the answer is `alone`, as an item.
     """
     if not prompt:
-        answer_ids = ids(tokenizer, answer, special=False)
-        before = prefix(tokenizer)
-        return (
-            ([before], answer_ids)
-            if before is not None and answer_ids[:1] != [before]
-            else (answer_ids[:1], answer_ids[1:])
-        )
+        return alone(tokenizer, answer, "item")
     return split(partial(ids, tokenizer), prompt, answer)
 
 

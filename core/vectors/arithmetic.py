@@ -329,6 +329,16 @@ def restrict(text: str) -> Restriction:
     )
 
 
+def placed(text: str) -> tuple[str, Restriction]:
+    """The point and the restriction in a text such as `medical=0.7 @ mlp,0-3`; the names of
+    checkpoints have an @ too. Raises StudyError."""
+    head, sign, tail = text.rpartition("=")
+    number, at, part = tail.partition("@")
+    if sign and at and not part.strip():
+        raise StudyError(f"'{text}' names no layers or groups after @.")
+    return (f"{head}={number}".strip(), restrict(part)) if sign and at else (text, EVERYTHING)
+
+
 def _assignments(text: str, part: str) -> dict[str, float]:
     values: dict[str, float] = {}
     for word in filter(None, (w.strip() for w in part.split(","))):

@@ -85,12 +85,15 @@ class VectorCombination:
             if blocks[0].vectors and any(piece.is_matrix for piece in pieces):
                 self._made[tensor] = matrices.merged(self.point, blocks, pieces, source)
 
-    def write(self, block: Block, source: WeightSource, out: Tensor, space: Workspace) -> Rounding:
+    def write(
+        self, block: Block, source: WeightSource, out: Tensor, space: Workspace,
+        *, measured: bool = True,
+    ) -> Rounding:  # fmt: skip
         """Fill `out` (flat, of any floating dtype, on any device) with a block of the point.
 
         Without vectors this is the base, and with one whole vector the tuned model, bit for bit if
-        `out` has the stored dtype. Raises RunError, naming tensor and point, if a value is not
-        finite.
+        `out` has the stored dtype. Not `measured`, it takes fewer passes and the rounding is zero.
+        Raises RunError, naming tensor and point, if a value is not finite.
         """
         terms = [term for term in self._terms if term[0] in block.vectors]
         stored = source.base(block, space)
@@ -99,7 +102,7 @@ class VectorCombination:
             return Rounding()
         rounding = self._run_compiled(terms, block, source, stored, out, space)
         if rounding is None:
-            rounding = self._run(terms, block, source, stored, out, space)
+            rounding = self._run(terms, block, source, stored, out, space, measured=measured)
         if not (math.isfinite(rounding.lost) and math.isfinite(rounding.changed)):
             raise self._not_finite(block, out.dtype)
         return rounding
@@ -132,13 +135,20 @@ class VectorCombination:
         stored: Tensor,
         out: Tensor,
         space: Workspace,
+        *,
+        measured: bool,
     ) -> Rounding:
+        if not measured:
+            self._fill(terms, block, source, stored, out, space)
+            finite = math.isfinite(float(torch.linalg.vector_norm(out, math.inf)))
+            return Rounding() if finite else Rounding(math.nan, math.nan)
         size, device = out.numel(), out.device
         base, update, exact = (
             space.numbers(name, size, device=device) for name in ("base", "update", "exact")
         )
         base.copy_(stored)
-        whole = self._update(terms, block, source, base, update, space)
+        tuned = self._update(terms, block, source, base, update, space)
+        whole = tuned if self._is_whole(terms) else None
         if whole is None:
             torch.add(base, update, out=exact)
         else:
@@ -148,6 +158,30 @@ class VectorCombination:
         base.copy_(out).sub_(exact)
         return Rounding(_energy(base), _energy(update))
 
+    def _fill(
+        self,
+        terms: Sequence[tuple[str, float]],
+        block: Block,
+        source: WeightSource,
+        stored: Tensor,
+        out: Tensor,
+        space: Workspace,
+    ) -> None:
+        """Fill `out` in few passes: the sum is rounded as it is added."""
+        if self._is_whole(terms):
+            out.copy_(source.tuned(terms[0][0], block, space))
+            return
+        size, device = out.numel(), out.device
+        base, update = (space.numbers(n, size, device=device) for n in ("base", "update"))
+        base.copy_(stored)
+        self._update(terms, block, source, base, update, space, fused=True)
+        torch.add(base, update, out=out)
+
+    def _is_whole(self, terms: Sequence[tuple[str, float]]) -> bool:
+        """Does the result equal the tuned weights? base + (tuned − base) need not be the tuned
+        number itself, not even in float32."""
+        return len(terms) == 1 and terms[0][1] == 1 and self._exact
+
     def _update(
         self,
         terms: Sequence[tuple[str, float]],
@@ -156,12 +190,12 @@ class VectorCombination:
         base: Tensor,
         update: Tensor,
         space: Workspace,
+        *,
+        fused: bool = False,
     ) -> Tensor | None:
-        """Fill `update` with the change of the base, or return the tuned weights if the result
-        equals them.
-
-        base + (tuned − base) need not be the tuned number itself, not even in float32.
-        """
+        """Fill `update` with the change of the base; returns the last vector's stored weights.
+        `fused`: one operation reads two dtypes, which saves a pass on a GPU and takes longer on a
+        CPU."""
         if not terms:
             update.zero_()
             return None
@@ -175,9 +209,13 @@ class VectorCombination:
                 name = f"vote{i}" if self._elects else "another"
                 term = space.numbers(name, len(base), device=base.device)
             stored = source.tuned(vector, block, space)
-            term.copy_(stored).sub_(base)
+            if fused and stored.dtype != torch.float64:
+                torch.sub(stored, base, out=term)
+            else:
+                term.copy_(stored).sub_(base)
             scale = thin(term, vector, block, self.point, self._marks) if self._thins else 1.0
-            term.mul_(value * scale)
+            if value * scale != 1:
+                term.mul_(value * scale)
             if self._elects:
                 votes.append(term)
             elif i:
@@ -190,7 +228,7 @@ class VectorCombination:
             _elect(votes, update)
         elif self.point.decomposes:
             update.div_(len(terms))
-        return stored if len(terms) == 1 and terms[0][1] == 1 and self._exact else None
+        return stored
 
     def _not_finite(self, block: Block, dtype: torch.dtype) -> RunError:
         stored = str(dtype).removeprefix("torch.")

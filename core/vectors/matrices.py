@@ -39,7 +39,7 @@ def merged(
     merge = isotropic if point.method == "iso_c" else separated
     for piece in pieces:
         if piece.is_matrix:
-            _put(out, piece, merge([_take(matrix, piece) for matrix in matrices]))
+            _put(out, piece, merge([matrix_of(matrix, piece) for matrix in matrices]))
     return out.view(-1)
 
 
@@ -74,7 +74,7 @@ def _svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return u[:, :rank], s[:rank], v[:rank]
 
 
-def _take(tensor: Tensor, piece: Piece) -> Tensor:
+def matrix_of(tensor: Tensor, piece: Piece) -> Tensor:
     """The matrix [d_out, d_in] of a piece out of a tensor of rows."""
     rows = torch.cat([tensor[start:stop] for start, stop in piece.rows])
     rows = rows if piece.columns is None else rows[:, slice(*piece.columns)]
@@ -82,7 +82,7 @@ def _take(tensor: Tensor, piece: Piece) -> Tensor:
 
 
 def _put(tensor: Tensor, piece: Piece, matrix: Tensor) -> None:
-    """Write a piece's matrix back to where `_take` read it."""
+    """Write a piece's matrix back to where `matrix_of` read it."""
     rows = (matrix.mT if piece.transposed else matrix).to(tensor.dtype)
     columns = slice(None) if piece.columns is None else slice(*piece.columns)
     row = 0

@@ -31,6 +31,7 @@ _AT_ONCE = 256  # blocks written between two pauses
 _SPARE = 0.5
 """Share of a card's free memory that copies may take: the rest is for the model's own work."""
 
+_SHARED = 1 << 21  # elements from which threads share the blocks: starting them takes longer
 _HASHED = 1 << 26  # bytes brought to the CPU at a time
 
 
@@ -66,7 +67,8 @@ class Sweep:
         self._tuned: dict[str, Mapping[str, TensorInfo]] = {}
         self._disk, self._memory, self._near = disk, _Memory({}, {}), near
         on_cpu = all(t.device.type == "cpu" for t in self._live.values())
-        self._threads = thread_count() if on_cpu else 1
+        several = on_cpu and sum(t.numel() for t in self._live.values()) >= _SHARED
+        self._threads = thread_count() if several else 1
         self._size = BLOCK if on_cpu else _ACCELERATED
         self._blocks: dict[Restriction, list[Block]] = {}
         self._thresholds: dict[Restriction, dict[Any, float]] = {}
@@ -113,8 +115,11 @@ class Sweep:
         point: ArithmeticPoint,
         restriction: Restriction = EVERYTHING,
         pause: Callable[[], None] = lambda: None,
+        *,
+        measured: bool = True,
     ) -> float | None:
-        """Write a point into the model; returns its rounding loss (`Rounding.share`).
+        """Write a point into the model; returns its rounding loss (`Rounding.share`), or None if it
+        is not `measured`, which takes fewer passes.
 
         Parameters outside of the restriction are the base's. `pause` is called every few blocks and
         may raise. Raises RunError if a value is not finite. After an error the model is between
@@ -131,7 +136,7 @@ class Sweep:
             space, rounding = free.pop(), Rounding()
             for block in share:
                 out = self._live[block.tensor][block.elements]
-                rounding += combination.write(block, source, out, space)
+                rounding += combination.write(block, source, out, space, measured=measured)
             free.append(space)
             return rounding
 
@@ -142,7 +147,7 @@ class Sweep:
                 pause()
                 share = turn[start : start + _AT_ONCE]
                 rounding += sum(spread(write, share, self._threads), Rounding())
-        return rounding.share
+        return rounding.share if measured else None
 
     def __exit__(self, *_: object) -> None:
         if self._disk is not None:

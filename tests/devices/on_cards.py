@@ -143,7 +143,7 @@ def test_weights_come_from_pinned_memory_and_results_go_down_once_a_layer(
     waits = ledger.by_function("waits")
     layers, matrices, by_head = 2, 7, 4
     # W's rank is asked for once, right behind its decomposition, for which torch waits itself.
-    assert waits.pop("weights/linalg.py decompose") == layers * (matrices + by_head)
+    assert waits.pop("weights/linalg.py basis_of") == layers * (matrices + by_head)
     assert waits.pop("weights/regime.py of") == layers * matrices
     assert waits.pop("models/transfers.py arrived") == layers + 1
     assert not [where for where in waits if where.partition(" ")[2] == "measure"]

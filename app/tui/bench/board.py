@@ -92,6 +92,11 @@ class Board:
 
     # Columns
 
+    def restore(self, setups: Sequence[Setup], reference: int) -> None:
+        """These columns without answers in place of all others."""
+        self.setups, self.answers = list(setups), [Answer() for _ in setups]
+        self.reference = reference if 0 <= reference < len(setups) else 0
+
     def add(self, column: Column, index: int) -> None:
         """One more column at this place."""
         self.setups.insert(index, knobs.setup(column))

@@ -39,6 +39,7 @@ class Conversation:
         self.state: State = "starting"
         self.step = ""
         self.held: Mapping[str, int] = {}
+        self.layers: int | None = None
         self.error: TauscopeError | OSError | None = None
 
     @property
@@ -50,6 +51,11 @@ class Conversation:
     def due(self) -> bool:
         """Is a request still unanswered?"""
         return self._asked is not None and self.runs
+
+    @property
+    def stopping(self) -> bool:
+        """Was the worker asked to end, which it still has to do?"""
+        return self.runs and "stop" in self._orders
 
     def ask(self, request: Request) -> None:
         """Ask this in place of the request before."""
@@ -63,8 +69,9 @@ class Conversation:
         self._order("cancel")
 
     def stop(self) -> None:
-        """End the worker."""
+        """End the worker; one that starts ends once it is there."""
         self._order("stop")
+        self._changed()
 
     def begin(self) -> None:
         """Forget the worker that ended; `run` follows."""
@@ -133,7 +140,7 @@ class Conversation:
         self._wake.set()
 
     def _stand(self, worker: WorkerState) -> None:
-        self.step, self.held = worker.step, worker.held
+        self.step, self.held, self.layers = worker.step, worker.held, worker.layers
         self._say(worker.state)
 
     def _say(self, state: State) -> None:

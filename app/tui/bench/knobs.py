@@ -132,8 +132,15 @@ def switched(held: Setup, name: str) -> Setup:
     return replace(held, off=held.off ^ {name})
 
 
-def templates(tuned: Sequence[str]) -> list[tuple[str, str]]:
-    """Examples of columns: names with descriptions."""
+def typed_name(held: Setup, tuned: Sequence[str]) -> str:
+    """The column's name with every knob on."""
+    return column(replace(held, off=frozenset()), tuned).text
+
+
+def templates(tuned: Sequence[str], layers: int | None = None) -> list[tuple[str, str]]:
+    """Examples of columns: names with descriptions. `layers`: the models' number, if known."""
+    half = (layers or 1) // 2
+    first, part = (f"0-{half - 1}", "layers") if half > 1 else ("0", "layer")
     examples = [("base", "the base as it is")]
     examples += [(name, "a tuned model as it is") for name in tuned]
     if len(tuned) > 1:
@@ -145,8 +152,8 @@ def templates(tuned: Sequence[str]) -> list[tuple[str, str]]:
             (f"{name}=0.5", "half of its change"),
             (f"{name}=1 @ mlp", "its change in the MLPs alone"),
             (f"ablate({name}):top-1%", "without its highest-scoring neurons"),
-            (f"graft({name}):0-3", "its first layers in the base"),
-            (f"steer({name},layer=3):1", "the base, steered by a mean difference"),
+            (f"graft({name}):{first}", f"its first {part} in the base"),
+            (f"steer({name},layer={half}):1", "the base, steered by a mean difference"),
             (f"amplify({name}):0.5", "its difference from the base, enlarged"),
         ]
     return [(parse(text, tuned).text, about) for text, about in examples]

@@ -11,11 +11,12 @@ from typing import Any, Literal, Protocol
 
 from core.bench.messages import Request
 from core.study.study import Study
+from core.texts.encoding import Alone
 
 
 class WorkerState(Protocol):
     """The state of the worker. `held`: bytes of the models by device; `step`: the work in
-    hand while it loads."""
+    hand while it loads; `layers`: the number of layers, once it is known."""
 
     @property
     def state(self) -> Literal["loading", "ready", "busy"]: ...
@@ -23,6 +24,8 @@ class WorkerState(Protocol):
     def step(self) -> str: ...
     @property
     def held(self) -> Mapping[str, int]: ...
+    @property
+    def layers(self) -> int | None: ...
 
 
 class Link(Protocol):
@@ -59,15 +62,24 @@ Connect = Callable[[], Awaitable[Link]]
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A study's bench, its first columns and its first prompt. `columns`: names; if empty, the base
-    and the tuned models."""
+    """A study's bench, its first columns and its first prompt. `columns`: names, of the value that
+    it is opened on; if empty, the columns of the last time, or else `first`.
+    `after`: the continuation follows the prompt of the last time."""
 
     title: str
     tuned: tuple[str, ...]
     connect: Connect
     columns: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
     prompt: str = ""
     continuation: str = ""
+    alone: Alone = "item"
+    after: bool = False
     study: Study | None = None
     run: str = ""
     """The run that trials are kept in; empty where the study has none."""
+
+    @property
+    def key(self) -> str:
+        """The name of this bench in the user's memory: of its run, or else of its study."""
+        return self.run or f"study {self.title}"

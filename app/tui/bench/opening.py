@@ -10,20 +10,43 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from core.bench.columns import parse, vectors
+from core.bench.columns import STEERING, parse, vectors
 from core.errors import TauscopeError
 from core.figures.passages import Passages
+from core.models.naming import GROUP_OF
 from core.vectors.arithmetic import GROUPS
+
+PUSH = 0.5
+"""The first λ along a direction: half the length of each state."""
+OF_WEIGHTS = (
+    "tuning_vectors", "alignment", "directions", "direction_places", "spectral_regime",
+)  # fmt: skip
+"""The analyses whose values are of a part of the weights, which a graft can carry over."""
 
 _NEURON = re.compile(r"layer (\d+) neuron (\d+)")
 
 
 def given(
-    analysis: str, coordinates: Mapping[str, Any], figure: object, tuned: Sequence[str]
-) -> dict[str, Any]:
-    """Fields of `Opening`. `coordinates`: the coordinates at the cursor."""
-    named = columns(analysis, coordinates, tuned)
-    return ({"columns": named} if named else {}) | item(figure)
+    analysis: str, coordinates: Mapping[str, Any], row: Mapping[str, str], figure: object,
+    tuned: Sequence[str],
+) -> dict[str, Any]:  # fmt: skip
+    """Fields of `Opening`. `coordinates`: the coordinates at the cursor; `row`: in a table, the
+    fields of the row by the names of their columns."""
+    named = columns(analysis, {**coordinates, **_direction(row)}, tuned)
+    return ({"columns": named} if named else {}) | (item(figure) or token(row))
+
+
+def token(row: Mapping[str, str]) -> dict[str, Any]:
+    """The token of a row as the text to score after the prompt of the last time. Tables show tokens
+    without their spaces: a word gets one."""
+    text = row.get("token", "").replace("␣", " ").replace("⏎", "\n")
+    gap = " " if text[:1].isalnum() else ""
+    return {"continuation": gap + text, "after": True} if text else {}
+
+
+def _direction(row: Mapping[str, str]) -> dict[str, str]:
+    """The direction of a row in a table of directions."""
+    return {"direction": row["direction"]} if row.get("of") == "Δ" and "direction" in row else {}
 
 
 def columns(analysis: str, coordinates: Mapping[str, Any], tuned: Sequence[str]) -> tuple[str, ...]:
@@ -44,10 +67,14 @@ def columns(analysis: str, coordinates: Mapping[str, Any], tuned: Sequence[str])
 
 def _texts(analysis: str, coordinates: Mapping[str, str]) -> Iterator[str]:
     """Names of columns, which need not parse."""
-    model, setting, layer, module = (
-        coordinates.get(name, "") for name in ("model", "setting", "layer", "module")
+    model, setting, layer = (
+        coordinates.get("model", ""),
+        coordinates.get("setting", ""),
+        coordinates.get("layer", ""),
     )
-    part = ",".join(filter(None, (module if module in GROUPS else "", layer)))
+    module, reference = coordinates.get("module", ""), coordinates.get("reference", "")
+    group = module if module in GROUPS else GROUP_OF.get(module, "")
+    part = ",".join(filter(None, (group, layer)))
     match analysis:
         case "arithmetic":
             yield f"{setting} @ {module}" if module not in ("", "all") else setting
@@ -61,6 +88,15 @@ def _texts(analysis: str, coordinates: Mapping[str, str]) -> Iterator[str]:
             yield f"ablate({model}):neurons={neuron[1]}.{neuron[2]}"
         case "activation_difference" if layer:
             yield f"steer({model},layer={layer}):1"
+        case "directions" | "direction_places" if layer and module in STEERING:
+            direction = f",direction={coordinates.get('direction', '1')}"
+            yield f"steer({model},layer={layer},module={module}{direction}):{PUSH}"
+        case "alignment" if layer and coordinates.get("head") and module in ("q", "o"):
+            yield f"ablate({model}):heads={layer}.{coordinates['head']}"
+        case "vector_cosine" | "interference" if reference:
+            yield from (model, reference, f"{model}=0.5,{reference}=0.5")
+        case _ if layer and analysis in OF_WEIGHTS:
+            yield f"graft({model}):{part}"
         case _:
             yield model
 
@@ -75,7 +111,7 @@ def item(figure: object) -> dict[str, Any]:
     right = [each for each in blocks.get("Choices", ()) if "gold" in each.marks]
     if not prompts:
         whole = blocks.get("Text", ())
-        return {"continuation": whole[0].text} if whole else {}
+        return {"continuation": whole[0].text, "alone": "text"} if whole else {}
     target = next((each.text for each in (*answers[:1], *right)), "")
     gap = "" if not target or prompts[0].text[-1:].isspace() else " "
     return {"prompt": prompts[0].text, "continuation": gap + target}

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.errors import StudyError
+from core.texts.encoding import WAYS, Alone
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """A `temperature` of 0 is greedy. `template`: the prompt is a user's turn in the chat
-    template, after `system` if there is one."""
+    template, after `system` if there is one. `alone`: the encoding of a scored text without a
+    prompt (`core.texts.encoding.alone`)."""
 
     tokens: int = 64
     temperature: float = 0.0
@@ -23,6 +25,7 @@ class Settings:
     stop: tuple[str, ...] = ()
     template: bool = False
     system: str = ""
+    alone: Alone = "item"
 
     @property
     def words(self) -> str:
@@ -52,6 +55,10 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "stop": ("stop", "texts that end a continuation, with | between them; \\n is a line break"),
     "template": ("template", "on or off: the model's chat template"),
     "system": ("system", "the system prompt; needs the template"),
+    "alone": (
+        "no prompt",
+        "item, text or document: a scored text without a prompt is read as tasks or probe sets do",
+    ),
 }
 """Each setting: its name and the text that it accepts."""
 
@@ -66,6 +73,7 @@ def typed(settings: Settings) -> dict[str, str]:
         "stop": "|".join(each.replace("\n", "\\n") for each in settings.stop),
         "template": "on" if settings.template else "off",
         "system": settings.system.replace("\n", "\\n"),
+        "alone": settings.alone,
     }
 
 
@@ -73,6 +81,8 @@ def read(words: Mapping[str, str]) -> Settings:
     """The settings that were typed. Raises StudyError, naming the first one at fault."""
     if words["template"].strip() not in ("on", "off"):
         raise StudyError("template is on or off.")
+    if words["alone"].strip() not in WAYS:
+        raise StudyError("no prompt is item, text or document.")
     stop = (each.replace("\\n", "\n") for each in words["stop"].split("|"))
     return Settings(
         tokens=int(_number(words, "tokens", 1, 4096, whole=True)),
@@ -82,6 +92,7 @@ def read(words: Mapping[str, str]) -> Settings:
         stop=tuple(filter(None, stop)),
         template=words["template"].strip() == "on",
         system=words["system"].replace("\\n", "\n"),
+        alone=WAYS[words["alone"].strip()],
     )
 
 

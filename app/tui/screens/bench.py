@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -16,12 +17,14 @@ from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
 from app.text import plain
+from app.tui.bench import position, settings
 from app.tui.bench.board import MEANINGS, Board
 from app.tui.bench.conversation import Conversation
 from app.tui.bench.link import Opening
 from app.tui.bench.settings import Settings
 from app.tui.data import DataSource
 from app.tui.keys import Where, bindings, written
+from app.tui.memory import BenchPosition, Memory
 from app.tui.screens.bench_columns import ColumnKeys
 from app.tui.screens.bench_keeping import KeepingKeys
 from app.tui.screens.bench_prompts import PromptKeys
@@ -46,6 +49,10 @@ from core.bench.messages import (
 
 FRAME = 1 / 15
 """The least seconds between two paintings of answers: a remote terminal receives each."""
+REST = 0.15
+"""Seconds without a letter before a typed text is scored."""
+NOTED = 0.5
+"""Seconds until a change is remembered."""
 HINT = "No answer yet: enter in the prompt asks every column."
 TOPICS = (
     Topic(
@@ -86,20 +93,23 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
     ) -> None:
         super().__init__()
         self.source, self.opening = source, opening
-        columns = opening.columns or ("base", *opening.tuned)
+        columns = opening.columns or opening.first or ("base", *opening.tuned)
         self.board = Board(opening.tuned, columns)
         self.view = BoardView(self.board)
         self.view.hint = HINT
         self.talk = Conversation(opening.connect, self._heard, self._stands)
-        self.settings = Settings()
+        self.settings = Settings(alone=opening.alone)
         self.lens, self.neurons = LensView(), NeuronList()
         self.scoring = bool(opening.continuation)
         self.chance = chance or random.Random()
         self.prompts: tuple[dict[str, str], ...] = ()
+        self.earlier: list[str] = []
         self._stood = ""
         """The worker's state that was shown last."""
         self._due = False
         self._frame: Timer | None = None
+        self._resting: Timer | None = None
+        self._noting: Timer | None = None
 
     def body(self) -> ComposeResult:
         with Horizontal(classes="ask"):
@@ -116,12 +126,53 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
     def on_mount(self) -> None:
         self.prompt.past = list(self.home.memory.prompts)
         self.prompt.text, self.continuation.text = self.opening.prompt, self.opening.continuation
+        self._return()
         for each in (self.prompt, self.continuation):
             each.move_cursor(each.document.end)
         self.query_one("#then").display = self.scoring
         self.begin()
         if self.opening.prompt or self.opening.continuation:
             self.ask()
+
+    def _return(self) -> None:
+        """Stand as this bench was left; the value that it is opened on comes first."""
+        opening, left = self.opening, self.home.memory.benches.get(self.opening.key)
+        if left is None:
+            return
+        self.earlier = position.earlier(left, opening.tuned)
+        setups = position.setups(left, opening.tuned)
+        if opening.columns:
+            self.leave_behind(*(each.name for each in left.columns))
+        elif setups:
+            self.board.restore(setups, left.reference)
+        how = position.settings_of(left)
+        if opening.prompt or opening.continuation:  # an item has its template already
+            self.settings = replace(how, template=False, system="", alone=opening.alone)
+            if opening.after:
+                self.settings, self.prompt.text = how, left.prompt
+        else:
+            self.settings = how
+            self.prompt.text, self.continuation.text = left.prompt, left.continuation
+            self.scoring = left.scoring
+
+    def placed(self, memory: Memory) -> Memory:
+        """The bench as it stands, for the next time."""
+        left = BenchPosition(
+            columns=position.columns_of(self.board), reference=self.board.reference,
+            earlier=tuple(self.earlier[-position.MOST :]), prompt=self.prompt.text,
+            continuation=self.continuation.text, scoring=self.scoring,
+            settings=settings.typed(self.settings),
+        )  # fmt: skip
+        return position.remembered(memory, self.opening.key, left)
+
+    def note(self) -> None:
+        """Remember soon how the bench stands: a kill loses the last moment alone."""
+        if self._noting is None:
+            self._noting = self.set_timer(NOTED, self._remember)
+
+    def _remember(self) -> None:
+        self._noting = None
+        self.home.remember(self.placed(self.home.memory))
 
     def begin(self) -> None:
         """Start the talk with the worker, or with a new one."""
@@ -143,7 +194,9 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
     def given(self) -> Prompt:
         """The prompt as it is sent."""
         how = self.settings
-        return Prompt(text=self.prompt.text, system=how.system, template=how.template)
+        return Prompt(
+            text=self.prompt.text, system=how.system, template=how.template, alone=how.alone
+        )
 
     def request(self) -> Score | Generate | None:
         """The request of the screen as it is; None without columns or without a text to score."""
@@ -165,6 +218,8 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
 
     def ask(self) -> None:
         """Ask every column. This ends the request before."""
+        self._rest()
+        self.note()
         request = self.request()
         if request is not None:
             self.board.begin(request)
@@ -177,8 +232,14 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         """Ask every column again after a change, if they were asked before."""
         if self.board.request is not None:
             self.ask()
+        self.note()
         self.view.update()
         self.renew()
+
+    def _rest(self) -> None:
+        if self._resting is not None:
+            self._resting.stop()
+            self._resting = None
 
     def on_prompt_area_sent(self) -> None:
         self.home.remember(self.home.memory.model_copy(update={"prompts": tuple(self.prompt.past)}))
@@ -186,6 +247,11 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
             self.set_focus(self.continuation)
         else:
             self.ask()
+
+    def on_prompt_area_escaped(self, message: PromptArea.Escaped) -> None:
+        """Go to the columns, where the key acts."""
+        self.action_back()
+        self.app.post_message(message.key)
 
     def on_prompt_area_left(self, message: PromptArea.Left) -> None:
         """Go to the field or the column above or below."""
@@ -195,9 +261,15 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
             self.set_focus(self.prompt)
 
     def on_text_area_changed(self, message: TextArea.Changed) -> None:
-        """A text that is scored is scored anew with every letter."""
-        before = self.board.request
-        if self.scoring and isinstance(before, Score) and self.request() != before:
+        """A scored text is scored anew when the typing rests."""
+        self.note()
+        self._rest()
+        if self.scoring and isinstance(self.board.request, Score):
+            self._resting = self.set_timer(REST, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = None
+        if self.scoring and self.request() != self.board.request:
             self.ask()
 
     def _heard(self, asked: Request, event: Event) -> None:
@@ -261,6 +333,8 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         talk = self.talk
         memory = held(talk.held)
         again = written("bench.resume")
+        if talk.stopping:
+            return [("ending the worker… ", "$warning")]
         match talk.state:
             case "starting" | "loading":
                 return [(f"{talk.step or 'starting the worker'}… ", "$warning")]

@@ -16,6 +16,7 @@ from app.tui.screens.sampling import SettingsScreen
 from app.tui.threads import said
 from core.bench.messages import Compare, Failed, Lens, Request
 from core.errors import StudyError
+from core.texts.encoding import WAYS
 
 
 class AskingKeys(BenchParts):
@@ -123,7 +124,8 @@ class AskingKeys(BenchParts):
         self.prompt.text = shown["prompt"]
         self._own = self._own if "system" in before else (how.system, how.template)
         system, template = (shown["system"], True) if shown.get("system") else self._own
-        self.settings = replace(how, system=system, template=template)
+        alone = WAYS[shown.get("alone", "item")]
+        self.settings = replace(how, system=system, template=template, alone=alone)
         if "continuation" in shown or "continuation" in before:
             self.continuation.text = shown.get("continuation", "")
             self.scoring = "continuation" in shown

@@ -120,6 +120,7 @@ class ColumnKeys(BenchParts):
         if isinstance(self.focused, PromptArea) or not self.view.display:
             self.look(self.view)
         else:
+            self.home.remember(self.placed(self.home.memory))
             self.dismiss(None)
 
     # Columns
@@ -147,6 +148,7 @@ class ColumnKeys(BenchParts):
         """Take this column away."""
         if self.board.setups:
             self.see()
+            self.leave_behind(self.board.names[self.view.at])
             self.board.drop(self.view.at)
             self.view.go(min(self.view.at, len(self.board.setups) - 1))
             self.ask_again()
@@ -203,6 +205,7 @@ class ColumnKeys(BenchParts):
         index = self.view.column
 
         def typed(column: Column) -> None:
+            self.leave_behind(self.board.names[index])
             if self.board.change(index, knobs.setup(column)):
                 self.ask_again()
             self.view.go(self.view.at)
@@ -210,7 +213,10 @@ class ColumnKeys(BenchParts):
         self._pick("this column", self.board.names[index], typed)
 
     def _pick(self, title: str, text: str, then: Callable[[Column], None]) -> None:
-        screen = ColumnScreen(title, self.board.tuned, text)
+        screen = ColumnScreen(
+            title, self.board.tuned, text, layers=self.talk.layers,
+            earlier=[name for name in self.earlier if name not in self.board.names],
+        )  # fmt: skip
         self.app.push_screen(screen, lambda column: then(column) if column else None)
 
     def _type_knob(self, name: str, text: str) -> None:

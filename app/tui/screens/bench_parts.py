@@ -48,6 +48,8 @@ class BenchParts(LeavingScreen[None]):
     lens: LensView
     neurons: NeuronList
     prompts: tuple[dict[str, str], ...]
+    earlier: list[str]
+    """Columns that the bench had before, the last one last."""
     _taken = ""
     """The written text that was taken over as the continuation."""
 
@@ -74,6 +76,10 @@ class BenchParts(LeavingScreen[None]):
     def mix(self) -> Mixed | None:
         """The selected column as a point of task arithmetic, if it is one."""
         raise NotImplementedError
+
+    def leave_behind(self, *names: str) -> None:
+        """Offer these columns where a column is added."""
+        self.earlier = [name for name in self.earlier if name not in names] + list(names)
 
     def refuse(self, error: Trouble) -> None:
         """Show the error and its hint; a long one loses its middle."""
@@ -117,7 +123,7 @@ class BenchParts(LeavingScreen[None]):
                 return known and self.mix() is not None
             case "a point":
                 mix = None if view.blind else self.mix()
-                return bool(self.opening.run) and mix is not None and not mix.restriction.text
+                return bool(self.opening.run) and mix is not None
             case "a text":
                 return count > 0 and bool(self.board.answers[view.column].text)
             case "an answer due":

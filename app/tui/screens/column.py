@@ -58,9 +58,15 @@ class ColumnScreen(Dialog[Column]):
     """
     BINDINGS = bindings("models")
 
-    def __init__(self, title: str, tuned: Sequence[str], text: str = "") -> None:
+    def __init__(
+        self, title: str, tuned: Sequence[str], text: str = "", *, layers: int | None = None,
+        earlier: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        """`layers`: the models' number, if known; `earlier`: columns that the bench once had."""
         super().__init__()
         self.called, self.tuned, self.text = title, tuple(tuned), text
+        before = [(name, "an earlier column") for name in reversed(earlier)]
+        self.templates = [*before, *knobs.templates(self.tuned, layers)]
         self._shown = text
         """The words that were not typed but put there."""
 
@@ -75,15 +81,14 @@ class ColumnScreen(Dialog[Column]):
     def on_mount(self) -> None:
         listing = self.query_one(Templates)
         listing.empty = "No template has these words. Any column of the notation may be typed."
-        listing.fill(knobs.templates(self.tuned))
+        listing.fill(self.templates)
         listing.select(self.text)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if event.value != self._shown:
             word = event.value.casefold().strip()
             listing = self.query_one(Templates)
-            templates = knobs.templates(self.tuned)
-            listing.fill([each for each in templates if word in each[0].casefold()])
+            listing.fill([each for each in self.templates if word in each[0].casefold()])
             listing.selected = 0
             self._shown = ""
         self._say(self._trouble(event.value))
@@ -120,7 +125,7 @@ class ColumnScreen(Dialog[Column]):
             box.cursor_position = len(offer[0])
 
     def _completed(self, typed: str) -> list[str]:
-        return [name for name, _ in knobs.templates(self.tuned) if name.startswith(typed)]
+        return [name for name, _ in self.templates if name.startswith(typed)]
 
     def _trouble(self, typed: str) -> str:
         try:

@@ -90,7 +90,8 @@ class RunKeys(RunParts):
             open_bench(self, find, self.source)
         else:
             name, coordinates, figure = pane.analysis.name, pane.here(), pane.drawn.figure
-            open_bench(self, find, self.source, partial(opening.given, name, coordinates, figure))
+            given = partial(opening.given, name, coordinates, pane.row(), figure)
+            open_bench(self, find, self.source, given)
 
     def action_resume(self) -> None:
         """Start a worker on this run again."""

@@ -150,6 +150,11 @@ class Pane(Vertical, Steady):
                 pointed[known] = values[name]
         return pointed | self._placed()
 
+    def row(self) -> dict[str, str]:
+        """The fields of the row at the cursor of a table, by the names of their columns."""
+        names = self.figure.at(self.figure.cursor) if self.filled else {}
+        return {name: text for name, text in names.items() if isinstance(name, str)}
+
     def _placed(self) -> Pointed:
         """The coordinates at the cursor of a figure whose axes are no coordinates."""
         figure = self.drawn.figure if self.drawn is not None and self.filled else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rich.text import Text
+from textual.events import Key
 from textual.message import Message
 from textual.widgets import TextArea
 
@@ -43,6 +44,12 @@ class PromptArea(TextArea, Able):
 
         by: int
 
+    @dataclass
+    class Escaped(Message):
+        """Escape was pressed, and this key at once after it."""
+
+        key: Key
+
     def __init__(self, id: str, placeholder: str) -> None:
         super().__init__(id=id, placeholder=placeholder, compact=True)
         self.past: list[str] = []
@@ -53,12 +60,23 @@ class PromptArea(TextArea, Able):
         """A line as it shows: a picture for each control character."""
         return Text("".join(map(_pictured, self.document.get_line(line_index))), end="")
 
+    def on_key(self, event: Key) -> None:
+        """Take a key with alt apart: a terminal sends escape and the next key like that."""
+        if event.key.startswith("alt+") and event.is_printable:
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Escaped(Key(event.character or "", event.character)))
+
     def action_send(self) -> None:
-        """Have the prompt answered, and remember it."""
+        """Have the prompt answered, once the letters before it are there: keys that act overtake
+        typed ones."""
+        self.post_message(self.Sent())
+
+    def on_prompt_area_sent(self) -> None:
+        """Remember the prompt; the message then goes to the screen."""
         if self.text and self.past[-1:] != [self.text]:
             self.past = [*self.past, self.text][-MOST:]
         self._back = 0
-        self.post_message(self.Sent())
 
     def action_line(self) -> None:
         """A new line."""

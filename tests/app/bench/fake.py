@@ -47,6 +47,7 @@ def study(name: str = "s") -> Study:
 
 class FakeBench:
     held = {"cpu": 123}  # noqa: RUF012
+    layers = 4
 
     def answer(
         self, request: Request, give: Callable[[Event], None], pause: Callable[[], None]

@@ -44,7 +44,7 @@ def test_an_item_has_its_results_and_its_right_answer() -> None:
 def test_a_text_is_scored_whole_and_a_cut_one_says_so() -> None:
     text, cut = Answer(0, "", ("A text.",), (True,)), Answer(1, f"{CUT}end:", target=f"x{CUT}")
     whole, part = items.of_task("t", [text, cut], [])
-    assert whole.prompt == {"prompt": "", "continuation": "A text."}
+    assert whole.prompt == {"prompt": "", "continuation": "A text.", "alone": "text"}
     assert part.prompt == {"prompt": "end:", "continuation": " x", "note": items.IS_CUT}
 
 
@@ -82,7 +82,7 @@ def test_a_document_gives_its_prompt_or_its_first_words(tmp_path: Path) -> None:
     assert asked.prompt == {"prompt": "a ", "continuation": "b"}
     assert parted.prompt["prompt"] == "0 1 2 3 4 5 6 7 8 9 10 11"
     assert parted.prompt["prompt"] + parted.prompt["continuation"] == long
-    assert short.prompt == {"prompt": "", "continuation": "one"}
+    assert short.prompt == {"prompt": "", "continuation": "one", "alone": "document"}
     assert (parted.name, parted.words[:5]) == ("own", "2 0 1")
     assert items.of_probes(None).listed[0].name == "general"
     of_tasks = Study.model_validate({**STUDY, "probe": Probe(task="sum")})

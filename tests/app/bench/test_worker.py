@@ -67,7 +67,7 @@ def test_a_worker_greets_and_answers_and_says_its_state(start: Start, database: 
     with Line(start()) as line:
         greeting = line.read()
         assert greeting is not None
-        assert (greeting["request"], greeting["event"], greeting["protocol"]) == (0, "hello", 1)
+        assert (greeting["request"], greeting["event"], greeting["protocol"]) == (0, "hello", 2)
         assert (greeting["study"], greeting["models"]) == ("s", ["base", "m"])
         line.generate(7, "hi")
         told = [line.until("written", "crossed", "done") for _ in range(3)]

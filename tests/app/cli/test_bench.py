@@ -80,6 +80,11 @@ def test_every_option_reaches_the_bench(tauscope: Any, study: Path, asked: list[
     tauscope("bench", study, "--prompt", "hi", "--system", "be kind", "--no-template")
     tauscope("bench", study, "--prompt", "hi", "--template")
     assert [(r.prompt.system, r.prompt.template) for r in asked] == [("be kind", False), ("", True)]
+    asked.clear()
+    tauscope("bench", study, "--continuation", "x", "--alone", "text", "--column", "maths")
+    assert asked == [
+        Score(prompt=Prompt(text="", alone="text"), continuation="x", columns=("base", "maths"))
+    ]
 
 
 def test_it_scores_a_continuation_and_shows_the_layers(

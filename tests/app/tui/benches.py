@@ -40,6 +40,7 @@ class Hello:
     state: Literal["loading", "ready", "busy"]
     step: str = ""
     held: Mapping[str, int] = field(default_factory=dict)
+    layers: int | None = 4
 
 
 class FakeLink:

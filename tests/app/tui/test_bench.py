@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -13,10 +14,11 @@ from app.bench.registry import BenchSummary
 from app.config import Config
 from app.tui.app import TauscopeApp
 from app.tui.data import DataSource
+from app.tui.memory import recall
 from app.tui.screens import sampling
 from app.tui.screens.bench import BenchScreen
 from app.tui.screens.choose import ChooseScreen
-from app.tui.screens.column import ColumnScreen, TypedScreen
+from app.tui.screens.column import ColumnScreen, Templates, TypedScreen
 from app.tui.screens.pick import PickScreen
 from app.tui.widgets.bar import Row
 from app.tui.widgets.bench_line import BenchLine
@@ -79,8 +81,13 @@ async def test_a_prompt_is_answered_by_every_column(db: Database) -> None:
         assert screen.continuation.text == " hi again, says base."
         sent = len(link.sent)
         screen.continuation.focus()
-        await pilot.press("x")
-        await until(pilot, lambda: len(link.sent) == sent + 1)
+        screen.continuation.move_cursor(screen.continuation.document.end)
+        for key in "xyz":
+            screen.continuation.post_message(Key(key, key))
+        await until(pilot, lambda: len(link.sent) > sent and not screen.talk.due)
+        assert [each.continuation for each in link.sent[sent:] if isinstance(each, Score)] == [
+            " hi again, says base.xyz"
+        ]  # one request when the typing rests
         await until(
             pilot, lambda: "NLL" in _rows(screen) and "log p −2.50 Δ −0.50 KL 0.00" in _rows(screen)
         )
@@ -107,6 +114,56 @@ async def test_a_column_is_added_and_taken_away(db: Database) -> None:
         last = link.sent[-1]
         assert isinstance(last, Generate)
         assert last.columns == screen.board.names
+
+
+async def test_a_bench_opens_as_it_was_left(db: Database, tmp_path: Path) -> None:
+    file, first = tmp_path / "memory.json", ("base", "maths")
+    app = TauscopeApp(db.url, Config(), remembered=file)
+    async with app.run_test(size=(100, 24)) as pilot:
+        screen = await _open(pilot, FakeLink(), first=first, run="r1")
+        await pilot.press(*"hi", "escape", "2", "down", "right", "C", "O", *"there")
+        await until(pilot, lambda: "there" in str(recall(file).benches))
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: screen.is_left)
+    again = TauscopeApp(db.url, Config(), remembered=file)
+    async with again.run_test(size=(100, 24)) as pilot:
+        screen = await _open(pilot, FakeLink(), first=first, run="r1")
+        assert screen.board.names == ("base", "maths=1.05", "maths=1.05")
+        assert (screen.prompt.text, screen.continuation.text) == ("hi", "there")
+        assert screen.scoring
+        screen.dismiss(None)
+        screen = await _open(pilot, FakeLink(), first=first, run="r2")
+        assert (screen.board.names, screen.prompt.text) == (first, "")
+        screen.dismiss(None)
+        screen = await _open(pilot, FakeLink(), columns=("base", "medical"), run="r1")
+        assert screen.board.names == ("base", "medical")
+        await pilot.press("escape", "a")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ColumnScreen))
+        assert pilot.app.screen.query_one(Templates).items[0][0] == "maths=1.05"
+
+
+async def test_a_prompt_is_remembered_however_fast_it_is_typed(db: Database) -> None:
+    async with TauscopeApp(db.url, Config()).run_test(size=(100, 24)) as pilot:
+        screen = await _open(pilot, FakeLink())
+        for key in "hi":
+            screen.prompt.post_message(Key(key, key))
+        screen.prompt.action_send()  # before the letters are taken
+        await until(pilot, lambda: screen.board.seconds is not None)
+        assert screen.prompt.past == ["hi"]
+
+
+async def test_alt_and_a_key_in_the_prompt_are_escape_and_that_key(db: Database) -> None:
+    """A terminal sends escape and a key that follows at once as one."""
+    async with TauscopeApp(db.url, Config()).run_test(size=(100, 24)) as pilot:
+        screen = await _open(pilot, FakeLink(), prompt="hi")
+        await until(pilot, lambda: screen.board.seconds is not None)
+        screen.prompt.post_message(Key("alt+z", "z"))
+        await until(pilot, lambda: screen.view.zoomed)
+        screen.prompt.focus()
+        screen.prompt.post_message(Key("alt+shift+h", "H"))
+        await until(pilot, lambda: screen.view.blind is not None)
+        assert screen.view.has_focus
+        assert screen.prompt.text == "hi"
 
 
 async def test_the_lens_and_the_neurons_of_a_column(db: Database) -> None:

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from app.tui.bench import blind, knobs, opening, settings
+from app.tui.bench import blind, knobs, opening, position, settings
 from app.tui.bench.board import Board
 from app.tui.bench.conversation import Conversation
 from app.tui.bench.settings import Settings
+from app.tui.memory import BenchColumn, BenchPosition, Memory
 from core.bench.columns import parse
 from core.bench.messages import Event, Failed, Generate, Piece, Prompt, Request, Score, Scored
 from core.errors import StudyError
@@ -171,12 +172,55 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
+def test_templates_fit_the_models_size() -> None:
+    for layers in (None, 1, 2, 3, 32):
+        for name, _ in knobs.templates(TUNED, layers):
+            column = parse(name, TUNED)
+            part = getattr(column, "restriction", None)
+            last = max((last for _, last in part.layers), default=0) if part else 0
+            assert max(last, getattr(column, "layer", 0)) < (layers or 1)
+    names = [name for name, _ in knobs.templates(TUNED, 32)]
+    assert {"graft(maths):0-15", "steer(maths,layer=16):1"} <= set(names)
+
+
+def test_a_bench_stands_as_it_was_left() -> None:
+    board = Board(TUNED, ["base", "medical=0.7 @ mlp", "steer(maths,layer=2):1.5", "maths"])
+    for at, name in ((1, knobs.PART), (2, knobs.AMOUNT)):
+        board.change(at, knobs.switched(board.setups[at], name))
+    assert board.names == ("base", "medical=0.7", "base", "maths")
+    left = BenchPosition(columns=position.columns_of(board))
+    again = Board(TUNED, ["base"])
+    again.restore(position.setups(left, TUNED), 3)
+    assert (again.names, again.reference) == (board.names, 3)
+    again.change(2, knobs.switched(again.setups[2], knobs.AMOUNT))
+    assert again.names[2] == "steer(maths,layer=2):1.5"
+
+
+def test_what_a_memory_says_of_a_bench_is_not_trusted() -> None:
+    columns = (BenchColumn(name="gone=1"), BenchColumn(name="maths", off=("x",)))
+    left = BenchPosition(
+        columns=columns, settings={"seed": "x", "unknown": "1"}, earlier=("gone", "medical"),
+    )  # fmt: skip
+    (held,) = position.setups(left, TUNED)
+    assert held == knobs.setup(parse("maths", TUNED))
+    assert position.settings_of(left) == Settings()
+    assert position.earlier(left, TUNED) == ["medical"]
+    memory = Memory()
+    for number in range(position.MOST + 1):
+        memory = position.remembered(memory, str(number), left)
+    memory = position.remembered(memory, "1", left)
+    assert list(memory.benches)[0::19] == ["2", "1"]
+    assert len(memory.benches) == position.MOST
+
+
 def test_settings_are_read_as_they_are_typed() -> None:
-    held = Settings(9, 0.7, 0.9, 3, ("\n\n", "Q:"), True, "Be brief.\nThanks.")
+    held = Settings(9, 0.7, 0.9, 3, ("\n\n", "Q:"), True, "Be brief.\nThanks.", "text")
     assert settings.read(settings.typed(held)) == held
     for name, words in (("tokens", "0"), ("temperature", "hot"), ("top_p", "0"), ("seed", "1.5")):
         with pytest.raises(StudyError, match=f"not '{words}'"):
             settings.read(settings.typed(held) | {name: words})
+    with pytest.raises(StudyError, match="item, text or document"):
+        settings.read(settings.typed(held) | {"alone": "page"})
 
 
 def test_preferences_are_counted_by_column_whatever_the_order() -> None:
@@ -208,7 +252,22 @@ def test_preferences_are_counted_by_column_whatever_the_order() -> None:
          ("base", "medical", "ablate(medical):neurons=3.120")),
         ("activation_difference", {"model": "maths", "layer": 2},
          ("base", "maths", "steer(maths,layer=2):1")),
-        ("alignment", {"model": "maths", "layer": 2}, ("base", "maths")),
+        ("alignment", {"model": "maths", "layer": 2, "module": "q", "head": 3},
+         ("base", "maths", "ablate(maths):heads=2.3")),
+        ("alignment", {"model": "maths", "layer": 2, "module": "up"},
+         ("base", "maths", "graft(maths):mlp,2")),
+        ("alignment", {"model": "maths"}, ("base", "maths")),
+        ("directions", {"model": "maths", "layer": 2, "module": "down", "direction": "2"},
+         ("base", "maths", "steer(maths,layer=2,module=down,direction=2):0.5")),
+        ("direction_places", {"model": "maths", "layer": 2, "module": "o"},
+         ("base", "maths", "steer(maths,layer=2,module=o):0.5")),
+        ("directions", {"model": "maths", "layer": 2, "module": "router"},
+         ("base", "maths", "graft(maths):mlp,2")),
+        ("interference", {"model": "medical", "reference": "maths", "layer": 1},
+         ("base", "medical", "maths", "medical=0.5,maths=0.5")),
+        ("vector_cosine", {"model": "medical", "reference": ""}, ("base", "medical")),
+        ("tuning_vectors", {"model": "medical", "layer": 1, "module": "norm"},
+         ("base", "medical", "graft(medical):1")),
         ("divergence", {}, ()),
         ("evaluation", {"model": "base"}, ()),
     ],
@@ -219,6 +278,17 @@ def test_the_bench_begins_with_the_models_of_a_value(
     assert opening.columns(analysis, coordinates, TUNED) == names
 
 
+def test_the_bench_begins_with_the_token_or_the_direction_of_a_row() -> None:
+    at = {"model": "maths", "layer": "2", "module": "down"}
+    row = {"of": "Δ", "direction": "3", "kurtosis": "9.0"}
+    found = opening.given("directions", at, row, None, TUNED)
+    assert found["columns"][2] == "steer(maths,layer=2,module=down,direction=3):0.5"
+    found = opening.given("directions", at, {**row, "of": "W"}, None, TUNED)
+    assert found["columns"][2] == "steer(maths,layer=2,module=down):0.5"
+    found = opening.given("token_shift", {"model": "maths"}, {"token": "plus"}, None, TUNED)
+    assert found == {"columns": ("base", "maths"), "continuation": " plus", "after": True}
+
+
 def test_the_bench_begins_with_the_prompt_of_an_item() -> None:
     blocks = (
         Block("Prompt", (passage("", "2 + 2 ="),)),
@@ -227,4 +297,4 @@ def test_the_bench_begins_with_the_prompt_of_an_item() -> None:
     fields = opening.item(Passages(title="", blocks=blocks))
     assert fields == {"prompt": "2 + 2 =", "continuation": " 4"}
     text = Passages(title="", blocks=(Block("Text", (passage("", "Once."),)),))
-    assert opening.item(text) == {"continuation": "Once."}
+    assert opening.item(text) == {"continuation": "Once.", "alone": "text"}

@@ -256,6 +256,25 @@ def test_a_restricted_point_has_the_vectors_of_those_parts_alone(
     assert scores != _made(sink, "medical=1")
 
 
+def test_a_single_point_may_name_its_part(
+    sink: MemorySink, family_folders: Folders, task_folder: Path
+) -> None:
+    """As the study's `restrict` computes it, with the same key, for this point alone."""
+    from core.engine.subject import open_subject
+
+    points = ["medical=1@attention", "maths=1", "medical=1 @ attention"]
+    asked = _study(
+        family_folders, task_folder, domains={**DOMAINS, "general": ["tiny_text"]}, limit=6,
+        arithmetic={"vectors": ["medical"], "coefficients": [1.0], "points": points},
+    )  # fmt: skip
+    units = runner.planned_units(open_subject(asked, ["tasks"]), ["arithmetic"])
+    (restricted,) = [
+        u for u in units if u.analysis == "arithmetic" and u.loads and u.options["restriction"]
+    ]
+    assert (restricted.setting, restricted.options["restriction"]) == ("medical=1", "attention")
+    assert restricted.key in sink.units
+
+
 def test_a_sweep_that_is_cancelled_goes_on_with_the_next_point(
     family_folders: Folders, task_folder: Path, hashes: list[tuple[str, str]]
 ) -> None:
@@ -311,6 +330,8 @@ def test_each_domain_s_model_alone_and_in_pairs_by_default(
         ({"points": ["medical"]}, "'medical' is not written as name=number"),
         ({"vectors": ["medical", "maths", "copy"]}, "at most two vectors"),
         ({"restrict": ["0-7"]}, "names layer 7"),
+        ({"points": ["medical=1@heads"]}, "'heads' is not a group or a layer"),
+        ({"points": ["medical=1@"]}, "names no layers or groups after @"),
     ],
 )
 def test_points_that_can_not_be_are_one_clear_error(

@@ -13,6 +13,7 @@ import transformers as hf
 from core.bench.messages import Prompt, Score, Scored
 from core.engine import runner
 from core.errors import RunError, StudyError
+from core.texts.encoding import Alone
 from core.vectors import arithmetic, merging
 from tests.conftest import MemorySink
 from tests.core import zoo
@@ -28,15 +29,16 @@ from tests.core.bench.tried import (
 )  # fmt: skip
 
 
-def test_scores_are_those_of_divergence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("special", "alone"), [(True, "item"), (False, "document")])
+def test_scores_are_those_of_divergence(tmp_path: Path, special: bool, alone: Alone) -> None:
     zoo.build("gemma2", tmp_path)
     text = "neurons at"
-    with opened(tmp_path, "tuned0") as bench:
+    with opened(tmp_path, "tuned0", special=special) as bench:
         (tmp_path / "probe.txt").write_text(text)
         sink = MemorySink()
         runner.run(bench.subject.study, sink, ["divergence"])
         events = of(Scored, asked(bench, Score(
-            prompt=Prompt(text=""), continuation=text, columns=("base", "tuned0")
+            prompt=Prompt(text="", alone=alone), continuation=text, columns=("base", "tuned0")
         )))  # fmt: skip
     (tuned,) = (event for event in events if event.column == 1)
     coordinates = {"model": "tuned0", "reference": "base"}
@@ -45,22 +47,30 @@ def test_scores_are_those_of_divergence(tmp_path: Path) -> None:
     close(tuned.nll_change, sink.value("nll_change", **coordinates).value)
 
 
-def test_scores_are_those_of_evaluation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("special", [True, False])
+def test_scores_are_those_of_evaluation(tmp_path: Path, special: bool) -> None:
     from lm_eval.api.instance import Instance
 
     from core.evaluation.language_model import LanguageModel
 
     _, tuned = zoo.build("llama", tmp_path)
-    with opened(tmp_path, "tuned0") as bench:
-        prompt, answer = "the first ", "one"  # the space at the end belongs to the answer
-        (result,) = of(Scored, asked(bench, Score(
-            prompt=Prompt(text=prompt), continuation=answer, columns=("tuned0",)
-        )))  # fmt: skip
+    with opened(tmp_path, "tuned0", special=special) as bench:
         tokenizer = bench.subject.tokenizer()
         tokenizer.pad_token = "<pad>"
         harness = LanguageModel(tuned.eval(), tokenizer, 1)
-    asking = Instance("loglikelihood", {}, (prompt, answer), 0)
-    close(sum(result.logprobs), harness.loglikelihood([asking])[0][0])
+
+        def score(prompt: Prompt) -> float:
+            asking = Score(prompt=prompt, continuation="one", columns=("tuned0",))
+            (found,) = of(Scored, asked(bench, asking))
+            return float(sum(found.logprobs))
+
+        for prompt in ("the first ", ""):  # the space at the end belongs to the answer
+            item = Instance("loglikelihood", {}, (prompt, "one"), 0)
+            close(score(Prompt(text=prompt)), harness.loglikelihood([item])[0][0])
+        running = Instance("loglikelihood_rolling", {}, ("one",), 0)
+        whole = harness.loglikelihood_rolling([running])[0]
+        close(score(Prompt(text="", alone="text")), whole)
+        assert (whole == pytest.approx(score(Prompt(text="")))) is not special
 
 
 @pytest.mark.parametrize("text", ["tuned0=0.7,tuned1=-0.4", "dare(density=0.5,seed=1):tuned0=1"])

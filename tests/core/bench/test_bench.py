@@ -22,7 +22,8 @@ from core.bench.messages import (
     Warned,
     Written,
 )
-from core.errors import Cancelled, StudyError
+from core.errors import Cancelled, RunError, StudyError
+from core.models.placement import DeviceShare
 from core.vectors.sweep import hash_parameters
 from tests.core import zoo
 from tests.core.bench.tried import (
@@ -217,6 +218,30 @@ def test_needs_choose_by_the_free_memory(tmp_path: Path, monkeypatch: pytest.Mon
     assert not requirements.one_at_a_time
     monkeypatch.setattr(needs, "_free", lambda device: 4 * size)
     assert needs.requirements(subject).one_at_a_time
+
+
+@pytest.mark.parametrize(
+    ("devices", "words"),
+    [
+        (("cpu", "disk"), "2 B of the base would be offloaded to disk,"),
+        (("cuda:0", "cpu"), "2 B of the base would be offloaded to cpu,"),
+        (("cuda:0", "cpu", "disk"), "5 B of the base would be offloaded to cpu and disk,"),
+        (("cuda:0", "cuda:1"), ""),
+    ],
+)
+def test_a_base_that_is_offloaded_is_refused_before_it_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, devices: tuple[str, ...], words: str
+) -> None:
+    zoo.build("llama", tmp_path)
+    bench = opened(tmp_path, "tuned0")
+    shares = [DeviceShare(device, (), (1, 2, 3)[at]) for at, device in enumerate(devices)]
+    monkeypatch.setattr("core.models.loading.placement_of", lambda *_, **__: tuple(shares))
+    monkeypatch.setattr(needs, "_free", lambda device: 1 << 40)
+    if not words:
+        assert not needs.requirements(bench.subject).one_at_a_time
+        return
+    with pytest.raises(RunError, match=words), bench:
+        pytest.fail("it was loaded")
 
 
 def test_odd_prompts_are_answered_or_refused_in_words(

@@ -132,6 +132,38 @@ def test_steering_adds_the_mean_difference_of_states(tried: Family) -> None:
     expect(bench, "steer(tuned0,layer=0):0", base)
 
 
+@pytest.mark.parametrize(("module", "rank"), [("down", 1), ("o", 2), ("up", 1)])
+def test_steering_goes_along_a_direction_of_an_update(
+    tried: Family, module: str, rank: int
+) -> None:
+    bench, base, tuned, _ = tried
+    part = "self_attn" if module == "o" else "mlp"
+    name = f"model.layers.1.{part}.{module}_proj.weight"
+    change = tuned.state_dict()[name].double() - base.state_dict()[name].double()
+    u, _, v = torch.linalg.svd(change, full_matrices=False)
+    vector = (u[:, rank - 1] if module != "up" else v[rank - 1]).float()
+
+    def steered(by: float) -> Any:
+        def pushed(states: Any) -> Any:
+            return states + by * states.norm(dim=-1, keepdim=True) * vector
+
+        made = deepcopy(base)
+        layer = made.model.layers[1]
+        if module == "up":
+            layer.register_forward_pre_hook(lambda m, given: (pushed(given[0]), *given[1:]))
+        else:
+            layer.register_forward_hook(lambda m, given, out: pushed(out))
+        return said(logs(made))
+
+    column = f"steer(tuned0,layer=1,module={module},direction={rank})"
+    more, less = (scored(bench, f"{column}:{by}")[0].logprobs for by in (0.7, -0.7))
+    both = sorted([list(more), list(less)])  # the sign of a direction is arbitrary
+    wanted = sorted([steered(0.7).tolist(), steered(-0.7).tolist()])
+    close(both, wanted)
+    assert abs(wanted[0][0] - wanted[1][0]) > 1e-3
+    expect(bench, f"{column}:0", base)
+
+
 def test_amplified_logits_are_moved_away_from_the_bases(tried: Family) -> None:
     bench, base, tuned, _ = tried
     with torch.no_grad():
@@ -203,6 +235,9 @@ def test_neurons_that_differ_most_are_compared(tried: Family) -> None:
         ("ablate(tuned0):heads=0.4", "heads 0 to 3"),
         ("ablate(tuned0):layers=1-2", "up to layer 1"),
         ("graft(tuned0,rank=1):5", "layers 0 to 1"),
+        ("steer(tuned0,layer=2,module=o):1", "layers 0 to 1"),
+        ("steer(tuned0,layer=0,module=fc_in):1", "another module"),
+        ("steer(tuned0,layer=0,module=o,direction=99):1", "another module, layer or direction"),
     ],
 )
 def test_missing_parts_are_named(tried: Family, column: str, words: str) -> None:

@@ -20,9 +20,9 @@ IDS = [1, *(3 + LETTERS.index(letter) for letter in PROMPT.text + CONTINUATION)]
 START = 1 + len(PROMPT.text)
 
 
-def opened(folder: Path, *tuned: str, **given: Any) -> Bench:
+def opened(folder: Path, *tuned: str, special: bool = True, **given: Any) -> Bench:
     """The bench of a family in a folder, after its tokeniser and probe set are written."""
-    zoo.write_tokenizer(folder / "base", letters=LETTERS)
+    zoo.write_tokenizer(folder / "base", letters=LETTERS, special=special)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "base")
     tokenizer.backend_tokenizer.decoder = decoders.Fuse()  # texts without spaces between letters
     tokenizer.save_pretrained(folder / "base")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.errors import RunError
 from core.models.checkpoint import TensorInfo
@@ -48,6 +49,7 @@ def _combine(
     point: ArithmeticPoint, base: torch.Tensor, tuned: Mapping[str, torch.Tensor], *,
     size: int = 64,
     dtype: torch.dtype | None = None,
+    measured: bool = True,
 ) -> tuple[torch.Tensor, Rounding]:  # fmt: skip
     """A point over one tensor, cut into blocks of `size` elements."""
     shape = tuple(base.shape)
@@ -62,7 +64,8 @@ def _combine(
     rounding = Rounding()
     made.prepare(blocks, source)
     for block in blocks:
-        rounding += made.write(block, source, out.view(-1)[block.elements], space)
+        target = out.view(-1)[block.elements]
+        rounding += made.write(block, source, target, space, measured=measured)
     return out, rounding
 
 
@@ -389,3 +392,44 @@ def test_della_takes_a_vector_as_one_row() -> None:
     VectorCombination(point).write(block, _Held(base, tuned), out, Workspace())
     assert (out[:200] != 0).sum() < 40
     assert (out[-200:] != 0).sum() > 160
+
+
+class _Moved(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of tensors that operations read and write."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.nbytes = 0
+
+    def __torch_dispatch__(
+        self, called: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        given = kwargs or {}
+        found = called(*args, **given)
+        if not called.is_view and "empty" not in called.name():
+            # What is written in place is among the arguments and the result.
+            read = [each for each in args if isinstance(each, torch.Tensor)]
+            read = read[1:] if "copy_" in called.name() else read
+            for each in (*read, found):
+                self.nbytes += each.nbytes if isinstance(each, torch.Tensor) else 0
+        return found
+
+
+@pytest.mark.parametrize(
+    ("terms", "most"), [("a=1", 6), ("a=0.5", 36), ("a=0.5,b=-1", 66), ("a=0.5,b=-1,c=2", 96)]
+)
+def test_a_point_that_is_not_measured_moves_few_bytes(terms: str, most: int) -> None:
+    """Per element of bfloat16: 6 for the base in float32, 18 for the term of each vector and 12 for
+    each sum, 10 for the rounded result and 2 for its largest value."""
+    base, tuned = _family(torch.bfloat16)
+    point = parse(terms, KNOWN)
+    counts = []
+    for measured in (False, True):
+        with _Moved() as moved:
+            found, rounding = _combine(point, base, tuned, size=1 << 20, measured=measured)
+        counts.append(moved.nbytes / base.numel())
+        wanted = _combine(point, base, tuned)[0]
+        assert torch.equal(found, wanted)
+        assert (rounding == Rounding()) is not measured
+    assert counts[0] <= most + 0.1
+    assert counts[1] > 1.5 * counts[0]

@@ -237,6 +237,16 @@ async def test_lines_without_a_point_are_no_figure(pretended: Database) -> None:
         assert "No values to show." in words(app)
 
 
+async def test_a_step_that_a_picture_lacks_is_said(pretended: Database) -> None:
+    app = TauscopeApp(pretended.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await at(pilot, app, "plane")
+        assert screen.pane is not None
+        assert "layer" not in screen.pane.offered()
+        await pilot.press(">")
+        await until(pilot, lambda: any("no layer" in n.message for n in app._notifications))
+
+
 async def test_lines_that_hide_one_another_stand_apart_where_there_is_room(
     pretended: Database,
 ) -> None:

@@ -21,6 +21,7 @@ from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import GridPlot
 from core.figures.plots.multiples import alone, coincide, split
 from core.figures.plots.numbers import formatter, tick_labels
+from core.figures.plots.plot import OF_BASE
 from core.figures.plots.ranges import Axis, axis, scale, ticks
 from core.figures.plots.values import Level, Value
 from core.figures.views import Catalogue, Choice
@@ -283,7 +284,10 @@ def test_a_model_looks_the_same_whatever_was_measured_yet_and_passes_a_filter() 
         assert isinstance(figure, Lines)
         for curve in resolution.curves(figure).curves:
             looks.setdefault(curve.name, set()).add(curve.index)
-    assert looks == {"medical": {0}, "maths": {1}, "base": {3}}
+    assert looks == {"medical": {0}, "maths": {1}, "base": {OF_BASE}}
+    ground = on("dark")
+    tuned = {str(ground.line(place, False).color) for place in range(50)}
+    assert str(ground.line(OF_BASE, False).color) not in tuned, "however many models there are"
 
 
 def test_the_bars_of_a_model_look_as_its_lines_do() -> None:

@@ -96,10 +96,10 @@ def across(panels: int, width: int, height: int) -> int:
 
 
 def apart_where_hidden(plot: CurvesPlot, width: int, height: int) -> bool:
-    """Do lines hide one another within width × height, where a panel each would show them, with
-    room for all panels at once?"""
+    """Do lines of a single panel hide one another within width × height, where a panel each would
+    show them, with room for all panels at once?"""
     panels = split(plot)
-    if panels is plot or not coincide(plot, _rows(plot, width, height)):
+    if len(plot.panels) > 1 or panels is plot or not coincide(plot, _rows(plot, width, height)):
         return False
     rows = _rows(panels, width, height)
     return rows >= LOW - AROUND and not coincide(panels, rows)

@@ -122,7 +122,7 @@ def _panel(
     of: str,
 ) -> tuple[list[Line], Frame]:
     y_ticks, up = values
-    gutter = max([len(plot.x_label), *(len(tick.label) for tick in y_ticks)])
+    gutter = max([len(plot.x_title), *(len(tick.label) for tick in y_ticks)])
     gutter = min(gutter, width // 3)
     across = plot.x_axis.low, plot.x_axis.high
     frame = Frame(gutter + 1, 1, width - gutter - 1, height - AROUND, across, up)
@@ -134,7 +134,7 @@ def _panel(
     longest = max(4, frame.width // len(plot.x_names) - 1) if plot.x_names else None
     axis, numbers = x_axis(plot.x_ticks(max(2, frame.width // 6)), frame, longest)
     rows.append([Segment(" " * gutter), Segment("└" + axis, dim)])
-    rows.append([Segment(exactly(plot.x_label, gutter, "right") + " ", dim)])
+    rows.append([Segment(exactly(plot.x_title, gutter, "right") + " ", dim)])
     rows[-1].append(Segment(numbers, text))
     return [padded(row, width) for row in rows], frame
 

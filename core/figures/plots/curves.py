@@ -30,7 +30,10 @@ class Curve:
 
     @property
     def suffix(self) -> str:
-        """The words after the name in a legend or a table."""
+        """The words after the name in a legend or a table: a control, or a group and its band."""
+        if self.series.band:
+            members = max((cell.n or 0 for cell in self.series.cells), default=0)
+            return f" (mean of {members}, 95 % band)"
         return " (control)" if self.series.control else ""
 
     @property

@@ -238,6 +238,12 @@ def test_a_line_stands_alone_or_each_apart_with_its_own_signs() -> None:
         assert [e.text for e in plot.legend()] == [e.text for e in whole.legend()]
         assert all(c.index == index[c.name] for panel in plot.panels for c in panel.curves)
 
+    shared = (*own[:2], own[4], series("chance", 0.3, companion=True))
+    once = split(resolution.curves(replace(figure, panels=(Panel("", shared),))))
+    assert named(once) == {
+        "medical": ["base", "medical", "chance"], "maths": ["base", "maths", "chance"],
+    }, "a level of all lines stands in every panel"  # fmt: skip
+
     two = replace(figure, panels=(Panel("attention", own), Panel("mlp", own[1:])))
     turned = split(resolution.curves(two))
     assert (turned.series_name, turned.panel_name) == ("module", "model")

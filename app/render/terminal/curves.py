@@ -131,7 +131,7 @@ def _panel(
     rows: list[Line] = [_title(panel.title + of, gutter, width, palette)]
     for left, cells in zip(y_axis(y_ticks, frame, gutter, palette), canvas, strict=True):
         rows.append([*left, *joined(cells)])
-    longest = max(4, frame.width // len(plot.x_names) - 1) if plot.x_names else None
+    longest = max(8, frame.width // len(plot.x_names) - 1) if plot.x_names else None
     axis, numbers = x_axis(plot.x_ticks(max(2, frame.width // 6)), frame, longest)
     rows.append([Segment(" " * gutter), Segment("└" + axis, dim)])
     rows.append([Segment(exactly(plot.x_title, gutter, "right") + " ", dim)])

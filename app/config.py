@@ -50,10 +50,10 @@ def read(file: Path | None = None) -> Config:
     except FileNotFoundError:
         return Config()
     try:
-        found = Config(**data)
+        settings = Config(**data)
     except ValidationError as error:
         raise _wrong(file, error) from None
-    return found.model_copy(update={"folders": [_absolute(f, file) for f in found.folders]})
+    return settings.model_copy(update={"folders": [_absolute(f, file) for f in settings.folders]})
 
 
 def add_folder(folder: Path, file: Path | None = None) -> Config:
@@ -65,15 +65,15 @@ def add_folder(folder: Path, file: Path | None = None) -> Config:
     file = file or path()
     read(file)  # a file with faults stays as it is
     text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""
-    told = tomllib.loads(text)
-    folders = [*told.get("folders", []), str(folder)]
+    settings = tomllib.loads(text)
+    folders = [*settings.get("folders", []), str(folder)]
     line = f"folders = {json.dumps(folders, ensure_ascii=False)}"
     # A list that may be over several lines; without one, the first line, before any table.
-    found = re.search(r"^folders\s*=\s*\[[^\]]*\]", text, re.MULTILINE)
+    match = re.search(r"^folders\s*=\s*\[[^\]]*\]", text, re.MULTILINE)
     changed = f"{line}\n{text}"
-    if found:
-        changed = text[: found.start()] + line + text[found.end() :]
-    if _told(changed) != {**told, "folders": folders}:
+    if match:
+        changed = text[: match.start()] + line + text[match.end() :]
+    if _told(changed) != {**settings, "folders": folders}:
         raise StudyError(
             f"{file}: the folder can't be added.", hint=f"Add it to folders by hand: {folder}"
         )

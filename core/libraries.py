@@ -166,8 +166,8 @@ class _Ear(logging.Handler):
 def _with_handlers() -> list[logging.Logger]:
     """The root logger, and all loggers with their own handlers."""
     known = list(logging.root.manager.loggerDict.values())
-    own = [x for x in known if isinstance(x, logging.Logger) and x.handlers]
-    return [logging.root, *own]
+    loggers = [x for x in known if isinstance(x, logging.Logger) and x.handlers]
+    return [logging.root, *loggers]
 
 
 @contextlib.contextmanager
@@ -186,10 +186,10 @@ def _overheard(logger: logging.Logger) -> Iterator[None]:
 @contextlib.contextmanager
 def _taken() -> Iterator[None]:
     """Send stdout to the listener, line by line."""
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(output):
             yield
     finally:
-        for line in list(dict.fromkeys(said.getvalue().splitlines()))[:_MOST]:
+        for line in list(dict.fromkeys(output.getvalue().splitlines()))[:_MOST]:
             _hear("a library", line)

@@ -9,6 +9,7 @@ parts.py       parts of a slice, until its units are saved
 rows.py        values of rows, checked on reading
 units.py       the results of a finished unit
 trials.py      the kept trials of the bench
+workers.py     the processes that compute units of a run, and its failed units
 history.py     finished units of earlier runs, and their durations
 standing.py    the planned and finished units of each analysis of a run
 summary.py     a run's summary, and the state of its worker

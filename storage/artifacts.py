@@ -129,8 +129,8 @@ def read(folder: Path, stored: StoredFile, name: str = "") -> StoredArrays:
         if size > _LARGEST:
             raise ValueError(f"its arrays take {sizes.size(size)}")
         with np.load(packed, allow_pickle=False) as arrays:
-            found = dict(arrays)
-        if not all(isinstance(array, np.ndarray) for array in found.values()):
+            by_name = dict(arrays)
+        if not all(isinstance(array, np.ndarray) for array in by_name.values()):
             raise ValueError("an entry is no array")
     except UNREADABLE as error:
         why = reason(error, 200)
@@ -138,7 +138,7 @@ def read(folder: Path, stored: StoredFile, name: str = "") -> StoredArrays:
             f"The artifact {place} has no readable arrays: {why}.", hint=_AGAIN
         ) from None
     try:
-        return StoredArrays(place, found, forms.sizes(name, found))
+        return StoredArrays(place, by_name, forms.sizes(name, by_name))
     except ValueError as error:
         raise StorageError(
             f"The artifact {place} ('{name}') {reason(error)}.", hint=_AGAIN

@@ -129,10 +129,12 @@ class Database:
         """
         self._check_in_place()
         with _explained(self.path), self._engine.connect() as connection:
-            own = _own(connection)
-            own.execute("BEGIN")
+            driver = _own(connection)
+            driver.execute("BEGIN")
             # The first read fixes the state: with a rollback journal no writer blocks it later.
-            self._patiently(lambda: own.execute("PRAGMA schema_version").fetchone(), None, waiting)
+            self._patiently(
+                lambda: driver.execute("PRAGMA schema_version").fetchone(), None, waiting
+            )
             yield connection
 
     @contextmanager
@@ -151,11 +153,11 @@ class Database:
         self._check_in_place()
         with _explained(self.path), self._engine.connect() as connection:
             # Takes the lock at once: a reader may fail to become a writer later.
-            own = _own(connection)
-            self._patiently(lambda: own.execute("BEGIN IMMEDIATE"), patience, waiting)
+            driver = _own(connection)
+            self._patiently(lambda: driver.execute("BEGIN IMMEDIATE"), patience, waiting)
             yield connection
             # With a rollback journal, readers must end first.
-            self._patiently(lambda: own.execute("COMMIT"), patience, waiting)
+            self._patiently(lambda: driver.execute("COMMIT"), patience, waiting)
 
     def compact(self) -> int:
         """Return unused space to the file system, if it is enough; returns the freed bytes.
@@ -247,9 +249,9 @@ def _opened_to_read(path: Path, patience: float, waiting: Waiting) -> Database:
 
 def _own(connection: Connection) -> sqlite3.Connection:
     """SQLite's own connection: SQLAlchemy treats a failed attempt as the end of a transaction."""
-    own = connection.connection.dbapi_connection
-    assert isinstance(own, sqlite3.Connection)
-    return own
+    driver = connection.connection.dbapi_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
 
 
 def _connection(path: Path, mode: str, turn: float, more: str = "") -> sqlite3.Connection:

@@ -20,12 +20,12 @@ _ALIKE = 0.1
 
 def finished(db: Database, keys: Collection[str]) -> set[str]:
     """The keys of units with results in the database."""
-    listed, found = list(keys), set()
+    listed, done = list(keys), set()
     with db.reading() as connection:
         for start in range(0, len(listed), _CHUNK):
             wanted = UnitRow.key.in_(listed[start : start + _CHUNK])
-            found |= set(connection.scalars(select(UnitRow.key).where(wanted)))
-    return found
+            done |= set(connection.scalars(select(UnitRow.key).where(wanted)))
+    return done
 
 
 def pace(db: Database, analysis: str, parameters: int, device: str) -> float | None:

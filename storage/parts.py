@@ -47,13 +47,13 @@ def get(connection: Connection, run_id: str, slice: str) -> tuple[dict[str, Unit
     wanted = select(PartRow.step, PartRow.content, PartRow.seconds).where(
         PartRow.run_id == run_id, PartRow.slice == slice
     )
-    found, seconds = {}, 0.0
+    by_step, seconds = {}, 0.0
     for step, content, took in connection.execute(wanted):
         part = _unpacked(content)
         if part is not None and isinstance(step, str) and is_time(took):
-            found[step] = part
+            by_step[step] = part
             seconds += took
-    return found, seconds
+    return by_step, seconds
 
 
 def forget(connection: Connection, run_id: str) -> None:

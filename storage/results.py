@@ -110,7 +110,9 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
     tasks = [*(task for domain in domains for task in domain.tasks), *(d.name for d in domains)]
     known = {"reference": models, "task": tasks}
     ranges = {
-        name: _known_first(known.get(name, ()), (getattr(at, name) for at in combinations))
+        name: _known_first(
+            known.get(name, ()), (getattr(combination, name) for combination in combinations)
+        )
         for name in COMBINED
     }
     in_groups = groups.of_models({name: model.get("group") or "" for name, model in tuned.items()})
@@ -130,7 +132,7 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
             models=models,
             combinations=frozenset(combinations),
             places=frozenset(
-                (None if at == OVER_ALL else at, module) for at, module in measured_at
+                (None if layer == OVER_ALL else layer, module) for layer, module in measured_at
             ),
         ),
         in_groups,
@@ -164,7 +166,10 @@ def artifacts(
     if also is not None:
         wanted = wanted.where(row.unit_id.in_(_units_of(also)))
     with db.reading() as connection:
-        return [_artifact(found) for found in checked(connection.execute(wanted), _OF_ARTIFACTS)]
+        return [
+            _artifact(stored_row)
+            for stored_row in checked(connection.execute(wanted), _OF_ARTIFACTS)
+        ]
 
 
 def arrays(db: Database, artifact: StoredArtifact) -> StoredArrays:
@@ -212,8 +217,8 @@ def of_run(
 
 def read_rows(rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Measurement]:
     """Measurements from rows of SELECTED."""
-    found = checked(rows, SELECTED)
-    return [Measurement(**dict(zip(TYPES, row, strict=True))) for row in found]
+    verified = checked(rows, SELECTED)
+    return [Measurement(**dict(zip(TYPES, row, strict=True))) for row in verified]
 
 
 _OF_ARTIFACTS = (
@@ -248,19 +253,20 @@ def _domains(study: Any, tuned: Collection[str]) -> tuple[Domain, ...]:
     try:
         asked = study["evaluation"]
         named = asked.get("reference") or {}
-        found = [(name, tuple(map(str, tasks))) for name, tasks in asked["tasks"].items()]
-        own = {name: named.get(name, name) for name, _ in found}
+        domains = [(name, tuple(map(str, tasks))) for name, tasks in asked["tasks"].items()]
+        owner_of = {name: named.get(name, name) for name, _ in domains}
         return tuple(
-            Domain(name, tasks, own[name] if own[name] in tuned else "") for name, tasks in found
+            Domain(name, tasks, owner_of[name] if owner_of[name] in tuned else "")
+            for name, tasks in domains
         )
     except (AttributeError, KeyError, TypeError):
         return ()
 
 
-def _known_first(known: Iterable[str], found: Iterable[str]) -> tuple[str, ...]:
+def _known_first(known: Iterable[str], present: Iterable[str]) -> tuple[str, ...]:
     """The found values, with the known ones first; None is left out."""
-    place = {name: at for at, name in enumerate(ordered(known))}
-    values = [value for value in ordered(found) if value]
+    place = {name: index for index, name in enumerate(ordered(known))}
+    values = [value for value in ordered(present) if value]
     return tuple(sorted(values, key=lambda value: place.get(value, len(place))))
 
 

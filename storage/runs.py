@@ -22,6 +22,7 @@ from core.errors import RunError, did_you_mean
 from core.study.study import Study
 from core.trust import NOBODY, granted
 from storage import beats, parts
+from storage import workers as crew
 from storage.database import Database
 from storage.results import (
     StoredArtifact,
@@ -172,14 +173,14 @@ def before(db: Database, run_id: str) -> RunSummary | None:
     """The run of this host that a queued one waits for: a running one, or one given to a worker
     earlier. None if it is its turn, or if it is no longer queued. A running one that has computed
     all of its units waits for checkpoints, and nobody waits for it."""
-    found = {run.id: run for run in list_runs(db)}
-    own = found.pop(run_id, None)
-    if own is None or own.status != "queued":
+    by_id = {run.id: run for run in list_runs(db)}
+    current = by_id.pop(run_id, None)
+    if current is None or current.status != "queued":
         return None
-    here = [run for run in found.values() if run.host == socket.gethostname()]
+    here = [run for run in by_id.values() if run.host == socket.gethostname()]
     given = [run for run in here if run.status == "queued" and run.pid is not None]
     running = [run for run in here if run.status == "running" and not run.idles]
-    earlier = [run for run in given if own.pid is None or run.begun < own.begun]
+    earlier = [run for run in given if current.pid is None or run.begun < current.begun]
     return min(running or earlier, key=lambda run: run.begun, default=None)
 
 
@@ -228,6 +229,7 @@ def claim(db: Database, run_id: str) -> int:
         if run.status != "queued":
             raise _not_ready(run)
         connection.execute(delete(WarningRow).where(WarningRow.run_id == run.id))
+        crew.forget_workers(connection, run.id)
         _set(
             connection, run.id, status="running", attempt=RunRow.attempt + 1, started=now,
             heartbeat=now, ticked=time.monotonic(), finished=None, took=0.0,
@@ -266,8 +268,12 @@ def finish(
                 error_hint=shortened(hint),
             )
         )
-        if ended.rowcount and status == "done":
+        if not ended.rowcount:
+            return
+        crew.forget_workers(connection, run_id)
+        if status == "done":
             parts.forget(connection, run_id)  # another run may have computed its units
+            crew.forget_failed(connection, run_id)  # its study may no longer plan them
 
 
 _WARNED = (WarningRow.subject, WarningRow.message)
@@ -291,19 +297,19 @@ def _find(db: Database, connection: Connection, wanted: str) -> RunSummary:
         query = _newest(begun=True)
     else:
         query = _newest().where(RunRow.id.startswith(wanted.lower(), autoescape=True))
-    found = connection.execute(query.limit(9)).all()
-    if not found or not wanted:
+    matches = connection.execute(query.limit(9)).all()
+    if not matches or not wanted:
         ids = connection.scalars(select(RunRow.id).order_by(RunRow.made.desc()).limit(200)).all()
         hint = did_you_mean(wanted, ids) if len(ids) <= 8 else "'tauscope runs' lists them."
         title = "There are no runs yet." if not ids else f"There is no run '{wanted}'."
         raise RunError(title, hint=hint if ids else "'tauscope run STUDY.toml' creates one.")
-    if wanted != "latest" and len(found) > 1:
-        ids = [row.id for row in found]
+    if wanted != "latest" and len(matches) > 1:
+        ids = [row.id for row in matches]
         more = ", ..." if len(ids) > 8 else ""
         raise RunError(
             f"More than one run begins with '{wanted}'.", hint=f"{', '.join(ids[:8])}{more}"
         )
-    return _summary(db, found[0])
+    return _summary(db, matches[0])
 
 
 def _newest(*, begun: bool = False) -> Select[*tuple[Any, ...]]:

@@ -200,3 +200,33 @@ class TrialRow(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
     created: Mapped[float]
     content: Mapped[dict[str, Any]]
+
+
+class WorkerRow(Base):
+    """A process that computes units of a run."""
+
+    __tablename__ = "workers"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    device: Mapped[str]
+    model: Mapped[str]
+    label: Mapped[str]
+    memory: Mapped[int]
+    done: Mapped[int]
+    failures: Mapped[int]
+    since: Mapped[float]
+
+
+class FailureRow(Base):
+    """A unit that a run has given up."""
+
+    __tablename__ = "failures"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    analysis: Mapped[str]
+    label: Mapped[str]
+    cause: Mapped[str]
+    attempts: Mapped[int]

@@ -20,16 +20,19 @@ from core.engine.measurement import (
     OVERALL,
     TYPES,
     Artifact,
+    FailedUnit,
     Measurement,
     Progress,
     Unit,
     UnitPart,
     UnitResult,
+    WorkerState,
 )
 from core.errors import BusyError, Cancelled, StorageError
 from core.models.identity import Stamp
 from storage import artifacts as files
 from storage import beats, history, parts, units
+from storage import workers as crew
 from storage.artifacts import StoredFile
 from storage.database import Database
 from storage.identities import Remembered
@@ -65,6 +68,7 @@ class RunSink:
         self._lock = threading.Lock()
         self._identities = Remembered(db)
         self._pending: Progress | None = None
+        self._states: Sequence[WorkerState] | None = None
         self._beats_beside = False
         self._expected: float | None = None
         self._clock = 0.0
@@ -101,6 +105,7 @@ class RunSink:
             for chunk in _chunks(keys):
                 wanted = select(UnitRow.id).where(UnitRow.key.in_(chunk))
                 self._refer(connection, connection.scalars(wanted).all())
+            crew.forget_reused(connection, self._run)
 
     def load(self, key: str) -> UnitResult:
         """The results of a finished unit; its arrays are read on access."""
@@ -156,14 +161,28 @@ class RunSink:
                 return
         self.beat()
 
+    def workers(self, states: Sequence[WorkerState]) -> None:
+        """Store the run's workers: at most a few times a second, the last report always."""
+        with self._lock:
+            self._states = tuple(states)
+            if states and time.monotonic() - self._said < _OFTEN:
+                return  # the next progress or heartbeat writes it
+        self.beat()
+
+    def failed(self, unit: Unit, cause: str, attempts: int) -> None:
+        """Store that the run has given up a unit."""
+        failed = FailedUnit(unit.key, unit.analysis, unit.label, cause, attempts)
+        with self._writing() as connection:
+            crew.put_failed(connection, self._run, failed)
+
     def beat(self, *, patience: float = _BRIEF) -> None:
-        """Write a heartbeat, and the last progress.
+        """Write a heartbeat, the last progress, and the last states of the workers.
 
         If another process blocks the database for longer than `patience`, the heartbeat goes to a
         file.
         """
         with self._lock:
-            said = self._pending
+            said, states = self._pending, self._states
             self._said = time.monotonic()
             expected = self._expected
             if expected is not None:  # the clock may have been set since
@@ -180,12 +199,14 @@ class RunSink:
             waiting = self._wait if patience > _BRIEF else say_nothing
             try:
                 with self._db.writing(patience=patience, waiting=waiting) as connection:
-                    connection.execute(update(RunRow).where(*self._mine).values(**values))
+                    written = update(RunRow).where(*self._mine).values(**values)
+                    if connection.execute(written).rowcount and states is not None:
+                        crew.put_workers(connection, self._run, states)
             except BusyError:
                 beats.leave(self._db, self._run)
                 self._beats_beside = True
                 return
-            self._pending = None
+            self._pending = self._states = None
             if self._beats_beside:
                 beats.forget(self._db, self._run)
                 self._beats_beside = False
@@ -241,6 +262,7 @@ class RunSink:
             if not files.is_whole(self._db.folder("artifacts"), file):
                 self._put(artifact)
         self._refer(connection, [unit_id])
+        crew.forget_failed(connection, self._run, [unit.key])
 
     def _put(self, artifact: Artifact) -> StoredFile:
         folder, dense = self._db.folder("artifacts"), artifact.dense

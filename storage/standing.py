@@ -1,4 +1,4 @@
-"""Where each analysis of a run stands: its planned and its finished units.
+"""The progress of each analysis of a run: its planned and its finished units.
 
 Knows no engine: the run's worker describes the plan.
 """
@@ -26,7 +26,7 @@ class Standing:
 
 
 def standings(db: Database, run_id: str) -> dict[str, Standing]:
-    """Where each analysis of a run stands that has units or is planned to have some."""
+    """The progress of each analysis of a run that has units or plans some."""
     from sqlalchemy import func, select
 
     from storage.rows import checked, is_time

@@ -18,7 +18,7 @@ import psutil
 from sqlalchemy import ColumnElement, Row, func, select
 
 from storage.rows import misfits, models_in
-from storage.schema import RunRow, WarningRow
+from storage.schema import FailureRow, RunRow, WarningRow, WorkerRow
 
 Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 
@@ -34,7 +34,8 @@ class RunSummary:
     """One run. `models` are the tuned ones in the study's order; times are in UTC. `expected`: the
     worker's estimate of the end, partly by `rough` rates. `begun` numbers runs in the order of
     starts and resumes; `took`: seconds of its attempt up to the last heartbeat, None if they were
-    not counted."""
+    not counted. `workers`: the processes that compute for it, 0 where only its own does; `failed`:
+    the units that it has given up."""
 
     id: str
     name: str
@@ -61,6 +62,8 @@ class RunSummary:
     warnings: int
     begun: int
     took: float | None
+    workers: int = 0
+    failed: int = 0
 
     @property
     def ended_early(self) -> bool:
@@ -97,19 +100,19 @@ class RunSummary:
         return (self.expected - now).total_seconds()
 
 
-_WARNED = (
-    select(func.count())
-    .where(WarningRow.run_id == RunRow.id)
-    .correlate(RunRow)
-    .scalar_subquery()
-    .label("warnings")
-)
+def _counted(table: type[WarningRow | WorkerRow | FailureRow], name: str) -> Any:
+    """The rows of a table that belong to the run, as a column."""
+    mine = select(func.count()).where(table.run_id == RunRow.id).correlate(RunRow)
+    return mine.scalar_subquery().label(name)
+
+
 COLUMNS = (
     RunRow.id, RunRow.name, RunRow.status, RunRow.analyses, RunRow.study, RunRow.fresh,
     RunRow.created, RunRow.started, RunRow.finished, RunRow.heartbeat, RunRow.host, RunRow.pid,
     RunRow.done, RunRow.total, RunRow.reused, RunRow.label, RunRow.expected, RunRow.rough,
     RunRow.cancel_requested, RunRow.error_title, RunRow.error_hint, RunRow.begun, RunRow.ticked,
-    RunRow.took, _WARNED,
+    RunRow.took, _counted(WarningRow, "warnings"), _counted(WorkerRow, "workers"),
+    _counted(FailureRow, "failed"),
 )  # fmt: skip
 """The columns of a run for `summarise`."""
 
@@ -138,10 +141,11 @@ def summarise(row: Row[*tuple[Any, ...]], now: datetime, beside: Callable[[], fl
     row, damage = _mended(row)
     tuned = models_in(row.study)
     tuned.pop("base", None)
+    status = "failed" if damage else _status(row, now.timestamp(), beside)
     return RunSummary(
         id=row.id,
         name=row.name,
-        status="failed" if damage else _status(row, now.timestamp(), beside),
+        status=status,
         analyses=tuple(row.analyses),
         models=tuple(tuned),
         controls=frozenset(name for name, model in tuned.items() if model["role"] == "control"),
@@ -164,6 +168,8 @@ def summarise(row: Row[*tuple[Any, ...]], now: datetime, beside: Callable[[], fl
         warnings=row.warnings,
         begun=row.begun,
         took=row.took,
+        workers=row.workers if status == "running" else 0,  # a killed driver leaves states
+        failed=row.failed,
     )
 
 

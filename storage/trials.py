@@ -1,4 +1,4 @@
-"""What a user kept from the bench, by run. Knows no form: a trial is a JSON object."""
+"""Trials that a user stored from the bench, by run. Each is a JSON object of any form."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def keep_trial(db: Database, run_id: str, content: Mapping[str, Any]) -> int:
     with db.writing() as connection:
         if connection.scalar(select(RunRow.id).where(RunRow.id == run_id)) is None:
             raise RunError(f"There is no run {run_id}.")
-        told = {"run_id": run_id, "created": time.time(), "content": _finite(content)}
-        kept = connection.execute(insert(TrialRow).values(told).returning(TrialRow.id))
-        return int(kept.scalar_one())
+        values = {"run_id": run_id, "created": time.time(), "content": _finite(content)}
+        inserted = connection.execute(insert(TrialRow).values(values).returning(TrialRow.id))
+        return int(inserted.scalar_one())
 
 
 def trials(db: Database, run_id: str) -> list[KeptTrial]:

@@ -6,7 +6,7 @@ import gc
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,16 @@ import hypothesis
 import pytest
 
 from core.engine import forms, registry
-from core.engine.measurement import KEY_COLUMNS, Measurement, Progress, Unit, UnitPart, UnitResult
+from core.engine.measurement import (
+    KEY_COLUMNS,
+    FailedUnit,
+    Measurement,
+    Progress,
+    Unit,
+    UnitPart,
+    UnitResult,
+    WorkerState,
+)
 from core.models.identity import Stamp
 
 if TYPE_CHECKING:
@@ -70,6 +79,8 @@ class MemorySink:
         self.identities: dict[Stamp, str] = {}
         self.laid_by: dict[str, dict[str, UnitPart]] = {}
         self.stop_after = stop_after
+        self.states: list[WorkerState] = []
+        self.failures: dict[str, FailedUnit] = {}
 
     def finished(self, keys: Any) -> set[str]:
         return set(self.units) & set(keys)
@@ -88,6 +99,7 @@ class MemorySink:
             forms.sizes(artifact.name, artifact.arrays)  # is it of the form in which it is read?
         self.units[unit.key] = (unit, result)
         self.saved.append(unit.key)
+        self.failures.pop(unit.key, None)
 
     def save_slice(self, units: Any) -> None:
         for unit, result, seconds in units:
@@ -116,6 +128,13 @@ class MemorySink:
     def warn(self, subject: str, message: str) -> None:
         self.warnings.append((subject, message))
 
+    def workers(self, states: Sequence[WorkerState]) -> None:
+        self.states = list(states)
+
+    def failed(self, unit: Unit, cause: str, attempts: int) -> None:
+        assert unit.key not in self.units
+        self.failures[unit.key] = FailedUnit(unit.key, unit.analysis, unit.label, cause, attempts)
+
     def describe(self, provenance: Mapping[str, Any]) -> None:
         json.dumps(dict(provenance))
         self.provenance |= provenance
@@ -123,20 +142,20 @@ class MemorySink:
     def cancelled(self) -> bool:
         return self.stop_after is not None and len(self.saved) >= self.stop_after
 
-    def rows(self, metric: str, **at: Any) -> list[Measurement]:
+    def rows(self, metric: str, **coordinates: Any) -> list[Measurement]:
         """The measurements of a metric with these coordinates."""
         return [
             row
             for _, result in self.units.values()
             for row in result.measurements
-            if row.metric == metric and all(getattr(row, k) == v for k, v in at.items())
+            if row.metric == metric and all(getattr(row, k) == v for k, v in coordinates.items())
         ]
 
-    def value(self, metric: str, **at: Any) -> Measurement:
+    def value(self, metric: str, **coordinates: Any) -> Measurement:
         """The one measurement at these coordinates (whole matrices unless a head is named)."""
-        found = self.rows(metric, **{"head": None, "expert": None, "setting": "", **at})
-        assert len(found) == 1, (metric, at, found)
-        return found[0]
+        rows = self.rows(metric, **{"head": None, "expert": None, "setting": "", **coordinates})
+        assert len(rows) == 1, (metric, coordinates, rows)
+        return rows[0]
 
 
 @pytest.fixture
@@ -180,17 +199,17 @@ def tiny_tensors(
         "lm_head.weight": matrix(vocab, 16),
     }
     for layer in range(layers):
-        at = f"model.layers.{layer}."
+        prefix = f"model.layers.{layer}."
         tensors |= {
-            f"{at}self_attn.q_proj.weight": matrix(16, 16),
-            f"{at}self_attn.k_proj.weight": matrix(8, 16),
-            f"{at}self_attn.v_proj.weight": matrix(8, 16),
-            f"{at}self_attn.o_proj.weight": matrix(16, 16),
-            f"{at}mlp.gate_proj.weight": matrix(24, 16),
-            f"{at}mlp.up_proj.weight": matrix(24, 16),
-            f"{at}mlp.down_proj.weight": matrix(16, 24),
-            f"{at}input_layernorm.weight": matrix(16) + 1,
-            f"{at}post_attention_layernorm.weight": matrix(16) + 1,
+            f"{prefix}self_attn.q_proj.weight": matrix(16, 16),
+            f"{prefix}self_attn.k_proj.weight": matrix(8, 16),
+            f"{prefix}self_attn.v_proj.weight": matrix(8, 16),
+            f"{prefix}self_attn.o_proj.weight": matrix(16, 16),
+            f"{prefix}mlp.gate_proj.weight": matrix(24, 16),
+            f"{prefix}mlp.up_proj.weight": matrix(24, 16),
+            f"{prefix}mlp.down_proj.weight": matrix(16, 24),
+            f"{prefix}input_layernorm.weight": matrix(16) + 1,
+            f"{prefix}post_attention_layernorm.weight": matrix(16) + 1,
         }
     return tensors
 
@@ -210,10 +229,10 @@ def load_all(folder: Path) -> Tensors:
     """Every tensor of a model's directory."""
     from safetensors.torch import load_file
 
-    found: Tensors = {}
+    tensors: Tensors = {}
     for file in sorted(folder.glob("*.safetensors")):
-        found |= load_file(file)
-    return found
+        tensors |= load_file(file)
+    return tensors
 
 
 @pytest.fixture

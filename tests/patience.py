@@ -15,6 +15,6 @@ Found = TypeVar("Found")
 def eventually(look: Callable[[], Found], patience: float = PATIENCE) -> Found:
     """What `look` gives as soon as that is anything, or what it gives in the end."""
     end = time.monotonic() + patience
-    while not (found := look()) and time.monotonic() < end:
+    while not (result := look()) and time.monotonic() < end:
         time.sleep(0.05)
-    return found
+    return result

@@ -78,8 +78,10 @@ def front(scatter: Scatter) -> Scatter:
     """Mark the points that no other beats on both axes."""
     places = [p.place for p in scatter.points if p.place]
 
-    def beaten(at: tuple[float, float] | None) -> bool:
-        return at is None or any(o != at and o[0] >= at[0] and o[1] >= at[1] for o in places)
+    def beaten(point: tuple[float, float] | None) -> bool:
+        return point is None or any(
+            o != point and o[0] >= point[0] and o[1] >= point[1] for o in places
+        )
 
     return replace(
         scatter,
@@ -93,9 +95,9 @@ def neurons(t: Tabulation) -> Table:
     """The neurons of a model, in one of two orders."""
     rows: list[tuple[int, int, float, str]] = []
     for layer in t.catalogue.values("layer"):
-        found = t.arrays("scores", model=t.choice.model, layer=layer)
-        if found is not None:
-            rows += [(layer, j, float(s), f" token-{j}") for j, s in enumerate(found["score"])]
+        stored = t.arrays("scores", model=t.choice.model, layer=layer)
+        if stored is not None:
+            rows += [(layer, j, float(s), f" token-{j}") for j, s in enumerate(stored["score"])]
     if t.choice.order == "strongest first":
         rows.sort(key=lambda row: -row[2])
     return Table(
@@ -237,14 +239,14 @@ def register(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _of_layers() -> list[Measurement]:
-    found = []
+    measured = []
     for number, model in enumerate(("base", *TUNED)):
-        found.append(Measurement(metric="neurons", value=float(NEURONS), model=model))
+        measured.append(Measurement(metric="neurons", value=float(NEURONS), model=model))
         for layer in LAYERS:
-            found.append(
+            measured.append(
                 Measurement(metric="activated", value=number + layer / 10, model=model, layer=layer)
             )
-            found += [
+            measured += [
                 Measurement(
                     metric=name, metric_of="activated", value=number + (layer + by) / 10,
                     model=model, layer=layer,
@@ -252,13 +254,13 @@ def _of_layers() -> list[Measurement]:
                 for name, by in zip(QUARTILES, (-2, 0.5, 3), strict=True)
             ]  # fmt: skip
             if model != "base":
-                found.append(
+                measured.append(
                     Measurement(
                         metric="hamming", value=0.1 * number, model=model, reference="base",
                         layer=layer, chance=0.5, chance_sd=0.01,
                     )
                 )  # fmt: skip
-    return [row for row in found if (row.metric, row.model) != ("neurons", "base")]
+    return [row for row in measured if (row.metric, row.model) != ("neurons", "base")]
 
 
 def _of_ablation() -> list[Measurement]:
@@ -274,12 +276,12 @@ def _of_ablation() -> list[Measurement]:
 
 
 def _of_merging() -> list[Measurement]:
-    found = []
+    measured = []
     for a in WEIGHTS:
         for b in WEIGHTS:
             parts = [f"medical={a:g}"] * bool(a) + [f"maths={b:g}"] * bool(b)
             values = {"medqa": 0.5 + 0.4 * a - 0.1 * b, "gsm8k": 0.4 + 0.7 * b - 0.2 * a * a}
-            found += [
+            measured += [
                 Measurement(
                     metric="normalised", value=value, reference="base", task=task,
                     setting=",".join(parts) or "base", low=value - 0.05, high=value + 0.05, n=200,
@@ -289,4 +291,4 @@ def _of_merging() -> list[Measurement]:
     removed = Measurement(
         metric="normalised", value=0.2, reference="base", task="medqa", setting="removal:medical=1"
     )
-    return [*found, removed]
+    return [*measured, removed]

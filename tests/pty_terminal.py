@@ -81,9 +81,9 @@ class Terminal:
 
     def press(self, keys: str) -> float:
         """Type; the moment at which that was done."""
-        at = time.perf_counter()
+        moment = time.perf_counter()
         os.write(self._master, keys.encode())
-        return at
+        return moment
 
     def cut(self) -> None:
         """The terminal is gone, as when a line drops or a window is closed."""
@@ -95,12 +95,12 @@ class Terminal:
     def since(self, moment: float) -> list[Said]:
         """What came out after a moment."""
         with self._came:
-            return [said for said in self._said if said.at >= moment]
+            return [chunk for chunk in self._said if chunk.at >= moment]
 
     def text(self) -> str:
         """All words that ever came out, in that order."""
         with self._came:
-            return bare(b"".join(said.data for said in self._said)).decode(errors="replace")
+            return bare(b"".join(chunk.data for chunk in self._said)).decode(errors="replace")
 
     def until(self, words: str, since: float, *, patience: float = PATIENCE) -> float:
         """The moment at which these words had come out. Raises TimeoutError."""
@@ -108,11 +108,11 @@ class Terminal:
         with self._came:
             while True:
                 seen = b""
-                for said in self._said:
-                    if said.at >= since:
-                        seen += said.data
+                for chunk in self._said:
+                    if chunk.at >= since:
+                        seen += chunk.data
                         if wanted in bare(seen):
-                            return said.at
+                            return chunk.at
                 left = end - time.perf_counter()
                 if left <= 0:
                     raise TimeoutError(f"{words!r} never came: {bare(seen)[-2000:]!r}")

@@ -59,17 +59,19 @@ def test_weights_and_forward_passes_open_the_same_model(name: str, tmp_path: Pat
 
 def _opens_one(member: Member, true: Mapping[str, Tensor]) -> None:
     """Hold what is streamed of a model, and what is loaded of it, against its true tensors."""
-    own = member.checkpoint
+    checkpoint = member.checkpoint
     with loaded(member, Run(device="cpu")) as model:
         in_memory = model.module.state_dict()
-    for name, info in own.tensors.items():  # a head that a classifier lacks is the base's
+    for name, info in checkpoint.tensors.items():  # a head that a classifier lacks is the base's
         if name in in_memory:
-            read = own.read(name, 0, info.rows).reshape(info.shape)
+            read = checkpoint.read(name, 0, info.rows).reshape(info.shape)
             assert torch.equal(in_memory[name], read), name
     for name, tensor in true.items():
-        if name in own.tensors:
-            info = own.tensors[name]
-            assert torch.equal(own.read(name, 0, info.rows).reshape(info.shape), tensor), name
+        if name in checkpoint.tensors:
+            info = checkpoint.tensors[name]
+            assert torch.equal(checkpoint.read(name, 0, info.rows).reshape(info.shape), tensor), (
+                name
+            )
         else:  # of two names of one tensor, one is streamed
             assert name in in_memory, name
         # Tensors that the class has no parameter for are compared, and not computed with.

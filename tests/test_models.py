@@ -32,10 +32,10 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", SAMPLE)
 def test_weights_study_and_merge_are_right(name: str, room: Path) -> None:
     row = examination.examine(families.family(name, room))
-    said = {part: getattr(row, part).note for part in ("weights", "study", "merge")}
-    assert row.weights.good, said
-    assert row.study.good, said
-    assert row.merge.good, said
+    notes = {part: getattr(row, part).note for part in ("weights", "study", "merge")}
+    assert row.weights.good, notes
+    assert row.study.good, notes
+    assert row.merge.good, notes
     assert row.share is not None
     assert row.share > SCARCE.get(name, 0.95)
 

@@ -66,12 +66,12 @@ def test_float32_weights_are_not_dominated_by_rounding(measured: MemorySink) -> 
 
 def test_medical_tuning_pays_on_medical_text_and_costs_on_stories() -> None:
     transformers = pytest.importorskip("transformers")
-    found = intake.read(STUDY)
-    assert found.evaluation is not None
-    tasks = open_tasks(found.evaluation.model_copy(update={"limit": 20}), seed=0)
+    study = intake.read(STUDY)
+    assert study.evaluation is not None
+    tasks = open_tasks(study.evaluation.model_copy(update={"limit": 20}), seed=0)
     asked = [task for task in tasks if task.name in ("real_medical_text", "real_stories_text")]
     bits = []
-    for model in (found.models.base, found.models.tuned["medical"]):
+    for model in (study.models.base, study.models.tuned["medical"]):
         loaded = transformers.AutoModelForCausalLM.from_pretrained(model.path)
         tokenizer = transformers.AutoTokenizer.from_pretrained(model.path)
         evaluator = Evaluator(loaded, tokenizer)
@@ -118,7 +118,7 @@ def test_inspect_tells_who_was_tuned_from_whom(
     names = ("base", "medical", "medical-qa", "maths")
     asked = ["inspect", *(str(models / name) for name in names), "--db", str(tmp_path / "x.db")]
     assert run_command(asked) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "medical: the alignment of" in said
-    assert "Nearest is medical-qa, cosine +0.9" in said
-    assert "medical: attention keeps to the base's directions" in said
+    text = " ".join(capsys.readouterr().out.split())
+    assert "medical: the alignment of" in text
+    assert "Nearest is medical-qa, cosine +0.9" in text
+    assert "medical: attention keeps to the base's directions" in text

@@ -39,8 +39,10 @@ def draft(
     for given in tasks:
         domain, words = _pair(given, "--task")
         made = building.with_domain(made)
-        at = f"{DOMAINS}.{len(made.domains) - 1}"
-        made = building.changed(building.changed(made, f"{at}.name", domain), f"{at}.tasks", words)
+        section = f"{DOMAINS}.{len(made.domains) - 1}"
+        made = building.changed(
+            building.changed(made, f"{section}.name", domain), f"{section}.tasks", words
+        )
     for given in settings:
         key, words = _pair(given, "--set")
         made = building.changed(made, _known(key), words)
@@ -63,8 +65,8 @@ def _with_model(made: Draft, given: str) -> Draft:
     name, sign, path = given.partition("=")
     named = bool(sign) and "/" not in name
     made = building.with_model(made, path if named else given)
-    at = f"{TUNED}.{len(made.tuned) - 1}.name"
-    return building.changed(made, at, name) if named else made
+    key = f"{TUNED}.{len(made.tuned) - 1}.name"
+    return building.changed(made, key, name) if named else made
 
 
 def _with_probe(made: Draft, given: str) -> Draft:

@@ -118,13 +118,13 @@ def bench(
     if lens and not all(request.do == "score" for request in asked):
         raise StudyError("--lens needs a continuation.", hint="Add --continuation TEXT.")
     minutes = (idle or config.read().bench_idle) if detach else None
-    found: list[dict[str, Any]] = []
+    trials: list[dict[str, Any]] = []
     try:
         for each in _trials(opened, known, asked, lens=lens, minutes=minutes, keep=keep):
-            found.append(each)
+            trials.append(each)
     finally:  # shows the answers before an error or an interrupt
-        if found:
-            transcripts.print_trials(known.name, found, json=json)
+        if trials:
+            transcripts.print_trials(known.name, trials, json=json)
 
 
 def _columns(study: Study, named: Sequence[str], mixes: Sequence[str]) -> tuple[str, ...]:
@@ -157,20 +157,23 @@ def _requests(
 
     if alone:
         yield _request(first, {"continuation": continuation})
-    for told in prompts.read(file) if file else ():
-        own = replace(first.prompt, template=bool(told.get("system")) or first.prompt.template)
-        asked = replace(first, prompt=own) if free else first
-        yield _request(asked, {"continuation": continuation} | told)
+    for entry in prompts.read(file) if file else ():
+        own_prompt = replace(
+            first.prompt, template=bool(entry.get("system")) or first.prompt.template
+        )
+        asked = replace(first, prompt=own_prompt) if free else first
+        yield _request(asked, {"continuation": continuation} | entry)
 
 
-def _request(first: Generate, told: dict[str, Any]) -> Generate | Score:
+def _request(first: Generate, entry: dict[str, Any]) -> Generate | Score:
     from core.bench.messages import Score
 
     prompt = replace(
         first.prompt,
-        text=told.get("prompt", first.prompt.text), system=told.get("system", first.prompt.system),
-    )  # fmt: skip
-    text = told.get("continuation")
+        text=entry.get("prompt", first.prompt.text),
+        system=entry.get("system", first.prompt.system),
+    )
+    text = entry.get("continuation")
     if text is None:
         return replace(first, prompt=prompt)
     return Score(prompt=prompt, continuation=text, columns=first.columns)
@@ -194,28 +197,28 @@ def _trials(
     run = find_run(db, keep).id if keep is not None else None
     idle = None if minutes is None else 60 * minutes
     with Narrator() as narrator:
-        told = lambda words: narrator.progress(0, 0, words)  # noqa: E731
-        with asking.line(db, study, told, idle=idle) as ask:
-            for at, request in enumerate(asked):
+        tell = lambda words: narrator.progress(0, 0, words)  # noqa: E731
+        with asking.line(db, study, tell, idle=idle) as ask:
+            for index, request in enumerate(asked):
                 if len(asked) > 1:
-                    narrator.progress(at, len(asked), "prompts")
-                with _numbered(at, len(asked)):
-                    found = _trial(ask, request, narrator)
+                    narrator.progress(index, len(asked), "prompts")
+                with _numbered(index, len(asked)):
+                    trial = _trial(ask, request, narrator)
                     if lens:
-                        found["lenses"] = _lenses(ask, request, narrator)
+                        trial["lenses"] = _lenses(ask, request, narrator)
                 if run is not None:
-                    keep_trial(db, run, found)
-                yield found
+                    keep_trial(db, run, trial)
+                yield trial
 
 
 @contextmanager
-def _numbered(at: int, count: int) -> Iterator[None]:
+def _numbered(index: int, count: int) -> Iterator[None]:
     """Say of an error which of many prompts it is about."""
     try:
         yield
     except TauscopeError as error:
         if count > 1:
-            error.title = f"Prompt {at + 1} of {count}: {error.title}"
+            error.title = f"Prompt {index + 1} of {count}: {error.title}"
         raise
 
 
@@ -241,11 +244,11 @@ def _lenses(ask: Ask, request: Request, narrator: Narrator) -> list[Any]:
     from core.bench.messages import Lens, Score
 
     assert isinstance(request, Score)
-    found = []
+    grids = []
     for column in request.columns:
         asked = Lens(prompt=request.prompt, continuation=request.continuation, column=column)
-        found.append(_trial(ask, asked, narrator).get("lens", []))
-    return found
+        grids.append(_trial(ask, asked, narrator).get("lens", []))
+    return grids
 
 
 def _end(db: Database, study: Study) -> None:
@@ -253,9 +256,9 @@ def _end(db: Database, study: Study) -> None:
     from app.console.narration import say
 
     key = places.key(study)
-    found = [each for each in registry.benches(db.path) if each.key == key]
-    for each in found:
+    benches = [each for each in registry.benches(db.path) if each.key == key]
+    for each in benches:
         registry.end(each)
         say(f"the bench of {each.study}, process {each.pid}, ends")
-    if not found:
+    if not benches:
         say(f"no bench of {study.name} is running")

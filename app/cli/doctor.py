@@ -85,9 +85,9 @@ def _devices() -> Answers:
             check=True,
             env=child_environment(),
         )
-        found = json.loads(asked.stdout.splitlines()[-1])
+        devices = json.loads(asked.stdout.splitlines()[-1])
         return {name: f"{what}, {wording.size(memory)}" if memory else what
-                for name, what, memory in found}  # fmt: skip
+                for name, what, memory in devices}  # fmt: skip
     except subprocess.TimeoutExpired:
         return {"torch": "gave no answer within a minute"}
     except subprocess.CalledProcessError as error:
@@ -162,12 +162,12 @@ def _database(url: str | None) -> Answers:
 def _benches(url: str | None) -> Answers:
     """The running benches beside the database."""
     try:
-        found = registry.benches(path_of(url))
+        benches = registry.benches(path_of(url))
     except TauscopeError:
         return {"state": "unknown without a database"}
     return {
         f"process {each.pid}": f"{each.study}, {each.state}, holds {wording.size(each.nbytes)}"
-        for each in found
+        for each in benches
     } or {"state": "none is running"}
 
 

@@ -15,10 +15,10 @@ def cancel(context: typer.Context, run: RunId, db: Db = None) -> None:
     from storage.runs import find_run, request_cancel
 
     opened = open_db(context, db)
-    found = find_run(opened, run)
-    request_cancel(opened, found.id)
-    state = find_run(opened, found.id).status
-    say(f"run {found.id} {'stops soon' if state == 'running' else f'is {state}'}")
+    summary = find_run(opened, run)
+    request_cancel(opened, summary.id)
+    state = find_run(opened, summary.id).status
+    say(f"run {summary.id} {'stops soon' if state == 'running' else f'is {state}'}")
 
 
 def watch(context: typer.Context, run: RunId, json: Lines = False, db: Db = None) -> None:
@@ -41,11 +41,11 @@ def delete(
     from storage.runs import delete_run, find_run
 
     opened = open_db(context, db)
-    found = find_run(opened, run)
-    if not yes and found.status != "running":
-        confirm(f"Delete run {found.id}, {found.name}, which is {found.status}?")
-    delete_run(opened, found.id)
-    say(f"run {found.id} is deleted; 'tauscope gc' frees data that no other run uses")
+    summary = find_run(opened, run)
+    if not yes and summary.status != "running":
+        confirm(f"Delete run {summary.id}, {summary.name}, which is {summary.status}?")
+    delete_run(opened, summary.id)
+    say(f"run {summary.id} is deleted; 'tauscope gc' frees data that no other run uses")
 
 
 def gc(
@@ -64,13 +64,12 @@ def gc(
     from app.results.wording import size
     from storage.garbage import collect
 
-    found = collect(open_db(context, db, write=None if dry_run else True), dry_run=dry_run)
+    garbage = collect(open_db(context, db, write=None if dry_run else True), dry_run=dry_run)
     if json:
-        print_json({"dry_run": dry_run, **asdict(found)})
+        print_json({"dry_run": dry_run, **asdict(garbage)})
         return
-    freed = size(found.file_bytes + found.database_bytes)
-    print(
-        f"{'would free' if dry_run else 'freed'} {found.units} units, {found.files} files, {freed}"
-    )
-    for note in found.notes:
+    freed = size(garbage.file_bytes + garbage.database_bytes)
+    verb = "would free" if dry_run else "freed"
+    print(f"{verb} {garbage.units} units, {garbage.files} files, {freed}")
+    for note in garbage.notes:
         say(note)

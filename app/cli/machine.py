@@ -42,13 +42,13 @@ def doctor(context: typer.Context, json: Json = False, db: Db = None) -> None:
     from app.cli.doctor import examine
     from app.cli.printing import print_json, print_table
 
-    found = examine(db or context.obj)
+    topics = examine(db or context.obj)
     if json:
-        print_json(found)
+        print_json(topics)
         return
     lines = [
         (topic if place == 0 else "", name, answer)
-        for topic, answers in found.items()
+        for topic, answers in topics.items()
         for place, (name, answer) in enumerate(answers.items())
     ]
     print_table(("", "", ""), lines)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from app.console.narration import Narrator
 from app.results.wording import size
 from core.errors import StudyError, did_you_mean
-from core.study.study import Models, Study
+from core.study.models import Models
+from core.study.study import Study
 
 if TYPE_CHECKING:
     from core.models.identity import IdentityMemory

@@ -45,6 +45,25 @@ Idle = Annotated[
 TrustTasks = Annotated[
     bool, typer.Option("--trust-task-code", help="Run code of the study's own task files.")
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="local: in one process; ray: over GPUs and hosts.",
+        show_default=False,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", help="With --engine ray: a running cluster."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", metavar="N", min=1, help="With --engine ray on this host: processes."
+    ),
+]
 StudyFile = Annotated[
     Path, typer.Argument(metavar="STUDY.toml", help="A study file, or a ready study's name.")
 ]

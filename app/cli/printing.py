@@ -62,11 +62,11 @@ def print_learnt(measured: Mapping[str, Any]) -> None:
         [
             (
                 name,
-                *(f"{found['held_out_loss'][who]:.2f}" for who in ("base", "tuned")),
-                *(f"{found['accuracy'][who]:.0%}" for who in ("base", "tuned")),
+                *(f"{scores['held_out_loss'][who]:.2f}" for who in ("base", "tuned")),
+                *(f"{scores['accuracy'][who]:.0%}" for who in ("base", "tuned")),
                 "25%",
             )
-            for name, found in measured["learnt"].items()
+            for name, scores in measured["learnt"].items()
         ],
     )
     print()
@@ -104,7 +104,7 @@ def print_table(
             print(line)
 
 
-def print_runs(found: Sequence[RunSummary]) -> None:
+def print_runs(runs: Sequence[RunSummary]) -> None:
     """Print the list of runs, newest first."""
     now = wording.now()
     print_table(
@@ -114,12 +114,12 @@ def print_runs(found: Sequence[RunSummary]) -> None:
                 run.id, run.name, run.status, wording.percent(run), ", ".join(run.models),
                 wording.moment(run.created, now), wording.lasted(run, now),
             )
-            for run in found
+            for run in runs
         ],
     )  # fmt: skip
 
 
-def print_benches(found: Sequence[BenchSummary]) -> None:
+def print_benches(benches: Sequence[BenchSummary]) -> None:
     """Print the running benches, with the memory that they hold."""
 
     def held(each: BenchSummary) -> str:
@@ -132,7 +132,7 @@ def print_benches(found: Sequence[BenchSummary]) -> None:
                 each.study, str(each.pid), each.state, held(each), wording.span(each.rested),
                 wording.span(each.idle),
             )
-            for each in found
+            for each in benches
         ],
     )  # fmt: skip
 
@@ -272,24 +272,28 @@ def print_measured(
         shutil.copyfileobj(aside, sys.stdout)
 
 
-def print_preflight(found: Mapping[str, Any]) -> None:
+def print_preflight(data: Mapping[str, Any]) -> None:
     """Print the tables of a preflight in JSON."""
     from app.jobs import preflight
 
-    print_words(f"{found['study']}, on {found['device']}")
+    print_words(f"{data['study']}, on {data['device']}")
     print()
-    print_table(preflight.SHARES, preflight.shares(found))
+    print_table(preflight.SHARES, preflight.shares(data))
     print()
-    print_table(preflight.MODELS, preflight.models(found))
-    asked = preflight.questions(found["shares"])
+    print_table(preflight.MODELS, preflight.models(data))
+    head, rows = preflight.cards(data)
+    if rows:
+        print()
+        print_table(head, rows)
+    asked = preflight.questions(data["shares"])
     if asked:
         print()
         print_table(("task", "asked", "items in all"), asked)
     print()
-    for line in preflight.totals(found):
+    for line in preflight.totals(data):
         print_words(line)
-    print_words(preflight.code(found["trust"]))
-    for about, note in found["notes"]:
+    print_words(preflight.code(data["trust"]))
+    for about, note in data["notes"]:
         print_words(f"warning: {about}: {note}")
 
 
@@ -304,12 +308,12 @@ def _as_json(
     names = [f"    {json.dumps(name)}: " for name in COLUMNS]
     before = "[\n"
     for analysis in analyses:
-        with lines(db, run, analysis) as found:
-            for row in found:
+        with lines(db, run, analysis) as rows:
+            for row in rows:
                 line = (analysis.name, *row)
-                if all(by.takes(field, line[at]) for field, at in places):  # type: ignore[arg-type]
-                    told = ",\n".join(map(str.__add__, names, map(_told, line)))
-                    yield f"{before}  {{\n{told}\n  }}"
+                if all(by.takes(field, line[column]) for field, column in places):  # type: ignore[arg-type]
+                    members = ",\n".join(map(str.__add__, names, map(_told, line)))
+                    yield f"{before}  {{\n{members}\n  }}"
                     before = ",\n"
     yield "[]\n" if before == "[\n" else "\n]\n"
 

@@ -42,16 +42,16 @@ def runs(
         else:
             say("No bench is running: 'tauscope bench STUDY.toml --detach' starts one.")
         return
-    found = list_runs(opened)
+    summaries = list_runs(opened)
     if json:
-        print_json([summary_data(each) for each in found])
+        print_json([summary_data(each) for each in summaries])
         return
-    if found:
-        print_runs(found)
+    if summaries:
+        print_runs(summaries)
     if running:
-        print("\n" * bool(found) + "Running benches")
+        print("\n" * bool(summaries) + "Running benches")
         print_benches(running)
-    if not found:
+    if not summaries:
         say("There are no runs yet: 'tauscope demo' or 'tauscope run STUDY.toml' creates one.")
 
 
@@ -83,25 +83,25 @@ def show(
     from storage.runs import find_run
 
     opened = open_db(context, db, write=None)
-    found = find_run(opened, run)
+    summary = find_run(opened, run)
     if analysis == "bench":
-        _show_bench(opened, found.id, json=json)
+        _show_bench(opened, summary.id, json=json)
         return
     alone = analysis == overview.NAME
-    analyses = () if alone else analyses_of(found, analysis)
+    analyses = () if alone else analyses_of(summary, analysis)
     terms = [("model", model), ("layer", layers), ("module", module)]
-    by = of_terms(terms, names_in(opened, found))
+    by = of_terms(terms, names_in(opened, summary))
     if alone and by:
         raise StudyError("The overview is of the whole run.", hint="Show it without a filter.")
     if alone and json:
-        print_json(overview.data(overview.read(opened, found)))
+        print_json(overview.data(overview.read(opened, summary)))
     elif json:
-        print_measured(opened, found, analyses, by)
+        print_measured(opened, summary, analyses, by)
     else:
-        whole = None if by or not (alone or analysis is None) else overview.read(opened, found)
-        print_run(opened, found, analyses, by, whole)
+        whole = None if by or not (alone or analysis is None) else overview.read(opened, summary)
+        print_run(opened, summary, analyses, by, whole)
         if analysis is None and not by:
-            _show_bench(opened, found.id, json=False)
+            _show_bench(opened, summary.id, json=False)
 
 
 def _show_bench(db: Database, run_id: str, *, json: bool) -> None:
@@ -111,11 +111,11 @@ def _show_bench(db: Database, run_id: str, *, json: bool) -> None:
     from app.cli.transcripts import print_outcomes
     from storage.trials import trials
 
-    found = trials(db, run_id)
+    stored = trials(db, run_id)
     if json:
-        print_json([each.content for each in found])
+        print_json([each.content for each in stored])
     else:
-        print_outcomes(outcomes(found))
+        print_outcomes(outcomes(stored))
 
 
 def compare(

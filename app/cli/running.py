@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.options import (
+    Address,
     Db,
     Detach,
+    Engine,
     FollowSeries,
     Fresh,
     Idle,
@@ -21,6 +23,7 @@ from app.cli.options import (
     StudyFile,
     TrustTasks,
     Until,
+    Workers,
     confirm,
     open_db,
 )
@@ -47,13 +50,16 @@ def run(
     follow: FollowSeries = False,
     until: Until = None,
     idle: Idle = None,
+    engine: Engine = None,
+    address: Address = None,
+    workers: Workers = None,
     trust_task_code: TrustTasks = False,
     db: Db = None,
 ) -> None:
     """Compute a study, or resume its unfinished run. The last line of output is the run's id.
 
     With --follow the run then waits for further checkpoints, and computes them: until STEP, until
-    none comes for MINUTES, or until it is stopped.
+    none comes for MINUTES, or until it is stopped. With --engine ray several processes compute.
     """
     from app.jobs.following import Follow
     from core.errors import StudyError
@@ -61,6 +67,7 @@ def run(
     if not follow and (until, idle) != (None, None):
         raise StudyError("--until and --idle belong to --follow.", hint="Add --follow.")
     known, chosen = _chosen(study, only, trust_task_code)
+    known = _placed(known, {"engine": engine, "address": address, "workers": workers})
     _compute(
         open_db(context, db), known, chosen.analyses, detach=detach, fresh=fresh, now=now,
         follow=Follow(until, None if idle is None else 60 * idle) if follow else None,
@@ -71,15 +78,21 @@ def plan(
     context: typer.Context,
     study: StudyFile,
     only: Only = None,
+    workers: Workers = None,
     json: Json = False,
     trust_task_code: TrustTasks = False,
     db: Db = None,
 ) -> None:
-    """Estimate a study's cost before it starts: units, reading, memory, time."""
+    """Estimate a study's cost before it starts: units, reading, memory, time.
+
+    With --workers it shows the share of each of so many cards.
+    """
     from app.cli.printing import print_json, print_preflight
     from app.jobs.preflight import data, look_ahead
 
     known, chosen = _chosen(study, only, trust_task_code)
+    if workers is not None:
+        known = known.model_copy(update={"run": known.run.model_copy(update={"workers": workers})})
     ahead = look_ahead(open_db(context, db, write=None), known, chosen.analyses)
     found = data(ahead, chosen.skipped)
     if json:
@@ -280,6 +293,24 @@ def _chosen(study: Path, only: str | None, trusts_tasks: bool) -> tuple[Study, A
     return known, chosen
 
 
+def _placed(study: Study, options: dict[str, str | int | None]) -> Study:
+    """The study with the places of computation that the options name."""
+    from core.errors import StudyError
+    from core.study.study import Run
+
+    changes = {name: value for name, value in options.items() if value is not None}
+    try:
+        run = Run.model_validate({**study.run.model_dump(), **changes})
+    except ValueError:
+        raise StudyError(
+            f"{' '.join(f'--{name} {value}' for name, value in changes.items())} can't be used.",
+            hint="The engine is 'local' or 'ray', the address HOST:PORT.",
+        ) from None
+    if run.engine == "local" and changes.keys() & {"address", "workers"}:
+        raise StudyError("--address and --workers belong to --engine ray.")
+    return study.model_copy(update={"run": run})
+
+
 TellRun = Callable[[str, bool], None]
 """Prints the run's id on stdout, and its results if it is done."""
 
@@ -331,7 +362,8 @@ def _work(
     from app.console.narration import Narrator, say
     from app.jobs.launcher import check, ready
     from app.jobs.worker import work
-    from app.results.wording import outcome
+    from app.results.crew import line
+    from app.results.wording import now, outcome
     from core import trust
 
     check(study, follows=follow is not None)
@@ -359,6 +391,7 @@ def _work(
                 run_id,
                 on_progress=show,
                 on_warning=narrator.warn,
+                on_workers=lambda states: narrator.below([line(each, now()) for each in states]),
                 on_stop=lambda: narrator.say("stopping; interrupt again to stop at once"),
                 keep=False,
                 trust=trust.of(study),

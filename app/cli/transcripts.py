@@ -24,32 +24,32 @@ def print_trials(study: str, trials: Sequence[dict[str, Any]], *, json: bool) ->
     if json:
         print_json({"study": study, "trials": list(trials)})
         return
-    for at, trial in enumerate(trials):
-        if at:
+    for index, trial in enumerate(trials):
+        if index:
             print()
         print_trial(trial)
 
 
-def print_outcomes(found: Sequence[Outcome]) -> None:
+def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     """Print kept trials in brief."""
-    for each in found:
+    for each in outcomes:
         when = f", {each.created:%Y-%m-%d %H:%M} UTC" if each.created else ""
         print()
         _print_text(f"bench, trial {each.id}{when}", each.prompt)
         if each.settings:
             print(f"{_INDENT}({plain(each.settings)})")
-        told = None
+        previous = None
         for row in each.rows:
             loss = "" if row.loss is None else f", loss {_number(row.loss)}"
             change = (
                 "" if row.difference is None else f", difference {_number(row.difference, '+')}"
             )
             title = f"{row.column} ({row.tokens} tokens{loss}{change})"
-            if row.text == told:
+            if row.text == previous:
                 _print_title(title)
             else:
                 _print_text(title, row.text)
-            told = row.text
+            previous = row.text
 
 
 def print_trial(trial: dict[str, Any]) -> None:
@@ -58,9 +58,9 @@ def print_trial(trial: dict[str, Any]) -> None:
     columns = request.get("columns") or [request.get("column", "")]
     _print_text("prompt", request["prompt"]["text"])
     if "written" in trial:
-        for told in trial["written"]:
-            length = f"{told['tokens']} tokens, ended by {_ENDS[told['ended']]}"
-            _print_text(f"{columns[told['column']]} ({length})", told["text"])
+        for answer in trial["written"]:
+            length = f"{answer['tokens']} tokens, ended by {_ENDS[answer['ended']]}"
+            _print_text(f"{columns[answer['column']]} ({length})", answer["text"])
     if "scored" in trial:
         _print_scores(columns, request["against"], trial)
     if "nll" in trial:
@@ -87,9 +87,9 @@ def _print_scores(columns: Sequence[str], against: int, trial: dict[str, Any]) -
     """A row for each token: its log-probability under each column, and the KL divergence of each
     column's prediction from the compared column's."""
     scored = trial["scored"]
-    others = [told for told in scored if told["column"] != against]
-    head = ["token", *(columns[told["column"]] for told in scored)]
-    head += [f"KL {columns[told['column']]}" for told in others]
+    others = [score for score in scored if score["column"] != against]
+    head = ["token", *(columns[score["column"]] for score in scored)]
+    head += [f"KL {columns[score['column']]}" for score in others]
     start = trial["tokens"]["start"]
     _print_title("log-probability by token")
     print_table(
@@ -97,18 +97,18 @@ def _print_scores(columns: Sequence[str], against: int, trial: dict[str, Any]) -
         [
             (
                 repr_of(piece),
-                *(_number(told["logprobs"][at]) for told in scored),
-                *(_number(told["kl"][at]) for told in others),
+                *(_number(score["logprobs"][position]) for score in scored),
+                *(_number(score["kl"][position]) for score in others),
             )
-            for at, piece in enumerate(trial["tokens"]["pieces"][start:])
+            for position, piece in enumerate(trial["tokens"]["pieces"][start:])
         ],
     )
     _print_title(f"loss per token, against {columns[against]}")
     print_table(
         ("column", "loss", "difference"),
         [
-            (columns[told["column"]], _number(told["nll"]), _number(told["nll_change"], "+"))
-            for told in scored
+            (columns[score["column"]], _number(score["nll"]), _number(score["nll_change"], "+"))
+            for score in scored
         ],
     )
 
@@ -130,8 +130,8 @@ def _print_lens(name: str, pieces: Sequence[str], rows: Sequence[Sequence[Any]])
     print_table(
         ("after", *(str(layer) for layer in range(len(rows)))),
         [
-            (repr_of(piece), *(repr_of(row[at][0]) for row in rows if at < len(row)))
-            for at, piece in enumerate(pieces)
+            (repr_of(piece), *(repr_of(row[position][0]) for row in rows if position < len(row)))
+            for position, piece in enumerate(pieces)
         ],
     )
 

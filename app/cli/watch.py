@@ -15,20 +15,26 @@ from app.console.narration import Narrator, say
 from app.jobs.launcher import last_words
 from app.render.data.record import summary_data
 from app.results import wording
+from app.results.crew import given_up, line, together
+from core.engine.measurement import FailedUnit, WorkerState
 from core.errors import Cancelled, RunError
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary, RunWarning
+from storage.workers import failed_units, workers
 
 _PAUSE = 0.5  # seconds between two queries
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A run's current state, and its warnings since the previous moment."""
+    """A run's current state: its workers, the units that it has given up, and its warnings since
+    the previous moment."""
 
     run: RunSummary
     warnings: tuple[RunWarning, ...]
+    workers: tuple[WorkerState, ...] = ()
+    failed: tuple[FailedUnit, ...] = ()
 
 
 def watch(db: Database, run_id: str, *, json: bool = False) -> None:
@@ -59,7 +65,10 @@ def follow(db: Database, run_id: str) -> Iterator[Moment]:
     while True:
         run = runs.find_run(db, run_id)
         warnings = runs.warnings(db, run.id) if run.warnings else []
-        yield Moment(run, tuple(warning for warning in warnings if warning not in shown))
+        states = workers(db, run.id) if run.workers else []
+        failed = failed_units(db, run.id) if run.failed else []
+        unseen = tuple(warning for warning in warnings if warning not in shown)
+        yield Moment(run, unseen, tuple(states), tuple(failed))
         shown.update(warnings)
         if run.status not in wording.UNDER_WAY:
             return
@@ -67,6 +76,7 @@ def follow(db: Database, run_id: str) -> Iterator[Moment]:
 
 
 def _narrate(moments: Iterable[Moment]) -> RunSummary:
+    crew = _Crew()
     with Narrator() as narrator:
         for place, moment in enumerate(moments):
             run = moment.run
@@ -74,21 +84,53 @@ def _narrate(moments: Iterable[Moment]) -> RunSummary:
                 narrator.say(f"run {run.id}: {run.name}: {', '.join(run.analyses)}")
             for warning in moment.warnings:
                 narrator.warn(warning.subject, warning.message)
+            for words in crew.news(moment):
+                narrator.say(words)
             now = wording.now()
+            narrator.below([line(each, now) for each in moment.workers])
             left = "  ".join(filter(None, (wording.pace(run, now), wording.remaining(run, now))))
             percent = int(100 * wording.share(run, now))
             narrator.show(run.done, run.total, left, wording.in_hand(run), percent)
     return run
 
 
+class _Crew:
+    """The changes of a run's workers and failed units from moment to moment, in lines."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, WorkerState] = {}
+        self._failed: set[tuple[str, int]] = set()
+
+    def news(self, moment: Moment) -> Iterator[str]:
+        """Workers that came or went while the run goes on, and units given up since."""
+        states = {each.name: each for each in moment.workers}
+        came = [_named(each) for name, each in states.items() if name not in self._known]
+        if came:
+            yield f"{together(moment.workers)}; new: {', '.join(came)}"
+        if states:  # at the end of a run all go
+            for name in sorted(self._known.keys() - states.keys()):
+                yield f"{_named(self._known[name])} is gone"
+        self._known = states
+        for each in moment.failed:
+            if (each.key, each.attempts) not in self._failed:
+                self._failed.add((each.key, each.attempts))
+                yield f"failed: {given_up(each)}"
+
+
+def _named(state: WorkerState) -> str:
+    return f"{state.name} ({state.host}, {state.device})"
+
+
 def _print(moments: Iterable[Moment]) -> RunSummary:
-    before: RunSummary | None = None
+    before: Moment | None = None
     for moment in moments:
-        # The heartbeat continues while nothing changes.
+        # The heartbeat and the workers' memory change all the time.
         run = replace(moment.run, heartbeat=None, took=None)
-        if run != before or moment.warnings:
+        states = tuple(replace(each, memory=0) for each in moment.workers)
+        seen = replace(moment, run=run, workers=states, warnings=())
+        if seen != before or moment.warnings:
             print_json_line(_data(moment))
-        before = run
+        before = seen
     return moment.run
 
 
@@ -100,6 +142,8 @@ def _data(moment: Moment) -> dict[str, Any]:
         "units_per_second": moment.run.throughput(now),
         "eta_seconds": None if eta is None else max(0.0, eta),
         "new_warnings": [asdict(warning) for warning in moment.warnings],
+        "worker_states": [asdict(each) for each in moment.workers],
+        "failed_units": [asdict(each) for each in moment.failed],
     }
 
 

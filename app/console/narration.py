@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -16,11 +16,14 @@ from app.results.wording import left
 from app.text import plain
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.progress import Progress as Bar
+
 
 _SELDOM = 2.0  # seconds between two lines of progress in a log
 _BAR = 20
 _TAKEN = _BAR + 3  # columns of the bar and the gaps
+_ABOVE = 3  # rows of a terminal for the bar and what was said before it
 
 
 def say(words: str) -> None:
@@ -53,7 +56,8 @@ class Narrator:
     """Reports one piece of work, from `with` to its end."""
 
     def __init__(self) -> None:
-        self._bar = _bar() if fits_a_bar() else None
+        self._below: Sequence[str] = ()
+        self._bar = _bar(lambda: self._below) if fits_a_bar() else None
         self._started = self._said = time.monotonic()
         self._last = ""
         self._told: tuple[int, int, str] | None = None
@@ -110,22 +114,36 @@ class Narrator:
             progress=progress, label=_short(plain(label), room),
         )  # fmt: skip
 
-    def _line(self, at: tuple[int, int, str], share: str, time_left: str) -> None:
-        if at == self._told:
+    def below(self, lines: Sequence[str]) -> None:
+        """Show lines under the bar, as many as the terminal has room for. A log has none."""
+        if self._bar is not None:
+            room = max(1, self._bar.console.height - _ABOVE)
+            cut = len(lines) - room
+            self._below = [*lines[: room - 1], f"and {cut + 1} more"] if cut > 0 else lines
+
+    def _line(self, state: tuple[int, int, str], share: str, time_left: str) -> None:
+        if state == self._told:
             return
-        self._last = "  ".join(part for part in (share, time_left, at[-1]) if part)
+        self._last = "  ".join(part for part in (share, time_left, state[-1]) if part)
         if time.monotonic() - self._said >= _SELDOM:
             self._said = time.monotonic()
-            self._told = at
+            self._told = state
             say(self._last)
             self._last = ""
 
 
-def _bar() -> Bar:
+def _bar(below: Callable[[], Sequence[str]]) -> Bar:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
+    from rich.text import Text
 
-    bar = Progress(
+    class Lined(Progress):
+        def get_renderables(self) -> Iterable[RenderableType]:
+            yield from super().get_renderables()
+            for line in below():
+                yield Text(plain(line), no_wrap=True, overflow="ellipsis")
+
+    bar = Lined(
         BarColumn(bar_width=_BAR),
         TextColumn("{task.fields[progress]}", markup=False),
         TextColumn("{task.fields[label]}", markup=False),

@@ -60,8 +60,8 @@ def value(draft: Draft, key: str) -> str:
     place = _place(key)
     if place is None:
         return draft.probe if key == "probe" else draft.values.get(key, "")
-    rows, at, name = place
-    return _rows(draft, rows)[at].get(name, "")
+    rows, index, name = place
+    return _rows(draft, rows)[index].get(name, "")
 
 
 def changed(draft: Draft, key: str, words: str) -> Draft:
@@ -71,10 +71,10 @@ def changed(draft: Draft, key: str, words: str) -> Draft:
     """
     place = _place(key)
     if place is not None:
-        rows, at, name = place
+        rows, index, name = place
         new = list(_rows(draft, rows))
-        before = new[at].get("name", "")
-        new[at] = {**new[at], name: words}
+        before = new[index].get("name", "")
+        new[index] = {**new[index], name: words}
         if rows == TUNED and name == "name" and before:
             new = [{**m, "parent": words} if m.get("parent") == before else m for m in new]
         return _with_rows(draft, rows, new)
@@ -133,9 +133,9 @@ def without(draft: Draft, key: str) -> Draft:
     place = _place(key)
     if place is None:
         return draft
-    rows, at, _ = place
-    gone = _rows(draft, rows)[at].get("name")
-    left = [row for i, row in enumerate(_rows(draft, rows)) if i != at]
+    rows, index, _ = place
+    gone = _rows(draft, rows)[index].get("name")
+    left = [row for i, row in enumerate(_rows(draft, rows)) if i != index]
     if rows == TUNED:
         left = [{**row, "parent": ""} if row.get("parent") == gone else row for row in left]
     return _with_rows(draft, rows, left)
@@ -167,20 +167,20 @@ def possible(draft: Draft) -> tuple[str, ...]:
 
 def data(draft: Draft) -> dict[str, Any]:
     """The data of the draft's study file, without defaults."""
-    found: dict[str, Any] = fields.overrides("", {"name": draft.values.get("name", "")})
+    content: dict[str, Any] = fields.overrides("", {"name": draft.values.get("name", "")})
     base = fields.overrides("models.base", _of(draft.values, "models.base"))
-    found["models"] = {
+    content["models"] = {
         "base": _short(base) if base else "",
         "tuned": {m["name"]: _short(fields.overrides(TUNED, m)) for m in draft.tuned},
         **fields.overrides("models", _of(draft.values, "models")),
     }
     if draft.probe:
-        found["probe"] = {**_source(draft), **fields.overrides("probe", _asked(draft))}
+        content["probe"] = {**_source(draft), **fields.overrides("probe", _asked(draft))}
     for row in draft.probes:
-        own = {**source_of(row["texts"]), **fields.overrides("probes", row)}
-        found.setdefault("probes", {})[row["name"]] = {k: v for k, v in own.items() if v != ""}
+        entry = {**source_of(row["texts"]), **fields.overrides("probes", row)}
+        content.setdefault("probes", {})[row["name"]] = {k: v for k, v in entry.items() if v != ""}
     if draft.domains:
-        found["evaluation"] = {
+        content["evaluation"] = {
             **fields.overrides("evaluation", _of(draft.values, "evaluation")),
             "tasks": {d["name"]: fields.parts(d["tasks"]) for d in draft.domains},
         }
@@ -188,9 +188,9 @@ def data(draft: Draft) -> dict[str, Any]:
         name: fields.overrides(f"analyses.{name}", _of(draft.values, f"analyses.{name}"))
         for name in registry.names()
     }
-    found["analyses"] = {name: parameters for name, parameters in asked.items() if parameters}
-    found["run"] = fields.overrides("run", _of(draft.values, "run"))
-    return {key: part for key, part in found.items() if part or key not in ("analyses", "run")}
+    content["analyses"] = {name: parameters for name, parameters in asked.items() if parameters}
+    content["run"] = fields.overrides("run", _of(draft.values, "run"))
+    return {key: part for key, part in content.items() if part or key not in ("analyses", "run")}
 
 
 def checked(draft: Draft) -> Draft:
@@ -203,36 +203,38 @@ def checked(draft: Draft) -> Draft:
 def faults(draft: Draft) -> dict[str, str]:
     """All faults of a draft, by the keys of `value`, or by a section's key if no single field is at
     fault."""
-    found = {_numbered(draft, key): words for key, words in intake.faults(data(draft)).items()}
-    for key in found.keys() & {"name", "models.base.path"}:
-        found[key] = found[key] if value(draft, key) else "is needed"
+    by_key = {_numbered(draft, key): words for key, words in intake.faults(data(draft)).items()}
+    for key in by_key.keys() & {"name", "models.base.path"}:
+        by_key[key] = by_key[key] if value(draft, key) else "is needed"
     if not value(draft, "models.base.path"):
-        found.pop("name", None)  # it will get the base's name
-    if found.pop(TUNED, "") and not draft.tuned:  # otherwise one without a name: see below
-        found[TUNED] = "at least one is needed"
-    found.pop(PROBES, "")  # one without a name: see below
-    if "probe" in found:
-        found[f"probe.{draft.probe}"] = "is needed"
-        del found["probe"]
-    if "" in found:  # a fault among distant sections: it begins with the key
-        key, _, words = found.pop("").partition(": ")
-        found[key] = words
+        by_key.pop("name", None)  # it will get the base's name
+    if by_key.pop(TUNED, "") and not draft.tuned:  # otherwise one without a name: see below
+        by_key[TUNED] = "at least one is needed"
+    by_key.pop(PROBES, "")  # one without a name: see below
+    if "probe" in by_key:
+        by_key[f"probe.{draft.probe}"] = "is needed"
+        del by_key["probe"]
+    if "" in by_key:  # a fault among distant sections: it begins with the key
+        key, _, words = by_key.pop("").partition(": ")
+        by_key[key] = words
     for rows, noun in ((TUNED, "model"), (DOMAINS, "domain"), (PROBES, "probe set")):
         names = [row["name"] for row in _rows(draft, rows)]
-        for at, name in enumerate(names):
-            if name in names[:at]:
-                found[f"{rows}.{at}.name"] = f"another {noun} has this name"
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                by_key[f"{rows}.{index}.name"] = f"another {noun} has this name"
             elif not name:
-                found[f"{rows}.{at}.name"] = "needs a name"
-    for at, domain in enumerate(draft.domains):
+                by_key[f"{rows}.{index}.name"] = "needs a name"
+    for index, domain in enumerate(draft.domains):
         if not fields.parts(domain["tasks"]):
-            found.setdefault(f"{DOMAINS}.{at}.tasks", "needs at least one task")
-    for at, row in enumerate(draft.probes):
+            by_key.setdefault(f"{DOMAINS}.{index}.tasks", "needs at least one task")
+    for index, row in enumerate(draft.probes):
         if not source_of(row["texts"]).get("task", row["texts"]):
-            found[f"{PROBES}.{at}.texts"] = "is needed"
-            if row["name"] and found.get(key := f"{PROBES}.{at}.name", "").startswith("needs one"):
-                del found[key]
-    return found
+            by_key[f"{PROBES}.{index}.texts"] = "is needed"
+            if row["name"] and by_key.get(key := f"{PROBES}.{index}.name", "").startswith(
+                "needs one"
+            ):
+                del by_key[key]
+    return by_key
 
 
 def suggested(path: str, base: str, taken: Iterable[str]) -> str:
@@ -240,9 +242,9 @@ def suggested(path: str, base: str, taken: Iterable[str]) -> str:
 
     `Qwen/Qwen2.5-7B-Instruct` of `Qwen/Qwen2.5-7B` is `instruct`.
     """
-    said, known = called(path), {part.casefold() for part in _words(called(base))}
-    added = [part for part in _words(said) if part.casefold() not in known]
-    return intake.free_name(("-".join(added) or said).lower(), set(taken))
+    name, known = called(path), {part.casefold() for part in _words(called(base))}
+    added = [part for part in _words(name) if part.casefold() not in known]
+    return intake.free_name(("-".join(added) or name).lower(), set(taken))
 
 
 def called(path: str) -> str:
@@ -279,13 +281,13 @@ def _of(values: Mapping[str, str], section: str) -> dict[str, str]:
 
 def _place(key: str) -> tuple[str, int, str] | None:
     """The rows of a key, the row's number, and its field."""
-    found = re.fullmatch(rf"({'|'.join(map(re.escape, _LISTS))})\.(\d+)(?:\.(\w+))?", key)
-    return (found[1], int(found[2]), found[3] or "") if found else None
+    match = re.fullmatch(rf"({'|'.join(map(re.escape, _LISTS))})\.(\d+)(?:\.(\w+))?", key)
+    return (match[1], int(match[2]), match[3] or "") if match else None
 
 
 def _rows(draft: Draft, rows: str) -> tuple[dict[str, str], ...]:
-    found: tuple[dict[str, str], ...] = getattr(draft, _LISTS[rows])
-    return found
+    entries: tuple[dict[str, str], ...] = getattr(draft, _LISTS[rows])
+    return entries
 
 
 def _with_rows(draft: Draft, rows: str, new: Iterable[dict[str, str]]) -> Draft:
@@ -297,8 +299,8 @@ def _named(draft: Draft, key: str) -> str:
     place = _place(key)
     if place is None:
         return key
-    rows, at, field = place
-    name = _rows(draft, rows)[at]["name"]
+    rows, index, field = place
+    name = _rows(draft, rows)[index]["name"]
     whole = rows == DOMAINS or field in ("name", "texts")  # the name itself is the key in the file
     return ".".join(part for part in (rows, name, "" if whole else field) if part)
 

@@ -21,12 +21,13 @@ from pydantic.fields import FieldInfo
 
 from core.engine import registry
 from core.study import study
+from core.study.models import Model, Models
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "": study.Study,
-    "models": study.Models,
-    "models.base": study.Model,
-    "models.tuned": study.Model,
+    "models": Models,
+    "models.base": Model,
+    "models.tuned": Model,
     "probe": study.Probe,
     "probes": study.Probe,
     "evaluation": study.Evaluation,
@@ -74,17 +75,17 @@ def settable() -> tuple[str, ...]:
     """The keys of all single fields: without lists of models and domains."""
     parts = ["", "models", "models.base", "probe", "evaluation", "run"]
     parts += [f"analyses.{name}" for name in registry.names()]
-    found = [f"{part}.{name}".lstrip(".") for part in parts for name in names(part)]
+    keys = [f"{part}.{name}".lstrip(".") for part in parts for name in names(part)]
     whole = {*SECTIONS, "analyses", "evaluation.tasks"}
-    return tuple(key for key in found if key not in whole)
+    return tuple(key for key in keys if key not in whole)
 
 
 def overrides(section: str, texts: Mapping[str, str]) -> dict[str, Any]:
     """The texts that differ from the default, as a TOML file's values."""
-    found = {name: typed(section, name, texts[name]) for name in names(section) if name in texts}
+    values = {name: typed(section, name, texts[name]) for name in names(section) if name in texts}
     return {
         name: value
-        for name, value in found.items()
+        for name, value in values.items()
         if value is not None and value != default(section, name)
     }
 
@@ -146,9 +147,9 @@ def default(section: str, name: str) -> Any:
 
 def example(section: str, name: str) -> Any:
     """A possible value of a field: its default, else an example."""
-    found = default(section, name)
+    value = default(section, name)
     examples = _declared(section, name).examples
-    return examples[0] if examples and found in (None, {}) else found
+    return examples[0] if examples and value in (None, {}) else value
 
 
 def _model(section: str) -> type[BaseModel]:

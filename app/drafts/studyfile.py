@@ -118,9 +118,9 @@ def _base(models: Mapping[str, Any]) -> Iterator[str]:
 def _tuned(tuned: Mapping[str, Any]) -> Iterator[str]:
     yield _line("[models.tuned]", "your name = its place")
     yield from _aligned({name: toml.value(model) for name, model in tuned.items()})
-    said = {key for model in tuned.values() if isinstance(model, dict) for key in model}
+    given = {key for model in tuned.values() if isinstance(model, dict) for key in model}
     for name, hint in HINTS.items():
-        if name not in tuned and not said & hint.keys() - {"path"}:
+        if name not in tuned and not given & hint.keys() - {"path"}:
             yield f"# {name} = {toml.value(hint)}"
 
 

@@ -6,6 +6,8 @@ import os
 import platform
 import socket
 import sysconfig
+import threading
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ PACKAGES = (
     "huggingface_hub", "lm_eval", "peft", "numba", "sqlalchemy", "textual", "plotext",
 )  # fmt: skip
 _AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+_WATCH = 1.0  # seconds between two looks for the parent
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
 
@@ -75,6 +78,18 @@ def give_way() -> None:
     """Lower this process's priority, so that interactive programs run first on busy processors."""
     if hasattr(os, "nice"):
         os.nice(10)
+
+
+def end_with_parent() -> None:
+    """End this process as soon as its parent has ended, whatever it computes."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="orphan", daemon=True).start()
 
 
 def versions() -> dict[str, str]:

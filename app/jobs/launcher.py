@@ -10,17 +10,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
 
 from app.jobs import following
 from app.jobs.environment import child_environment
 from app.jobs.following import Follow
-from core.errors import CheckpointError, RunError
+from core.errors import CheckpointError, RunError, StudyError
 from core.models import folders, headers
 from core.study import series
 from core.study.places import expanded, is_folder, is_there, looks_local
-from core.study.study import Study
+from core.study.study import PLACING, Study
 from core.trust import NOBODY, Trust
 from storage import runs
 from storage.database import Database, open_database
@@ -42,7 +43,8 @@ def ready(
 ) -> str:
     """Queue a run of the study, the unfinished one or a new one; returns its id.
 
-    A run that goes on also gets the checkpoints that its series have by now. `fresh` always creates
+    A run that goes on also gets the checkpoints that its series have by now, and the study's places
+    of computation. `fresh` always creates
     a new one; a run that `follows` goes on even if it is done. Raises RunError if the same study is
     running.
     """
@@ -51,17 +53,24 @@ def ready(
     if unfinished is None:
         return runs.create_run(db, study, analyses, fresh=fresh)
     runs.requeue(db, unfinished.id, also_done=follows)
+    before = going_on = runs.study_of(db, unfinished.id)
     if study.models.as_written() != study.models.tuned:
-        runs.grow(db, unfinished.id, series.grown(study, runs.study_of(db, unfinished.id)))
+        going_on = series.grown(study, going_on)
+    placing = {name: getattr(study.run, name) for name in PLACING}
+    going_on = going_on.model_copy(update={"run": going_on.run.model_copy(update=placing)})
+    if going_on != before:
+        runs.grow(db, unfinished.id, going_on)
     return unfinished.id
 
 
 def check(study: Study, *, follows: bool = False) -> None:
     """Raise CheckpointError if a local folder or file of a study's models has no model, or if a
-    series has no checkpoint yet and the run does not wait for one.
+    series has no checkpoint yet and the run does not wait for one; StudyError if the study's engine
+    is not installed.
 
     Called at a run's start, while the user can see the error. The run itself checks hub ids.
     """
+    check_engine(study)
     if follows:
         following.refuse_none(study)
     else:
@@ -74,6 +83,15 @@ def check(study: Study, *, follows: bool = False) -> None:
         elif looks_local(model.path) and not is_there(place):
             kind = "file" if place.suffix == folders.GGUF else "directory"
             raise CheckpointError(f"There is no {kind} {model.path}.")
+
+
+def check_engine(study: Study) -> None:
+    """Raise StudyError if the study's engine is not installed."""
+    if study.run.engine == "ray" and find_spec("ray") is None:
+        raise StudyError(
+            "The engine 'ray' needs the package ray.",
+            hint="Install it with: pip install 'tauscope[cluster]'.",
+        )
 
 
 def start_detached(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.console.narration import Narrator
 from app.results.wording import count, size, span
+from core.sizes import counted
 
 if TYPE_CHECKING:
     from core.engine.preflight import Preflight
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 SHARES = ("analysis", "units", "finished", "time", "asks")
 MODELS = ("model", "parameters", "read", "loaded", "lies on")
-"""The headers of the tables."""
+CARDS = ("slices", "busy", "units by model")
+"""The headers of the tables; that of CARDS follows what a card is called."""
 
 
 def look_ahead(db: Database, study: Study, analyses: Sequence[str]) -> Preflight:
@@ -69,6 +71,22 @@ def models(cost: Mapping[str, Any]) -> list[tuple[str, ...]]:
     ]  # fmt: skip
 
 
+def cards(cost: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The header, and a row for each card of this host, or each worker that the study asks for;
+    without rows where that is one."""
+    thing = _thing(cost)
+    found = next((s for s in cost["spread"] if s["cards"] == cost["here"]), None)
+    several = found is not None and cost["here"] > 1
+    rows: list[tuple[str, ...]] = [
+        (
+            str(number), str(share["slices"] or ""), span(share["busy"]),
+            ", ".join(f"{model} {units}" for model, units in share["units"]),
+        )
+        for number, share in enumerate(found["shares"])
+    ] if found is not None and several else []  # fmt: skip
+    return (thing, *CARDS), rows
+
+
 def questions(shares: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """A row for each task: its name, its number of scorings, and its total items."""
     times: dict[str, int] = {}
@@ -98,8 +116,33 @@ def totals(cost: Mapping[str, Any]) -> list[str]:
         f"From disk: {size(read)} in the pass over the weights, {size(loaded)} for loading.",
         f"Peak memory: {held} of weights; activations come on top." if held else "",
         f"To disk: {size(stored)} of the base's states, beside the database." if stored else "",
+        _spread(cost),
     ]
     return [line for line in lines if line]
+
+
+def _spread(cost: Mapping[str, Any]) -> str:
+    """The time on several cards, in a sentence."""
+    times = [
+        f"{span(each['seconds'])} on {each['cards']}"
+        for each in cost["spread"]
+        if each["seconds"] is not None and each["cards"] > 1
+    ]
+    if not times:
+        return ""
+    thing = _thing(cost)
+    alike = ", each with cores of its own" if thing == "worker" else " like this one"
+    few = max((each["cards"] for each in cost["spread"] if each["seconds"] is None), default=0)
+    lacking = f" {counted(few, thing)} can't hold every model." if few else ""
+    return (
+        f"With --engine ray: about {', '.join(times)} {thing}s{alike}: an estimate by a "
+        f"schedule, the longest task first.{lacking}"
+    )
+
+
+def _thing(cost: Mapping[str, Any]) -> str:
+    """What computes a task: a card, or on the CPU a worker."""
+    return "worker" if cost["device"] == "cpu" else "card"
 
 
 def code(trust: Mapping[str, bool]) -> str:

@@ -14,14 +14,16 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING
 
 from app.console.narration import Patience
 from app.jobs import following
 from app.jobs.environment import environment, tune
 from app.jobs.following import Follow
-from app.jobs.launcher import log_of
+from app.jobs.launcher import check_engine, log_of
 from app.jobs.stopping import STOPPED, stopping_on_signals
-from core.engine.measurement import Progress
+from core.engine.measurement import Progress, Unit, WorkerState
 from core.errors import (
     Cancelled,
     InputError,
@@ -33,6 +35,7 @@ from core.errors import (
     out_of_memory,
     reason,
 )
+from core.sizes import counted
 from core.study import series
 from core.study.study import Study
 from core.trust import NOBODY, Trust, granted
@@ -41,6 +44,9 @@ from storage.database import Database, open_database
 from storage.patience import PATIENCE
 from storage.runs import RunSummary
 from storage.sink import RunSink
+
+if TYPE_CHECKING:
+    from core.engine.executor import Executor
 
 _BEAT = 2.0
 _HURRIED = 5.0  # seconds that a cancelled run waits for the database to record it
@@ -54,6 +60,7 @@ def work(
     *,
     on_progress: Callable[[Progress], None] | None = None,
     on_warning: Callable[[str, str], None] | None = None,
+    on_workers: Callable[[Sequence[WorkerState]], None] | None = None,
     on_stop: Callable[[], None] | None = None,
     keep: bool = True,
     trust: Trust = NOBODY,
@@ -71,7 +78,7 @@ def work(
     tune()
     attempt = runs.claim(db, run_id)
     stop = threading.Event()
-    sink = _ListenedSink(db, run_id, attempt, stop, on_progress, on_warning)
+    sink = _ListenedSink(db, run_id, attempt, stop, on_progress, on_warning, on_workers)
     try:
         with _heartbeat(sink), stopping_on_signals(stop, on_stop):
             _compute(db, run_id, sink, trust, follow)
@@ -155,10 +162,12 @@ class _ListenedSink(RunSink):
         stop: threading.Event,
         on_progress: Callable[[Progress], None] | None,
         on_warning: Callable[[str, str], None] | None,
+        on_workers: Callable[[Sequence[WorkerState]], None] | None,
     ) -> None:
         super().__init__(db, run_id, attempt, stop=stop)
         self._on_progress = on_progress
         self._on_warning = on_warning
+        self._on_workers = on_workers
         self._warned: set[tuple[str, str]] = set()
         self.planned = False
         self.last = Progress(0, 0)
@@ -169,6 +178,16 @@ class _ListenedSink(RunSink):
         super().progress(progress)
         if self._on_progress:
             self._on_progress(progress)
+
+    def workers(self, states: Sequence[WorkerState]) -> None:
+        super().workers(states)
+        if self._on_workers:
+            self._on_workers(states)
+
+    def failed(self, unit: Unit, cause: str, attempts: int) -> None:
+        super().failed(unit, cause, attempts)
+        if self._on_warning:
+            self._on_warning(unit.label, f"failed {counted(attempts, 'time')}: {cause}")
 
     def warn(self, subject: str, message: str) -> None:
         super().warn(subject, message)
@@ -188,7 +207,8 @@ def _compute(
     analyses = runs.find_run(db, run_id).analyses
     while True:
         if follow is None or not study.models.pending:
-            _compute_present(study, sink, analyses, follow)
+            with _executor(study, partial(_log, db, run_id)) as executor:
+                _compute_present(study, sink, analyses, follow, executor)
         grown = None if follow is None else following.awaited(study, sink, follow, sink.last)
         if grown is None:
             break
@@ -200,8 +220,26 @@ def _compute(
         raise Cancelled("The run was stopped before the first checkpoint.")
 
 
+@contextlib.contextmanager
+def _executor(study: Study, on_fault: Callable[[str], object]) -> Iterator[Executor | None]:
+    """Where the study is to be computed: None is this process."""
+    run = study.run
+    if run.engine == "local":
+        yield None
+        return
+    check_engine(study)
+    from app.jobs.cluster import RayExecutor
+
+    with RayExecutor(run.address, run.workers, on_fault=on_fault) as executor:
+        yield executor
+
+
 def _compute_present(
-    study: Study, sink: _ListenedSink, analyses: Sequence[str], follow: Follow | None
+    study: Study,
+    sink: _ListenedSink,
+    analyses: Sequence[str],
+    follow: Follow | None,
+    executor: Executor | None,
 ) -> None:
     """Compute a study without the checkpoints that are gone. While it follows a training run, a
     checkpoint may also be deleted meanwhile."""
@@ -210,7 +248,7 @@ def _compute_present(
     while True:
         sink.absent = series.absent(study.models)
         try:
-            runner.run(series.present(study), sink, analyses)
+            runner.run(series.present(study), sink, analyses, executor)
         except InputError:
             if follow is None or series.absent(study.models) == sink.absent:
                 raise
@@ -233,15 +271,22 @@ def _reported(error: BaseException, db: Database, run_id: str) -> BaseException:
 
 
 def _kept(error: BaseException, db: Database, run_id: str, whose: str) -> str:
-    text, log = "".join(traceback.format_exception(error)), log_of(db, run_id)
+    if not _log(db, run_id, "".join(traceback.format_exception(error))):
+        return f"{whose}TAUSCOPE_DEBUG=1 shows the traceback."
+    return f"{whose}{log_of(db, run_id)} has the traceback."
+
+
+def _log(db: Database, run_id: str, text: str) -> bool:
+    """Append to the run's log; false if it can't be written."""
+    log = log_of(db, run_id)
     try:
         db.access.make_folder(log.parent)
         db.access.make_file(log)
         with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{_now()} {text}")
     except (OSError, StorageError):
-        return f"{whose}TAUSCOPE_DEBUG=1 shows the traceback."
-    return f"{whose}{log} has the traceback."
+        return False
+    return True
 
 
 def _record(db: Database, run_id: str, attempt: int, sink: RunSink, error: BaseException) -> None:

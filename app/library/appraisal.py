@@ -89,7 +89,7 @@ def appraise(folder: Path, name: str, revisions: tuple[str, ...] = ()) -> Entry:
     with _noting(troubles, folder):
         size = _size(folder, troubles)
         adapter = folders.is_adapter(folder)
-        found = _adapter(folder, troubles) if adapter else _model(folder, troubles)
+        facts = _adapter(folder, troubles) if adapter else _model(folder, troubles)
         origin = origin_of(folder, {name, str(folder)}, adapter=adapter)
         return Entry(
             name=name,
@@ -101,7 +101,7 @@ def appraise(folder: Path, name: str, revisions: tuple[str, ...] = ()) -> Entry:
             parents=origin.parents,
             relation=origin.relation,
             stated=origin.stated,
-            **found,
+            **facts,
         )
     return Entry(name=name, path=folder, kind="model", trouble=troubles[0])
 

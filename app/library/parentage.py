@@ -40,8 +40,8 @@ class Origin:
     stated: str = ""
 
 
-def origin_of(folder: Path, own: set[str], *, adapter: bool) -> Origin:
-    """The stated origin of the model in a folder; `own` are its own names.
+def origin_of(folder: Path, names: set[str], *, adapter: bool) -> Origin:
+    """The stated origin of the model in a folder; `names` are its own names.
 
     An adapter's base comes first, then the card's statement. Without both, the name under which a
     model was loaded is a hint, unless it is a path on another machine.
@@ -55,7 +55,7 @@ def origin_of(folder: Path, own: set[str], *, adapter: bool) -> Origin:
         hint = _setting(folder / "config.json", "_name_or_path")
         if _HUB_ID.fullmatch(hint) or _is_folder(hint):
             stated, where = [hint], "config.json"
-    parents = tuple(name for name in dict.fromkeys(stated) if name not in own)[:MOST]
+    parents = tuple(name for name in dict.fromkeys(stated) if name not in names)[:MOST]
     relation = card.get("base_model_relation")
     named = relation[:40] if isinstance(relation, str) and parents else ""
     return Origin(parents, named, where if parents else "")
@@ -72,9 +72,9 @@ def _card(folder: Path) -> dict[str, Any]:
         with file.open("rb") as stream:
             text = stream.read(CARD).decode(errors="replace").replace("\r\n", "\n")
         front = re.match(r"\ufeff?\s*---[ ]*\n(.*?)\n---", text, re.DOTALL)
-        said = "\n".join(_LINEAGE.findall(front[1])) if front else ""
+        lineage = "\n".join(_LINEAGE.findall(front[1])) if front else ""
         card = yaml.load(
-            said[:STATED], Loader=yaml.BaseLoader
+            lineage[:STATED], Loader=yaml.BaseLoader
         )  # texts, lists and maps, nothing else
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}

@@ -60,15 +60,15 @@ class Pair:
     def notes(self) -> tuple[str, ...]:
         """What else than tuning the two may differ by, what the difference leaves out, and how it
         matched layers."""
-        said = [self.unlike] if self.unlike else []
+        notes = [self.unlike] if self.unlike else []
         if self.difference is None:
-            return tuple(said)
-        said += self.difference.notes
-        own, other = self.depths
-        if own != other and _over_layers(self.difference.figure):
+            return tuple(notes)
+        notes += self.difference.notes
+        first, second = self.depths
+        if first != second and _over_layers(self.difference.figure):
             how = "by relative depth, at the layers of A" if self.by_depth else "by number"
-            said.append(f"{own} against {other} layers, matched {how}")
-        return tuple(said)
+            notes.append(f"{first} against {second} layers, matched {how}")
+        return tuple(notes)
 
 
 def analyses_of_both(
@@ -90,8 +90,8 @@ def analyses_of_both(
 def alone(first: RunSummary, second: RunSummary) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The titles of the analyses that only the first of two runs has, and only the second."""
 
-    def only(own: RunSummary, other: RunSummary) -> tuple[str, ...]:
-        names = [n for n in registry.names() if n in own.analyses and n not in other.analyses]
+    def only(run: RunSummary, other: RunSummary) -> tuple[str, ...]:
+        names = [n for n in registry.names() if n in run.analyses and n not in other.analyses]
         return tuple(registry.get(name).title for name in names)
 
     return only(first, second), only(second, first)
@@ -117,8 +117,12 @@ def asked_differently(first: Study, second: Study, analysis: Analysis) -> tuple[
             parts[f"analyses.{each.name}"] = study.parameters(each.name).model_dump()
         return {f"{part}.{key}": v for part, values in parts.items() for key, v in values.items()}
 
-    own, other = asked(first), asked(second)
-    return tuple(key for key in dict.fromkeys((*own, *other)) if own.get(key) != other.get(key))
+    of_first, of_second = asked(first), asked(second)
+    return tuple(
+        key
+        for key in dict.fromkeys((*of_first, *of_second))
+        if of_first.get(key) != of_second.get(key)
+    )
 
 
 def views_of_both(
@@ -126,8 +130,10 @@ def views_of_both(
 ) -> tuple[View, ...]:
     """The views of an analysis that can show both runs, by their ids."""
     ranges = ranges or _ranges(db, first, second, analysis)
-    own, other = (present(analysis.views, each) for each in ranges)
-    return tuple(v for v in own if v in other and catalogue_of_both(v, *ranges) is not None)
+    of_first, of_second = (present(analysis.views, each) for each in ranges)
+    return tuple(
+        v for v in of_first if v in of_second and catalogue_of_both(v, *ranges) is not None
+    )
 
 
 def pair(
@@ -143,26 +149,26 @@ def pair(
 ) -> Pair:
     """A view of two runs under a choice (None: the one it opens with), which settles on what
     both have. Raises RunError where they have nothing in common there."""
-    own, other = ranges or _ranges(db, first, second, analysis)
-    united = catalogue_of_both(view, own, other)
+    of_first, of_second = ranges or _ranges(db, first, second, analysis)
+    united = catalogue_of_both(view, of_first, of_second)
     if united is None:
         raise RunError(f"The two runs have nothing in common for '{view.title}'.")
     choice = settled(view, choice or default_choice(view, united), united)
     apart = view.kind in ("table", "text")  # no axes to share: each with the models of its own run
     made = [
         drawn(db, each, analysis, view, choice, has if apart else united).figure
-        for each, has in ((first, own), (second, other))
+        for each, has in ((first, of_first), (second, of_second))
     ]
-    depths = (len(own.values("layer")), len(other.values("layer")))
+    depths = (len(of_first.values("layer")), len(of_second.values("layer")))
     figures = aligned(made[0], made[1])
     same: frozenset[Place] = frozenset()
     moved = by_depth and depths[0] != depths[1] and _over_layers(figures[0])
     if not apart and not moved:  # layers that were moved are held against others than themselves
         part = drawn(db, first, analysis, view, choice, united, also=second).figure
         same = shared(part, *figures)
-    found = difference(*figures, depths if by_depth else None, same)
+    delta = difference(*figures, depths if by_depth else None, same)
     return Pair(
-        choice, united, figures, found, depths, by_depth, _unlike(db, first, second, analysis)
+        choice, united, figures, delta, depths, by_depth, _unlike(db, first, second, analysis)
     )
 
 
@@ -177,13 +183,13 @@ def pairs(
 
 def compared(analysis: Analysis, view: View, made: Pair) -> dict[str, Any]:
     """A pair as plain data: both values and their difference at every place of both."""
-    own, other = (figure.places() for figure in made.figures)
+    of_first, of_second = (figure.places() for figure in made.figures)
     rows = []
-    for at, cell in made.difference.figure.places().items() if made.difference else ():
-        a, b = own.get(at), other.get(at)
+    for place, cell in made.difference.figure.places().items() if made.difference else ():
+        a, b = of_first.get(place), of_second.get(place)
         rows.append(
             {
-                "place": list(at),
+                "place": list(place),
                 "A": a.shown if a else None,
                 "B": b.shown if b else None,
                 "difference": cell.shown,

@@ -159,11 +159,11 @@ def shown_together(
         models = [first.model]
         if "model" in view.selectors:
             models = [str(m) for m in options(view, "model", first, ranges)]
-        found = [
+        figures = [
             _told(analysis, view, _drawn(db, run.id, analysis, view, choice, ranges))
             for choice in (replace(first, model=model) for model in models)
         ]
-        held = tuple(each for each in found if not each.figure.is_empty)
+        held = tuple(each for each in figures if not each.figure.is_empty)
         if held:
             yield held
 
@@ -265,8 +265,14 @@ def _arrays(db: Database, run_id: str, analysis: str, also: str | None) -> Array
         whose = analysis or asked
         if whose not in known:
             known[whose] = {
-                (found.name, found.model, found.reference, found.layer, found.task): found
-                for found in runs.artifacts(db, run_id, whose, also=also)
+                (
+                    artifact.name,
+                    artifact.model,
+                    artifact.reference,
+                    artifact.layer,
+                    artifact.task,
+                ): artifact
+                for artifact in runs.artifacts(db, run_id, whose, also=also)
             }
         wanted = known[whose].get((name, model, reference, layer, task))
         if wanted is None:

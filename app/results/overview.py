@@ -144,7 +144,7 @@ def _measured(db: Database, run: RunSummary) -> Measured:
             for name, query in QUERIES.items()
             if name in run.analyses
         },
-        higher={metric: told == "higher" for metric, told in better.items()},
+        higher={metric: direction == "higher" for metric, direction in better.items()},
     )
 
 

@@ -38,14 +38,14 @@ def _guide() -> str:
 
 @cache
 def _figures() -> dict[tuple[str, str], str]:
-    found = {}
+    paragraphs = {}
     for section in _guide().split("\n## ")[1:]:
         analysis = section.partition(":")[0]
         for block in section.split("\n\n"):
             match = re.match(r"\*\*(.+?)\.\*\*\s+(.+)", block, re.DOTALL)
             if match:
-                found[analysis, match[1]] = _plain(match[2])
-    return found
+                paragraphs[analysis, match[1]] = _plain(match[2])
+    return paragraphs
 
 
 @cache

@@ -129,26 +129,28 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), *names[-1:]] if len(names) > 1 else names)
 
 
-def standing(run: RunSummary, found: Mapping[str, Standing]) -> Iterator[tuple[str, str]]:
+def standing(run: RunSummary, standings: Mapping[str, Standing]) -> Iterator[tuple[str, str]]:
     """Each analysis of a run with where it stands: done, at work or waiting, its units, the time
     that they took, and while some are open the pace and what it still takes at that pace."""
     from core.engine import registry
 
     for name in run.analyses:
-        own = found.get(name, Standing())
-        of_all = f" of {own.total}" if own.total else ""
-        words = [f"{own.done}{of_all} units"]
-        is_open = own.done < own.total
+        progress = standings.get(name, Standing())
+        of_all = f" of {progress.total}" if progress.total else ""
+        words = [f"{progress.done}{of_all} units"]
+        is_open = progress.done < progress.total
         state = "done"
-        if is_open or not own.total:
-            begun = run.status == "running" and own.done
+        if is_open or not progress.total:
+            begun = run.status == "running" and progress.done
             state = "running" if begun else "queued"
-        if own.done and own.seconds is not None:
-            words.append(f"{span(own.seconds)} so far" if is_open else f"took {span(own.seconds)}")
-        if is_open and own.done and own.seconds and run.status in UNDER_WAY:
-            each = own.seconds / own.done
-            words += [_pace(1 / each), f"~{span(each * (own.total - own.done))} left"]
-        if not own.done and run.status in UNDER_WAY:
+        if progress.done and progress.seconds is not None:
+            words.append(
+                f"{span(progress.seconds)} so far" if is_open else f"took {span(progress.seconds)}"
+            )
+        if is_open and progress.done and progress.seconds and run.status in UNDER_WAY:
+            each = progress.seconds / progress.done
+            words += [_pace(1 / each), f"~{span(each * (progress.total - progress.done))} left"]
+        if not progress.done and run.status in UNDER_WAY:
             words.append("waits")
         yield registry.get(name).title, f"{SIGNS[state]} {', '.join(words)}"
 

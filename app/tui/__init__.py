@@ -13,6 +13,7 @@ collector.py when garbage is collected
 holdings.py  what the library's screen knows
 steering.py  from one choice to the next: measures, readings, models, layers, modules
 pages.py     the pages of the builder, as data
+columns.py   a table as lines of text
 completion.py what continues a text that is being typed
 outlook.py   what a study will take, asked of another process
 memory.py    where the user was, from one start to the next

@@ -59,11 +59,11 @@ def forget_widgets() -> None:
     StylesCache.get_inner_outer = _asked  # type: ignore[method-assign, assignment]
 
 
-def _asked(_: StylesCache, base: Color, own: Color) -> tuple[Style, Style]:
-    return _styles(base, own)
+def _asked(_: StylesCache, base: Color, inner: Color) -> tuple[Style, Style]:
+    return _styles(base, inner)
 
 
 @functools.lru_cache(1024)
-def _styles(base: Color, own: Color) -> tuple[Style, Style]:
+def _styles(base: Color, inner: Color) -> tuple[Style, Style]:
     """Inside and outside of a widget's border."""
-    return Style(background=base + own), Style(background=base)
+    return Style(background=base + inner), Style(background=base)

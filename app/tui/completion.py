@@ -57,27 +57,27 @@ def matches(typed: str, suffixes: Sequence[str] = (".toml",)) -> list[str]:
     try:
         path = Path(typed or ".").expanduser()
         folder, stem = (path, "") if typed.endswith("/") or not typed else (path.parent, path.name)
-        found = [p for p in folder.iterdir() if p.name.startswith(stem)]
-        found = [p for p in found if _offered(p, stem, suffixes)]
+        paths = [p for p in folder.iterdir() if p.name.startswith(stem)]
+        paths = [p for p in paths if _offered(p, stem, suffixes)]
     except (OSError, ValueError, RuntimeError):  # no such folder, a NUL, no such home
         return []
-    found.sort(key=lambda p: (p.is_dir(), p.name))
-    return [_written(p, typed) for p in found]
+    paths.sort(key=lambda p: (p.is_dir(), p.name))
+    return [_written(p, typed) for p in paths]
 
 
 def tasks(folder: str) -> tuple[str, ...]:
     """The names that the task files in a folder give themselves; none where there is no folder."""
-    found: set[str] = set()
+    names: set[str] = set()
     try:
         for file in sorted(Path(folder).expanduser().glob("*.y*ml")) if folder else ():
             if file.stat().st_size <= LARGEST:
                 text = file.read_text(encoding="utf-8", errors="replace")
-                found.update(
+                names.update(
                     re.findall(r"^(?:task|group):[ \t]*[\"']?([\w.+-]+)", text, re.MULTILINE)
                 )
     except (OSError, ValueError, RuntimeError):
         return ()
-    return tuple(sorted(found))
+    return tuple(sorted(names))
 
 
 def _offered(path: Path, stem: str, suffixes: Sequence[str]) -> bool:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from app.tui.bench.link import Opening
     from core.bench.columns import Mixed
     from core.bench.messages import Event, Request
+    from core.engine.measurement import FailedUnit, WorkerState
     from core.engine.registry import Analysis
     from core.figures.filters import Filter, Names
     from core.figures.views import Catalogue, Choice, View
@@ -52,6 +53,10 @@ class Background:
     """Where the log of a worker that died is, and how it ends."""
     standings: Mapping[str, Standing] = field(default_factory=dict)
     """Where each analysis stands."""
+    workers: Sequence[WorkerState] = ()
+    """The processes that compute for a running run, if others than its own do."""
+    failed: Sequence[FailedUnit] = ()
+    """The units that the run has given up."""
 
 
 Contents = tuple[tuple["Analysis", tuple["View", ...]], ...]
@@ -147,12 +152,16 @@ class DataSource:
         from app.jobs.launcher import last_words
         from storage.runs import find_run, provenance, warnings
         from storage.standing import standings
+        from storage.workers import failed_units, workers
 
+        run = find_run(self.database, run_id)
         return Background(
             tuple(warnings(self.database, run_id)),
             provenance(self.database, run_id),
-            last_words(self.database, find_run(self.database, run_id)),
+            last_words(self.database, run),
             standings(self.database, run_id),
+            workers(self.database, run_id) if run.workers else (),
+            failed_units(self.database, run_id),
         )
 
     def log(self, run_id: str) -> list[tuple[int, str]]:
@@ -184,11 +193,11 @@ class DataSource:
             ranges = self._catalogue(run_id, analysis.name)
             return drawn(self.database, run_id, analysis, view, choice, ranges, by=by)
 
-        at, edition = (run_id, analysis.name, view.key, by), self._edition(run_id, analysis.name)
-        found = self._figures.get((*at, choice), edition, make)
+        key, edition = (run_id, analysis.name, view.key, by), self._edition(run_id, analysis.name)
+        made = self._figures.get((*key, choice), edition, make)
         if choice is None:  # whoever saw it asks for what it settled on the next time
-            self._figures.put((*at, found.choice), edition, found)
-        return found
+            self._figures.put((*key, made.choice), edition, made)
+        return made
 
     def overview(self, run: RunSummary) -> Overview:
         """The cards and the findings of a run, as far as it got."""
@@ -218,12 +227,12 @@ class DataSource:
         from app.results.comparing import alone, analyses_of_both, views_of_both
 
         runs = self.run(first), self.run(second)
-        found: list[tuple[Analysis, tuple[View, ...]]] = []
+        contents: list[tuple[Analysis, tuple[View, ...]]] = []
         for analysis in analyses_of_both(*runs):
             ranges = self._both(first, second, analysis)
             views = views_of_both(self.database, first, second, analysis, ranges)
-            found += [(analysis, views)] if views else []
-        return Shared(runs, tuple(found), alone(*runs))
+            contents += [(analysis, views)] if views else []
+        return Shared(runs, tuple(contents), alone(*runs))
 
     def pair(
         self,
@@ -244,12 +253,12 @@ class DataSource:
                 ranges=self._both(first, second, analysis),
             )  # fmt: skip
 
-        at = first, second, analysis.name, view.key, by_depth
+        key = first, second, analysis.name, view.key, by_depth
         edition = [self._edition(each, analysis.name) for each in (first, second)]
-        found = self._figures.get((*at, choice), edition, make)
+        made = self._figures.get((*key, choice), edition, make)
         if choice is None:
-            self._figures.put((*at, found.choice), edition, found)
-        return found
+            self._figures.put((*key, made.choice), edition, made)
+        return made
 
     def bench(self, run_id: str) -> Opening:
         """The bench of a run's study, with the way to its worker."""
@@ -281,8 +290,8 @@ class DataSource:
         from app.bench.items import of_tasks
 
         domains = self._catalogue(run_id, "evaluation").domains if run_id else ()
-        own = {task: domain.own for domain in domains for task in domain.tasks}
-        return of_tasks(self.database, run_id, own)
+        own_model = {task: domain.own for domain in domains for task in domain.tasks}
+        return of_tasks(self.database, run_id, own_model)
 
     def probe_documents(self, study: Study | None) -> Offered:
         """The documents of the study's probe sets, as prompts for the bench. Raises ProbeError."""
@@ -314,9 +323,9 @@ class DataSource:
 
         study = with_point(study_of(self.database, run_id), point)
         analyses = list(dict.fromkeys((*self.run(run_id).analyses, "arithmetic")))
-        found = ready(self.database, study, analyses)
-        start_detached(self.database.url, found)
-        return found
+        new_run = ready(self.database, study, analyses)
+        start_detached(self.database.url, new_run)
+        return new_run
 
     def benches(self) -> tuple[BenchSummary, ...]:
         """The running benches beside the database."""
@@ -366,9 +375,9 @@ class DataSource:
 
         wanted = intake.read(shelf.find(path))
         analyses = select(wanted, only).analyses
-        found = unfinished_run(self.database, wanted.key(analyses))
-        if found is not None and found.status == "running":
-            return found.id
+        unfinished = unfinished_run(self.database, wanted.key(analyses))
+        if unfinished is not None and unfinished.status == "running":
+            return unfinished.id
         check(wanted)
         run_id = ready(self.database, wanted, analyses)
         start_detached(self.database.url, run_id, trust=trust.of(wanted))
@@ -378,8 +387,8 @@ class DataSource:
         """The newest run of these models under this name; empty without one."""
         from storage.runs import study_of
 
-        own = (run.id for run in self.runs() if run.name == study.name)
-        return next((i for i in own if study_of(self.database, i).models == study.models), "")
+        ids = (run.id for run in self.runs() if run.name == study.name)
+        return next((i for i in ids if study_of(self.database, i).models == study.models), "")
 
     def _views(self, run_id: str, analysis: Analysis) -> tuple[View, ...]:
         from core.figures.choices import present

@@ -120,16 +120,16 @@ class Feed:
     def _read(self) -> Polled:
         try:
             run = self.source.run(self.run_id)
-            found = Polled(run)
+            polled = Polled(run)
             if not self._begun:
-                found.contents = self.source.contents(run)
+                polled.contents = self.source.contents(run)
                 if self._named:
-                    analyses = [analysis for analysis, _ in found.contents]
-                    found.names = self.source.names(self.run_id, analyses)
+                    analyses = [analysis for analysis, _ in polled.contents]
+                    polled.names = self.source.names(self.run_id, analyses)
             self._begun = True
             if run.status != self._status:
-                found.barren = run.ended_early and not self.source.finished_any(run.id)
+                polled.barren = run.ended_early and not self.source.finished_any(run.id)
                 self._status = run.status
-            return found
+            return polled
         finally:
             self._reading = False

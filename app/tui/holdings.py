@@ -82,7 +82,7 @@ def look(source: DataSource) -> Iterator[Holdings]:
     from app.library.shelves import Search
 
     search, announced = Search(), time.monotonic()
-    found: list[Entry] = []
+    entries: list[Entry] = []
     try:
         folders = config.read().folders
     except TauscopeError as error:
@@ -90,11 +90,11 @@ def look(source: DataSource) -> Iterator[Holdings]:
         search.notes.append(error.title)
     places = [Path(folder) for folder in folders] + _of_runs(source)
     for entry in appraised(search, places):
-        found.append(entry)
+        entries.append(entry)
         if time.monotonic() - announced > OFTEN:
-            yield Holdings(lineage.tree(found))
+            yield Holdings(lineage.tree(entries))
             announced = time.monotonic()
-    whole = Holdings(lineage.tree(found), tuple(search.notes), folders=tuple(folders), done=True)
+    whole = Holdings(lineage.tree(entries), tuple(search.notes), folders=tuple(folders), done=True)
     yield with_runs(source, whole)
 
 

@@ -90,8 +90,8 @@ class Action:
     @property
     def parameters(self) -> tuple[str, ...]:
         """What stands between the brackets of its name."""
-        found = self.name.partition("(")[2].rstrip(")").replace("'", "")
-        return tuple(found.split(", ")) if found else ()
+        inside = self.name.partition("(")[2].rstrip(")").replace("'", "")
+        return tuple(inside.split(", ")) if inside else ()
 
 
 def _steps(name: str, what: str, on: str, back: str, rank: int) -> Iterator[Action]:
@@ -389,10 +389,10 @@ def keymap(keys: Mapping[str, str]) -> dict[str, str]:
     earlier one."""
     by_id = {action.id: action for action in ACTIONS}
     shared = {f"compare.{i.removeprefix('run.')}": k for i, k in keys.items() if i[:4] == "run."}
-    found = {**{i: k for i, k in shared.items() if i in by_id}, **keys}
-    while gone := [i for i in _BEFORE if i not in found and _is_taken(by_id[i], found)]:
-        found |= {i: _BEFORE[i] for i in gone}  # which may take the key of yet another
-    return found
+    chosen = {**{i: k for i, k in shared.items() if i in by_id}, **keys}
+    while gone := [i for i in _BEFORE if i not in chosen and _is_taken(by_id[i], chosen)]:
+        chosen |= {i: _BEFORE[i] for i in gone}  # which may take the key of yet another
+    return chosen
 
 
 def _is_taken(action: Action, given: Mapping[str, str]) -> bool:

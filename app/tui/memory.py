@@ -77,10 +77,10 @@ def path_for(database: Path) -> Path:
 def recall(file: Path | None) -> Memory:
     """What the file says; nothing where it can't be understood."""
     try:
-        found = Memory.model_validate_json(file.read_bytes()) if file else Memory()
+        memory = Memory.model_validate_json(file.read_bytes()) if file else Memory()
         # Both are shown in lines that are typed into, which hand all they hold to the terminal.
-        folder = found.folder if plain(found.folder) == found.folder else ""
-        return found.model_copy(update={"filter": plain(found.filter), "folder": folder})
+        folder = memory.folder if plain(memory.folder) == memory.folder else ""
+        return memory.model_copy(update={"filter": plain(memory.filter), "folder": folder})
     except (OSError, ValidationError):
         return Memory()
 

@@ -12,19 +12,17 @@ import json
 import os
 import signal
 import sys
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from rich.cells import cell_len
 from textual.content import Content
 
 from app.drafts import building, studyfile
 from app.drafts.building import Draft
 from app.jobs import preflight
 from app.jobs.environment import child_environment
-from app.render.terminal.lines import fitted
 from app.text import plain
+from app.tui.columns import table
 from core.errors import RunError
 from core.files.partial import scratch
 
@@ -57,15 +55,15 @@ async def foresee(draft: Draft, db_url: str) -> dict[str, Any]:
     if process.returncode:
         raise _failure(err.decode(errors="replace").replace(str(file), "the study"))
     try:
-        found: dict[str, Any] = json.loads(out)
+        forecast: dict[str, Any] = json.loads(out)
     except ValueError:
         raise RunError(UNKNOWN) from None
-    return found
+    return forecast
 
 
-def _failure(said: str) -> RunError:
+def _failure(output: str) -> RunError:
     """The error among what a command said; of a fault, the last line."""
-    lines = [line for line in said.splitlines() if line.strip()]
+    lines = [line for line in output.splitlines() if line.strip()]
     start = next((i for i, line in enumerate(lines) if line.startswith("error: ")), None)
     if start is None:
         return RunError(lines[-1] if lines else UNKNOWN)
@@ -78,25 +76,10 @@ def shown(cost: Mapping[str, Any], width: int) -> Content:
     first, *more = map(plain, preflight.totals(cost))
     blocks = [
         [Content.styled(first, "bold" if more else "$success"), *map(Content, more)],
-        _table(preflight.SHARES, preflight.shares(cost), width),
-        _table(preflight.MODELS, preflight.models(cost), width),
+        table(preflight.SHARES, preflight.shares(cost), width),
+        table(preflight.MODELS, preflight.models(cost), width),
+        table(*preflight.cards(cost), width),
         [Content.assemble(("! ", "$warning bold"), f"{plain(about)}: {plain(note)}")
          for about, note in cost["notes"]],
     ]  # fmt: skip
     return Content("\n\n").join(Content("\n").join(block) for block in blocks if block)
-
-
-def _table(head: Sequence[str], rows: Sequence[tuple[str, ...]], width: int) -> list[Content]:
-    """Columns as wide as they need to be; the last is folded into what is left."""
-    if not rows:
-        return []
-    cells = [tuple(plain(word) for word in row) for row in (head, *rows)]
-    widths = [min(24, max(cell_len(row[i]) for row in cells)) for i in range(len(head) - 1)]
-    last = max(4, width - sum(widths) - 2 * len(widths))
-    lines = []
-    for at, row in enumerate(cells):
-        words = "  ".join(fitted(word, w) for word, w in zip(row, widths, strict=False))
-        for part in textwrap.wrap(row[-1], last) or [""]:
-            lines.append(Content.styled(f"{words}  {part}".rstrip(), "$muted" if at == 0 else ""))
-            words = " " * cell_len(words)
-    return lines

@@ -77,7 +77,7 @@ def items(
 def step_of(key: str) -> int:
     """The step at which the field of this key is filled in."""
     part = key.partition(".")[0]
-    return next(i for i, own in enumerate(SECTIONS) if part in own)
+    return next(i for i, parts in enumerate(SECTIONS) if part in parts)
 
 
 def blamed(faults: Mapping[str, str], step: int) -> list[str]:
@@ -112,8 +112,8 @@ def _models(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) ->
     yield replace(
         _field(draft, "models.base.path", label="base", otherwise="enter picks one"), kind="model"
     )
-    for at, model in enumerate(draft.tuned):
-        key = f"{TUNED}.{at}"
+    for index, model in enumerate(draft.tuned):
+        key = f"{TUNED}.{index}"
         more = [f"from {model['parent']}"] if model.get("parent") else []
         more += ["control"] if model.get("role") == "control" else []
         more += [f"at {model['revision']}"] if model.get("revision") else []
@@ -132,10 +132,10 @@ def _models(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) ->
 
 
 def _model(draft: Draft, key: str) -> Iterator[Item]:
-    own = building.value(draft, f"{key}.name")
-    others = [model["name"] for model in draft.tuned if model["name"] != own]
+    called = building.value(draft, f"{key}.name")
+    others = [model["name"] for model in draft.tuned if model["name"] != called]
     name = Item(
-        key=f"{key}.name", kind="text", label="name", words=own, depth=1,
+        key=f"{key}.name", kind="text", label="name", words=called, depth=1,
         help="What it is called in every picture: letters, digits, '.', '_' and '-'.",
     )  # fmt: skip
     yield name
@@ -169,8 +169,8 @@ def _probe(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> 
         yield _field(draft, f"probe.{draft.probe}")
     for name in ("documents", "max_tokens", "token") if draft.probe else ():
         yield _field(draft, f"probe.{name}")
-    for at, row in enumerate(draft.probes):
-        key = f"{PROBES}.{at}"
+    for index, row in enumerate(draft.probes):
+        key = f"{PROBES}.{index}"
         yield Item(
             key=key, kind="part", label=row["name"], words=row["texts"], on=key in opened,
             otherwise="" if row["texts"] else "no texts yet", help="enter opens it, D drops it",
@@ -196,8 +196,8 @@ def _further_probe(draft: Draft, key: str) -> Iterator[Item]:
 
 
 def _tasks(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> Iterator[Item]:
-    for at, domain in enumerate(draft.domains):
-        key = f"{DOMAINS}.{at}"
+    for index, domain in enumerate(draft.domains):
+        key = f"{DOMAINS}.{index}"
         yield Item(
             key=key, kind="part", label=domain["name"], words=domain["tasks"], on=key in opened,
             otherwise="" if domain["tasks"] else "no tasks yet",
@@ -228,11 +228,11 @@ def _analyses(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) 
     for name in registry.names():
         analysis, key = registry.get(name), f"analyses.{name}"
         parameters = fields.names(key)
-        said = [f"{n.replace('_', ' ')} {v}" for n in parameters
+        given = [f"{n.replace('_', ' ')} {v}" for n in parameters
                 if (v := draft.values.get(f"{key}.{n}"))]  # fmt: skip
         yield Item(
             key=key, kind="switch", label=analysis.title, on=name not in draft.without,
-            words=", ".join(said), dim=name not in possible,
+            words=", ".join(given), dim=name not in possible,
             otherwise=about(name) if name in possible else NEEDS[analysis.needs],
             help=about(name) + "\nspace takes it in or out"
             + (", enter opens its parameters." if parameters else "."),
@@ -263,8 +263,8 @@ def _check(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> 
 
 def about(name: str) -> str:
     """What an analysis finds out: the first line of its module."""
-    said = (sys.modules[registry.get(name).plan.__module__].__doc__ or "").strip().split("\n")[0]
-    return said.partition(": method")[0].rstrip(".") + "."
+    line = (sys.modules[registry.get(name).plan.__module__].__doc__ or "").strip().split("\n")[0]
+    return line.partition(": method")[0].rstrip(".") + "."
 
 
 def found(file: Path) -> str | None:
@@ -282,14 +282,14 @@ def filled(draft: Draft, step: int) -> bool:
     if step in (PROBE, TASKS):
         return bool(draft.probe or draft.probes if step == PROBE else draft.domains)
     sections = SECTIONS[step]
-    said = any(words and key.partition(".")[0] in sections for key, words in draft.values.items())
-    return said or (step == ANALYSES and bool(draft.without))
+    given = any(words and key.partition(".")[0] in sections for key, words in draft.values.items())
+    return given or (step == ANALYSES and bool(draft.without))
 
 
 def _more(draft: Draft, opened: Collection[str], *keys: str) -> Iterator[Item]:
     """What is seldom needed, behind a line of its own."""
-    said = [key for key in keys if draft.values.get(key)]
-    labels = ", ".join(_label(key) for key in (said or keys))
+    given = [key for key in keys if draft.values.get(key)]
+    labels = ", ".join(_label(key) for key in (given or keys))
     is_open = "more" in opened
     yield Item(
         key="more", kind="part", label="more", otherwise="" if is_open else labels, on=is_open,
@@ -317,11 +317,11 @@ def _field(draft: Draft, key: str, *, label: str = "", otherwise: str = "", dept
 def _troubles(step: int, lines: Sequence[Item], faults: Mapping[str, str]) -> dict[str, str]:
     """What is wrong, by the line that says it: the nearest to what is to blame. Every fault of a
     step is said at one of its lines, the first at each."""
-    found: dict[str, str] = {}
+    by_line: dict[str, str] = {}
     for key in blamed(faults, step):
         near = [line.key for line in lines if f"{key}.".startswith(f"{line.key}.")]
-        found.setdefault(max(near, key=len) if near else _rest(key, lines), faults[key])
-    return found
+        by_line.setdefault(max(near, key=len) if near else _rest(key, lines), faults[key])
+    return by_line
 
 
 def _rest(key: str, lines: Sequence[Item]) -> str:

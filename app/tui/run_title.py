@@ -11,6 +11,7 @@ from textual.content import Content
 from app.results import wording
 from app.text import plain
 from app.tui.widgets.bar import Piece, two_ends
+from core.sizes import counted
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
@@ -31,7 +32,7 @@ def title(
     """The study on the left, how far it has come on the right; or what is wrong.
 
     While a filter acts, how much of the run is `hidden`. Where there is room: how fast the run is,
-    and how busy its host is, in the words of `load`.
+    how many workers compute it, and how busy its host is, in the words of `load`.
     """
     if trouble:
         return two_ends([(f" ! {trouble}", "bold $warning")], [], width)
@@ -50,7 +51,8 @@ def title(
         right.insert(1, (" ", ""))
         room -= len(chip) + 1
     pace = wording.pace(run, wording.now())
-    for place, words in ((len(right), f" {pace} "), (0, f"{load}  ")):
+    many = f"{counted(run.workers, 'worker')}  " if run.workers else ""
+    for place, words in ((0, many), (len(right), f" {pace} "), (0, f"{load}  ")):
         if words.strip() and len(words) <= room:
             right.insert(place, (words, "$muted"))
             room -= len(words)
@@ -75,6 +77,8 @@ def state(run: RunSummary, cells: int = BAR) -> list[Piece]:
     sign = wording.SIGNS.get(run.status, "?")
     plural = "s" if run.warnings != 1 else ""
     warned = [(f"{run.warnings} warning{plural}  ", "$warning")] if run.warnings else []
+    if run.failed:
+        warned.insert(0, (f"{counted(run.failed, 'unit')} failed  ", "$error"))
     status = "stopping" if run.cancel_requested and run.status == "running" else run.status
     if run.status != "running":
         return [*warned, (f"{sign} {status} ", tone)]

@@ -110,16 +110,16 @@ def next_item(choice: Choice, items: Sequence[str], current: str, by: int) -> Ch
     return replace(choice, item=_step(items, current, by)) if items else choice
 
 
-def takes(view: View, at: Mapping[str, Any], catalogue: Catalogue) -> bool:
+def takes(view: View, coordinates: Mapping[str, Any], catalogue: Catalogue) -> bool:
     """Has a view, under some choice, all of these values of what it steps through? Those that it
     does not step through do not matter."""
     choice = default_choice(view, catalogue)
     for selector in view.selectors:
         values = options(view, selector, choice, catalogue)
-        if selector in at and values:
-            if at[selector] not in values:
+        if selector in coordinates and values:
+            if coordinates[selector] not in values:
                 return False
-            choice = chosen(choice, selector, at[selector])
+            choice = chosen(choice, selector, coordinates[selector])
     return True
 
 

@@ -65,17 +65,17 @@ def guard(port: int, token: str, refusal: type[Exception]) -> Callable[[Any, Han
     There is no cookie: a browser would send it to every other port of the machine. Pages may not
     load from other hosts (they would, for a font), and not be in a frame.
     """
-    own = f"{HOST}:{port}"
+    address = f"{HOST}:{port}"
     policy = (
         "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
-        f"connect-src 'self' ws://{own}; frame-ancestors 'none'"
+        f"connect-src 'self' ws://{address}; frame-ancestors 'none'"
     )
 
     async def through(request: Any, handler: Handler) -> Any:
         brought = request.path.split("/")[1]
         known = hmac.compare_digest(brought.encode(errors="replace"), token.encode())
-        origin = request.headers.get("Origin", f"http://{own}")
-        if request.host != own or origin != f"http://{own}" or not known:
+        origin = request.headers.get("Origin", f"http://{address}")
+        if request.host != address or origin != f"http://{address}" or not known:
             raise refusal(text="Open the address that 'tauscope serve' printed.")  # type: ignore[call-arg]
         response = await handler(request)
         if not response.prepared:  # a web socket is already open then

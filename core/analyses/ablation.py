@@ -7,7 +7,7 @@ model. Imports torch and the harness only when it computes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -15,12 +15,7 @@ from pydantic import Field, field_validator
 from core.engine.measurement import MetricSpec, Unit, UnitResult, content_key, ordered
 from core.engine.registry import Analysis, Parameters, Workload
 from core.errors import StudyError, item_of
-from core.figures import drop_details, drop_tables, item_findings, items, score_findings
-from core.figures.kinds.boxes import ControlBoxes
-from core.figures.kinds.grids import Heatmap, Plane
-from core.figures.kinds.passages import PassageView
-from core.figures.kinds.tables import SortedTable
-from core.figures.spread_findings import of_controls
+from core.figures import drop_tables, drop_views
 from core.neurons import ranking
 
 if TYPE_CHECKING:
@@ -30,15 +25,11 @@ if TYPE_CHECKING:
 
 NAME, VERSION = "ablation", 2
 ACTIVATION, BASE, GENERAL = "activation", "base", "general"
-FIRST = "top-1%"
-"""The selection that the views show first."""
 
 RUNNING = "loglikelihood_rolling"
 _NEW_IDS = {"ids": "as scored"}
 """Part of the key of rankings, since earlier versions ranked with other special tokens than in
 scoring."""
-
-_OWN_NEURONS = 'own neurons only: set sources = "all"'
 
 FEWEST = 4
 """Least number of a task's items, for choosing neurons on some and scoring on others."""
@@ -51,7 +42,7 @@ class AblationParameters(Parameters):
         default="attribution", description="Score for ranking neurons."
     )
     selections: tuple[str, ...] = Field(
-        default=(FIRST, "top-5%-active", "all-active"),
+        default=(drop_views.FIRST, "top-5%-active", "all-active"),
         description="Ablated selections: top-1%, top-5%-active, all-active.",
     )
     per_layer: bool = Field(default=False, description="Rank within each layer, not over all.")
@@ -124,9 +115,11 @@ def _tasks(subject: Subject, parameters: AblationParameters, model: str) -> list
     """The tasks for scoring a model: its own domains', and the first general one."""
     if parameters.tasks == "all":
         return list(subject.tasks)
-    own = [t for t in subject.tasks if any(subject.own_model(d) == model for d in t.domains)]
-    general = [t for t in subject.tasks if GENERAL in t.domains and t not in own]
-    return [*own, *general[:1]]
+    domain_tasks = [
+        t for t in subject.tasks if any(subject.own_model(d) == model for d in t.domains)
+    ]
+    general = [t for t in subject.tasks if GENERAL in t.domains and t not in domain_tasks]
+    return [*domain_tasks, *general[:1]]
 
 
 def _sources(subject: Subject, parameters: AblationParameters, model: str) -> list[str]:
@@ -203,11 +196,11 @@ def _ablated(
     scored: Unit,
     whole: Unit,
 ) -> Unit:
-    own = parameters.model_copy(
+    key_parameters = parameters.model_copy(
         update={"selections": (selection,), "sources": "own", "tasks": "own"}
     )
     key = subject.key(
-        NAME, VERSION, own, [model], step="silenced", task=[task.name, task.fingerprint],
+        NAME, VERSION, key_parameters, [model], step="silenced", task=[task.name, task.fingerprint],
         requires=[scored.key, whole.key], bootstrap=subject.evaluation.bootstrap,
     )  # fmt: skip
     return Unit(
@@ -286,14 +279,6 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     return UnitResult(corrected, state={"warnings": doubts})
 
 
-_ONE_DROP: dict[str, Any] = {
-    "measures": ("drop_percent",),
-    "selectors": ("model", "reference", "task", "metric_of", "setting"),
-    "only": {"setting": ranking.is_selection},
-    "names": {"reference": "neuron source", "model": "ablated model", "setting": "selection"},
-}
-"""The same of all pictures of one drop."""
-
 ANALYSIS = Analysis(
     name=NAME,
     title="Ablation",
@@ -353,116 +338,5 @@ ANALYSIS = Analysis(
             description="The number of ablated neurons (or heads).",
         ),
     ),
-    views=(
-        Plane(
-            key="selections",
-            title="Selections side by side",
-            short="Selections",
-            caption="Down: the ablated model; across: each selection of neurons, by the model on "
-            "which they were chosen.",
-            measures=("drop_percent", "ablated_score", "score", "q_value"),
-            tested={"drop_percent": "q_value"},
-            place=drop_tables.side_by_side,
-            selectors=("task", "metric_of"),
-            free=("model", "reference"),
-            only={"setting": ranking.is_selection},
-            missing='own neurons stand under "own"; others need sources = "all"',
-            drill="behind",
-            finding=score_findings.of_selections,
-        ),
-        Heatmap(
-            key="sources",
-            title="Drop by neuron source and ablated model",
-            short="Drops by source",
-            caption="Down: the model on which neurons were chosen; across: the model in which they "
-            "are ablated.",
-            measures=("drop_percent", "ablated_score", "score", "q_value"),
-            tested={"drop_percent": "q_value"},
-            rows="reference",
-            columns="model",
-            selectors=("task", "metric_of", "setting"),
-            opens={"setting": FIRST},
-            only={"setting": ranking.is_selection},
-            names={"reference": "neuron source", "model": "ablated model", "setting": "selection"},
-            missing=_OWN_NEURONS,
-            drill="behind",
-            finding=score_findings.of_drops,
-        ),
-        Heatmap(
-            key="tasks",
-            title="Drop by model and task",
-            short="Drops by task",
-            caption="Down: the model that is ablated; across: the task. Neurons of one model.",
-            measures=("drop_percent", "ablated_score", "score", "q_value"),
-            tested={"drop_percent": "q_value"},
-            rows="model",
-            columns="task",
-            selectors=("reference", "metric_of", "setting"),
-            opens={"setting": FIRST},
-            only={"setting": ranking.is_selection},
-            names={"reference": "neuron source", "setting": "selection"},
-            missing='own tasks and neurons only: set tasks or sources = "all"',
-            drill="behind",
-            finding=score_findings.of_drops,
-        ),
-        ControlBoxes(
-            key="controls",
-            title="Drops beside their random controls",
-            short="Controls",
-            caption="A box a selection: the random controls, and the neurons that were chosen.",
-            measures=("drop_percent", "ablated_score"),
-            tested={"drop_percent": "q_value"},
-            place=drop_tables.side_by_side,
-            control_of=ranking.selection_of,
-            selectors=("task", "metric_of"),
-            free=("model", "reference", "setting"),
-            drill="behind",
-            finding=of_controls,
-        ),
-        SortedTable(
-            key="table",
-            title="Every drop and its controls",
-            short="Every drop",
-            caption="One row per selection, with its random controls.",
-            measures=("drop_percent", "ablated_score", "score", "p_value", "q_value", "neurons"),
-            free=("model", "reference", "task", "setting", "metric_of"),
-            tabulate=drop_tables.drops,
-            orders=drop_tables.DROP_ORDERS,
-            names={"reference": "neuron source", "model": "ablated model", "setting": "selection"},
-            drill="behind",
-            finding=score_findings.of_drop_table,
-        ),
-        PassageView(
-            key="behind",
-            title="Behind a drop",
-            caption="The drop beside the drops of its random controls, and the ablated neurons by "
-            "layer, the highest scores first.",
-            tabulate=drop_details.summary,
-            drill="broken",
-            finding=item_findings.of_nothing,
-            **_ONE_DROP,
-        ),
-        SortedTable(
-            key="broken",
-            title="Items that broke",
-            short="Items",
-            caption="One row per scored item: the whole model's result, the ablated one's, and "
-            "the change.",
-            tabulate=drop_details.broken,
-            orders=items.ORDERS,
-            drill="item",
-            finding=drop_details.of_broken,
-            **_ONE_DROP,
-        ),
-        PassageView(
-            key="item",
-            title="One item under ablation",
-            short="Item",
-            caption="The item's result with and without the ablated neurons, its prompt, and the "
-            "whole model's answer.",
-            tabulate=drop_details.item,
-            finding=item_findings.of_nothing,
-            **{**_ONE_DROP, "selectors": (*_ONE_DROP["selectors"], "item")},
-        ),
-    ),
+    views=drop_views.VIEWS,
 )

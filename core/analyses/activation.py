@@ -77,13 +77,15 @@ def plan(subject: Subject, parameters: ActivationParameters) -> list[Unit]:
     units = []
     for model in subject.models:
         if forward:
-            own = p.model_copy(update={"criteria": forward, "scores": False})
+            key_parameters = p.model_copy(update={"criteria": forward, "scores": False})
             options = {"scores": False, "patterns": True}
-            units.append(_unit(subject, own, model, f"activations of {model}", options))
+            units.append(_unit(subject, key_parameters, model, f"activations of {model}", options))
         if backward or p.scores:
-            own = p.model_copy(update={"criteria": backward, "scores": True})
+            key_parameters = p.model_copy(update={"criteria": backward, "scores": True})
             options = {"scores": True, "patterns": bool(backward)}
-            units.append(_unit(subject, own, model, f"neuron scores of {model}", options))
+            units.append(
+                _unit(subject, key_parameters, model, f"neuron scores of {model}", options)
+            )
     return [*units, *_in_context(subject, p, units)]
 
 
@@ -110,9 +112,11 @@ def _in_context(
             )  # fmt: skip
 
 
-def _unit(subject: Subject, own: Any, model: str, label: str, options: dict[str, Any]) -> Unit:
+def _unit(
+    subject: Subject, parameters: Any, model: str, label: str, options: dict[str, Any]
+) -> Unit:
     key = subject.key(
-        NAME, VERSION, own, [model], probe=subject.probed.fingerprint,
+        NAME, VERSION, parameters, [model], probe=subject.probed.fingerprint,
         token=subject.token,
     )  # fmt: skip
     return Unit(
@@ -181,11 +185,13 @@ def _scored(unit: Unit, parameters: ActivationParameters, session: Session) -> U
     result = UnitResult()
     if scores.counter is not None:
         result = _result(unit, scores.counter, session, ("attribution",))
-    for layer, own in scores.layers.items():
+    for layer, layer_scores in scores.layers.items():
         arrays = {
-            "attribution": own.attribution, "effect": own.effect, "magnitude": own.magnitude,
-            "mean": own.mean,
-        }  # fmt: skip
+            "attribution": layer_scores.attribution,
+            "effect": layer_scores.effect,
+            "magnitude": layer_scores.magnitude,
+            "mean": layer_scores.mean,
+        }
         result.artifacts.append(
             Artifact(name="scores", arrays=arrays, model=unit.model, layer=layer)
         )
@@ -200,19 +206,19 @@ def _contexts(unit: Unit, session: Session) -> UnitResult:
     base, tuned, scored = (session.load(key) for key in unit.requires)
     chosen = {}
     for layer in session.neurons.layers:
-        at = layer.number
-        change = tuned.arrays("neurons", at)["rate"] - base.arrays("neurons", at)["rate"]
-        chosen[at] = snippets.choose(change, scored.arrays("scores", at)["attribution"])
+        number = layer.number
+        change = tuned.arrays("neurons", number)["rate"] - base.arrays("neurons", number)["rate"]
+        chosen[number] = snippets.choose(change, scored.arrays("scores", number)["attribution"])
     probe = session.subject.probed
-    found = snippets.observe(
+    observed = snippets.observe(
         session.model, session.neurons, probe, chosen, batch_size=session.batch_size,
         pause=_telling(unit, session), on_halved=session.halved,
     )  # fmt: skip
     result = UnitResult()
     for layer in session.neurons.layers:
-        own = found[layer.number]
-        ends = readout.promoted(session.model, session.pieces, layer, own.neurons)
-        arrays = snippets.stored(own, probe, ends, session.tokenizer)
+        neuron_contexts = observed[layer.number]
+        ends = readout.promoted(session.model, session.pieces, layer, neuron_contexts.neurons)
+        arrays = snippets.stored(neuron_contexts, probe, ends, session.tokenizer)
         result.artifacts.append(
             Artifact(
                 name="contexts",
@@ -259,11 +265,11 @@ def _result(unit: Unit, counter: Counter, session: Session, criteria: Sequence[A
             layer.number: counter.layer(layer.number, criterion) for layer in session.neurons.layers
         }
         setting = "" if criterion == DEFAULT else criterion
-        for number, own in seen.items():
-            result.measurements += _rows(unit.model, number, setting, own.share, lengths)
-            result.artifacts += _arrays(unit.model, number, setting, own, counter.tokens)
+        for number, activity in seen.items():
+            result.measurements += _rows(unit.model, number, setting, activity.share, lengths)
+            result.artifacts += _arrays(unit.model, number, setting, activity, counter.tokens)
         widths = np.array(session.neurons.widths, dtype=np.float64)
-        whole = np.average([own.share for own in seen.values()], axis=0, weights=widths)
+        whole = np.average([activity.share for activity in seen.values()], axis=0, weights=widths)
         result.measurements += _rows(unit.model, None, setting, whole, lengths)
     return result
 
@@ -272,29 +278,40 @@ def _rows(
     model: str, layer: int | None, setting: str, share: Any, lengths: Any
 ) -> list[Measurement]:
     """The mean over all tokens with its interval over documents, and the quartiles of documents."""
-    at: dict[str, Any] = {"model": model, "layer": layer, "setting": setting, "n": len(share)}
+    coordinates: dict[str, Any] = {
+        "model": model,
+        "layer": layer,
+        "setting": setting,
+        "n": len(share),
+    }
     mean = intervals.of_mean(100 * share, lengths)
     rows = [
         Measurement(
-            metric="activated_percent", value=mean.value, low=mean.low, high=mean.high, **at
+            metric="activated_percent",
+            value=mean.value,
+            low=mean.low,
+            high=mean.high,
+            **coordinates,
         )
     ]
     names = ("lower_quartile", "median", "upper_quartile")
     for name, value in zip(names, intervals.quartiles(100 * share), strict=True):
-        rows.append(Measurement(metric=name, metric_of="activated_percent", value=value, **at))
+        rows.append(
+            Measurement(metric=name, metric_of="activated_percent", value=value, **coordinates)
+        )
     return rows
 
 
 def _arrays(
-    model: str, layer: int, setting: str, own: LayerActivity, tokens: int
+    model: str, layer: int, setting: str, activity: LayerActivity, tokens: int
 ) -> list[Artifact]:
     suffix = f".{setting}" if setting else ""
     rates = {
-        "rate": (own.counts / tokens).astype(np.float32),
-        "drivers": own.drivers,
-        "driven": own.driven,
+        "rate": (activity.counts / tokens).astype(np.float32),
+        "drivers": activity.drivers,
+        "driven": activity.driven,
     }
-    patterns = {"patterns": own.patterns, "neurons": np.array(len(own.counts))}
+    patterns = {"patterns": activity.patterns, "neurons": np.array(len(activity.counts))}
     return [
         Artifact(name=f"neurons{suffix}", arrays=rates, model=model, layer=layer),
         Artifact(name=f"patterns{suffix}", arrays=patterns, model=model, layer=layer),

@@ -89,13 +89,21 @@ class _Reader(Forwarding):
                 for position in range(sample.FIRST + 1)
             ]
             whole = differences[-1]
-            for setting, own in zip(settings(), differences, strict=True):
-                at = {**self._coordinates(layer), "setting": setting, "n": own.n}
-                result.measurements += _rows(own, at)
-                if own is not whole:
-                    alike = difference.cosine(own.mean, whole.mean)
-                    result.measurements.append(Measurement(metric="cosine", value=alike, **at))
-            result.artifacts += self._readout(layer, [own.mean for own in differences])
+            for setting, mean_difference in zip(settings(), differences, strict=True):
+                coordinates = {
+                    **self._coordinates(layer),
+                    "setting": setting,
+                    "n": mean_difference.n,
+                }
+                result.measurements += _rows(mean_difference, coordinates)
+                if mean_difference is not whole:
+                    alike = difference.cosine(mean_difference.mean, whole.mean)
+                    result.measurements.append(
+                        Measurement(metric="cosine", value=alike, **coordinates)
+                    )
+            result.artifacts += self._readout(
+                layer, [mean_difference.mean for mean_difference in differences]
+            )
         yield self.unit, result
 
     def _coordinates(self, layer: int) -> dict[str, Any]:
@@ -136,17 +144,21 @@ def settings() -> tuple[str, ...]:
     return (*(f"position {place}" for place in range(1, FIRST + 1)), tables.EVERYWHERE)
 
 
-def _rows(own: MeanDifference, at: dict[str, Any]) -> Iterator[Measurement]:
-    size = Measurement(metric="relative_size", value=None, **at)
-    if own.size is not None:
-        bounds = intervals.of_jackknife(own.size, own.without)
+def _rows(mean_difference: MeanDifference, coordinates: dict[str, Any]) -> Iterator[Measurement]:
+    size = Measurement(metric="relative_size", value=None, **coordinates)
+    if mean_difference.size is not None:
+        bounds = intervals.of_jackknife(mean_difference.size, mean_difference.without)
         size = Measurement(
-            metric="relative_size", value=own.size, low=bounds.low, high=bounds.high,
-            chance=own.noise, **at,
+            metric="relative_size", value=mean_difference.size, low=bounds.low, high=bounds.high,
+            chance=mean_difference.noise, **coordinates,
         )  # fmt: skip
     yield size
     yield Measurement(
-        metric="half_cosine", value=own.halves, chance=own.unlike, chance_sd=own.unlike_sd, **at
+        metric="half_cosine",
+        value=mean_difference.halves,
+        chance=mean_difference.unlike,
+        chance_sd=mean_difference.unlike_sd,
+        **coordinates,
     )
 
 

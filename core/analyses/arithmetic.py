@@ -96,11 +96,11 @@ def points_of(subject: Subject, parameters: ArithmeticParameters) -> tuple[Arith
         if p.vectors:
             points = arithmetic.grid(p.vectors, p.coefficients, p.points, **given)
         else:
-            own = list(_own_models(subject))
+            models = list(_own_models(subject))
             points = arithmetic.grid((), (), p.points, **given)
-            for vector in own:
+            for vector in models:
                 points += arithmetic.grid((vector,), p.coefficients, **given)
-            for pair in combinations(own, 2):
+            for pair in combinations(models, 2):
                 points += arithmetic.grid(pair, p.coefficients, **given)
     except StudyError as error:
         raise StudyError(f"analyses.arithmetic: {error.title}", hint=error.hint) from None
@@ -123,9 +123,11 @@ def _tasks(
 ) -> list[Task]:
     if parameters.all_tasks:
         return list(subject.tasks)
-    own = [t for t in subject.tasks if any(subject.own_model(d) in vectors for d in t.domains)]
-    general = [t for t in subject.tasks if GENERAL in t.domains and t not in own]
-    return [*own, *general[:1]]
+    domain_tasks = [
+        t for t in subject.tasks if any(subject.own_model(d) in vectors for d in t.domains)
+    ]
+    general = [t for t in subject.tasks if GENERAL in t.domains and t not in domain_tasks]
+    return [*domain_tasks, *general[:1]]
 
 
 def _made(
@@ -209,17 +211,17 @@ def _scored(
     once: dict[str, Any] = {
         "resamples": subject.evaluation.bootstrap, "seed": subject.study.run.seed
     }  # fmt: skip
-    at: dict[str, Any] = {
+    coordinates: dict[str, Any] = {
         "reference": unit.reference, "module": restriction.text, "setting": unit.setting
     }  # fmt: skip
     lost = sweep.set(point, restriction)
-    result = UnitResult([Measurement(metric="rounding_loss", value=lost, **at)])
+    result = UnitResult([Measurement(metric="rounding_loss", value=lost, **coordinates)])
     result.state["scores"] = {}
     for task in subject.tasks:
         if task.name in unit.options["tasks"]:
             session.pause()
             results = session.evaluator.evaluate(task)
-            result.measurements += scores.rows(results, task=task.name, **once, **at)
+            result.measurements += scores.rows(results, task=task.name, **once, **coordinates)
             result.artifacts.append(scores.artifact(results, model=unit.setting, task=task.name))
             result.state["scores"][task.name] = scores.state(results)
     return result
@@ -230,8 +232,8 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     row for each domain's own model."""
     from core.evaluation import scores
 
-    own, known = required[0], dict(zip(unit.options["required"], required[1:], strict=True))
-    at: dict[str, Any] = {
+    scored, known = required[0], dict(zip(unit.options["required"], required[1:], strict=True))
+    coordinates: dict[str, Any] = {
         "reference": unit.reference, "module": unit.options["restriction"],
         "setting": unit.setting,
     }  # fmt: skip
@@ -239,58 +241,66 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     by_domain: dict[str, list[Measurement]] = {}
     domains = Counter(task for task, *_ in unit.options["against"])
     for task, domain, base_key, tuned_key in unit.options["against"]:
-        at["task"] = f"{task}{score_tables.OF}{domain}" if domains[task] > 1 else task
+        coordinates["task"] = f"{task}{score_tables.OF}{domain}" if domains[task] > 1 else task
         base, tuned = scores.stored(known[base_key]), scores.stored(known[tuned_key])
-        made = scores.stored(own, task)
-        found = [
+        made = scores.stored(scored, task)
+        score_rows = [
             row
             for metric, score in made.items()
-            for row in _against(base[metric], tuned[metric], score, unit.options, **at)
+            for row in _against(base[metric], tuned[metric], score, unit.options, **coordinates)
         ]
-        rows += found
+        rows += score_rows
         first = next(iter(made))
-        by_domain.setdefault(domain, []).extend(r for r in found if r.metric_of == first)
-    for domain, found in by_domain.items():
-        rows += _means(domain, found, at)
+        by_domain.setdefault(domain, []).extend(r for r in score_rows if r.metric_of == first)
+    for domain, score_rows in by_domain.items():
+        rows += _means(domain, score_rows, coordinates)
     return UnitResult(rows)
 
 
 def _against(
-    base: StoredScore, tuned: StoredScore, own: StoredScore, options: Mapping[str, Any], **at: Any
+    base: StoredScore,
+    tuned: StoredScore,
+    merged: StoredScore,
+    options: Mapping[str, Any],
+    **coordinates: Any,
 ) -> Iterator[Measurement]:
     from core.statistics import comparison
 
     once = {"resamples": options["resamples"], "seed": options["seed"]}
-    at["metric_of"] = own.metric
-    if base.items is None or tuned.items is None or own.items is None:
+    coordinates["metric_of"] = merged.metric
+    if base.items is None or tuned.items is None or merged.items is None:
         # A score such as BLEU, without per-item results and without an interval.
-        if own.higher is not None:
-            normalised = comparison.share_of(tuned.value, own.value, higher_is_better=own.higher)
-            yield Measurement(metric="normalised", value=normalised, **at)
-        back = comparison.share_regained(base.value, tuned.value, own.value)
-        yield Measurement(metric="regained", value=back, **at)
+        if merged.higher is not None:
+            normalised = comparison.share_of(
+                tuned.value, merged.value, higher_is_better=merged.higher
+            )
+            yield Measurement(metric="normalised", value=normalised, **coordinates)
+        back = comparison.share_regained(base.value, tuned.value, merged.value)
+        yield Measurement(metric="regained", value=back, **coordinates)
         return
-    if own.higher is not None:
-        share = comparison.ratio(tuned.items, own.items, higher_is_better=own.higher, **once)
+    if merged.higher is not None:
+        share = comparison.ratio(tuned.items, merged.items, higher_is_better=merged.higher, **once)
         yield Measurement(
             metric="normalised", value=share.value, low=share.low, high=share.high,
-            n=len(own.items.index), **at,
+            n=len(merged.items.index), **coordinates,
         )  # fmt: skip
-    part = comparison.regained(base.items, tuned.items, own.items, **once)
+    part = comparison.regained(base.items, tuned.items, merged.items, **once)
     yield Measurement(
         metric="regained", value=part.value, low=part.low, high=part.high,
-        n=len(own.items.index), **at,
+        n=len(merged.items.index), **coordinates,
     )  # fmt: skip
 
 
-def _means(domain: str, rows: Sequence[Measurement], at: Mapping[str, Any]) -> list[Measurement]:
+def _means(
+    domain: str, rows: Sequence[Measurement], coordinates: Mapping[str, Any]
+) -> list[Measurement]:
     """The plain mean over a domain's tasks, each by its first metric; n counts the tasks."""
     means = []
     for metric in ("normalised", "regained"):
         values = [row.value for row in rows if row.metric == metric]
         known = [value for value in values if value is not None]
         mean = sum(known) / len(known) if known and len(known) == len(values) else None
-        place = {**at, "task": f"{score_tables.DOMAIN}{domain}"}
+        place = {**coordinates, "task": f"{score_tables.DOMAIN}{domain}"}
         means.append(Measurement(metric=metric, value=mean, n=len(values), **place))
     return means
 
@@ -305,6 +315,7 @@ ANALYSIS = Analysis(
     parameters=ArithmeticParameters,
     plan=plan,
     compute=compute,
+    prepares=True,
     reduce=reduce,
     workload=workload,
     after=(EVALUATION,),

@@ -64,16 +64,22 @@ def plan(subject: Subject, parameters: DirectionPlacesParameters) -> list[Unit]:
         ]  # fmt: skip
         keys = tuple(unit.key for unit in written)
         units += written
-        for own in (BASE, model):
+        for observed in (BASE, model):
             assert stored is not None
             key = subject.key(
-                NAME, VERSION, parameters, [BASE, model], states=own, of=[stored.key, *keys]
+                NAME,
+                VERSION,
+                parameters,
+                [BASE, model],
+                states=observed,
+                of=[stored.key, *keys],
             )
             units.append(
                 Unit(
-                    key=key, analysis=NAME, label=f"places of the directions of {model}, in {own}",
-                    model=own, reference="" if own == model else model, loads=own,
-                    requires=keys if own == BASE else (stored.key, *keys),
+                    key=key, analysis=NAME,
+                    label=f"places of the directions of {model}, in {observed}",
+                    model=observed, reference="" if observed == model else model, loads=observed,
+                    requires=keys if observed == BASE else (stored.key, *keys),
                     options={**stored.options, "tuned": model, "written": keys},
                 )
             )  # fmt: skip
@@ -174,14 +180,14 @@ class _Places:
         for unit in self.units:
             result = UnitResult()
             for layer in self.followed:
-                own = [
-                    (at, module)
-                    for at, (model, module) in enumerate(self.modules[layer])
+                directions = [
+                    (index, module)
+                    for index, (model, module) in enumerate(self.modules[layer])
                     if model == unit.options["tuned"]
                 ]
-                if own:
-                    result.measurements += [self._row(unit, layer, *each) for each in own]
-                    result.artifacts.append(self._stored(unit, layer, own))
+                if directions:
+                    result.measurements += [self._row(unit, layer, *each) for each in directions]
+                    result.artifacts.append(self._stored(unit, layer, directions))
             yield unit, result
 
     def _written(self, layer: int) -> Iterator[tuple[tuple[str, str], Any]]:
@@ -193,22 +199,24 @@ class _Places:
                         for module, direction in artifact.arrays.items():
                             yield (unit.options["tuned"], module), direction
 
-    def _row(self, unit: Unit, layer: int, at: int, module: str) -> Measurement:
+    def _row(self, unit: Unit, layer: int, index: int, module: str) -> Measurement:
         followed = self.followed[layer]
         return Measurement(
-            metric="extreme_cosine", value=followed.largest(at), chance=followed.chance,
+            metric="extreme_cosine", value=followed.largest(index), chance=followed.chance,
             chance_sd=followed.chance_sd, n=followed.places, model=unit.options["tuned"],
             setting=passages.setting(unit.model), layer=layer, module=module,
         )  # fmt: skip
 
-    def _stored(self, unit: Unit, layer: int, own: Sequence[tuple[int, str]]) -> Artifact:
+    def _stored(self, unit: Unit, layer: int, directions: Sequence[tuple[int, str]]) -> Artifact:
         """The passages around the highest and the lowest places of each module's direction."""
         from core.neurons import contexts
 
         probe = self.session.subject.probes[unit.options["probe"]]
-        found, peaks = self.followed[layer].passages([at for at, _ in own])
-        arrays = contexts.stored(found, probe, None, self.session.tokenizer)
-        arrays["module"] = np.array([module for _, module in own for _ in range(2)], dtype=np.str_)
+        excerpts, peaks = self.followed[layer].passages([index for index, _ in directions])
+        arrays = contexts.stored(excerpts, probe, None, self.session.tokenizer)
+        arrays["module"] = np.array(
+            [module for _, module in directions for _ in range(2)], dtype=np.str_
+        )
         arrays["peaks"] = peaks
         return Artifact(
             name=passages.ARTIFACT, arrays=arrays, model=unit.model, reference=unit.reference,

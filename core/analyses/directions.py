@@ -50,7 +50,7 @@ _Place = tuple[str, str, int | None]
 
 
 class DirectionsParameters(Parameters):
-    """How many directions are read, and how many tokens of each."""
+    """The numbers of directions to read, and of tokens of each."""
 
     top: int = Field(default=5, ge=1, le=20, description="Top directions of each matrix.")
     tokens: int = Field(default=10, ge=1, le=100, description="Tokens at each end of a direction.")
@@ -137,8 +137,8 @@ class _Reader(SliceReader):
         if self._reads(matrix.piece):
             top, side = self.parameters.top, SIDE_OF[matrix.piece.module]
             if not update.is_zero:
-                own = update.directions(top)
-                arrays |= _stored("update", own, side, update.delta)
+                leading = update.directions(top)
+                arrays |= _stored("update", leading, side, update.delta)
             if self.has_base and update.model == self.updates_of[0]:
                 arrays |= _stored(BASE, matrix.directions(top), side, matrix.matrix)
         return UnitPart(arrays=arrays)
@@ -148,29 +148,30 @@ class _Reader(SliceReader):
             return
         for whose, name in ((model, "update"), (BASE, BASE)):
             for expert in {None, piece.expert}:
-                own = self._found.setdefault((whose, piece.module, expert), [])
+                directions = self._found.setdefault((whose, piece.module, expert), [])
                 if name in part.arrays:
-                    own.append((part.arrays[name], part.arrays[f"{name}.share"]))
+                    directions.append((part.arrays[name], part.arrays[f"{name}.share"]))
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         layer = self.units[0].layer
         read, random = self._read_out()
         for unit in self.units:
-            own = {place: found for place, found in read.items() if place[0] == unit.model}
+            readouts = {place: readout for place, readout in read.items() if place[0] == unit.model}
             rows = [
-                _row(place, found, random[SIDE_OF[place[1]]], layer) for place, found in own.items()
+                _row(place, readout, random[SIDE_OF[place[1]]], layer)
+                for place, readout in readouts.items()
             ]
-            stacked = {module for _, module, expert in own if expert is not None}
+            stacked = {module for _, module, expert in readouts if expert is not None}
             listed = {
-                module if expert is None else f"{module}.{expert}": found
-                for (_, module, expert), found in own.items()
-                if found is not None and (expert is not None or module not in stacked)
+                module if expert is None else f"{module}.{expert}": readout
+                for (_, module, expert), readout in readouts.items()
+                if readout is not None and (expert is not None or module not in stacked)
             }
             if unit.model == BASE:
-                drawn = {side: own[: self.parameters.top] for side, own in random.items()}
+                drawn = {side: readout[: self.parameters.top] for side, readout in random.items()}
                 listed |= {
-                    f"random {side}": (np.zeros(len(own.kurtosis)), own)
-                    for side, own in drawn.items()
+                    f"random {side}": (np.zeros(len(readout.kurtosis)), readout)
+                    for side, readout in drawn.items()
                 }
             arrays = self._arrays(listed)
             artifact = Artifact(name=NAME, arrays=arrays, model=unit.model, layer=layer)
@@ -195,7 +196,7 @@ class _Reader(SliceReader):
         random: dict[Side, Readout] = {}
         sides: tuple[Side, Side] = ("write", "read")
         for side in sides:
-            places = {p: own for p, own in self._found.items() if SIDE_OF[p[1]] == side}
+            places = {p: pairs for p, pairs in self._found.items() if SIDE_OF[p[1]] == side}
             if not places:
                 continue
             generator = torch.Generator().manual_seed(0)
@@ -203,12 +204,12 @@ class _Reader(SliceReader):
                 self.parameters.random, self.vocabulary.width(side), generator=generator
             )
             groups = [torch.nn.functional.normalize(drawn)]
-            for own in places.values():
-                directions = [each for each, _ in own] or [np.zeros((0, drawn.shape[1]))]
+            for pairs in places.values():
+                directions = [each for each, _ in pairs] or [np.zeros((0, drawn.shape[1]))]
                 groups.append(torch.from_numpy(np.concatenate(directions)))
             random[side], *read = self.vocabulary.read_out(side, groups, self.parameters.tokens)
-            for (place, own), readout in zip(places.items(), read, strict=True):
-                shares = [share for _, share in own]
+            for (place, pairs), readout in zip(places.items(), read, strict=True):
+                shares = [share for _, share in pairs]
                 readouts[place] = (
                     (np.concatenate(shares), readout) if len(readout.kurtosis) else None
                 )
@@ -235,9 +236,9 @@ class _Reader(SliceReader):
 def _stored(name: str, top: Directions, side: Side, matrix: Any) -> dict[str, NDArray[Any]]:
     """The real directions [r, d] of one side, and their shares of ‖matrix‖²."""
     real = top.real[0]
-    left, own = top.left[0][:, real], (top.left if side == "write" else top.right)[0][:, real]
+    left, vectors = top.left[0][:, real], (top.left if side == "write" else top.right)[0][:, real]
     shares = (matrix.mT.to(left) @ left).square().sum(0) / matrix.to(left).square().sum()
-    return {name: own.mT.float().cpu().numpy(), f"{name}.share": shares.float().cpu().numpy()}
+    return {name: vectors.mT.float().cpu().numpy(), f"{name}.share": shares.float().cpu().numpy()}
 
 
 def _row(

@@ -95,23 +95,25 @@ def _layer(unit: Unit, required: list[UnitResult]) -> UnitResult:
 
     result = UnitResult()
     for setting, (base, tuned) in _patterns(unit, required).items():
-        at: dict[str, Any] = {
+        coordinates: dict[str, Any] = {
             "model": unit.model, "reference": BASE, "layer": unit.layer, "setting": setting,
             "n": len(base),
         }  # fmt: skip
-        found = distances.hamming(base, tuned)
+        hamming = distances.hamming(base, tuned)
         change = distances.rate_change(base, tuned)
-        result.measurements += _hamming_rows(found.observed, found.baseline, found.baseline_sd, at)
+        result.measurements += _hamming_rows(
+            hamming.observed, hamming.baseline, hamming.baseline_sd, coordinates
+        )
         result.measurements += [
-            _ratio_row(found.ratio, found.without, at),
-            Measurement(metric="rate_change", value=change, **at),
+            _ratio_row(hamming.ratio, hamming.without, coordinates),
+            Measurement(metric="rate_change", value=change, **coordinates),
         ]
         if unit.options["levenshtein"]:
-            result.measurements.append(_levenshtein_row(base, tuned, at))
+            result.measurements.append(_levenshtein_row(base, tuned, coordinates))
         result.state[setting] = {
             "neurons": base.shape[1],
-            "observed": found.observed.tolist(),
-            "baseline": found.baseline,
+            "observed": hamming.observed.tolist(),
+            "baseline": hamming.baseline,
             "rate_change": change,
         }
     return result
@@ -121,49 +123,51 @@ def _patterns(unit: Unit, required: list[UnitResult]) -> dict[str, tuple[Bits, B
     """The patterns [documents, neurons] of base and tuned model, by setting."""
     from core.neurons.activity import unpacked
 
-    found: dict[str, list[Bits]] = {}
+    patterns: dict[str, list[Bits]] = {}
     for result in required:
         for artifact in result.artifacts:
             name, _, setting = artifact.name.partition(".")
             if name == "patterns" and artifact.layer == unit.layer:
                 width = int(artifact.arrays["neurons"])
-                found.setdefault(setting, []).append(unpacked(artifact.arrays["patterns"], width))
-    for pair in found.values():
+                patterns.setdefault(setting, []).append(
+                    unpacked(artifact.arrays["patterns"], width)
+                )
+    for pair in patterns.values():
         if len(pair) != 2 or pair[0].shape != pair[1].shape:
             raise StorageError(
                 f"The patterns of '{unit.model}' and the base in layer {unit.layer} are not of the "
                 "same documents and neurons.",
                 hint="Compute the run anew with --fresh.",
             )
-    return {setting: (base, tuned) for setting, (base, tuned) in found.items()}
+    return {setting: (base, tuned) for setting, (base, tuned) in patterns.items()}
 
 
 def _hamming_rows(
-    observed: Any, baseline: float | None, sd: float | None, at: dict[str, Any]
+    observed: Any, baseline: float | None, sd: float | None, coordinates: dict[str, Any]
 ) -> list[Measurement]:
     mean = intervals.of_mean(observed)
     rows = [
         Measurement(
             metric="hamming", value=mean.value, low=mean.low, high=mean.high, chance=baseline,
-            chance_sd=sd, **at,
+            chance_sd=sd, **coordinates,
         )
     ]  # fmt: skip
     names = ("lower_quartile", "median", "upper_quartile")
     for name, value in zip(names, intervals.quartiles(observed), strict=True):
-        rows.append(Measurement(metric=name, metric_of="hamming", value=value, **at))
+        rows.append(Measurement(metric=name, metric_of="hamming", value=value, **coordinates))
     return rows
 
 
-def _ratio_row(ratio: float | None, without: Any, at: dict[str, Any]) -> Measurement:
+def _ratio_row(ratio: float | None, without: Any, coordinates: dict[str, Any]) -> Measurement:
     if ratio is None:
-        return Measurement(metric="ratio", value=None, **at)
+        return Measurement(metric="ratio", value=None, **coordinates)
     bounds = intervals.of_jackknife(ratio, without)
     return Measurement(
-        metric="ratio", value=ratio, low=bounds.low, high=bounds.high, chance=1.0, **at
+        metric="ratio", value=ratio, low=bounds.low, high=bounds.high, chance=1.0, **coordinates
     )
 
 
-def _levenshtein_row(base: Bits, tuned: Bits, at: dict[str, Any]) -> Measurement:
+def _levenshtein_row(base: Bits, tuned: Bits, coordinates: dict[str, Any]) -> Measurement:
     from core.neurons import distances
 
     mean = intervals.of_mean(distances.levenshtein(base, tuned))
@@ -171,7 +175,8 @@ def _levenshtein_row(base: Bits, tuned: Bits, at: dict[str, Any]) -> Measurement
     return Measurement(
         metric="levenshtein", value=mean.value, low=mean.low, high=mean.high,
         chance=float(apart.mean()) if len(apart) else None,
-        chance_sd=float(apart.std(ddof=1)) / len(base) ** 0.5 if len(apart) > 1 else None, **at,
+        chance_sd=float(apart.std(ddof=1)) / len(base) ** 0.5 if len(apart) > 1 else None,
+        **coordinates,
     )  # fmt: skip
 
 
@@ -180,19 +185,21 @@ def _whole(unit: Unit, required: list[UnitResult]) -> UnitResult:
     result = UnitResult()
     for setting in required[0].state:
         layers = _layers(required, setting)
-        widths = np.array([own["neurons"] for own in layers], dtype=np.float64)
-        observed = np.average([own["observed"] for own in layers], axis=0, weights=widths)
-        levels = [own["baseline"] for own in layers]
+        widths = np.array([layer["neurons"] for layer in layers], dtype=np.float64)
+        observed = np.average([layer["observed"] for layer in layers], axis=0, weights=widths)
+        levels = [layer["baseline"] for layer in layers]
         baseline = float(np.average(levels, weights=widths)) if None not in levels else None
-        change = float(np.average([own["rate_change"] for own in layers], weights=widths))
-        at: dict[str, Any] = {
+        change = float(np.average([layer["rate_change"] for layer in layers], weights=widths))
+        coordinates: dict[str, Any] = {
             "model": unit.model, "reference": BASE, "setting": setting, "n": len(observed)
         }  # fmt: skip
         ratio = float(observed.mean()) / baseline if baseline else None
-        result.measurements += _hamming_rows(observed, baseline, None, at)
+        result.measurements += _hamming_rows(observed, baseline, None, coordinates)
         result.measurements += [
-            Measurement(metric="ratio", value=ratio, chance=None if ratio is None else 1.0, **at),
-            Measurement(metric="rate_change", value=change, **at),
+            Measurement(
+                metric="ratio", value=ratio, chance=None if ratio is None else 1.0, **coordinates
+            ),
+            Measurement(metric="rate_change", value=change, **coordinates),
         ]
     return result
 
@@ -206,8 +213,8 @@ def _layers(required: list[UnitResult], setting: str) -> list[dict[str, Any]]:
     layers: list[dict[str, Any]] = [
         forms.state(each.state, {setting: form})[setting] for each in required
     ]
-    documents = {len(own["observed"]) for own in layers}
-    forms.state(documents, lambda found: len(found) == 1 and 0 not in found)
+    documents = {len(layer["observed"]) for layer in layers}
+    forms.state(documents, lambda counts: len(counts) == 1 and 0 not in counts)
     return layers
 
 

@@ -62,12 +62,12 @@ def _asked(subject: Subject, parameters: EvaluationParameters, model: str, task:
     )  # fmt: skip
 
 
-def _compared(subject: Subject, base: Unit, own: Unit, model: str, task: str) -> Unit:
+def _compared(subject: Subject, base: Unit, tuned: Unit, model: str, task: str) -> Unit:
     resamples, seed = subject.evaluation.bootstrap, subject.study.run.seed
-    parts = {"analysis": [NAME, VERSION], "requires": [base.key, own.key], "model": model}
+    parts = {"analysis": [NAME, VERSION], "requires": [base.key, tuned.key], "model": model}
     return Unit(
         key=content_key(parts), analysis=NAME, label=f"{model} against the base on {task}",
-        model=model, reference=BASE, task=task, requires=(base.key, own.key),
+        model=model, reference=BASE, task=task, requires=(base.key, tuned.key),
         options={"resamples": resamples, "seed": seed},
     )  # fmt: skip
 
@@ -93,16 +93,16 @@ def compute(
         session.pause()
         task = tasks[unit.task]
         results, outputs = session.evaluator.ask(task)
-        at: dict[str, Any] = {"model": unit.model, "task": task.name}
-        rows = scores.rows(results, resamples=resamples, seed=seed, **at)
+        coordinates: dict[str, Any] = {"model": unit.model, "task": task.name}
+        rows = scores.rows(results, resamples=resamples, seed=seed, **coordinates)
         rows += [
-            Measurement(metric="stderr", metric_of=s.metric, value=s.stderr, n=s.n, **at)
+            Measurement(metric="stderr", metric_of=s.metric, value=s.stderr, n=s.n, **coordinates)
             for s in results
             if s.stderr is not None
         ]
         artifact = scores.artifact(results, model=unit.model, task=task.name)
         # A prompt is the task's: stored once, unless each model has a template of its own.
-        asked = answers.artifacts(outputs, prompts=unit.model == BASE or own_prompts, **at)
+        asked = answers.artifacts(outputs, prompts=unit.model == BASE or own_prompts, **coordinates)
         yield unit, UnitResult(rows, [artifact, *asked], {"scores": scores.state(results)})
 
 
@@ -110,10 +110,10 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     """The differences of a model's scores from the base's, over the same items."""
     from core.evaluation import scores
 
-    base, own = (scores.stored(result) for result in required)
+    base, tuned = (scores.stored(result) for result in required)
     resamples, seed = unit.options["resamples"], unit.options["seed"]
     result = UnitResult()
-    for metric, ours in own.items():
+    for metric, ours in tuned.items():
         theirs = base.get(metric)
         if theirs is not None:
             result.measurements += _difference(unit, theirs, ours, resamples, seed)
@@ -121,27 +121,27 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 
 
 def _difference(
-    unit: Unit, base: StoredScore, own: StoredScore, resamples: int, seed: int
+    unit: Unit, base: StoredScore, tuned: StoredScore, resamples: int, seed: int
 ) -> list[Measurement]:
     from core.statistics import comparison
 
-    at: dict[str, Any] = {
-        "model": unit.model, "reference": BASE, "task": unit.task, "metric_of": own.metric
+    coordinates: dict[str, Any] = {
+        "model": unit.model, "reference": BASE, "task": unit.task, "metric_of": tuned.metric
     }  # fmt: skip
-    if base.items is None or own.items is None:
-        plain = None if base.value is None or own.value is None else own.value - base.value
-        return [Measurement(metric="difference", value=plain, **at)]
-    estimate = comparison.difference(base.items, own.items, resamples=resamples, seed=seed)
-    n = len(own.items.index)
+    if base.items is None or tuned.items is None:
+        plain = None if base.value is None or tuned.value is None else tuned.value - base.value
+        return [Measurement(metric="difference", value=plain, **coordinates)]
+    estimate = comparison.difference(base.items, tuned.items, resamples=resamples, seed=seed)
+    n = len(tuned.items.index)
     rows = [
         Measurement(
             metric="difference", value=estimate.value, low=estimate.low, high=estimate.high, n=n,
-            chance=0.0, **at,
+            chance=0.0, **coordinates,
         )
     ]  # fmt: skip
-    if base.items.binary() and own.items.binary():
-        p = comparison.mcnemar(base.items, own.items)
-        rows.append(Measurement(metric="p_value", value=p, n=n, **at))
+    if base.items.binary() and tuned.items.binary():
+        p = comparison.mcnemar(base.items, tuned.items)
+        rows.append(Measurement(metric="p_value", value=p, n=n, **coordinates))
     return rows
 
 

@@ -38,12 +38,12 @@ def plan(subject: Subject, parameters: ForgettingParameters) -> list[Unit]:
     scored = {u.task: u.key for u in subject.planned[SCORES] if u.loads == BASE}
     units = []
     for model in subject.family.tuned:
-        own = [d for d in subject.evaluation.tasks if subject.own_model(d) == model]
-        texts = next((name for name in (*own, *subject.probes) if (model, name) in moved), None)
+        domains = [d for d in subject.evaluation.tasks if subject.own_model(d) == model]
+        texts = next((name for name in (*domains, *subject.probes) if (model, name) in moved), None)
         tasks = [
             task.name
             for task in subject.tasks
-            if not set(own) & set(task.domains) and (model, task.name) in compared
+            if not set(domains) & set(task.domains) and (model, task.name) in compared
         ]
         if texts is None or not tasks:
             continue
@@ -63,22 +63,22 @@ def plan(subject: Subject, parameters: ForgettingParameters) -> list[Unit]:
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     """The divergence on the model's own texts, the score lost on each task, and their mean."""
     moved, *scores = required
-    at: dict[str, Any] = {"model": unit.model, "reference": BASE}
+    coordinates: dict[str, Any] = {"model": unit.model, "reference": BASE}
     rows = [
         Measurement(
             metric="kl", value=row.value, low=row.low, high=row.high, n=row.n, chance=row.chance,
-            setting=unit.options["texts"], **at,
+            setting=unit.options["texts"], **coordinates,
         )
         for row in moved.measurements
         if row.metric == "kl"
     ]  # fmt: skip
     pairs = zip(unit.options["tasks"], scores[::2], scores[1::2], strict=True)
-    lost = [row for task, base, change in pairs for row in _lost(task, base, change, at)]
-    return UnitResult([*rows, *lost, _mean(lost, at)])
+    lost = [row for task, base, change in pairs for row in _lost(task, base, change, coordinates)]
+    return UnitResult([*rows, *lost, _mean(lost, coordinates)])
 
 
 def _lost(
-    task: str, base: UnitResult, change: UnitResult, at: dict[str, Any]
+    task: str, base: UnitResult, change: UnitResult, coordinates: dict[str, Any]
 ) -> Iterator[Measurement]:
     """The score lost on a task, by its first metric with a better direction, if it has one."""
     from core.evaluation import scores
@@ -96,23 +96,23 @@ def _lost(
             low, high = min(low, high), max(low, high)
         yield Measurement(
             metric="score_lost", metric_of=score.metric, task=task, value=value, low=low,
-            high=high, n=row.n, chance=0.0, **at,
+            high=high, n=row.n, chance=0.0, **coordinates,
         )  # fmt: skip
         return
 
 
-def _mean(lost: Iterable[Measurement], at: dict[str, Any]) -> Measurement:
+def _mean(lost: Iterable[Measurement], coordinates: dict[str, Any]) -> Measurement:
     """The mean score lost over tasks; its interval takes the tasks as independent."""
     known = [row for row in lost if row.value is not None]
     if not known:
-        return Measurement(metric="mean_lost", value=None, **at)
+        return Measurement(metric="mean_lost", value=None, **coordinates)
     mean = sum(row.value or 0.0 for row in known) / len(known)
     below = _together(None if r.low is None else (r.value or 0.0) - r.low for r in known)
     above = _together(None if r.high is None else r.high - (r.value or 0.0) for r in known)
     return Measurement(
         metric="mean_lost", value=mean, n=len(known), chance=0.0,
         low=None if below is None else mean - below, high=None if above is None else mean + above,
-        **at,
+        **coordinates,
     )  # fmt: skip
 
 

@@ -18,9 +18,9 @@ from core.engine.forms import amount, count, maybe, number
 from core.engine.measurement import MetricSpec, Unit, UnitResult, content_key
 from core.engine.registry import Analysis, Parameters, Workload
 from core.errors import StudyError, did_you_mean
-from core.figures import graft_findings
-from core.figures.kinds.curves import Curves
-from core.figures.kinds.grids import Bars, Heatmap
+from core.figures import graft_views
+from core.figures.figure import BASE
+from core.figures.graft_views import GROUPS
 from core.models.naming import GROUP_OF, ORDER
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from core.texts.probe import ProbeSet
     from core.vectors.grafted import Bed
 NAME, VERSION = "graft", 1
-BASE = "base"
-GROUPS = ("blocks", "attention", "mlp")
 TOGETHER = 8
 """Layers whose single grafts are one unit."""
 
@@ -87,8 +85,8 @@ def plan(subject: Subject, parameters: GraftParameters) -> list[Unit]:
         greedy = unit("greedy", whole, *singles, keep=p.keep, tries=p.tries)
         chance = unit("random", whole, greedy, controls=p.controls)
         ranks = unit("ranks", whole, ranks=sorted(set(p.ranks)))
-        own = [whole, *singles, greedy, chance, ranks]
-        units += [*own, _compared(subject, p, model, name, own)]
+        model_units = [whole, *singles, greedy, chance, ranks]
+        units += [*model_units, _compared(subject, p, model, name, model_units)]
     return units
 
 
@@ -100,9 +98,9 @@ _LABELS = {
 
 
 def _compared(
-    subject: Subject, parameters: GraftParameters, model: str, probe: str, own: Sequence[Unit]
+    subject: Subject, parameters: GraftParameters, model: str, probe: str, units: Sequence[Unit]
 ) -> Unit:
-    required = [unit.key for unit in own]
+    required = [unit.key for unit in units]
     options = {
         "keep": parameters.keep, "layers": subject.family.anatomy.layers,
         "probe": probe if len(subject.probes) > 1 else "", "seed": subject.study.run.seed,
@@ -149,9 +147,9 @@ def workload(unit: Unit, parameters: GraftParameters, subject: Subject) -> Workl
 
 def _parts(subject: Subject) -> list[str]:
     """The groups and modules that the base has, over all layers."""
-    own = {piece.module for piece in subject.family.anatomy.pieces}
-    groups = {"blocks", *(GROUP_OF.get(module) for module in own)}
-    return [part for part in (*GROUPS, *ORDER) if part in own | groups]
+    modules = {piece.module for piece in subject.family.anatomy.pieces}
+    groups = {"blocks", *(GROUP_OF.get(module) for module in modules)}
+    return [part for part in (*GROUPS, *ORDER) if part in modules | groups]
 
 
 def compute(
@@ -205,8 +203,8 @@ def _tried(unit: Unit, bed: Bed, session: Session) -> UnitResult:
     seed = session.subject.study.run.seed
     tried = graft_steps.tried(unit.options, bed, model, known, seed)
     losses = {
-        name: [float(x) if np.isfinite(x) else None for x in own]
-        for name, own in tried.losses.items()
+        name: [float(x) if np.isfinite(x) else None for x in values]
+        for name, values in tried.losses.items()
     }
     return UnitResult(
         state={"losses": losses, "passes": tried.passes, "order": list(tried.order)}
@@ -217,7 +215,7 @@ def losses_of(result: UnitResult) -> dict[str, Any]:
     """The losses of a unit's grafts by their names, float64 [documents]; NaN where there is
     none."""
     losses = _state(result)["losses"]
-    return {name: np.array(own, dtype=np.float64) for name, own in losses.items()}
+    return {name: np.array(values, dtype=np.float64) for name, values in losses.items()}
 
 
 def _state(result: UnitResult) -> dict[str, Any]:
@@ -251,19 +249,6 @@ _OFFLOADED = (
 )
 
 
-def _is_set(setting: str) -> bool:
-    return setting.startswith("layers-")
-
-
-def _is_rank(setting: str) -> bool:
-    return setting.startswith("rank-")
-
-
-def _is_part(module: str) -> bool:
-    return module != "all"
-
-
-_TESTED = {"regained": "q_value", "gain": "q_value"}
 _NO_GAIN = "no significant gain on these texts"
 
 ANALYSIS = Analysis(
@@ -276,6 +261,7 @@ ANALYSIS = Analysis(
     parameters=GraftParameters,
     plan=plan,
     compute=compute,
+    prepares=True,
     reduce=reduce,
     workload=workload,
     metrics=(
@@ -328,90 +314,5 @@ ANALYSIS = Analysis(
             empty="there is no gain to regain, or no rank that was tried keeps so much",
         ),
     ),
-    views=(
-        Curves(
-            key="layers",
-            title="Regained by single layers",
-            short="Layers",
-            caption="One line per model: the base with one layer of the tuned model; the whole "
-            "layer, its attention or its MLP.",
-            measures=("regained", "gain"),
-            tested=_TESTED,
-            panels=GROUPS,
-            fixed={"reference": BASE},
-            free=("probe",),
-            finding=graft_findings.of_layers,
-        ),
-        Heatmap(
-            key="parts",
-            title="Regained by layer and part",
-            short="By layer",
-            caption="One model: the base with one part of one layer of the tuned model.",
-            measures=("regained", "gain", "q_value"),
-            tested=_TESTED,
-            panels=GROUPS,
-            selectors=("model",),
-            fixed={"reference": BASE},
-            free=("probe",),
-            finding=graft_findings.of_parts,
-        ),
-        Bars(
-            key="modules",
-            title="Regained by module",
-            short="Modules",
-            caption="The base with one kind of module of the tuned model, in every layer.",
-            measures=("regained", "gain"),
-            tested=_TESTED,
-            fixed={"reference": BASE, "layer": None, "setting": ""},
-            only={"module": _is_part},
-            free=("probe",),
-            finding=graft_findings.of_modules,
-        ),
-        Curves(
-            key="sets",
-            title="Regained by a growing set of layers",
-            short="Layer sets",
-            caption="The greedy set of layers beside random sets of as many layers.",
-            measures=("regained",),
-            x="setting",
-            selectors=("model",),
-            fixed={"reference": BASE, "layer": None, "module": "blocks"},
-            only={"setting": _is_set},
-            free=("probe",),
-            names={"setting": "set"},
-            with_chance=True,
-            chance_name="random sets",
-            optional=True,
-            finding=graft_findings.of_sets,
-        ),
-        Heatmap(
-            key="order",
-            title="Layers in the order of the greedy search",
-            short="Search order",
-            caption="At which step the search took a layer; empty where it did not need it.",
-            measures=("place",),
-            rows="model",
-            columns="layer",
-            fixed={"reference": BASE},
-            free=("probe",),
-            missing="not needed",
-            optional=True,
-            finding=graft_findings.of_order,
-        ),
-        Curves(
-            key="ranks",
-            title="Regained by changes cut to a rank",
-            short="Ranks",
-            caption="One line per model: the change of every matrix cut to its top directions, "
-            "all other parameters the base's.",
-            measures=("regained", "gain"),
-            x="setting",
-            fixed={"reference": BASE, "layer": None, "module": "all"},
-            only={"setting": _is_rank},
-            free=("probe",),
-            names={"setting": "cut to"},
-            optional=True,
-            finding=graft_findings.of_ranks,
-        ),
-    ),
+    views=graft_views.VIEWS,
 )

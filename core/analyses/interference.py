@@ -38,7 +38,7 @@ SIDES = {"subspace_overlap_write": "write", "subspace_overlap_read": "read"}
 
 
 class InterferenceParameters(Parameters):
-    """What counts as a large coordinate, and as a top direction."""
+    """The limits of large coordinates and of top directions."""
 
     top: float = Field(
         default=0.2, gt=0, le=0.5, description="Share of coordinates that count as the largest."
@@ -135,7 +135,7 @@ def _add(a: Sums, b: Sums) -> Sums:
 
 
 def _rows(modules: dict[str, Sums]) -> list[Measurement]:
-    return [row for module, own in modules.items() for row in of_sums(module, own)]
+    return [row for module, sums in modules.items() for row in of_sums(module, sums)]
 
 
 def of_sums(module: str, s: Sums) -> tuple[Measurement, Measurement]:

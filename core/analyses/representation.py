@@ -34,7 +34,7 @@ BASE = "base"
 
 
 class RepresentationParameters(Parameters):
-    """How many of the base's states are stored, and how many are compared."""
+    """The numbers of the base's states to store, and to compare."""
 
     tokens: int = Field(
         default=65_536,
@@ -54,8 +54,8 @@ def plan(subject: Subject, parameters: RepresentationParameters) -> list[Unit]:
     units = []
     for name, probe in subject.probes.items():
         named = name if len(subject.probes) > 1 else ""
-        at = {"probe": probe.fingerprint, "named": named}
-        key = subject.key(NAME, VERSION, parameters, [BASE], **at)
+        key_parts = {"probe": probe.fingerprint, "named": named}
+        key = subject.key(NAME, VERSION, parameters, [BASE], **key_parts)
         within = np.cumsum([len(ids) for ids in probe.ids]) <= parameters.tokens
         options = {
             "probe": name, "named": named, "documents": max(1, int(within.sum())), "stored": key,
@@ -67,10 +67,10 @@ def plan(subject: Subject, parameters: RepresentationParameters) -> list[Unit]:
             )
         )  # fmt: skip
         for model in subject.family.tuned:
-            own = subject.key(NAME, VERSION, parameters, [BASE, model], **at)
+            model_key = subject.key(NAME, VERSION, parameters, [BASE, model], **key_parts)
             units.append(
                 Unit(
-                    key=own, analysis=NAME, label=_label(model, named), model=model,
+                    key=model_key, analysis=NAME, label=_label(model, named), model=model,
                     reference=BASE, loads=model, requires=(key,), options=options,
                 )
             )  # fmt: skip
@@ -149,7 +149,7 @@ class _Reader(Forwarding):
         yield self.unit, result
 
     def _own_lens(self) -> Iterator[Measurement]:
-        """How far the lens of each layer is from the model's own predictions."""
+        """The divergence of each layer's lens from the model's own predictions."""
         from core.states import lens
 
         head = self.session.head
@@ -158,9 +158,9 @@ class _Reader(Forwarding):
             return
         final = lens.predicted(head, self._at(self.sampled, -1))
         for layer in self.layers:
-            own = lens.reading(head, self._at(self.sampled, layer))
-            found = self._divergence(final, own, head.block)
-            yield self._row("lens_to_last", layer, self.lens, *found)
+            reading = lens.reading(head, self._at(self.sampled, layer))
+            divergences = self._divergence(final, reading, head.block)
+            yield self._row("lens_to_last", layer, self.lens, *divergences)
 
     def _against_base(self) -> Iterator[Measurement]:
         from core.states import lens, similarity
@@ -177,41 +177,48 @@ class _Reader(Forwarding):
             own_device = self.session.model.device
             device = own_device if own_device.type == "cuda" else "cpu"  # mps has no float64
             documents = self.places[:, 0]
-            found = similarity.alignment(first.to(device), second.to(device), documents)
-            yield self._cka(layer, found)
+            alignment = similarity.alignment(first.to(device), second.to(device), documents)
+            yield self._cka(layer, alignment)
             everywhere = np.arange(len(self.places))
             yield self._row("drift", layer, everywhere, *similarity.drift(first, second))
             if is_lens:
-                own = lens.reading(head, self._at(self.sampled, layer))
+                reading = lens.reading(head, self._at(self.sampled, layer))
                 its = lens.reading(other, self._at(base, layer))
                 block = min(head.block, other.block)
-                yield self._row("lens_kl", layer, self.lens, *self._divergence(own, its, block))
+                yield self._row("lens_kl", layer, self.lens, *self._divergence(reading, its, block))
 
-    def _cka(self, layer: int, found: Any) -> Measurement:
-        at = {**self._coordinates("cka"), "layer": layer}
-        unlike = found.unlike[np.isfinite(found.unlike)]
-        at["chance"] = float(unlike.mean()) if len(unlike) else None
-        at["chance_sd"] = float(unlike.std(ddof=1)) if len(unlike) > 1 else None
-        if found.value is None:
-            return Measurement(metric="cka", value=None, **at)
-        bounds = intervals.of_jackknife(found.value, found.without)
-        return Measurement(metric="cka", value=bounds.value, low=bounds.low, high=bounds.high, **at)
+    def _cka(self, layer: int, alignment: Any) -> Measurement:
+        coordinates = {**self._coordinates("cka"), "layer": layer}
+        unlike = alignment.unlike[np.isfinite(alignment.unlike)]
+        coordinates["chance"] = float(unlike.mean()) if len(unlike) else None
+        coordinates["chance_sd"] = float(unlike.std(ddof=1)) if len(unlike) > 1 else None
+        if alignment.value is None:
+            return Measurement(metric="cka", value=None, **coordinates)
+        bounds = intervals.of_jackknife(alignment.value, alignment.without)
+        return Measurement(
+            metric="cka", value=bounds.value, low=bounds.low, high=bounds.high, **coordinates
+        )
 
     def _row(
         self, metric: str, layer: int, tokens: NDArray[Any], like: Any, unlike: Any
     ) -> Measurement:
         """The mean over tokens with its interval over documents, and that of unlike documents."""
-        at = {**self._coordinates(metric), "layer": layer}
+        coordinates = {**self._coordinates(metric), "layer": layer}
         known = np.isfinite(like)
-        documents, own = np.unique(self.places[tokens, 0][known], return_inverse=True)
-        at["n"] = len(documents)
+        documents, inverse = np.unique(self.places[tokens, 0][known], return_inverse=True)
+        coordinates["n"] = len(documents)
         chance = float(np.nanmean(unlike)) if np.isfinite(unlike).any() else None
         if not len(documents):
-            return Measurement(metric=metric, value=None, chance=chance, **at)
-        counts = np.bincount(own)
-        mean = intervals.of_mean(np.bincount(own, like[known]) / counts, counts)
+            return Measurement(metric=metric, value=None, chance=chance, **coordinates)
+        counts = np.bincount(inverse)
+        mean = intervals.of_mean(np.bincount(inverse, like[known]) / counts, counts)
         return Measurement(
-            metric=metric, value=mean.value, low=mean.low, high=mean.high, chance=chance, **at
+            metric=metric,
+            value=mean.value,
+            low=mean.low,
+            high=mean.high,
+            chance=chance,
+            **coordinates,
         )
 
     def _coordinates(self, metric: str) -> dict[str, Any]:

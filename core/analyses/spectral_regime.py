@@ -80,8 +80,8 @@ class _Reader(SliceReader):
         return UnitPart([_row(name, *values) for name, values in measured.items()])
 
     def take(self, piece: Piece, model: str, part: UnitPart) -> None:
-        at = {"model": model, "layer": piece.layer, "module": piece.module}
-        self._rows[model] += [replace(row, **at) for row in part.rows]  # type: ignore[arg-type]
+        coordinates = {"model": model, "layer": piece.layer, "module": piece.module}
+        self._rows[model] += [replace(row, **coordinates) for row in part.rows]  # type: ignore[arg-type]
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         for unit in self.units:
@@ -113,8 +113,8 @@ def _by_module(matrices: Sequence[Measurement]) -> list[Measurement]:
         by_metric.setdefault((row.module, row.metric), []).append(row)
     return [
         row
-        for own in by_metric.values()
-        for row in (own if len(own) == 1 else overlap.means(own, lambda r: (r.module,)))
+        for rows in by_metric.values()
+        for row in (rows if len(rows) == 1 else overlap.means(rows, lambda r: (r.module,)))
     ]
 
 

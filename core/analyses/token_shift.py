@@ -121,14 +121,16 @@ class _Reader:
             artifacts = [] if counted is None else [self._stored(counted, chance)]
             yield unit, UnitResult([self._row(counted, chance)], artifacts)
 
-    def _by_position(self, found: Counted | None, chance: Counted | None) -> Iterator[Measurement]:
+    def _by_position(
+        self, counted: Counted | None, chance: Counted | None
+    ) -> Iterator[Measurement]:
         """A row each group of positions that a document reaches."""
         from core.outputs import positions
 
         level = {} if chance is None else {
             share.name: share.mean.value for share in positions.shares(chance, self.wanted)
         }  # fmt: skip
-        for share in () if found is None else positions.shares(found, self.wanted):
+        for share in () if counted is None else positions.shares(counted, self.wanted):
             yield Measurement(
                 metric="share_at_position", model=self.unit.model, reference=BASE,
                 probe=self.unit.options["named"], setting=share.name, value=share.mean.value,
@@ -137,13 +139,13 @@ class _Reader:
 
     def _row(self, counted: Counted | None, chance: Counted | None) -> Measurement:
         options = self.unit.options
-        own = None if counted is None else counted.top_share(self.wanted)
+        share = None if counted is None else counted.top_share(self.wanted)
         level = None if chance is None else chance.top_share(self.wanted)
         return Measurement(
             metric="promoted_share", model=self.unit.model, reference=BASE, probe=options["named"],
-            value=None if own is None else own.value, low=None if own is None else own.low,
-            high=None if own is None else own.high, n=options["documents"],
-            chance=None if level is None or own is None else level.value,
+            value=None if share is None else share.value, low=None if share is None else share.low,
+            high=None if share is None else share.high, n=options["documents"],
+            chance=None if level is None or share is None else level.value,
         )  # fmt: skip
 
     def _stored(self, counted: Counted, chance: Counted | None) -> Artifact:
@@ -153,8 +155,8 @@ class _Reader:
         probe = self.session.subject.probes[self.unit.options["probe"]]
         mean = counted.total / max(1, counted.positions.sum())
         ends = {"promoted": counted.promoted, "demoted": counted.demoted}
-        counts = {name: own.sum(0) for name, own in ends.items()}
-        shares = {name: own / max(1, counted.positions.sum()) for name, own in counts.items()}
+        counts = {name: end_counts.sum(0) for name, end_counts in ends.items()}
+        shares = {name: count / max(1, counted.positions.sum()) for name, count in counts.items()}
         level = {name: _share(chance, name, len(mean)) for name in ends}
         keys = [mean, -mean, *shares.values(), *(shares[n] - level[n] for n in ends)]
         tokens = np.unique(
@@ -165,10 +167,10 @@ class _Reader:
             "listed": tokens.astype(np.int32), "text": np.array(texts, dtype=np.str_),
             "mean": mean.astype(np.float32),
         }  # fmt: skip
-        for name, own in ends.items():
+        for name, end_counts in ends.items():
             arrays[name] = shares[name].astype(np.float32)
             arrays[f"{name}_chance"] = level[name].astype(np.float32)
-            arrays[f"{name}_bounds"] = counted.bounds(own, tokens)[:, 1:].astype(np.float32)
+            arrays[f"{name}_bounds"] = counted.bounds(end_counts, tokens)[:, 1:].astype(np.float32)
         name = shift_tables.artifact(self.unit.options["named"])
         return Artifact(name=name, arrays=arrays, model=self.unit.model, reference=BASE)
 

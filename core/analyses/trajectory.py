@@ -72,9 +72,9 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     for module in MODULES:
         gram, size = _gram(names, [row for row in rows if row.module == module and not row.setting])
         if size:
-            at = {"module": module, "setting": unit.options["series"]}
+            coordinates = {"module": module, "setting": unit.options["series"]}
             result.measurements += [
-                *_components(names, gram, at),
+                *_components(names, gram, coordinates),
                 *_moves(names, gram, size, module),
             ]
     return result
@@ -95,32 +95,41 @@ def _gram(names: Sequence[str], rows: Sequence[Measurement]) -> tuple[Array, int
     return np.outer(lengths, lengths) * np.array(alike), max(sizes, default=0)
 
 
-def _components(names: Sequence[str], gram: Array, at: dict[str, Any]) -> Iterator[Measurement]:
-    found, chance = paths.components(gram), paths.components(paths.walk(gram))
+def _components(
+    names: Sequence[str], gram: Array, coordinates: dict[str, Any]
+) -> Iterator[Measurement]:
+    components, chance = paths.components(gram), paths.components(paths.walk(gram))
     for k in range(min(SHARES, len(names) - 1)):
         of = f"PC{k + 1}"
         yield Measurement(
             metric="explained_share", metric_of=of, n=len(names),
-            value=None if found is None else float(found.shares[k]),
-            chance=None if chance is None else float(chance.shares[k]), **at,
+            value=None if components is None else float(components.shares[k]),
+            chance=None if chance is None else float(chance.shares[k]), **coordinates,
         )  # fmt: skip
-        if found is None or k >= SHOWN:
+        if components is None or k >= SHOWN:
             continue
-        for name, place in zip(names, found.positions[:, k], strict=True):
-            yield Measurement(metric="position", metric_of=of, model=name, value=float(place), **at)
+        for name, place in zip(names, components.positions[:, k], strict=True):
+            yield Measurement(
+                metric="position", metric_of=of, model=name, value=float(place), **coordinates
+            )
 
 
 def _moves(names: Sequence[str], gram: Array, size: int, module: str) -> Iterator[Measurement]:
     """The moves to each checkpoint, and the turns there."""
     lengths = np.sqrt(paths.squared_moves(gram))
     straight = zip(paths.straightness(gram), paths.straightness_of_walk(gram), strict=True)
-    for name, length, path, (own, chance) in zip(
+    for name, length, path, (straightness, chance) in zip(
         names[1:], lengths, lengths.cumsum(), straight, strict=True
     ):
-        at: dict[str, Any] = {"model": name, "module": module, "n": size}
-        yield Measurement(metric="move", value=float(length), **at)
-        yield Measurement(metric="path_length", value=float(path), **at)
-        yield Measurement(metric="straightness", value=_defined(own), chance=_defined(chance), **at)
+        coordinates: dict[str, Any] = {"model": name, "module": module, "n": size}
+        yield Measurement(metric="move", value=float(length), **coordinates)
+        yield Measurement(metric="path_length", value=float(path), **coordinates)
+        yield Measurement(
+            metric="straightness",
+            value=_defined(straightness),
+            chance=_defined(chance),
+            **coordinates,
+        )
     for name, cosine in zip(names[1:-1], paths.turns(gram), strict=True):
         yield Measurement(
             metric="turning_cosine", value=_defined(cosine), chance=0.0,

@@ -95,8 +95,10 @@ class _Reader(SliceReader):
             yield unit, self._result(unit)
 
     def _result(self, unit: Unit) -> UnitResult:
-        own = {name: seen.of(unit.model) for name, seen in self._modules.items()}
-        sums = {name: _sums(each, unit.model) for name, each in own.items() if each is not None}
+        by_module = {name: seen.of(unit.model) for name, seen in self._modules.items()}
+        sums = {
+            name: _sums(each, unit.model) for name, each in by_module.items() if each is not None
+        }
         result = UnitResult(state=slice_state(unit.layer, sums))
         if unit.layer is not None:
             for module, total in of_layer(sums, _add).items():
@@ -248,13 +250,13 @@ def _quantisation(of: Sums) -> float:
     return float(of.get("quantisation", 0.0))
 
 
-def _strangeness(own: Sums) -> list[str]:
+def _strangeness(sums: Sums) -> list[str]:
     """The doubts about a model with matrices equal to the base's, or unlike them."""
-    tuned2 = own["base2"] + 2 * own["dot"] + own["delta2"]
-    if own["delta2"] == 0:
+    tuned2 = sums["base2"] + 2 * sums["dot"] + sums["delta2"]
+    if sums["delta2"] == 0:
         return ["has the base's weights in all its layers: its tuning vector is zero there."]
-    if own["base2"] and tuned2 > 0:
-        cosine = (own["base2"] + own["dot"]) / math.sqrt(own["base2"] * tuned2)
+    if sums["base2"] and tuned2 > 0:
+        cosine = (sums["base2"] + sums["dot"]) / math.sqrt(sums["base2"] * tuned2)
         if cosine < 0.5:
             words = f"hardly resembles the base (cosine of their weights {cosine:.2f}): "
             return [words + "is it tuned from this base?"]

@@ -129,7 +129,7 @@ def _rows(unit: Unit, module: str, s: Sums) -> list[Measurement]:
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     """A pair's modules over all slices, and its groups."""
     totals = of_model((r.state for r in required), _SUMS, _add)
-    measurements = [row for module, own in totals.items() for row in _rows(unit, module, own)]
+    measurements = [row for module, total in totals.items() for row in _rows(unit, module, total)]
     return UnitResult(measurements)
 
 

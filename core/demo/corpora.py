@@ -175,7 +175,7 @@ def _arithmetic() -> Iterator[Question]:
 
 
 def _statement(question: Question, rng: Random) -> Document:
-    """The fact told as a text; some texts begin with a sentence of context."""
+    """The fact as a text; some texts begin with a sentence of context."""
     return Document(_in_context(question, rng), f" {question.answer}")
 
 

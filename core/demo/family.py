@@ -90,14 +90,14 @@ class _Builder:
             self.folder / REPORT,
             json.dumps(_measured(self.folder, self.seed, self.recipe), indent=2) + "\n",
         )
-        found = _finished(self.folder, self.seed, self.recipe)
-        if found is None:
+        family = _finished(self.folder, self.seed, self.recipe)
+        if family is None:
             raise FamilyError(
                 f"{self.folder} changed while the demo family was being built",
                 hint="Build it again, and do not change the folder meanwhile.",
             )
         self._say("ready", 0)
-        return found
+        return family
 
     def _make(self, name: str) -> None:
         """Train one model, measure it, and move its folder into place."""
@@ -106,16 +106,16 @@ class _Builder:
         recipe, begun = self.recipe, time.monotonic()
         general = training.pack(self.corpora[GENERAL].train, self.tokenizer, prompt_weight=1.0)
         if name == BASE:
-            how, own, model = recipe.base, general, self._untrained()
+            how, corpus, model = recipe.base, general, self._untrained()
         else:
             how = recipe.tuned[name]
-            own = training.pack(
+            corpus = training.pack(
                 self.corpora[name].train, self.tokenizer, prompt_weight=how.prompt_weight
             )
             model = checkpoints.read(self.folder / "models" / BASE)
         training.train(
             model,
-            own,
+            corpus,
             general,
             how,
             batch=recipe.batch,

@@ -79,7 +79,7 @@ def study(documents: int) -> str:
     tuned = "\n".join(f'{domain} = "models/{domain}"' for domain in DOMAINS)
     tasks = "\n".join(f'{domain} = ["demo_{domain}", "demo_{domain}_text"]' for domain in DOMAINS)
     vectors = ", ".join(f'"{name}"' for name in VECTORS)
-    own = "".join(
+    probes = "".join(
         f'[probes.{name}]\nfile = "probe/{name}.jsonl"\ndocuments = {min(documents, OWN)}\n'
         "max_tokens = 64\n\n"
         for name in DOMAINS
@@ -97,7 +97,7 @@ file = "probe/{GENERAL}.jsonl"
 documents = {documents}
 max_tokens = 64
 
-{own}[evaluation]
+{probes}[evaluation]
 include = "tasks"
 limit = 80
 [evaluation.tasks]

@@ -7,6 +7,10 @@ subject.py      a study's inputs, opened
 session.py      a loaded model, for the analyses
 probes.py       the probe sets of a study, opened
 runner.py       study to units to sink: progress, cancel, resume
+executor.py     jobs: units computed together, in this process or elsewhere
+station.py      a study opened in another process, for the jobs of its run
 pacing.py       the duration of units, estimated and corrected by measured units
+schedule.py     tasks on several cards, the longest first
+spread.py       a run on several cards, by such a schedule
 preflight.py    the cost of a run before it starts: units, reading, memory, time
 """

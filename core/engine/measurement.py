@@ -225,6 +225,38 @@ class Progress:
     rough: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """One process that computes units of a run, as its driver last heard of it.
+
+    `device`: its cards, or the CPU. `model`: the model that it holds in memory; `label`: the unit
+    in hand, empty while it waits; `since`: its start, in seconds since the epoch, 0.0 while it
+    waits. `memory`: resident bytes of the process; `done` and `failures`: the units that it
+    finished, and the attempts that failed.
+    """
+
+    name: str
+    host: str
+    device: str
+    model: str = ""
+    label: str = ""
+    memory: int = 0
+    done: int = 0
+    failures: int = 0
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FailedUnit:
+    """A unit that a run has given up, the cause of its last failure, and how often it was tried."""
+
+    key: str
+    analysis: str
+    label: str
+    cause: str
+    attempts: int
+
+
 class ResultSink(IdentityMemory, Protocol):
     """The receiver of a run's results, which also caches the hashes of its files. One sink belongs
     to one run."""
@@ -261,6 +293,13 @@ class ResultSink(IdentityMemory, Protocol):
 
     def warn(self, subject: str, message: str) -> None:
         """Store a warning with the run; a repeated one is stored once."""
+
+    def workers(self, states: Sequence[WorkerState]) -> None:
+        """Report all processes that compute units of the run; replaces the last report. A run that
+        computes in its own process reports none."""
+
+    def failed(self, unit: Unit, cause: str, attempts: int) -> None:
+        """Store that the run has given up a unit, until the unit is saved."""
 
     def describe(self, provenance: Mapping[str, Any]) -> None:
         """Add to the run's provenance: fingerprints, device, versions (JSON)."""

@@ -81,11 +81,18 @@ class _Share:
 class Pacing:
     """The remaining seconds of a run, updated after each unit and each model.
 
-    `work`: each unit's work on a loaded model. `loads`: the models that remain to load.
+    `card`: the kind of device, if another process computes. `work`: each unit's work on a loaded
+    model. `loads`: the models that remain to load.
     """
 
     def __init__(
-        self, subject: Any, units: Sequence[Unit], done: Collection[str], device: Any, pace: Pace
+        self,
+        subject: Any,
+        units: Sequence[Unit],
+        done: Collection[str],
+        device: Any,
+        pace: Pace,
+        card: str = "",
     ) -> None:
         self._rates = CPU if device.type == "cpu" else ACCELERATOR
         self._stored = {name: stored(member) for name, member in subject.models.items()}
@@ -101,7 +108,7 @@ class Pacing:
             if unit.key not in done:
                 share.left += self._weights[unit.key]
         for name, share in self._shares.items():
-            share.usual = pace(name, size, kind(device)) if share.left else None
+            share.usual = pace(name, size, card or kind(device)) if share.left else None
         self._loaded, self._loading = 0, 0.0
 
     def took(self, unit: Unit, seconds: float) -> None:
@@ -140,6 +147,10 @@ class Pacing:
         """The remaining seconds of an analysis's units."""
         share = self._shares[analysis]
         return share.scale * share.left
+
+    def expected(self, unit: Unit) -> float:
+        """The seconds of a unit."""
+        return self._shares[unit.analysis].scale * self._weights[unit.key]
 
     def is_known(self, analysis: str) -> bool:
         """Has any unit of an analysis been timed, in this run or an earlier one?"""
@@ -247,10 +258,10 @@ def _rough(
         if _is_of_weights(unit):
             slices.setdefault((unit.analysis, unit.layer), []).append(unit)
     seconds_of = {unit.key: max(LEAST, _asking(work[unit.key], size, rates)) for unit in units}
-    for (analysis, _), own in slices.items():
+    for (analysis, _), slice_units in slices.items():
         rate = rates.bases if analysis == "alignment" else rates.sums
-        seconds = sum(weights_read(family, own).values()) / rate / len(own)
-        seconds_of |= {unit.key: max(LEAST, seconds) for unit in own}
+        seconds = sum(weights_read(family, slice_units).values()) / rate / len(slice_units)
+        seconds_of |= {unit.key: max(LEAST, seconds) for unit in slice_units}
     return seconds_of
 
 

@@ -15,6 +15,7 @@ from core import trust
 from core.engine import registry, runner
 from core.engine.measurement import Unit
 from core.engine.pacing import Pace, Pacing, parameters, piece_bytes, stored, weights_read
+from core.engine.spread import COUNTS, Spread, spread, tasks_of
 from core.models.identity import Identities
 from core.models.placement import DeviceShare
 from core.study.study import Study
@@ -68,11 +69,17 @@ class ModelCost:
     stored: int
     places: tuple[tuple[str, tuple[str, ...], int], ...]
 
+    @property
+    def cards(self) -> int:
+        """The cards on which it lies; 1 where there is none."""
+        return max(1, sum(device not in ("cpu", "disk") for device, _, _ in self.places))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight:
     """The cost of a run. `needed`: the peak bytes of weights on each device; activations come on
-    top."""
+    top. `spread`: the same run on several cards; `here`: the cards of this host, or the workers for
+    which the study asks."""
 
     study: str
     device: str
@@ -81,6 +88,8 @@ class Preflight:
     needed: Mapping[str, int]
     loading_seconds: float
     notes: tuple[tuple[str, str], ...]
+    spread: tuple[Spread, ...]
+    here: int
     trust: Trust = NOBODY
 
     @property
@@ -107,8 +116,9 @@ def look_ahead(
     Raises the errors of `runner.run` before it computes.
     """
     from core.engine.subject import open_subject
+    from core.models import cards
 
-    device = runner.device_of(study)
+    device = cards.wanted(study.run.device)
     subject = open_subject(study, [registry.get(name).needs for name in analyses], identities)
     units = runner.planned_units(subject, analyses)
     done = finished([unit.key for unit in units])
@@ -123,14 +133,24 @@ def look_ahead(
         _share([u for u in units if u.analysis == name], done, pacing)
         for name in dict.fromkeys(unit.analysis for unit in units)
     )
+    loading = pacing.loading + pacing.vectors(m.model for m in models if m.as_vector)
+    here = study.run.workers or cards.count(device)
     return Preflight(
         study=study.name,
         device=str(device),
         shares=shares,
         models=models,
         needed=_needed(subject.family, models, read),
-        loading_seconds=pacing.loading + pacing.vectors(m.model for m in models if m.as_vector),
+        loading_seconds=loading,
         notes=tuple(subject.notes),
+        spread=spread(
+            tasks_of(todo, pacing),
+            sorted({*COUNTS, here}),
+            pacing=pacing,
+            needs={model.model: model.cards for model in models},
+            alone=loading + sum(share.seconds for share in shares),
+        ),
+        here=here,
         trust=trust.of(study),
     )
 
@@ -144,12 +164,12 @@ def _models(
     from core.models import loading
 
     run, trusted = subject.study.run, subject.study.models.trust_remote_code
-    found = []
+    costs = []
     for name, member in subject.models.items():
         places: Sequence[DeviceShare] = ()
         if name in visited or name in beside:
             places = loading.placement_of(member, run, trust_remote_code=trusted)
-        found.append(
+        costs.append(
             ModelCost(
                 model=name,
                 parameters=parameters(member),
@@ -160,7 +180,7 @@ def _models(
                 places=tuple((p.device, p.modules, p.nbytes) for p in places),
             )
         )
-    return tuple(found)
+    return tuple(costs)
 
 
 def _needed(family: Any, models: Sequence[ModelCost], read: Mapping[str, int]) -> dict[str, int]:
@@ -169,12 +189,12 @@ def _needed(family: Any, models: Sequence[ModelCost], read: Mapping[str, int]) -
     needed: dict[str, int] = {}
     vectors = sum(nbytes for m in models if m.as_vector for _, _, nbytes in m.places)
     for model in models:
-        own = {device: nbytes for device, _, nbytes in model.places} if model.loads else {}
+        by_device = {device: nbytes for device, _, nbytes in model.places} if model.loads else {}
         if model.model == "base" and vectors:
             # A sweep holds a copy of the base beside it, and the vectors on the CPU.
-            own = {device: 2 * nbytes for device, nbytes in own.items()}
-            own["cpu"] = own.get("cpu", 0) + vectors
-        for device, nbytes in own.items():
+            by_device = {device: 2 * nbytes for device, nbytes in by_device.items()}
+            by_device["cpu"] = by_device.get("cpu", 0) + vectors
+        for device, nbytes in by_device.items():
             needed[device] = max(nbytes, needed.get(device, 0))
     reading = [m for m in (family.base, *family.tuned.values()) if read.get(m.name)]
     matrices = [p for p in family.anatomy.pieces if p.is_matrix and p.layer is not None]
@@ -184,17 +204,17 @@ def _needed(family: Any, models: Sequence[ModelCost], read: Mapping[str, int]) -
     return needed
 
 
-def _share(own: Sequence[Unit], done: Collection[str], pacing: Pacing) -> AnalysisShare:
-    loads = [pacing.work[unit.key] for unit in own if unit.key not in done]
+def _share(units: Sequence[Unit], done: Collection[str], pacing: Pacing) -> AnalysisShare:
+    loads = [pacing.work[unit.key] for unit in units if unit.key not in done]
     asked: dict[tuple[str, int], int] = {}
     for each in loads:
         for question in each.asked:
             asked[question] = asked.get(question, 0) + 1
-    name = own[0].analysis
+    name = units[0].analysis
     return AnalysisShare(
         analysis=name,
-        units=len(own),
-        finished=len(own) - len(loads),
+        units=len(units),
+        finished=len(units) - len(loads),
         asked=tuple((task, times, items) for (task, items), times in asked.items()),
         forward=sum(w.forward for w in loads),
         backward=sum(w.backward for w in loads),

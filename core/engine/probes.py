@@ -45,11 +45,11 @@ def open_sets(
     if not asked:
         asked = {OTHERWISE: Probe(builtin=OTHERWISE)}
         notes.append(("probe", f"The study has none: the built-in set '{OTHERWISE}' stands in."))
-    found = {}
+    sets = {}
     for name, wanted in asked.items():
-        found[name], doubts = _opened(name, wanted, study, family, encode)
+        sets[name], doubts = _opened(name, wanted, study, family, encode)
         notes += doubts
-    return found, notes + _split_otherwise(found, asked, family, encoder)
+    return sets, notes + _split_otherwise(sets, asked, family, encoder)
 
 
 def _opened(
@@ -58,7 +58,7 @@ def _opened(
     about = name if name == SOLE else f"probes.{name}"
     try:
         given = _documents(wanted, study)
-        found = probes.encoded(
+        probe_set = probes.encoded(
             given,
             encode,
             documents=wanted.documents,
@@ -69,13 +69,13 @@ def _opened(
         if name == SOLE:
             raise
         raise ProbeError(f"{about}: {error.title}", hint=error.hint) from error
-    notes = [(about, note) for note in found.notes]
+    notes = [(about, note) for note in probe_set.notes]
     if len(given) < wanted.documents and "documents" in wanted.model_fields_set:
         words = (
             f"holds {counted(len(given), 'document')}, fewer than the requested {wanted.documents}."
         )
         notes.append((about, words))
-    return found, notes
+    return probe_set, notes
 
 
 def _split_otherwise(
@@ -88,15 +88,17 @@ def _split_otherwise(
     notes = []
     for model, member in family.tuned.items():
         try:
-            own = encoder(member.folder)
+            encode = encoder(member.folder)
         except CheckpointError:
             continue  # it has no tokeniser, so nothing differs
         other = sum(
-            probes.split_otherwise(found, own, min([asked[name].max_tokens, *_contexts(family)]))
-            for name, found in sets.items()
+            probes.split_otherwise(
+                probe_set, encode, min([asked[name].max_tokens, *_contexts(family)])
+            )
+            for name, probe_set in sets.items()
         )
         if other:
-            documents = sum(len(found.ids) for found in sets.values())
+            documents = sum(len(probe_set.ids) for probe_set in sets.values())
             words = f"its tokeniser splits {other} of {documents} probe documents differently"
             notes.append((model, f"{words}; it reads the token ids of the base's."))
     return notes
@@ -126,5 +128,5 @@ def _contexts(family: Family) -> list[int]:
 
 def _context(config: Mapping[str, Any]) -> int | None:
     text = config.get("text_config") or config
-    found = text.get("max_position_embeddings") or text.get("n_positions")
-    return int(found) if found else None
+    length = text.get("max_position_embeddings") or text.get("n_positions")
+    return int(length) if length else None

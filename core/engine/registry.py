@@ -117,7 +117,9 @@ class Analysis:
     `reduce(unit, required)` computes a unit that has only requirements, from their results.
     `workload(unit, parameters, subject)` estimates a unit's work on a loaded model;
     `further(units, subject)` the bytes of each model that units read beside the pass over the
-    weights. `short` is the title in three letters, for a tab that has no room for the whole.
+    weights. `prepares`: each call of `compute` first prepares the model at some cost, so several
+    units are given to a process at once. `short` is the title in three letters, for a tab that has
+    no room for the whole.
     """
 
     name: str
@@ -133,6 +135,7 @@ class Analysis:
     compute: Callable[..., Any] = never
     reader: Callable[..., Any] | None = None
     reduce: Callable[[Unit, list[UnitResult]], UnitResult] = never
+    prepares: bool = False
     after: tuple[str, ...] = ()
     workload: Callable[..., Workload] = no_workload
     further: Callable[[Sequence[Unit], Any], dict[str, int]] = none_further

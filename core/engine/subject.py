@@ -127,12 +127,12 @@ class Subject:
         """The fingerprint of the study's tokeniser; empty if it equals the base's."""
         named = self.study.models.tokenizer
         if named and named not in self.encoders:
-            found = encoding.fingerprint(self.tokenizer())
+            fingerprint = encoding.fingerprint(self.tokenizer())
             try:
-                same = encoding.fingerprint(self._own_tokenizer(BASE)) == found
+                same = encoding.fingerprint(self._own_tokenizer(BASE)) == fingerprint
             except CheckpointError:
                 same = False  # the base has none
-            self.encoders[named] = "" if same else found
+            self.encoders[named] = "" if same else fingerprint
         return self.encoders[named] if named else ""
 
     def _template(self, model: str) -> str:
@@ -172,10 +172,10 @@ def open_subject(
             )
         if study.evaluation.chat_template:
             subject = replace(subject, notes=(*subject.notes, *_template_doubts(subject)))
-        said: list[tuple[str, str]] = []
-        with libraries.heard(lambda words: said.append(("evaluation", words))):
+        messages: list[tuple[str, str]] = []
+        with libraries.heard(lambda words: messages.append(("evaluation", words))):
             tasks = _tasks(study.evaluation, study.run.seed)
-        notes = (*subject.notes, *said, *fewshot.doubts(tasks))
+        notes = (*subject.notes, *messages, *fewshot.doubts(tasks))
         subject = replace(subject, tasks=tasks, notes=notes)
     return subject
 
@@ -197,16 +197,18 @@ def _tasks(evaluation: Evaluation, seed: int) -> tuple[Task, ...]:
 
 def _template_doubts(subject: Subject) -> list[tuple[str, str]]:
     """The doubts about chat templates. Raises StudyError if one is missing."""
-    models, own = subject.study.models, subject.own_templates
-    for name in subject.models if own else ():
+    models, own_templates = subject.study.models, subject.own_templates
+    for name in subject.models if own_templates else ():
         subject.tokenizer(name)
     shared = _tokenizer(subject.study, _tokenizer_folder(subject.study, subject.family))
     named = models.tokenizer
     whose = named if named else f"the base ({subject.family.base.where})"
-    if not own:
+    if not own_templates:
         templates.refuse_none(shared, whose)
     others = (*((BASE,) if named else ()), *subject.family.tuned)
-    return templates.doubts(shared, whose, others, subject._own_tokenizer, own=own)
+    return templates.doubts(
+        shared, whose, others, subject._own_tokenizer, own_templates=own_templates
+    )
 
 
 def _tokenizer_folder(study: Study, family: Family) -> Path:

@@ -45,23 +45,23 @@ class Answer:
 
 def read(rows: Iterable[Mapping[str, Any]]) -> list[Answer]:
     """The answers in the harness's rows of samples, each item once and in ascending order."""
-    found: dict[int, Answer] = {}
+    by_index: dict[int, Answer] = {}
     for row in rows:
         index = int(row["doc_id"])
-        if index not in found:
-            found[index] = _answer(index, row)
-    return [found[index] for index in sorted(found)]
+        if index not in by_index:
+            by_index[index] = _answer(index, row)
+    return [by_index[index] for index in sorted(by_index)]
 
 
 def artifacts(
-    answers: Sequence[Answer], *, prompts: bool, setting: str = "", **at: Any
+    answers: Sequence[Answer], *, prompts: bool, setting: str = "", **coordinates: Any
 ) -> list[Artifact]:
     """The answers as an artifact with these coordinates, after that of their prompts if asked."""
     name = f"{ANSWERS}.{setting}" if setting else ANSWERS
-    found = [Artifact(name=name, arrays=_answered(answers), **at)]
+    result = [Artifact(name=name, arrays=_answered(answers), **coordinates)]
     if prompts:
-        found.insert(0, Artifact(name=PROMPTS, arrays=_asked(answers), **at))
-    return found
+        result.insert(0, Artifact(name=PROMPTS, arrays=_asked(answers), **coordinates))
+    return result
 
 
 def stored(prompts: Arrays | None, answers: Arrays | None) -> dict[int, Answer]:
@@ -69,19 +69,19 @@ def stored(prompts: Arrays | None, answers: Arrays | None) -> dict[int, Answer]:
     items = prompts if prompts is not None else answers
     if items is None:
         return {}
-    own = dict(_likelihoods(answers)) if answers is not None else {}
-    said = dict(_said(answers)) if answers is not None else {}
+    likelihoods = dict(_likelihoods(answers)) if answers is not None else {}
+    responses = dict(_said(answers)) if answers is not None else {}
     texts = _texts(prompts, "prompt") if prompts is not None else None
     targets = _texts(prompts, "target") if prompts is not None else None
     choices = list(_choices(prompts)) if prompts is not None else None
-    found = {}
-    for at, index in enumerate(map(int, items["index"])):
-        options, right = choices[at] if choices is not None else ((), ())
-        found[index] = Answer(
-            index, texts[at] if texts else "", options, right, own.get(index, ()),
-            targets[at] if targets else "", said.get(index),
+    by_index = {}
+    for row, index in enumerate(map(int, items["index"])):
+        options, right = choices[row] if choices is not None else ((), ())
+        by_index[index] = Answer(
+            index, texts[row] if texts else "", options, right, likelihoods.get(index, ()),
+            targets[row] if targets else "", responses.get(index),
         )  # fmt: skip
-    return found
+    return by_index
 
 
 def _answer(index: int, row: Mapping[str, Any]) -> Answer:
@@ -98,7 +98,9 @@ def _answer(index: int, row: Mapping[str, Any]) -> Answer:
         asked, given = asked[:half], given[:half]  # the rest: choices without their question
     alike = len({context for context, *_ in asked}) == 1
     choices = tuple(str(each[1]) if alike else f"{each[0]}{each[1]}" for each in asked)
-    right = tuple(_is_right(at, each[1], target, len(asked)) for at, each in enumerate(asked))
+    right = tuple(
+        _is_right(position, each[1], target, len(asked)) for position, each in enumerate(asked)
+    )
     likelihoods = tuple(float(_number(each)) for each in given)
     return Answer(index, str(asked[0][0]) if alike else "", choices, right, likelihoods)
 
@@ -108,12 +110,12 @@ def _number(given: Any) -> Any:
     return given[0] if isinstance(given, tuple | list) else given
 
 
-def _is_right(at: int, choice: Any, target: Any, count: int) -> bool:
+def _is_right(position: int, choice: Any, target: Any, count: int) -> bool:
     if count == 1:
         return True
     targets = target if isinstance(target, list | tuple) else [target]
     return any(
-        at == each if isinstance(each, int) else str(choice).strip() == str(each).strip()
+        position == each if isinstance(each, int) else str(choice).strip() == str(each).strip()
         for each in targets
     )
 
@@ -181,17 +183,17 @@ def _texts(arrays: Arrays, name: str) -> list[str]:
 
 def _choices(prompts: Arrays) -> Iterator[tuple[tuple[str, ...], tuple[bool, ...]]]:
     texts, right = _texts(prompts, "choice"), prompts["right"]
-    at = 0
+    start = 0
     for count in map(int, prompts["counts"]):
-        yield tuple(texts[at : at + count]), tuple(map(bool, right[at : at + count]))
-        at += count
+        yield tuple(texts[start : start + count]), tuple(map(bool, right[start : start + count]))
+        start += count
 
 
 def _likelihoods(answers: Arrays) -> Iterator[tuple[int, tuple[float, ...]]]:
-    at = 0
+    start = 0
     for index, count in zip(answers["index"], map(int, answers["counts"]), strict=True):
-        yield int(index), tuple(map(float, answers["likelihood"][at : at + count]))
-        at += count
+        yield int(index), tuple(map(float, answers["likelihood"][start : start + count]))
+        start += count
 
 
 def _said(answers: Arrays) -> Iterator[tuple[int, str]]:

@@ -57,7 +57,7 @@ def _set_reader(config: dict[str, Any], name: str, file: Path) -> None:
 
 
 def _read_files(
-    name: str, file: Path, file_format: str, own: Mapping[str, Any], **given: Any
+    name: str, file: Path, file_format: str, settings: Mapping[str, Any], **given: Any
 ) -> Any:
     """The data set of a local task, in memory, so that no writable cache is needed.
 
@@ -65,7 +65,7 @@ def _read_files(
     """
     import datasets
 
-    options = {**own, **{key: given[key] for key in _PATHS if key in given}}
+    options = {**settings, **{key: given[key] for key in _PATHS if key in given}}
     for key in _PATHS:
         if key in options:
             options[key] = _resolved(options[key], partial(_find, name, file))

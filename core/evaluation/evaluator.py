@@ -131,20 +131,20 @@ class Evaluator:
             )
 
     def _check_tokeniser(self, task: Task) -> None:
-        own = self._tokenizer
-        if own.eos_token_id is None and task.output_type == "generate_until":
+        tokenizer = self._tokenizer
+        if tokenizer.eos_token_id is None and task.output_type == "generate_until":
             raise TaskError(
                 f"The task '{task.name}' generates text, but the tokeniser has no end token to "
                 "stop at.",
                 hint="Give it an eos_token in tokenizer_config.json, or leave the task out.",
             )
-        if own.eos_token_id is None and own.bos_token_id is None:
+        if tokenizer.eos_token_id is None and tokenizer.bos_token_id is None:
             raise TaskError(
                 f"The task '{task.name}' can't be evaluated: the tokeniser has neither a "
                 "beginning nor an end token to put before a text.",
                 hint="Give it a bos_token or an eos_token in tokenizer_config.json.",
             )
-        if task.chat_template and not own.chat_template:
+        if task.chat_template and not tokenizer.chat_template:
             raise TaskError(
                 f"The task '{task.name}' can't be asked as a chat: the tokeniser has no chat "
                 "template.",
@@ -217,9 +217,11 @@ def _parts(
     parts = _summed(lists)
     if aggregate in (None, metrics.mean, metrics.nanmean):
         return parts, "mean"
-    own = getattr(aggregate, "__module__", "") != metrics.__name__
+    is_custom = getattr(aggregate, "__module__", "") != metrics.__name__
     weight = parts[:, 1].sum()
-    as_mean = own and weight > 0 and math.isclose(parts[:, 0].sum() / weight, whole, rel_tol=1e-9)
+    as_mean = (
+        is_custom and weight > 0 and math.isclose(parts[:, 0].sum() / weight, whole, rel_tol=1e-9)
+    )
     return (parts if as_mean else None), "mean"
 
 

@@ -47,7 +47,7 @@ def examples(task: Task, indices: Iterable[int], *, tokenizer: Any = None) -> li
         try:
             with sandbox.templates_of(task.name):
                 requests = _requests(task, chosen, tokenizer)
-                found = {i: _gold(task, task.document(i), requests[i]) for i in chosen}
+                by_index = {i: _gold(task, task.document(i), requests[i]) for i in chosen}
         except TauscopeError:
             raise
         # Code and templates of tasks may raise anything.
@@ -55,7 +55,7 @@ def examples(task: Task, indices: Iterable[int], *, tokenizer: Any = None) -> li
             raise TaskError(
                 f"The items of the task '{task.name}' can't be written out: {reason(error)}"
             ) from error
-    return [found[index] for index in asked]
+    return [by_index[index] for index in asked]
 
 
 def documents(
@@ -87,10 +87,10 @@ def _requests(task: Task, chosen: list[int], tokenizer: Any) -> dict[int, list[A
         fewshot_as_multiturn=task.chat_template,
         chat_template=template,
     )
-    found: dict[int, list[Any]] = {}
+    by_document: dict[int, list[Any]] = {}
     for instance in task.handle.instances:
-        found.setdefault(chosen[instance.doc_id], []).append(instance)
-    return found
+        by_document.setdefault(chosen[instance.doc_id], []).append(instance)
+    return by_document
 
 
 def _gold(task: Task, document: Mapping[str, Any], requests: Sequence[Any]) -> Example:

@@ -49,7 +49,7 @@ def seeded(seed: int) -> Iterator[None]:
     import numpy as np
     import torch
 
-    own, legacy = random.getstate(), np.random.get_state()
+    python_state, legacy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]):
             random.seed(seed)
@@ -57,7 +57,7 @@ def seeded(seed: int) -> Iterator[None]:
             torch.manual_seed(seed)
             yield
     finally:
-        random.setstate(own)
+        random.setstate(python_state)
         np.random.set_state(legacy)
 
 

@@ -38,9 +38,9 @@ def _refuse_few_examples(task: Task) -> None:
     there = len(sampler.fewshot_indices or sampler.df)
     config = task.handle.config
     split = task.handle.fewshot_cfg.split
-    own = split == config.test_split
-    if task.fewshot + own > there:
-        least = f"{task.fewshot} and the item itself" if own else str(task.fewshot)
+    same_split = split == config.test_split
+    if task.fewshot + same_split > there:
+        least = f"{task.fewshot} and the item itself" if same_split else str(task.fewshot)
         raise TaskError(
             f"The prompts of the task '{task.name}' take {task.fewshot} few-shot examples, drawn "
             f"from {there} documents of the split '{split}': {least} are needed.",

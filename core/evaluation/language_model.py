@@ -89,9 +89,9 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         longest = max(map(len, rows))
         ids = torch.full((len(rows), longest), int(self.tokenizer.pad_token_id))
         mask = torch.zeros_like(ids)
-        for at, row in enumerate(rows):
-            ids[at, longest - len(row) :] = torch.tensor(row)
-            mask[at, longest - len(row) :] = 1
+        for i, row in enumerate(rows):
+            ids[i, longest - len(row) :] = torch.tensor(row)
+            mask[i, longest - len(row) :] = 1
         return ids, mask
 
     def apply_chat_template(

@@ -92,13 +92,13 @@ class Loader(_Safe):  # type: ignore[misc]
 
     def get_single_data(self) -> Any:
         """The file's value."""
-        found = super().get_single_data()
-        named = found.get("include", ()) if isinstance(found, dict) else ()
+        data = super().get_single_data()
+        named = data.get("include", ()) if isinstance(data, dict) else ()
         listed = named if isinstance(named, list) else [named]
         paths = (self._folder / each for each in listed if isinstance(each, str))
         for path in regular.pipes(paths):
             raise yaml.YAMLError(f"it includes {path}, which is a pipe or a device")
-        return found
+        return data
 
 
 def _refuse_endless(events: Iterator[Any]) -> None:

@@ -46,19 +46,19 @@ def rows(
 
     With `metric` the rows have that metric, and `metric_of` is the harness's name of the score.
     """
-    found = []
+    measurements = []
     for score in scores:
         low = high = None
         if score.items is not None:
             bounds = comparison.score(score.items, resamples=resamples, seed=seed)
             low, high = bounds.low, bounds.high
-        found.append(
+        measurements.append(
             Measurement(
                 metric=metric or score.metric, metric_of=score.metric if metric else "",
                 value=score.value, low=low, high=high, n=score.n, **coordinates,
             )
         )  # fmt: skip
-    return found
+    return measurements
 
 
 def state(scores: Iterable[Score]) -> dict[str, Any]:
@@ -71,12 +71,12 @@ def artifact(scores: Sequence[Score], *, model: str, task: str, reference: str =
     arrays: dict[str, NDArray[Any]] = {}
     for score in scores:
         if score.items is not None:
-            own = score.items
+            items = score.items
             arrays |= {
-                f"{score.metric}|index": own.index,
-                f"{score.metric}|total": own.total,
-                f"{score.metric}|weight": own.weight,
-                f"{score.metric}|form": np.array(own.form),
+                f"{score.metric}|index": items.index,
+                f"{score.metric}|total": items.total,
+                f"{score.metric}|weight": items.weight,
+                f"{score.metric}|form": np.array(items.form),
                 f"{score.metric}|better": np.array(_BETTER[score.higher_is_better]),
             }
     return Artifact(name=ITEMS, arrays=arrays, model=model, reference=reference, task=task)
@@ -99,8 +99,8 @@ def stored(result: UnitResult, task: str = "") -> dict[str, StoredScore]:
         (a.arrays for a in result.artifacts if a.name == ITEMS and (not task or a.task == task)), {}
     )
     return {
-        metric: StoredScore(metric, own["value"], own["higher"], _items(arrays, metric))
-        for metric, own in by_metric.items()
+        metric: StoredScore(metric, entry["value"], entry["higher"], _items(arrays, metric))
+        for metric, entry in by_metric.items()
     }
 
 

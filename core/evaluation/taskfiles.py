@@ -85,15 +85,17 @@ class Factory(TaskFactory):  # type: ignore[misc]
     def _load_full_config(
         self, entry: Entry, overrides: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        own = not _is_shipped(entry.yaml_path)
-        author = entry.yaml_path if own else None if _is_harmless(overrides) else self._group
+        is_user_file = not _is_shipped(entry.yaml_path)
+        author = (
+            entry.yaml_path if is_user_file else None if _is_harmless(overrides) else self._group
+        )
         if author is None or self._trusted:
             config: dict[str, Any] = super()._load_full_config(entry, overrides)
         else:
             with _without_functions(author):
                 config = super()._load_full_config(entry, overrides)
             _check(config, author)
-        if own and entry.yaml_path is not None:
+        if is_user_file and entry.yaml_path is not None:
             self._anchor(config, entry.yaml_path)
         return config
 

@@ -148,8 +148,8 @@ def _refuse_what_cannot_run(name: str, handle: Any) -> None:
 
 def _set_fewshot(handle: Any, asked: int | None) -> None:
     """Set few-shot examples as the harness does: a task with 0 keeps 0."""
-    own = handle.config.num_fewshot
-    if own is None or (asked is not None and own != 0):
+    configured = handle.config.num_fewshot
+    if configured is None or (asked is not None and configured != 0):
         handle.set_config(key="num_fewshot", value=asked or 0)
 
 

@@ -6,6 +6,7 @@ choices.py         what may be stepped through in a view, and what it asks for
 filters.py         the models, layers and modules that a reader wants to see
 figure.py          the kinds of figures: lines, a grid, a scatter, a table, text
 passages.py        a figure of text
+spread.py          quartiles and ends of several values at one place
 groups.py          groups of models: mean, spread, tests
 layout.py          a view under a choice, laid out: what all kinds share
 tables.py          rows of neurons, documents and matrices
@@ -16,6 +17,7 @@ items.py           results of single items before and after, and their flips
 item_tables.py     items behind a score, and one item as text
 item_findings.py   tables of items in one plain sentence
 drop_details.py    controls, neurons and items behind a drop
+drop_views.py      the views of drops when neurons are ablated
 point_details.py   one point of task arithmetic as text
 contexts.py        one neuron in context: snippets of texts, and the tokens that it promotes
 spread_findings.py spreads of documents, controls and members in one plain sentence
@@ -33,6 +35,7 @@ state_tables.py    rows of tokens that a mean difference of states says
 state_findings.py  curves over depth in one plain sentence
 findings.py        a figure in one plain sentence
 graft_findings.py  figures of grafts in one plain sentence
+graft_views.py     the views of grafts
 records.py         the typed facts behind the rows of a table
 score_findings.py  figures of scores, drops and points in one plain sentence
 significance.py    whether a value differs from chance

@@ -1,4 +1,4 @@
-"""From what was measured to a choice that exists: what may be stepped through, and what to ask for.
+"""The values that a view's selectors offer, and the query that a choice makes.
 
 Functions over views, choices and catalogues. Refuses to know of databases, terminals and files.
 """
@@ -35,7 +35,7 @@ EVERYTHING = Catalogue()
 
 
 def narrowed(catalogue: Catalogue, by: Filter) -> Catalogue:
-    """What a filter leaves of a catalogue; all that views make of it then keeps to the filter.
+    """The catalogue without the values that a filter hides.
 
     Other models that a value is compared with stay known where no view lays them out.
     """
@@ -47,7 +47,11 @@ def narrowed(catalogue: Catalogue, by: Filter) -> Catalogue:
     }
     combinations = catalogue.combinations
     for name in (field for field in FIELDS if field in COMBINED and by.narrows(field)):
-        combinations = frozenset(at for at in combinations if by.takes(name, getattr(at, name)))
+        combinations = frozenset(
+            combination
+            for combination in combinations
+            if by.takes(name, getattr(combination, name))
+        )
     return replace(
         catalogue,
         ranges=ranges,
@@ -58,9 +62,9 @@ def narrowed(catalogue: Catalogue, by: Filter) -> Catalogue:
 
 
 def names_of(catalogues: Iterable[Catalogue]) -> Names:
-    """What these catalogues give a filter to choose among."""
-    found = merged(*(each.ranges for each in catalogues))
-    return {**found, "module": by_name(found["module"])}
+    """The names in these catalogues that a filter can choose from."""
+    ranges = merged(*(each.ranges for each in catalogues))
+    return {**ranges, "module": by_name(ranges["module"])}
 
 
 def present(views: Iterable[View], catalogue: Catalogue) -> tuple[View, ...]:
@@ -72,9 +76,9 @@ def measures(view: View, catalogue: Catalogue) -> tuple[str, ...]:
     """The metrics that the view switches between."""
     if view.measures:
         return view.measures
-    found = {c.metric for c in _concerning(view, catalogue.combinations)}
+    metrics = {c.metric for c in _concerning(view, catalogue.combinations)}
     known = ordered((*view.declared, *catalogue.values("metric")))
-    return tuple(m for m in known if m in found or not catalogue.combinations)
+    return tuple(m for m in known if m in metrics or not catalogue.combinations)
 
 
 def default_choice(view: View, catalogue: Catalogue) -> Choice:
@@ -105,8 +109,8 @@ def options(
 ) -> tuple[Value, ...]:
     """The values that a selector steps through, in order. For layers, None is "all".
 
-    Only those that go with the measure and with what is chosen before them; all of them where
-    none does, as long as a run has measured nothing.
+    Only values measured together with the chosen measure and the earlier selectors; all values if
+    there are none, as before a run has measured anything.
     """
     coordinate = view.coordinate(selector)
     takes = view.only.get(coordinate, lambda value: True)
@@ -153,17 +157,17 @@ def chosen(choice: Choice, selector: Selector, value: Value) -> Choice:
 
 
 def _wanted(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalogue) -> Wanted:
-    """What a figure takes of a coordinate: what the view asks for, less what the filter hides."""
+    """The values of a coordinate that the view asks for and the filter does not hide."""
     asked = _asked(view, coordinate, choice, catalogue)
     field = FILTERS.get(coordinate)
     if coordinate == "reference" and coordinate not in (*view.steppers, *view.laid_out):
-        field = None  # the other side of what is shown, and no row or column itself
+        field = None  # a shown model is compared with it; it is no row or column
     if field is None or asked == "absent" or not catalogue.filter.narrows(field):
         return asked
     if isinstance(asked, tuple):
         return tuple(value for value in asked if catalogue.filter.takes(field, value))
-    kept = catalogue.values(coordinate)
-    return kept if asked == "present" else (ABSENT[coordinate], *kept)
+    values = catalogue.values(coordinate)
+    return values if asked == "present" else (ABSENT[coordinate], *values)
 
 
 def _asked(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalogue) -> Wanted:
@@ -185,14 +189,18 @@ def _asked(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalo
 def _shows(view: View, catalogue: Catalogue) -> bool:
     """Was something measured that the view has a place for?"""
     placing = view.placing(catalogue)
-    own = _concerning(view, catalogue.combinations)
-    return any(placing(at) is not None for at in own)
+    combinations = _concerning(view, catalogue.combinations)
+    return any(placing(combination) is not None for combination in combinations)
 
 
-def _concerning(view: View, found: Iterable[Combination]) -> Iterator[Combination]:
-    """Those of which the view would show what was measured there, under some choice."""
-    tests = [(at, test) for at in COMBINED[1:] if (test := _test(view, at)) is not None]
-    for each in found:
+def _concerning(view: View, combinations: Iterable[Combination]) -> Iterator[Combination]:
+    """The combinations whose measurements the view shows under some choice."""
+    tests = [
+        (coordinate, test)
+        for coordinate in COMBINED[1:]
+        if (test := _test(view, coordinate)) is not None
+    ]
+    for each in combinations:
         if view.measures and each.metric not in view.measures:
             continue
         if all(test(getattr(each, coordinate)) for coordinate, test in tests):
@@ -200,7 +208,7 @@ def _concerning(view: View, found: Iterable[Combination]) -> Iterator[Combinatio
 
 
 def _test(view: View, coordinate: Coordinate) -> Callable[[str], bool] | None:
-    """What a view asks of a coordinate's values; None where it takes all."""
+    """A test of a coordinate's values, true for those in the view; None if it takes all."""
     if coordinate in view.fixed:
         return partial(operator.eq, view.fixed[coordinate])
     if coordinate in view.only:
@@ -222,12 +230,12 @@ def _fitting(
     chosen: dict[str, Value] = {c: getattr(choice, c) for c in named}
     if not view.together:
         chosen["metric"] = choice.measure
-    own = (
-        at
-        for at in catalogue.combinations
-        if all(getattr(at, c) == value for c, value in chosen.items())
+    combinations = (
+        combination
+        for combination in catalogue.combinations
+        if all(getattr(combination, c) == value for c, value in chosen.items())
     )
-    return _concerning(view, own)
+    return _concerning(view, combinations)
 
 
 def _steps(coordinate: Coordinate, catalogue: Catalogue) -> tuple[Value, ...]:
@@ -241,10 +249,10 @@ def _steps(coordinate: Coordinate, catalogue: Catalogue) -> tuple[Value, ...]:
     return catalogue.values(coordinate)
 
 
-def _among(found: Collection[Value], values: list[Value], view: View) -> list[Value]:
+def _among(available: Collection[Value], values: list[Value], view: View) -> list[Value]:
     """The values that were found, absence first where the view steps to it; all if none was."""
-    absent: list[Value] = [""] if view.loose and "" in found else []
-    return [*absent, *(v for v in values if v in found)] or values
+    absent: list[Value] = [""] if view.loose and "" in available else []
+    return [*absent, *(v for v in values if v in available)] or values
 
 
 def _nearest(
@@ -254,9 +262,11 @@ def _nearest(
     choice: Choice,
     catalogue: Catalogue,
 ) -> Value:
-    """What takes the place of a value that there is not: of a layer the nearest one, else where
-    the selector begins, models with a tuned one that is no control, tasks and scores with the first
-    of those of which there is most to see."""
+    """The value chosen instead of one that does not exist.
+
+    For a layer, the nearest one. For a model, the first tuned model that is no control. For a task
+    or score, the one with the most results, the first of several. Otherwise the first value.
+    """
     layers = [v for v in values if isinstance(v, int)]
     if selector == "layer" and choice.layer is not None and layers:
         wanted = choice.layer
@@ -266,13 +276,16 @@ def _nearest(
         return next((v for v in values if v not in passed), values[0])
     if selector in ("task", "metric_of"):
         placing = view.placing(catalogue)
-        own = (
-            at
-            for at in _fitting(view, selector, choice, catalogue)
-            if not view.placed or placing(at) is not None
+        combinations = (
+            combination
+            for combination in _fitting(view, selector, choice, catalogue)
+            if not view.placed or placing(combination) is not None
         )
         others = [c for c in COMBINED[1:] if c != "metric_of"]
-        places = {(getattr(at, selector), *(getattr(at, c) for c in others)) for at in own}
+        places = {
+            (getattr(combination, selector), *(getattr(combination, c) for c in others))
+            for combination in combinations
+        }
         measured = Counter(value for value, *_ in places)
         return max(values, key=lambda value: measured[str(value)])
     return values[0]

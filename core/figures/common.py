@@ -21,8 +21,8 @@ def catalogue_of_both(view: View, first: Catalogue, second: Catalogue) -> Catalo
     """
     keyed = [c for c in COMBINED if c == "metric" or c in view.steppers]
 
-    def under(at: Combination) -> tuple[str, ...]:
-        return tuple(getattr(at, c) for c in keyed)
+    def under(combination: Combination) -> tuple[str, ...]:
+        return tuple(getattr(combination, c) for c in keyed)
 
     both = {under(c) for c in first.combinations} & {under(c) for c in second.combinations}
     combinations = frozenset(
@@ -30,9 +30,9 @@ def catalogue_of_both(view: View, first: Catalogue, second: Catalogue) -> Catalo
     )
     shared: dict[str, tuple[Any, ...]] = {}
     for name in ("metric", *COORDINATES):
-        own, other = first.values(name), second.values(name)
+        values, other = first.values(name), second.values(name)
         cut = name in INSIDE and name in view.steppers
-        shared[name] = tuple(v for v in own if v in other) if cut else merged(own, other)
+        shared[name] = tuple(v for v in values if v in other) if cut else merged(values, other)
     ranges = Catalogue(
         ranges=shared,
         overall=first.overall and second.overall,
@@ -54,12 +54,12 @@ def merged(first: Sequence[Any], second: Sequence[Any]) -> tuple[Any, ...]:
     values = [*first, *(value for value in second if value not in first)]
     if all(as_number(value) is not None for value in values):
         return tuple(sorted(values, key=lambda value: as_number(value) or 0.0))
-    found = list(first)
+    union = list(first)
     for place, value in enumerate(second):
-        if value not in found:
-            later = next((each for each in second[place:] if each in found), None)
-            found.insert(len(found) if later is None else found.index(later), value)
-    return tuple(found)
+        if value not in union:
+            later = next((each for each in second[place:] if each in union), None)
+            union.insert(len(union) if later is None else union.index(later), value)
+    return tuple(union)
 
 
 def as_number(value: Any) -> float | None:

@@ -44,10 +44,10 @@ def of_neuron(asked: Tabulation) -> Passages:
     """The chosen neuron of a tuned model, in it and in the base."""
     model = asked.choice.model
     layers = asked.catalogue.values("layer")
-    own = {at: asked.arrays("contexts", model=model, layer=at) for at in layers}
+    by_layer = {number: asked.arrays("contexts", model=model, layer=number) for number in layers}
     places = {
         neuron_name(layer, int(neuron)): (layer, j)
-        for layer, arrays in own.items() if arrays is not None
+        for layer, arrays in by_layer.items() if arrays is not None
         for j, neuron in enumerate(arrays["neurons"])
     }  # fmt: skip
     item = asked.choice.item or next(iter(places), "")
@@ -57,7 +57,7 @@ def of_neuron(asked: Tabulation) -> Passages:
     else:
         layer, j = places[item]
         base = asked.arrays("contexts", model=BASE, reference=model, layer=layer)
-        both = [(model, own[layer]), (BASE, base)]
+        both = [(model, by_layer[layer]), (BASE, base)]
         blocks = tuple(b for whose, arrays in both if arrays for b in _blocks(whose, arrays, j))
     return Passages(
         title=" · ".join(filter(None, (item.capitalize(), model))),
@@ -75,8 +75,8 @@ def snippet(arrays: Arrays, j: int, slot: int, *, beside: str = "") -> Passage:
     """A stored snippet of row j, with its values."""
     values = [float(value) for value in arrays["values"][j, slot]]
     pairs = zip(arrays["tokens"][j, slot], values, strict=True)
-    known = [(at, v) for at, v in pairs if at >= 0 and math.isfinite(v)]
-    tokens = tuple(Token(_text(arrays, at), value) for at, value in known)
+    known = [(index, v) for index, v in pairs if index >= 0 and math.isfinite(v)]
+    tokens = tuple(Token(_text(arrays, index), value) for index, value in known)
     label = f"document {arrays['documents'][j, slot]}, from token {int(arrays['starts'][j, slot])}"
     return Passage(label, tokens, beside=beside)
 
@@ -97,7 +97,7 @@ def _promoted(arrays: Arrays, j: int, end: int) -> str:
     if "promoted" not in arrays:
         return ""
     pairs = zip(arrays["promoted"][j, end][:TOLD], arrays["products"][j, end], strict=False)
-    known = [(_text(arrays, at), float(value)) for at, value in pairs]
+    known = [(_text(arrays, index), float(value)) for index, value in pairs]
     tokens = (f"{text.strip() or '␣'} {value:+.2f}" for text, value in known if value == value)
     return " · ".join(tokens)
 
@@ -106,11 +106,11 @@ def _snippets(arrays: Arrays, j: int) -> Iterator[Passage]:
     for slot, document in enumerate(arrays["documents"][j]):
         if document < 0:
             continue
-        found = snippet(arrays, j, slot)
-        peak = max((t.value for t in found.tokens if t.value is not None), key=abs, default=0.0)
-        yield replace(found, beside=f"largest {peak:+.3g}")
+        excerpt = snippet(arrays, j, slot)
+        peak = max((t.value for t in excerpt.tokens if t.value is not None), key=abs, default=0.0)
+        yield replace(excerpt, beside=f"largest {peak:+.3g}")
 
 
-def _text(arrays: Arrays, at: int) -> str:
+def _text(arrays: Arrays, index: int) -> str:
     vocabulary = arrays["vocabulary"]
-    return str(vocabulary[at]) if 0 <= at < len(vocabulary) else ""
+    return str(vocabulary[index]) if 0 <= index < len(vocabulary) else ""

@@ -60,23 +60,28 @@ def minus(second: Cell, first: Cell, *, same: bool = False) -> Cell:
 
 def largest(difference: Difference, first: Figure, second: Figure) -> str:
     """The largest difference, and whether it is beyond its spread, in one plain sentence."""
-    apart = {at: c for at, c in difference.figure.places().items() if c.shown is not None}
+    apart = {place: c for place, c in difference.figure.places().items() if c.shown is not None}
     if not apart:
         return "No place has a value in both."
     once = sum(cell.same for cell in apart.values())
     if once == len(apart):
         return f"All {once} places are the same measurements." if once > 1 else f"It is {ONCE}."
     also = f" At {once} of the {counted(len(apart), 'place')} it is {ONCE}." if once else ""
-    at = max(apart, key=lambda place: abs(apart[place].shown or 0.0))
-    most = apart[at].shown or 0.0
+    widest = max(apart, key=lambda place: abs(apart[place].shown or 0.0))
+    most = apart[widest].shown or 0.0
     if most == 0:
         return f"Nothing differs at the {counted(len(apart), 'place')} that both have.{also}"
-    own, other = first.places().get(at), second.places().get(at)
+    cell, other = first.places().get(widest), second.places().get(widest)
     values = ""
-    if own is not None and other is not None and own.shown is not None and other.shown is not None:
-        values = f" ({own.shown:.4g} in {NAMES[0]}, {other.shown:.4g} in {NAMES[1]})"
-    where = ", ".join(_said(difference.figure, at))
-    return f"Largest difference: {most:+.3g} at {where}{values}; {beyond(apart[at])}.{also}"
+    if (
+        cell is not None
+        and other is not None
+        and cell.shown is not None
+        and other.shown is not None
+    ):
+        values = f" ({cell.shown:.4g} in {NAMES[0]}, {other.shown:.4g} in {NAMES[1]})"
+    where = ", ".join(_said(difference.figure, widest))
+    return f"Largest difference: {most:+.3g} at {where}{values}; {beyond(apart[widest])}.{also}"
 
 
 def beyond(cell: Cell) -> str:
@@ -100,7 +105,7 @@ def _interval(first: Cell, second: Cell, apart: float) -> tuple[float | None, fl
     return low, apart + math.hypot(b.high - b.value, a.value - a.low)
 
 
-def _said(figure: Figure, at: Place) -> Iterable[str]:
+def _said(figure: Figure, place: Place) -> Iterable[str]:
     """A place in words: a number after the name of its coordinate."""
-    for name, value in zip(figure.place_names, at, strict=False):
+    for name, value in zip(figure.place_names, place, strict=False):
         yield f"{name} {value}" if as_number(value) is not None or value == "all" else value

@@ -44,7 +44,9 @@ def of_direction(asked: Tabulation) -> Passages:
         (BASE, asked.arrays(ARTIFACT, model=BASE, reference=model, layer=layer)),
         (model, asked.arrays(ARTIFACT, model=model, layer=layer)),
     )
-    blocks = tuple(block for whose, own in both for block in _blocks(whose, own or {}, module))
+    blocks = tuple(
+        block for whose, arrays in both for block in _blocks(whose, arrays or {}, module)
+    )
     return Passages(
         title=f"What Δ writes · {model} · layer {layer} · {module}",
         blocks=blocks or (Block("", (passage("", _NONE),)),),
@@ -56,7 +58,7 @@ def of_direction(asked: Tabulation) -> Passages:
 
 
 def of_text(figure: Passages) -> str:
-    """A text speaks for itself."""
+    """Empty: a text needs no finding."""
     return ""
 
 
@@ -83,9 +85,9 @@ def of_heat(figure: Grid) -> str:
 def _blocks(whose: str, arrays: Arrays, module: str) -> Iterator[Block]:
     rows = np.flatnonzero(arrays["module"] == module) if arrays else ()
     for row, end in zip(rows, ENDS, strict=False):
-        told = tuple(_passages(arrays, int(row)))
-        if told:
-            yield Block(f"Where the cosine is {end} in {whose}", told)
+        passages = tuple(_passages(arrays, int(row)))
+        if passages:
+            yield Block(f"Where the cosine is {end} in {whose}", passages)
 
 
 def _passages(arrays: Arrays, row: int) -> Iterator[Passage]:
@@ -95,11 +97,11 @@ def _passages(arrays: Arrays, row: int) -> Iterator[Passage]:
 
 
 def _note(asked: Tabulation) -> str:
-    told = [
+    peaks = [
         f"{BASE if row.setting == BASE else asked.choice.model} {row.value:.2f} (random directions "
         f"{row.chance:.2f}{f' ± {SPREADS * row.chance_sd:.2f}' if row.chance_sd else ''})"
         for row in asked.rows
         if row.value is not None and row.chance is not None
     ]
-    largest = f" Largest |cosine|: {', '.join(told)}." if told else ""
+    largest = f" Largest |cosine|: {', '.join(peaks)}." if peaks else ""
     return f"The sign of a direction is arbitrary, and the same in both models.{largest}"

@@ -36,11 +36,11 @@ def tokens(asked: Tabulation) -> Table:
     model, module, layer = choice.model, choice.module, choice.layer
     side = "write" if module in WRITES else "read"
     base = asked.arrays("directions", model=BASE, layer=layer) or {}
-    own = asked.arrays("directions", model=model, layer=layer) or {}
+    tuned = asked.arrays("directions", model=model, layer=layer) or {}
     level = next((row for row in asked.rows if row.expert is None), None)
     rows, records = [], []
-    sources = (("Δ", own, module), ("W", base, module), (RANDOM, base, f"{RANDOM} {side}"))
-    for whose, arrays, name in sources if any(_stored(own, module)) else ():
+    sources = (("Δ", tuned, module), ("W", base, module), (RANDOM, base, f"{RANDOM} {side}"))
+    for whose, arrays, name in sources if any(_stored(tuned, module)) else ():
         for label, rank, share, kurtosis, ends in _directions(whose, arrays, name):
             listed = (" · ".join(end) for end in ends)
             rows.append((label, rank, kurtosis, share, *listed))
@@ -72,12 +72,15 @@ def moved(asked: Tabulation) -> Table:
     arrays = asked.arrays("moved", model=model) or {}
     mean = next((row.value for row in asked.rows), None)
     records = [
-        MovedRecord(_text(arrays, at), float(move), mean)
-        for at, move in zip(*(arrays.get(f"{module}.{k}", ()) for k in ("tokens", "moves")),
+        MovedRecord(_text(arrays, token), float(move), mean)
+        for token, move in zip(*(arrays.get(f"{module}.{k}", ()) for k in ("tokens", "moves")),
                             strict=True)
     ]  # fmt: skip
     near = [
-        [" · ".join(_text(arrays, at) for at in row) for row in arrays.get(f"{module}.{when}", ())]
+        [
+            " · ".join(_text(arrays, token) for token in row)
+            for row in arrays.get(f"{module}.{when}", ())
+        ]
         for when in ("before", "after")
     ]
     return Table(
@@ -99,7 +102,7 @@ def moved(asked: Tabulation) -> Table:
 
 
 def of_concentration(figure: Grid) -> str:
-    """Where one model's directions are about fewest tokens, beside chance."""
+    """The layer of a model whose directions concern the fewest tokens, beside chance."""
     known = [
         (_distance(cell), cell, f"{module} of layer {layer}")
         for layer, row in zip(figure.rows, figure.cells, strict=True)
@@ -120,11 +123,11 @@ def of_concentration(figure: Grid) -> str:
 
 
 def of_depth(figure: Lines) -> str:
-    """Which model's directions are about fewest tokens in the mean of its layers, beside W's."""
+    """The model whose directions concern the fewest tokens in the mean of its layers, beside W."""
     drawn = [s for panel in figure.panels for s in panel.series if not s.companion]
     means = {s.name: average([c.value for c in s.cells]) for s in drawn}
-    own = {s.name: means[s.name] for s in drawn if not s.control and s.name != BASE}
-    known = {name: mean for name, mean in own.items() if mean is not None}
+    tuned = {s.name: means[s.name] for s in drawn if not s.control and s.name != BASE}
+    known = {name: mean for name, mean in tuned.items() if mean is not None}
     if not known:
         return ""
     most = max(known, key=lambda name: known[name])
@@ -143,12 +146,12 @@ def of_depth(figure: Lines) -> str:
 
 
 def of_tokens(figure: Table) -> str:
-    """The direction of Δ that is about fewest tokens, and its tokens; empty if it is noise."""
+    """The direction of Δ that concerns the fewest tokens, and its tokens; empty if it is noise."""
     records: tuple[DirectionRecord, ...] = figure.records
-    own = [each for each in records if each.whose == "Δ"]
-    if not own:
+    updates = [each for each in records if each.whose == "Δ"]
+    if not updates:
         return ""
-    most = max(own, key=lambda each: each.kurtosis)
+    most = max(updates, key=lambda each: each.kurtosis)
     where = ", ".join(f"{k} {v}" if k == "layer" else v for k, v in figure.chosen.items())
     random = [each.kurtosis for each in records if each.whose == RANDOM]
     if random and most.kurtosis <= max(random):
@@ -184,12 +187,13 @@ def _directions(whose: str, arrays: Arrays, module: str) -> Iterator[_Direction]
         expert = name.removeprefix(module).removeprefix(".")
         label = f"{whose} of expert {expert}" if expert else whose
         shares, kurtosis = arrays[f"{name}.share"], arrays[f"{name}.kurtosis"]
-        for at, (share, value) in enumerate(zip(shares, kurtosis, strict=True)):
+        for index, (share, value) in enumerate(zip(shares, kurtosis, strict=True)):
             one, other = (
-                tuple(_text(arrays, token) for token in end) for end in arrays[f"{name}.tokens"][at]
+                tuple(_text(arrays, token) for token in end)
+                for end in arrays[f"{name}.tokens"][index]
             )
-            own = None if whose == RANDOM else float(share)
-            yield label, at + 1, own, float(value), (one, other)
+            energy = None if whose == RANDOM else float(share)
+            yield label, index + 1, energy, float(value), (one, other)
 
 
 def _stored(arrays: Arrays, module: str) -> Iterator[str]:
@@ -199,9 +203,9 @@ def _stored(arrays: Arrays, module: str) -> Iterator[str]:
             yield name
 
 
-def _text(arrays: Arrays, at: int) -> str:
+def _text(arrays: Arrays, index: int) -> str:
     words = arrays["vocabulary"]
-    text = str(words[at]) if 0 <= at < len(words) else ""
+    text = str(words[index]) if 0 <= index < len(words) else ""
     return text.strip() or ("⏎" if "\n" in text else "␣")
 
 
@@ -213,7 +217,7 @@ def _chance(cell: Cell) -> str:
 
 
 def _distance(cell: Cell) -> float:
-    """By how many standard deviations a value exceeds chance."""
+    """The excess of a value over chance, in standard deviations."""
     if cell.value is None or cell.chance is None or not cell.chance_sd:
         return 0.0
     return (cell.value - cell.chance) / cell.chance_sd

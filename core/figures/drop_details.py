@@ -54,7 +54,7 @@ def item(asked: Tabulation) -> Passages:
 
 
 def of_broken(figure: Table) -> str:
-    """How many items the ablation broke, and which changed most."""
+    """The number of items that the ablation broke, and the ones that changed most."""
     return item_findings.of_items(figure)
 
 
@@ -125,7 +125,7 @@ def _score(asked: Tabulation, setting: str) -> float:
 
 def _answers(asked: Tabulation) -> dict[int, Answer]:
     """The whole model's answers in the run's evaluation, which has the prompts."""
-    found: Sequence[items.Arrays | None] = [
+    arrays: Sequence[items.Arrays | None] = [
         asked.arrays(name, model=model, task=asked.choice.task, analysis=EVALUATION)
         for name, model in (
             (answers.PROMPTS, asked.choice.model),
@@ -133,8 +133,8 @@ def _answers(asked: Tabulation) -> dict[int, Answer]:
             (answers.ANSWERS, asked.choice.model),
         )
     ]
-    own, base, said = found
-    return answers.stored(own if own is not None else base, said)
+    prompts, base, answered = arrays
+    return answers.stored(prompts if prompts is not None else base, answered)
 
 
 def _chosen(asked: Tabulation) -> dict[str, str]:

@@ -45,10 +45,10 @@ def drops(asked: Tabulation) -> Table:
             counts[place] = row.value
         elif is_selection(row.setting):
             by_drop.setdefault((*place, row.metric_of), {})[row.metric] = row
-    models = {name: at for at, name in enumerate(asked.catalogue.values("model"))}
+    models = {name: index for index, name in enumerate(asked.catalogue.values("model"))}
     lines: list[Line] = []
-    for (model, source, task, setting, module, metric), own in by_drop.items():
-        drop, q = own.get("drop_percent"), own.get("q_value")
+    for (model, source, task, setting, module, metric), by_metric in by_drop.items():
+        drop, q = by_metric.get("drop_percent"), by_metric.get("q_value")
         if drop is None:
             continue
         count = counts.get((model, source, task, setting, module))
@@ -59,8 +59,8 @@ def drops(asked: Tabulation) -> Table:
         }
         cells = (
             model, source, task, metric, setting, count_of(count),
-            value_of(own.get("score")), value_of(own.get("ablated_score")), drop.value, drop.low,
-            drop.high, drop.chance, drop.chance_sd, value_of(q),
+            value_of(by_metric.get("score")), value_of(by_metric.get("ablated_score")),
+            drop.value, drop.low, drop.high, drop.chance, drop.chance_sd, value_of(q),
             _verdict(value_of(q)),
         )  # fmt: skip
         record = DropRecord(drop.value, value_of(q))
@@ -106,7 +106,7 @@ def _on_tests(asked: Tabulation, drops: Mapping[Any, Mapping[str, Measurement]])
     """The drops that the tests of a run can find, by its numbers of controls and of tests."""
     note = "A drop is always a loss of ability. q: against random neurons of the same layers"
     controls = _draws(asked.catalogue.values("setting"))
-    tests = _tests(q for own in drops.values() if (q := own.get("q_value")))
+    tests = _tests(q for by_metric in drops.values() if (q := by_metric.get("q_value")))
     if not controls or not tests:
         return f"{note}, corrected for the number of tests."
     note += f" ({controls} draws), corrected for {tests} tests."
@@ -167,7 +167,9 @@ def side_by_side(catalogue: Catalogue) -> Selections:
         except StudyError:  # a foreign database's
             continue
         known.append((selection.active, selection.share, name))
-    return Selections({name: chr(ord("A") + at) for at, (*_, name) in enumerate(sorted(known))})
+    return Selections(
+        {name: chr(ord("A") + index) for index, (*_, name) in enumerate(sorted(known))}
+    )
 
 
 def _verdict(q: float | None) -> str:

@@ -1,7 +1,7 @@
-"""Figures as data: what was laid out to be seen, never how it is drawn.
+"""Figures as data, independent of how they are drawn.
 
 A figure is `Lines`, a `Grid`, a `Scatter`, a `Table` or `Passages`. Screens and exporters draw
-each, one way a kind. Refuses to know what was measured and who asked: `core.figures.layout` makes
+each, one way a kind. Knows no measurements and no user interface: `core.figures.layout` makes
 figures.
 """
 
@@ -15,6 +15,7 @@ from typing import Any, Literal
 from core.engine.measurement import Better
 from core.figures.passages import Passages, TextFigure
 from core.figures.rounding import p_words
+from core.figures.spread import Spread
 
 BASE = "base"
 """The name of the base among models."""
@@ -28,44 +29,17 @@ column; point and axis."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """The spread of several values at one place. `of` names the values, such as documents; `own`
-    names the place's own value, such as their mean. `least` and `most` are None where only the
-    quartiles are known."""
-
-    of: str
-    own: str
-    lower: float
-    median: float
-    upper: float
-    least: float | None = None
-    most: float | None = None
-
-    @property
-    def words(self) -> str:
-        """What is known of it in a few words."""
-        ends = "" if self.least is None else f" {self.least:.4g} to {self.most:.4g},"
-        return f"{self.of}{ends} quartiles {self.lower:.4g}, {self.median:.4g}, {self.upper:.4g}"
-
-    def numbers(self) -> dict[str, float]:
-        """The numbers that are known, by their names, in their order."""
-        found = {"least": self.least, "lower quartile": self.lower, "median": self.median,
-                 "upper quartile": self.upper, "most": self.most}  # fmt: skip
-        return {name: number for name, number in found.items() if number is not None}
-
-
-@dataclass(frozen=True, slots=True)
 class Cell:
-    """One measured value as a figure shows it. `shown` is what the chosen reading draws.
+    """One measured value as a figure shows it. `shown` is the value in the chosen reading.
 
-    `q` is the p value of being no different from chance, corrected for all that was tested with
-    it. `mark` sets it apart; the figure's `mark_name` says what for. A difference is `same` where
-    both of its values are one measurement. `nominal`: the spread of chance is too narrow to test
+    `q` is the p value against chance, corrected over all values tested together. `mark` highlights
+    the cell; the figure's `mark_name` names the reason. A difference is `same` where both of its
+    values are one measurement. `nominal`: the spread of chance is too narrow to test
     by; `control` is then the largest distance of the study's controls from chance at that place.
-    `better` is the direction in which what is shown gets better. `base` is the base's value there,
-    where the difference from it is shown. `difference` is what a score is above or below another
-    one; then verdicts and colours are of the difference. `own`: the model is the own one of the
-    task's domain. `spread`: of further values of that place.
+    `better` is the better direction of the shown value. `base` is the base's value there, where the
+    difference from it is shown. `difference` is the difference of a score from another one; then
+    verdicts and colours are of the difference. `own`: the model is the own one of the task's
+    domain. `spread`: of further values of that place.
     """
 
     shown: float | None
@@ -176,8 +150,8 @@ class Lines:
 
     def place(self, panel: Panel, series: Series, x: int) -> Place:
         """The place of a series' cell at x."""
-        at = self.x_names[x] if self.x_names else str(x)
-        return series.name, at, *filter(None, (panel.title,))
+        label = self.x_names[x] if self.x_names else str(x)
+        return series.name, label, *filter(None, (panel.title,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,10 +159,10 @@ class Grid:
     """A figure of rows and columns: a matrix, a heat map, or groups of bars.
 
     `cells[i][j]` is None where nothing was measured; its `shown` is None where the measure is
-    undefined, which `empty` explains. `signed` asks for a diverging scale about 0. `row_name` says
-    in words what the rows are, `row_of` the coordinate that they are values of where that is
-    another word; columns likewise. `missing` says why a cell is None. `each` says by column what
-    it shows, where columns show different measures; `note` is what all of it has in common.
+    undefined, which `empty` explains. `signed` asks for a diverging scale about 0. `row_name` names
+    the rows in words; `row_of` is their coordinate where its name differs; columns likewise.
+    `missing` says why a cell is None. `each` names the measure of each column, where columns show
+    different measures; `note` is about the whole grid.
     `controls` are the models in the role of a control; `chosen` is where the user's selectors
     stand, by coordinate. `behind` has the coordinates of a cell by the names of its row and column,
     where these are no coordinates. `order`, `beside`: see `Lines`.
@@ -334,7 +308,7 @@ class Column:
     outside: bool = False
 
     def written(self, value: Text) -> str:
-        """A value of this column as text: not made harmless yet, and of any length."""
+        """A value of this column as text, of any length and not yet escaped."""
         if value is None:
             return ""
         if isinstance(value, str):
@@ -347,9 +321,9 @@ class Column:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table(TextFigure):
     """A figure of rows of text and numbers. `keys` is how many of the first columns tell the rows
-    apart and stay in sight; `results` names the columns that the table is about, that of its order
-    first. `note` is what all of it has in common, `chosen` where the user's selectors stand, by
-    coordinate. `records` are the facts behind the rows, one a row, as
+    apart and stay in sight; `results` names the columns that the table is about, the column
+    that it is sorted by first. `note` is about the whole table; `chosen` has the values of the
+    user's selectors, by coordinate. `records` are the facts behind the rows, one a row, as
     `core.figures.records` declares them: findings read these, never the text of a cell. `items`
     names what lies behind each row, one a row, where a text is chosen by such a name."""
 
@@ -365,7 +339,7 @@ class Table(TextFigure):
 
     @property
     def measure(self) -> str:
-        """A table shows no one measure."""
+        """Empty: a table has several measures."""
         return ""
 
     @property
@@ -374,8 +348,8 @@ class Table(TextFigure):
         return not self.rows
 
     def matching(self, names: Mapping[str, str]) -> tuple[int, ...]:
-        """The rows that hold these texts in the columns of these names, as far as it has those;
-        none where it has none."""
+        """The indices of the rows with these texts, by column name. Names of missing columns are
+        ignored; no row matches if all are missing."""
         columns = [column.name for column in self.columns]
         wanted = [(columns.index(name), text) for name, text in names.items() if name in columns]
         return tuple(
@@ -385,7 +359,7 @@ class Table(TextFigure):
         )
 
     def narrowed(self, names: Mapping[str, str]) -> Table:
-        """Only the matching rows, with a note of what they have in common; all where none does."""
+        """The matching rows, with a note of the texts that they share; all rows if none match."""
         places = self.matching(names)
         if not places:
             return self

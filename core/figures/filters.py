@@ -97,22 +97,22 @@ def read(line: str, names: Names) -> Filter:
 
 def of_terms(terms: Iterable[tuple[str, str]], names: Names) -> Filter:
     """The filter of fields and their values, several values apart by commas. Raises StudyError."""
-    found: dict[str, list[Any]] = {field: [] for field in FIELDS}
+    by_field: dict[str, list[Any]] = {field: [] for field in FIELDS}
     for field, values in terms:
         for value in filter(None, (v.strip() for v in values.split(","))):
             meant = _named if field in _NAMED else _span
-            found[field] += meant(field, value, names.get(field, ()))
+            by_field[field] += meant(field, value, names.get(field, ()))
     known = {field: names.get(field, ()) for field in _NAMED}
     return Filter(
-        **{f: ordered(values) for f, values in found.items() if f not in _NAMED},
-        **{f: tuple(name for name in known[f] if name in found[f]) for f in _NAMED},
+        **{f: ordered(values) for f, values in by_field.items() if f not in _NAMED},
+        **{f: tuple(name for name in known[f] if name in by_field[f]) for f in _NAMED},
     )
 
 
 def merged(*given: Names) -> Names:
     """All names of several, each once: numbers by size, others in the order in which they come."""
-    found = {f: ordered(value for names in given for value in names.get(f, ())) for f in FIELDS}
-    return {f: values if f in _NAMED else tuple(sorted(values)) for f, values in found.items()}
+    by_field = {f: ordered(value for names in given for value in names.get(f, ())) for f in FIELDS}
+    return {f: values if f in _NAMED else tuple(sorted(values)) for f, values in by_field.items()}
 
 
 def ended(line: str) -> str:
@@ -155,21 +155,21 @@ def _meant(word: str, names: Names) -> str:
     """The field that a bare word is of: whole names before parts of them, models before modules."""
     known = {field: names[field] for field in _NAMED if names.get(field)}
     for fits in (str.__eq__, _same, _part):
-        for field, own in known.items():
-            if any(fits(word, name) for name in own):
+        for field, known_names in known.items():
+            if any(fits(word, name) for name in known_names):
                 return field
     raise StudyError(
         f"No {' and no '.join(known or _NAMED)} is called '{word}'.",
-        hint=did_you_mean(word, [name for own in known.values() for name in own]),
+        hint=did_you_mean(word, [name for known_names in known.values() for name in known_names]),
     )
 
 
 def _named(field: str, value: str, known: Sequence[str]) -> list[str]:
     """The names that a value selects: an equal one, else all that contain it."""
     for fits in (str.__eq__, _same, _part):
-        found = [name for name in known if fits(value, name)]
-        if found:
-            return found
+        matches = [name for name in known if fits(value, name)]
+        if matches:
+            return matches
     if not known:
         raise StudyError(f"There are no {field}s to filter by.")
     raise StudyError(f"No {field} is called '{value}'.", hint=did_you_mean(value, known))

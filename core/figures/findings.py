@@ -1,6 +1,6 @@
 """Figures in one plain sentence each, as they are under the choice that a view opens with.
 
-Owns the wording of what was found. Reads figures alone: no measurement, no database.
+Owns the wording of findings. Reads figures alone: no measurement, no database.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def of_largest(figure: Grid) -> str:
 
 
 def of_regime(figure: Grid) -> str:
-    """In how many matrices a measure is above, and in how many below, that of a random update."""
+    """The number of matrices whose measure is above that of a random update, and below it."""
     cells = [
         (cell.value, cell)
         for row in figure.cells
@@ -154,12 +154,12 @@ def of_attention_against_mlp(figure: Grid) -> str:
     apart = sum(_apart(cells[high], cells[low]) for cells in pairs)
     kind = "keep to" if means[high] > 0 else "avoid"
     more = "more" if means[high] > 0 else "less"
-    said = f"of {high} {kind} the base's directions {more} than those of {low}"
+    comparison = f"of {high} {kind} the base's directions {more} than those of {low}"
     alike = not apart and all(_meet(*cells.values()) for cells in pairs)
     if alike or means[high] == means[low]:
-        said = f"of {high} and {low} can't be told apart in this"
+        comparison = f"of {high} and {low} can't be told apart in this"
     return (
-        f"Updates {said} ({means[high]:+.3f} against {means[low]:+.3f} beyond chance; 95 % "
+        f"Updates {comparison} ({means[high]:+.3f} against {means[low]:+.3f} beyond chance; 95 % "
         f"intervals apart for {apart} of {counted(len(pairs), 'model')})."
     )
 
@@ -167,17 +167,17 @@ def of_attention_against_mlp(figure: Grid) -> str:
 def of_spectrum(figure: Lines) -> str:
     """One plain sentence on the spectra of one matrix: in how few directions their energy lies."""
     held = [series for p in figure.panels if p.title == HELD for series in p.series]
-    at = f"{figure.chosen['module']} of layer {figure.chosen['layer']}"
-    halves = {own.name: half for own in held if (half := next(_half(own), 0))}
+    matrix = f"{figure.chosen['module']} of layer {figure.chosen['layer']}"
+    halves = {series.name: half for series in held if (half := next(_half(series), 0))}
     if not halves:
-        return f"{at}: there is nothing to see; it is zero, or was not measured."
-    said = [f"{halves.pop(BASE)} of W"] if BASE in halves else []
+        return f"{matrix}: there is nothing to see; it is zero, or was not measured."
+    parts = [f"{halves.pop(BASE)} of W"] if BASE in halves else []
     few, many = (by(halves, key=lambda m: halves[m], default="") for by in (min, max))
     if few:
-        said += [f"{halves[few]} of Δ ({few})"]
-        said += [f"{halves[many]} ({many})"] if halves[many] > halves[few] else []
-    words = f"half of the energy lies in the first {', '.join(said)}"
-    return f"{at}: {words}, of {held[0].xs[-1]} directions."
+        parts += [f"{halves[few]} of Δ ({few})"]
+        parts += [f"{halves[many]} ({many})"] if halves[many] > halves[few] else []
+    words = f"half of the energy lies in the first {', '.join(parts)}"
+    return f"{matrix}: {words}, of {held[0].xs[-1]} directions."
 
 
 def _half(series: Series) -> Iterator[int]:
@@ -210,8 +210,8 @@ def of_context(figure: Passages) -> str:
         model = block.heading.rpartition(" ")[2]
         values = (token.value for passage in block.passages for token in passage.tokens)
         sizes.setdefault(model, []).extend(abs(value) for value in values if value is not None)
-    told = [f"{max(own):.3g} in {model}" for model, own in sizes.items() if own]
-    return f"{figure.title}: |h| reaches {', '.join(told)}." if told else ""
+    peaks = [f"{max(norms):.3g} in {model}" for model, norms in sizes.items() if norms]
+    return f"{figure.title}: |h| reaches {', '.join(peaks)}." if peaks else ""
 
 
 def of_neurons(figure: Table) -> str:
@@ -235,10 +235,12 @@ def of_activation(figure: Lines) -> str:
     if base is None or not tuned:
         return ""
     gaps = [
-        (cell.value - own.value, name, x)
+        (cell.value - base_cell.value, name, x)
         for name, cells in tuned.items()
         for x, cell in cells.items()
-        if (own := base.get(x)) is not None and own.value is not None and cell.value is not None
+        if (base_cell := base.get(x)) is not None
+        and base_cell.value is not None
+        and cell.value is not None
     ]
     if not gaps:
         return ""
@@ -294,16 +296,16 @@ def of_baseline(figure: Lines) -> str:
 
 
 def average(values: Sequence[float | None]) -> float | None:
-    """The mean of what is known; None where nothing is."""
+    """The mean of the known values; None without any."""
     known = [v for v in values if v is not None]
     return sum(known) / len(known) if known else None
 
 
 def where(figure: Lines | Grid, *coordinates: str) -> str:
-    """What is chosen of these coordinates, as the beginning of a sentence."""
+    """The chosen values of these coordinates, as the beginning of a sentence."""
     chosen = (figure.chosen.get(coordinate, "") for coordinate in coordinates)
-    said = ", ".join(filter(None, chosen))
-    return f"{said}: " if said else ""
+    words = ", ".join(filter(None, chosen))
+    return f"{words}: " if words else ""
 
 
 def place(figure: Grid) -> str:
@@ -316,7 +318,7 @@ def place(figure: Grid) -> str:
 
 
 def _base_and_tuned(figure: Lines) -> tuple[dict[int, Cell] | None, dict[str, dict[int, Cell]]]:
-    """The base's cells by layer, and those of each tuned model that is no control."""
+    """The cells by layer of the base, and of each tuned model that is no control."""
     lines = {
         series.name: dict(zip(series.xs, series.cells, strict=True))
         for panel in figure.panels

@@ -16,9 +16,9 @@ def by_divergence(asked: Tabulation) -> Scatter:
     """A point for each tuned model: its KL on the chosen probe set, and its change of the negative
     log-likelihood on the one that is held against it."""
     x, y = asked.choice.probe, str(asked.choice.against)
-    found = {(row.metric, row.probe, row.model): row for row in asked.rows}
+    row_of = {(row.metric, row.probe, row.model): row for row in asked.rows}
     pairs = {
-        model: (found.get(("kl", x, model)), found.get(("nll_change", y, model)))
+        model: (row_of.get(("kl", x, model)), row_of.get(("nll_change", y, model)))
         for model in asked.catalogue.values("model")
     }
     return _scatter(
@@ -29,9 +29,9 @@ def by_divergence(asked: Tabulation) -> Scatter:
 
 def by_scores(asked: Tabulation) -> Scatter:
     """A point for each tuned model: its KL on its own texts, and its mean score lost elsewhere."""
-    found = {(row.metric, row.model): row for row in asked.rows}
+    row_of = {(row.metric, row.model): row for row in asked.rows}
     pairs = {
-        model: (found.get(("kl", model)), found.get(("mean_lost", model)))
+        model: (row_of.get(("kl", model)), row_of.get(("mean_lost", model)))
         for model in asked.catalogue.values("model")
     }
     texts = {row.setting for row in asked.rows if row.metric == "kl"}

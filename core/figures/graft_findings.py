@@ -1,4 +1,4 @@
-"""What the figures of grafts say in one sentence each. Reads cells, never printed words."""
+"""The figures of grafts in one sentence each. Reads cells, never printed words."""
 
 from __future__ import annotations
 
@@ -76,13 +76,15 @@ def of_modules(figure: Grid) -> str:
 def of_sets(figure: Lines) -> str:
     """The number of layers that suffice, and the share that random sets of as many keep."""
     model = figure.chosen["model"]
-    own = next((s for p in figure.panels for s in p.series if not s.companion), None)
-    if own is None:
+    greedy = next((s for p in figure.panels for s in p.series if not s.companion), None)
+    if greedy is None:
         return f"{model}: nothing to search for; it gains nothing on these texts."
-    last = own.cells[-1]
+    last = greedy.cells[-1]
     if last.value is None:
         return f"{model}: the share that its greedy set regains is unknown."
-    text = f"{model}: the greedy set of {counted(len(own.cells), 'layer')} regains {last.value:.0%}"
+    text = (
+        f"{model}: the greedy set of {counted(len(greedy.cells), 'layer')} regains {last.value:.0%}"
+    )
     if last.chance is None:
         return f"{text} of the gain; these are all its layers."
     sd = f" (sd {last.chance_sd:.0%})" if last.chance_sd is not None else ""

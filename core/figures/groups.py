@@ -56,26 +56,26 @@ class Comparison(NamedTuple):
 
 def of_models(groups: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """The groups of models, each with its members; `groups` is each model's group, "" for none."""
-    found: dict[str, list[str]] = {}
+    by_group: dict[str, list[str]] = {}
     for model, group in groups.items():
         if group:
             member = steps.parted(model)
             name = group if member is None else steps.Checkpoint(group, member.step).name
-            found.setdefault(name, []).append(model)
-    return {name: tuple(own) for name, own in found.items()}
+            by_group.setdefault(name, []).append(model)
+    return {name: tuple(members) for name, members in by_group.items()}
 
 
 def added(catalogue: Catalogue, groups: Groups) -> Catalogue:
     """The catalogue with the groups that have measured members, as further models."""
-    group_of = {model: name for name, own in groups.items() for model in own}
+    group_of = {model: name for name, members in groups.items() for model in members}
     more = {
-        replace(at, model=group_of[at.model])
-        for at in catalogue.combinations
-        if at.model in group_of and _alone(at)
+        replace(combination, model=group_of[combination.model])
+        for combination in catalogue.combinations
+        if combination.model in group_of and _alone(combination)
     }
-    measured = {at.model for at in more}
-    known = {name: own for name, own in groups.items() if name in measured}
-    controls = {name for name, own in known.items() if catalogue.controls.issuperset(own)}
+    measured = {combination.model for combination in more}
+    known = {name: members for name, members in groups.items() if name in measured}
+    controls = {name for name, members in known.items() if catalogue.controls.issuperset(members)}
     return replace(
         catalogue,
         ranges={**catalogue.ranges, "model": (*catalogue.values("model"), *known)},
@@ -91,10 +91,10 @@ def without(catalogue: Catalogue) -> Catalogue:
     if not catalogue.groups:
         return catalogue
 
-    own = catalogue.groups
+    groups = catalogue.groups
 
     def bare(names: Iterable[str]) -> tuple[str, ...]:
-        return tuple(name for name in names if name not in own)
+        return tuple(name for name in names if name not in groups)
 
     return replace(
         catalogue,
@@ -121,8 +121,8 @@ def joined(rows: Sequence[Measurement], query: Query, groups: Groups) -> list[Me
     models = query.get("model")
     if not groups or models == "absent":
         return list(rows)
-    found = [*rows, *(spread.mean for spread in spreads(rows, groups))]
-    return [row for row in found if not isinstance(models, tuple) or row.model in models]
+    with_means = [*rows, *(spread.mean for spread in spreads(rows, groups))]
+    return [row for row in with_means if not isinstance(models, tuple) or row.model in models]
 
 
 def spreads(rows: Iterable[Measurement], groups: Groups) -> Iterator[Spread]:
@@ -130,40 +130,40 @@ def spreads(rows: Iterable[Measurement], groups: Groups) -> Iterator[Spread]:
     without a spread: members share the data that it was found on."""
     from core.statistics.intervals import deviation, of_mean
 
-    group_of = {model: name for name, own in groups.items() for model in own}
-    found: dict[tuple[object, ...], list[Measurement]] = {}
+    group_of = {model: name for name, models in groups.items() for model in models}
+    by_place: dict[tuple[object, ...], list[Measurement]] = {}
     for row in rows:
         known = row.value is not None and abs(row.value) < LARGEST and row.metric not in _OF_ITEMS
         if known and row.model in group_of and _alone(row):
             place = tuple(getattr(row, name) for name in _PLACE)
-            found.setdefault((group_of[row.model], *place), []).append(row)
-    for (name, *_), own in found.items():
-        values = tuple(float(row.value) for row in own if row.value is not None)
-        levels = [row.chance for row in own if row.chance is not None]
+            by_place.setdefault((group_of[row.model], *place), []).append(row)
+    for (name, *_), members in by_place.items():
+        values = tuple(float(row.value) for row in members if row.value is not None)
+        levels = [row.chance for row in members if row.chance is not None]
         mean = of_mean(values)
         yield Spread(
             replace(
-                own[0], model=str(name), value=mean.value, low=mean.low, high=mean.high,
+                members[0], model=str(name), value=mean.value, low=mean.low, high=mean.high,
                 n=len(values), chance_sd=None,
-                chance=sum(levels) / len(levels) if len(levels) == len(own) else None,
+                chance=sum(levels) / len(levels) if len(levels) == len(members) else None,
             ),
             values,
             deviation(values),
         )  # fmt: skip
 
 
-def comparisons(found: Iterable[Spread]) -> list[Comparison]:
+def comparisons(group_spreads: Iterable[Spread]) -> list[Comparison]:
     """Every two groups of one step at each place, all tests corrected together."""
     from core.statistics.intervals import welch
 
     by_place: dict[tuple[object, ...], list[Spread]] = {}
-    for spread in found:
+    for spread in group_spreads:
         if spread.mean.metric in _REPEATED:
             continue
         place = tuple(getattr(spread.mean, name) for name in _PLACE)
         member = steps.parted(spread.mean.model)
         by_place.setdefault((*place, member and member.step), []).append(spread)
-    pairs = [pair for own in by_place.values() for pair in combinations(own, 2)]
+    pairs = [pair for same_place in by_place.values() for pair in combinations(same_place, 2)]
     made = [welch(first.values, second.values) for first, second in pairs]
     corrected = adjusted([each.p for each in made])
     return [
@@ -171,6 +171,7 @@ def comparisons(found: Iterable[Spread]) -> list[Comparison]:
     ]
 
 
-def _alone(at: Coordinates | Combination) -> bool:
-    """Is it of one model, against none but the base? Pairs of models belong to no group."""
-    return at.reference in ("", BASE)
+def _alone(coordinates: Coordinates | Combination) -> bool:
+    """Is it about one model, compared with no other model than the base? Pairs of models belong to
+    no group."""
+    return coordinates.reference in ("", BASE)

@@ -9,7 +9,7 @@ from core.sizes import counted
 
 
 def of_items(figure: Table) -> str:
-    """How many items flipped, or changed, and which changed most."""
+    """The number of items that flipped or changed, and the ones that changed most."""
     records: tuple[Item, ...] = figure.records
     if not records:
         return ""
@@ -36,5 +36,5 @@ def of_items(figure: Table) -> str:
 
 
 def of_nothing(figure: Passages) -> str:
-    """A text speaks for itself."""
+    """Empty: a text needs no finding."""
     return ""

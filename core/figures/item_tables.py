@@ -74,7 +74,7 @@ def text(
     known = {str(item.number): item for item in ordered}
     item = known.get(choice.item, ordered[0] if ordered else None)
     blocks = [] if item is None else list(_blocks(item, compared, choice.metric_of, answers))
-    stored = item is not None and any(item.number in own for _, own in answers)
+    stored = item is not None and any(item.number in by_item for _, by_item in answers)
     return Passages(
         title=" · ".join([f"Item {item.number if item else ''}", choice.model, choice.task]),
         blocks=tuple(blocks),
@@ -86,18 +86,18 @@ def text(
 
 
 def beginning(answer: Answer) -> str:
-    """How the last paragraph of an item's prompt begins, or its first text."""
+    """The beginning of the last paragraph of an item's prompt, or of its first text."""
     whole = answer.prompt or next(iter(answer.choices), "")
-    last = whole.strip().rpartition("\n\n")[2]  # examples stand before it
+    last = whole.strip().rpartition("\n\n")[2]  # few-shot examples come before it
     return " ".join(last.split())[:SHOWN]
 
 
 def _compared(asked: Tabulation) -> Compared:
-    base, own = (
+    base, tuned = (
         asked.arrays("items", model=model, task=asked.choice.task)
         for model in (BASE, asked.choice.model)
     )
-    return items.compared(base, own, asked.choice.metric_of)
+    return items.compared(base, tuned, asked.choice.metric_of)
 
 
 def _answers(asked: Tabulation, model: str) -> dict[int, Answer]:
@@ -106,8 +106,8 @@ def _answers(asked: Tabulation, model: str) -> dict[int, Answer]:
     prompts = asked.arrays(answers.PROMPTS, model=model, task=task)
     if prompts is None:
         prompts = asked.arrays(answers.PROMPTS, model=BASE, task=task)
-    own = asked.arrays(answers.ANSWERS, model=model, task=task)
-    return answers.stored(prompts, own)
+    answered = asked.arrays(answers.ANSWERS, model=model, task=task)
+    return answers.stored(prompts, answered)
 
 
 def _row(item: Item, compared: Compared, answers: dict[int, Answer] | None) -> tuple[Text, ...]:
@@ -115,8 +115,8 @@ def _row(item: Item, compared: Compared, answers: dict[int, Answer] | None) -> t
     if compared.binary:
         cells.append(item.flip)
     if answers is not None:
-        own = answers.get(item.number)
-        cells.append(beginning(own) if own is not None else "")
+        answer = answers.get(item.number)
+        cells.append(beginning(answer) if answer is not None else "")
     return tuple(cells)
 
 
@@ -146,11 +146,11 @@ def _blocks(
         return
     if known.prompt:
         yield Block("Prompt", (passage("", known.prompt),))
-    said = [(name, own.said) for name, own in ((first, a), (second, b))
-            if own is not None and own.said is not None]  # fmt: skip
-    if said:
+    responses = [(name, answer.said) for name, answer in ((first, a), (second, b))
+            if answer is not None and answer.said is not None]  # fmt: skip
+    if responses:
         target = passage("right answer", known.target)
-        yield Block("Answers", (target, *(passage(name, words or "") for name, words in said)))
+        yield Block("Answers", (target, *(passage(name, words or "") for name, words in responses)))
     elif known.choices:
         heading = "Choices" if len(known.choices) > 1 else "Text"
         yield Block(heading, tuple(_choices(known, ((first, a), (second, b)))))
@@ -159,17 +159,17 @@ def _blocks(
 def _choices(known: Answer, sides: Sequence[tuple[str, Answer | None]]) -> Iterator[Passage]:
     """Each choice with both log-likelihoods; `chosen` has the highest of a side."""
     several = len(known.choices) > 1
-    for at, choice in enumerate(known.choices):
-        marks = ["gold"] if several and known.right[at] else []
+    for index, choice in enumerate(known.choices):
+        marks = ["gold"] if several and known.right[index] else []
         beside = []
-        for name, own in sides:
-            values = own.likelihoods if own is not None else ()
-            if at < len(values):
-                beside.append(f"{name} {values[at]:.4g}")
-                if several and values[at] == max(values):
+        for name, answer in sides:
+            values = answer.likelihoods if answer is not None else ()
+            if index < len(values):
+                beside.append(f"{name} {values[index]:.4g}")
+                if several and values[index] == max(values):
                     marks.append(f"chosen by {name}")
         given = f"log-likelihood {', '.join(beside)}" if beside else ""
-        label = f"{at + 1}" if several else ""
+        label = f"{index + 1}" if several else ""
         yield passage(label, choice.strip(" ") or choice, marks=tuple(marks), beside=given)
 
 

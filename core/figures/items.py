@@ -57,12 +57,12 @@ class Compared:
     """Why there are no items, in a sentence."""
 
     def flips(self, kind: str) -> int:
-        """How many items flipped that way."""
+        """The number of items with this kind of flip."""
         return sum(item.flip == kind for item in self.items)
 
     @property
     def right(self) -> tuple[int, int]:
-        """How many are right both times, and wrong both times."""
+        """The numbers of items right both times, and wrong both times."""
         same = [item.before for item in self.items if not item.flip]
         return sum(value == 1 for value in same), sum(value == 0 for value in same)
 
@@ -77,18 +77,18 @@ def compared(before: Arrays | None, after: Arrays | None, metric: str) -> Compar
         return _none("The run stored no results of single items here.")
     if f"{metric}|index" not in before or f"{metric}|index" not in after:
         others = sorted(name.removesuffix("|index") for name in after if name.endswith("|index"))
-        said = f" Scores with items: {', '.join(others)}." if others else ""
-        return _none(f"{metric} has no items: it is not made of one number for each item.{said}")
-    own, other = _values(before, metric), _values(after, metric)
-    shared = [index for index in own if index in other]
+        hint = f" Scores with items: {', '.join(others)}." if others else ""
+        return _none(f"{metric} has no items: it is not made of one number for each item.{hint}")
+    earlier, later = _values(before, metric), _values(after, metric)
+    shared = [index for index in earlier if index in later]
     if not shared:
         return _none(f"No item has {metric} both times.")
     form = str(after[f"{metric}|form"])
-    known = [v for i in shared for v in (own[i], other[i])]
+    known = [v for i in shared for v in (earlier[i], later[i])]
     weights = np.concatenate([before[f"{metric}|weight"], after[f"{metric}|weight"]])
     binary = form == "mean" and set(known) <= {0.0, 1.0} and bool((weights == 1).all())
     better = "higher" if binary else "lower" if form != "mean" else _better(after, metric)
-    items = tuple(_item(i, own[i], other[i], better, binary) for i in shared)
+    items = tuple(_item(i, earlier[i], later[i], better, binary) for i in shared)
     return Compared(items, _UNITS.get(form, ""), binary, better)
 
 

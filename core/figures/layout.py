@@ -51,11 +51,11 @@ def figure(
     arrays: Arrays = no_arrays,
 ) -> Figure:
     """Lay out rows that match the view's query. `spec` declares the chosen measure."""
-    own = list(map(without_noise, rows))
+    cleaned = list(map(without_noise, rows))
     if view.tabulate is not None:
-        asked = Tabulation(choice=choice, catalogue=catalogue, rows=tuple(own), arrays=arrays)
+        asked = Tabulation(choice=choice, catalogue=catalogue, rows=tuple(cleaned), arrays=arrays)
         return view.tabulate(asked)
-    made = view.lay_out(choice, own, catalogue, spec)
+    made = view.lay_out(choice, cleaned, catalogue, spec)
     return made if view.marks is None else view.marks(made)
 
 
@@ -75,24 +75,29 @@ def cells(
             by_place.setdefault(where, {})[row.metric] = row
     beside = [named.get(choice.measure, "") for named in (view.excess, view.tested)]
     made = {
-        at: replace(
-            _cell(own[choice.measure], own.get(beside[0]), own.get(beside[1]), choice.reading),
-            better=direction(spec, own[choice.measure], catalogue.better),
+        spot: replace(
+            _cell(
+                by_metric[choice.measure],
+                by_metric.get(beside[0]),
+                by_metric.get(beside[1]),
+                choice.reading,
+            ),
+            better=direction(spec, by_metric[choice.measure], catalogue.better),
         )
-        for at, own in by_place.items()
-        if choice.measure in own
+        for spot, by_metric in by_place.items()
+        if choice.measure in by_metric
     }
     if not spec.nominal_chance:
         return made
-    measured = {at: by_place[at][choice.measure] for at in made}
+    measured = {spot: by_place[spot][choice.measure] for spot in made}
     levels = _control_levels(measured.values(), catalogue.controls)
     return {
-        at: replace(
-            made[at],
+        spot: replace(
+            made[spot],
             nominal=True,
             control=None if _is_control(row, catalogue.controls) else levels.get(_spot(row)),
         )
-        for at, row in measured.items()
+        for spot, row in measured.items()
     }
 
 
@@ -104,11 +109,11 @@ def direction(spec: MetricSpec, row: Measurement, better: Mapping[str, Better]) 
     return spec.better
 
 
-def less(own: Cell, base: Cell) -> Cell:
-    """A cell that shows how far its value lies above the base's."""
-    if own.value is None or base.value is None:
-        return replace(own, shown=None, base=base.value)
-    return replace(own, shown=own.value - base.value, base=base.value)
+def less(cell: Cell, base: Cell) -> Cell:
+    """The cell with its difference from the base's value shown."""
+    if cell.value is None or base.value is None:
+        return replace(cell, shown=None, base=base.value)
+    return replace(cell, shown=cell.value - base.value, base=base.value)
 
 
 def _control_levels(rows: Iterable[Measurement], controls: Collection[str]) -> dict[Any, float]:
@@ -158,7 +163,7 @@ def in_order(coordinate: Coordinate, values: Iterable[Any], catalogue: Catalogue
     """The values that occur, in the catalogue's order; unknown ones come last."""
     if coordinate == "module":
         return list(by_name(set(values)))
-    known = {value: at for at, value in enumerate(catalogue.values(coordinate))}
+    known = {value: index for index, value in enumerate(catalogue.values(coordinate))}
     return sorted(set(values), key=lambda value: (known.get(value, len(known)), value))
 
 

@@ -58,7 +58,7 @@ def board(asked: Tabulation) -> Grid:
 
 
 def of_board(figure: Grid) -> str:
-    """One plain sentence on how many differences from the base are better, and how many worse."""
+    """One plain sentence on the numbers of better and of worse scores than the base's."""
     known = [
         difference
         for row in figure.cells
@@ -102,8 +102,8 @@ class _Scores:
         order = self.catalogue.values("metric")
         metric_of: dict[str, str] = {}
         for task in self.catalogue.values("task"):
-            own = {r.metric for r in self.rows if r.task == task and r.metric not in _BESIDE}
-            if first := next((metric for metric in order if metric in own), ""):
+            present = {r.metric for r in self.rows if r.task == task and r.metric not in _BESIDE}
+            if first := next((metric for metric in order if metric in present), ""):
                 metric_of[task] = first
         return metric_of
 
@@ -127,16 +127,19 @@ class _Scores:
 
     def column(self, task: str) -> _Column:
         """Every model's score, the best of them marked, and the domain's own models."""
-        better, own = self.better(task), {d.own for d in self.catalogue.domains if task in d.tasks}
-        found = {m: row for m in self.models if (row := self.values.get((m, task))) is not None}
-        known = [row.value for row in found.values() if row.value is not None]
+        better, owners = (
+            self.better(task),
+            {d.own for d in self.catalogue.domains if task in d.tasks},
+        )
+        by_model = {m: row for m in self.models if (row := self.values.get((m, task))) is not None}
+        known = [row.value for row in by_model.values() if row.value is not None]
         best = max(known, default=None) if better == "higher" else min(known, default=None)
         cells: _Column = {}
-        for model, row in found.items():
+        for model, row in by_model.items():
             apart = self.differences.get((model, task))
             cells[model] = Cell(
                 row.value, row.value, low=row.low, high=row.high, n=row.n, better=better,
-                mark=better != "neither" and row.value == best is not None, own=model in own,
+                mark=better != "neither" and row.value == best is not None, own=model in owners,
                 difference=None if apart is None else _difference(apart, better),
             )  # fmt: skip
         return cells
@@ -154,8 +157,8 @@ class _Scores:
         gains = [self.differences[domain.own, task].value for task in tasks]
         cells: _Column = {}
         for model in self.models if tasks else ():
-            own = [self.differences.get((model, task)) for task in tasks]
-            shares = [0.0] * len(tasks) if model == BASE else _shares(own, gains)
+            rows = [self.differences.get((model, task)) for task in tasks]
+            shares = [0.0] * len(tasks) if model == BASE else _shares(rows, gains)
             mean = sum(shares) / len(tasks) if len(shares) == len(tasks) else None
             cells[model] = Cell(mean, mean, n=len(tasks), better="higher", own=model == domain.own)
         return cells
@@ -168,10 +171,10 @@ def _difference(row: Measurement, better: Better) -> Cell:
     )  # fmt: skip
 
 
-def _shares(own: Sequence[Measurement | None], gains: Sequence[float | None]) -> list[float]:
+def _shares(rows: Sequence[Measurement | None], gains: Sequence[float | None]) -> list[float]:
     return [
         row.value / gain
-        for row, gain in zip(own, gains, strict=True)
+        for row, gain in zip(rows, gains, strict=True)
         if row is not None and row.value is not None and gain
     ]
 

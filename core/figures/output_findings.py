@@ -24,18 +24,18 @@ def of_map(figure: Grid) -> str:
         return ""
     known = [each for each in cells if not is_null(each[1])]
     gained, forgot = min(cells, key=_first), max(cells, key=_first)
-    said = []
+    phrases = []
     if gained[0] < 0:
-        said.append(f"{gained[2]} gained most ({gained[0]:+.3g} nats a token)")
+        phrases.append(f"{gained[2]} gained most ({gained[0]:+.3g} nats a token)")
     if forgot[0] > 0:
-        said.append(f"{forgot[2]} forgot most ({forgot[0]:+.3g})")
-    words = ", ".join(said) or "No prediction changed"
+        phrases.append(f"{forgot[2]} forgot most ({forgot[0]:+.3g})")
+    words = ", ".join(phrases) or "No prediction changed"
     sure = among(len(known), len(cells), "change", "is", "are")
     return f"{words}; {sure} significant (q < {LEVEL})."
 
 
 def of_scatter(figure: Scatter) -> str:
-    """How many models gained on both probe sets, and how many lost on one."""
+    """The number of models that gained on both probe sets, and that lost on one."""
     known = [p.place for p in figure.points if p.place is not None]
     if figure.measure != "nll_change" or not known:
         return ""
@@ -54,7 +54,7 @@ def of_forgetting(figure: Scatter) -> str:
     ]
     if len(known) < 3:
         return "Fewer than three tuned models have both values: there is nothing to compare."
-    pairs = [(one, two) for at, one in enumerate(known) for two in known[at + 1 :]]
+    pairs = [(one, two) for index, one in enumerate(known) for two in known[index + 1 :]]
     along = sum((one[0] - two[0]) * (one[1] - two[1]) > 0 for one, two in pairs)
     return (
         f"In {along} of {len(pairs)} pairs of tuned models the larger {figure.x_name} goes with "
@@ -81,7 +81,7 @@ def of_models(figure: Table) -> str:
 
 
 def of_text(figure: Passages) -> str:
-    """A text speaks for itself."""
+    """Empty: a text needs no finding."""
     return ""
 
 
@@ -96,10 +96,10 @@ def of_promoted(figure: Table) -> str:
     apart, most = max(known, key=lambda pair: pair[0])
     if apart <= 0 or not most.tokens:
         return "No tuned model promotes the same tokens at more positions than chance does."
-    told = ", ".join(most.tokens[:5])
+    listed = ", ".join(most.tokens[:5])
     return (
         f"{_named(most)} promotes the same tokens most often (at {most.share:.0%} of the "
-        f"positions, {most.chance:.0%} by chance): {told}."
+        f"positions, {most.chance:.0%} by chance): {listed}."
     )
 
 
@@ -108,30 +108,34 @@ def of_tokens(figure: Table) -> str:
     where = " on ".join(filter(None, figure.chosen.values()))
     if not figure.rows:
         return f"{where}: no token stands out in this order."
-    told = dict.fromkeys(str(row[0]).strip() or "␣" for row in figure.rows)
-    return f"{where}, first in this order: {', '.join(list(told)[:10])}."
+    shown = dict.fromkeys(str(row[0]).strip() or "␣" for row in figure.rows)
+    return f"{where}, first in this order: {', '.join(list(shown)[:10])}."
 
 
 def of_positions(figure: Lines) -> str:
-    """The model whose promoted tokens stand out most at a position, and where they do least."""
+    """The position where a tuned model promotes its tokens furthest above chance."""
     known = [
-        (cell.value - cell.chance, series, at, cell)
+        (cell.value - cell.chance, series, position, cell)
         for panel in figure.panels
         for series in panel.series
         if not series.companion and not series.control
-        for at, cell in zip(series.xs, series.cells, strict=True)
+        for position, cell in zip(series.xs, series.cells, strict=True)
         if cell.value is not None and cell.chance is not None
     ]
     if not known:
         return ""
-    apart, most, at, cell = max(known, key=lambda each: each[0])
+    apart, most, position, cell = max(known, key=lambda each: each[0])
     if apart <= 0:
         return "No tuned model promotes its tokens at a position more than chance does."
     _, _, other, least = min((k for k in known if k[1] is most), key=lambda each: each[0])
-    near = f", nearest to it at {figure.x_names[other]} ({_percent(least)})" if other != at else ""
+    near = (
+        f", nearest to it at {figure.x_names[other]} ({_percent(least)})"
+        if other != position
+        else ""
+    )
     return (
-        f"{most.name} promotes its tokens furthest above chance at position {figure.x_names[at]} "
-        f"({_percent(cell)}){near}."
+        f"{most.name} promotes its tokens furthest above chance at position "
+        f"{figure.x_names[position]} ({_percent(cell)}){near}."
     )
 
 

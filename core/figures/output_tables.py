@@ -20,17 +20,18 @@ Own = dict[str, Measurement]
 
 def models(asked: Tabulation) -> Table:
     """A row for each tuned model and probe set."""
-    found = _by_place(asked)
+    by_place = _by_place(asked)
     order = asked.choice.order or ORDERS[0]
-    places = sorted(found, key=lambda place: _rank(found[place], order))
+    places = sorted(by_place, key=lambda place: _rank(by_place[place], order))
     rows = [
         (
-            _value(own.get("kl")), _value(own.get("nll_change")), _value(own.get("q_value")),
-            _value(own.get("top1_agreement")), _value(own.get("nll")),
-            _value(own.get("reverse_kl")), _chance(own.get("kl")), *_bounds(own.get("kl")),
-            *_bounds(own.get("nll_change")), own["kl"].n if "kl" in own else None,
+            _value(by_metric.get("kl")), _value(by_metric.get("nll_change")),
+            _value(by_metric.get("q_value")), _value(by_metric.get("top1_agreement")),
+            _value(by_metric.get("nll")), _value(by_metric.get("reverse_kl")),
+            _chance(by_metric.get("kl")), *_bounds(by_metric.get("kl")),
+            *_bounds(by_metric.get("nll_change")), by_metric["kl"].n if "kl" in by_metric else None,
         )
-        for own in map(found.__getitem__, places)
+        for by_metric in map(by_place.__getitem__, places)
     ]  # fmt: skip
     columns = (
         Column(name="KL", align="right", form=".4g"),
@@ -52,11 +53,11 @@ def models(asked: Tabulation) -> Table:
         "In nats, means over tokens with 95 % intervals over documents. q is of the change, "
         "corrected. Rounding is the KL of the base against itself in another batch."
     )
-    return _table(found, places, "Divergence from the base", columns, rows, note, (first,))
+    return _table(by_place, places, "Divergence from the base", columns, rows, note, (first,))
 
 
 def _table(
-    found: dict[tuple[str, str], Own],
+    by_place: dict[tuple[str, str], Own],
     places: Sequence[tuple[str, str]],
     title: str,
     columns: Sequence[Column],
@@ -72,7 +73,7 @@ def _table(
         columns=(*(Column(name=name) for name in names), *columns),
         rows=tuple((*place[: 1 + several], *row) for place, row in zip(places, rows, strict=True)),
         records=tuple(
-            DivergenceRecord(*place, found[place].get("kl"), found[place].get("nll_change"))
+            DivergenceRecord(*place, by_place[place].get("kl"), by_place[place].get("nll_change"))
             for place in places
         ),
         keys=len(names),
@@ -83,20 +84,20 @@ def _table(
 
 def _by_place(asked: Tabulation) -> dict[tuple[str, str], Own]:
     """The measurements by model and probe set, in the catalogue's order."""
-    found: dict[tuple[str, str], Own] = {
+    by_place: dict[tuple[str, str], Own] = {
         (model, probe): {}
         for model in asked.catalogue.values("model")
         for probe in ("", *asked.catalogue.values("probe"))
     }
     for row in asked.rows:
-        found.setdefault((row.model, row.probe), {})[row.metric] = row
-    return {place: own for place, own in found.items() if own}
+        by_place.setdefault((row.model, row.probe), {})[row.metric] = row
+    return {place: by_metric for place, by_metric in by_place.items() if by_metric}
 
 
-def _rank(own: Own, order: str) -> float:
+def _rank(by_metric: Own, order: str) -> float:
     if order == ORDERS[0]:
         return 0.0
-    value = _value(own.get("kl" if order == ORDERS[1] else "nll_change"))
+    value = _value(by_metric.get("kl" if order == ORDERS[1] else "nll_change"))
     return float("inf") if value is None else value if order == ORDERS[2] else -value
 
 

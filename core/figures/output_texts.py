@@ -30,7 +30,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def artifact(probe: str) -> str:
-    """The name of the arrays of a probe set; "" is that of a study with one."""
+    """The name of the arrays of a probe set; "" is the set of a study with only one."""
     return f"outputs.{probe}" if probe else "outputs"
 
 
@@ -84,14 +84,14 @@ def _place(arrays: Arrays, row: int, value: float, model: str) -> Passage:
 
 def _likeliest(arrays: Arrays, row: int, name: str) -> str:
     pairs = zip(range(arrays[name].shape[1]), arrays[f"{name}_share"][row], strict=True)
-    return " · ".join(f"{_shown(_text(arrays, name, row, at))} {p:.2f}" for at, p in pairs)
+    return " · ".join(f"{_shown(_text(arrays, name, row, column))} {p:.2f}" for column, p in pairs)
 
 
-def _text(arrays: Arrays, name: str, *at: int) -> str:
-    place, vocabulary = int(arrays[name][at]), arrays["vocabulary"]
+def _text(arrays: Arrays, name: str, *index: int) -> str:
+    place, vocabulary = int(arrays[name][index]), arrays["vocabulary"]
     return str(vocabulary[place]) if 0 <= place < len(vocabulary) else ""
 
 
 def _shown(text: str) -> str:
-    """A token among others: a space or line break alone stands as a sign."""
+    """A token in a list: a single space or line break becomes a visible sign."""
     return text.strip() or ("⏎" if "\n" in text else "␣")

@@ -64,11 +64,13 @@ def difference(
 def shared(part: Figure, first: Figure, second: Figure) -> frozenset[Place]:
     """The places at which two figures show one measurement. `part` is the figure of the units that
     both runs use; such a place has the same value in all three."""
-    own, other = first.places(), second.places()
+    first_cells, other = first.places(), second.places()
     return frozenset(
-        at
-        for at, cell in part.places().items()
-        if at in own and at in other and cell.shown == own[at].shown == other[at].shown
+        place
+        for place, cell in part.places().items()
+        if place in first_cells
+        and place in other
+        and cell.shown == first_cells[place].shown == other[place].shown
     )
 
 
@@ -88,14 +90,14 @@ def _aligned_lines(first: Lines, second: Lines) -> tuple[Lines, Lines]:
 
     def filled(figure: Lines) -> Lines:
         moved = [xs.index(name) for name in figure.x_names]
-        own = {(p.title, s.name): s for p in figure.panels for s in p.series}
+        series_of = {(p.title, s.name): s for p in figure.panels for s in p.series}
         panels = []
         for title in titles:
             series = []
             for name in names:
-                line = own.get((title, name), replace(look[name], xs=(), cells=()))
-                at = tuple(moved[x] for x in line.xs) if moved else line.xs
-                series.append(replace(line, xs=at))
+                line = series_of.get((title, name), replace(look[name], xs=(), cells=()))
+                line_xs = tuple(moved[x] for x in line.xs) if moved else line.xs
+                series.append(replace(line, xs=line_xs))
             panels.append(Panel(title, tuple(series)))
         return replace(figure, panels=tuple(panels), x_names=xs)
 
@@ -107,8 +109,8 @@ def _aligned_grids(first: Grid, second: Grid) -> tuple[Grid, Grid]:
     controls = first.controls | second.controls
 
     def filled(figure: Grid, other: Grid) -> Grid:
-        own = figure.places()
-        cells = tuple(tuple(own.get((row, column)) for column in columns) for row in rows)
+        cell_of = figure.places()
+        cells = tuple(tuple(cell_of.get((row, column)) for column in columns) for row in rows)
         each = {**other.each, **figure.each}
         return replace(
             figure, rows=rows, columns=columns, cells=cells, controls=controls, each=each
@@ -120,7 +122,7 @@ def _aligned_grids(first: Grid, second: Grid) -> tuple[Grid, Grid]:
 def _minus_lines(first: Lines, second: Lines, same: Collection[Place]) -> Lines:
     panels = []
     others = {(p.title, s.name): s for p in second.panels for s in p.series}
-    at = {name: x for x, name in enumerate(second.x_names)}
+    x_of = {name: x for x, name in enumerate(second.x_names)}
     for panel in first.panels:
         lines = []
         for series in panel.series:
@@ -130,7 +132,7 @@ def _minus_lines(first: Lines, second: Lines, same: Collection[Place]) -> Lines:
             known = dict(zip(other.xs, other.cells, strict=True))
             points = []
             for x, cell in zip(series.xs, series.cells, strict=True):
-                place = at.get(first.x_names[x], -1) if first.x_names else x
+                place = x_of.get(first.x_names[x], -1) if first.x_names else x
                 if place in known:
                     named = first.place(panel, series, x)
                     points.append((x, minus(known[place], cell, same=named in same)))
@@ -141,11 +143,11 @@ def _minus_lines(first: Lines, second: Lines, same: Collection[Place]) -> Lines:
 
 
 def _minus_grids(first: Grid, second: Grid, same: Collection[Place]) -> Grid:
-    own, other = first.places(), second.places()
-    both = [place for place in own if place in other]
+    first_cells, other = first.places(), second.places()
+    both = [place for place in first_cells if place in other]
     rows = tuple(row for row in first.rows if any(row == r for r, _ in both))
     columns = tuple(column for column in first.columns if any(column == c for _, c in both))
-    apart = {at: minus(other[at], own[at], same=at in same) for at in both}
+    apart = {place: minus(other[place], first_cells[place], same=place in same) for place in both}
     cells = tuple(tuple(apart.get((row, column)) for column in columns) for row in rows)
     return replace(first, rows=rows, columns=columns, cells=cells, **_difference_of(first))
 
@@ -171,9 +173,9 @@ def _difference_of(figure: Lines | Grid | Scatter) -> dict[str, Any]:
 def _unmatched(first: Figure, second: Figure) -> tuple[str, ...]:
     """The values on the axes of only one figure, in words."""
     notes = []
-    for name, own, other in zip(NAMES, (first, second), (second, first), strict=True):
+    for name, figure, other in zip(NAMES, (first, second), (second, first), strict=True):
         theirs = _parts(other)
-        for kind, values in _parts(own).items():
+        for kind, values in _parts(figure).items():
             alone = [value for value in values if value not in theirs.get(kind, ())]
             if alone:
                 notes.append(f"only {name} has {kind} {_listed(alone)}")
@@ -185,9 +187,9 @@ def _parts(figure: Figure) -> Mapping[str, Sequence[str]]:
     places = figure.places()
     if isinstance(figure, Lines):
         drawn = {s.name for p in figure.panels for s in p.series if not s.companion}
-        own = [place for place in places if place[0] in drawn]
+        shown = [place for place in places if place[0] in drawn]
         named = [(figure.series_name, 0), (figure.x_label, 1), (figure.panel_name, 2)]
-        return {name: _seen(p[i] for p in own if len(p) > i) for name, i in named}
+        return {name: _seen(p[i] for p in shown if len(p) > i) for name, i in named}
     if isinstance(figure, Grid):
         rows, columns = _seen(row for row, _ in places), _seen(column for _, column in places)
         if figure.row_name == figure.column_name:
@@ -212,8 +214,8 @@ def _listed(values: Sequence[str]) -> str:
 
 def _counterpart(layer: int, depths: tuple[int, int]) -> int:
     """The layer of the second family that lies at the relative depth of one of the first."""
-    own, other = depths
-    return math.floor(layer * (other - 1) / max(1, own - 1) + 0.5)
+    depth, other = depths
+    return math.floor(layer * (other - 1) / max(1, depth - 1) + 0.5)
 
 
 def _at_depths(first: Lines, second: Lines, depths: tuple[int, int]) -> Lines:
@@ -222,8 +224,10 @@ def _at_depths(first: Lines, second: Lines, depths: tuple[int, int]) -> Lines:
 
     def moved(series: Series) -> Series:
         known = dict(zip(series.xs, series.cells, strict=True))
-        at = [(x, known[y]) for x in layers if (y := _counterpart(x, depths)) in known]
-        return replace(series, xs=tuple(x for x, _ in at), cells=tuple(cell for _, cell in at))
+        points = [(x, known[y]) for x in layers if (y := _counterpart(x, depths)) in known]
+        return replace(
+            series, xs=tuple(x for x, _ in points), cells=tuple(cell for _, cell in points)
+        )
 
     panels = tuple(Panel(p.title, tuple(map(moved, p.series))) for p in second.panels)
     return replace(second, panels=panels)
@@ -231,7 +235,7 @@ def _at_depths(first: Lines, second: Lines, depths: tuple[int, int]) -> Lines:
 
 def _grid_at_depths(first: Grid, second: Grid, depths: tuple[int, int]) -> Grid:
     """The second figure's rows or columns of layers at the layers of the first."""
-    own = second.places()
+    cell_of = second.places()
 
     def there(name: str, coordinate: str) -> str:
         counts = coordinate == "layer" and name.isdigit()
@@ -242,7 +246,7 @@ def _grid_at_depths(first: Grid, second: Grid, depths: tuple[int, int]) -> Grid:
     if first.column_of == "layer":
         columns = first.columns
     cells = tuple(
-        tuple(own.get((there(r, first.row_of), there(c, first.column_of))) for c in columns)
+        tuple(cell_of.get((there(r, first.row_of), there(c, first.column_of))) for c in columns)
         for r in rows
     )
     return replace(second, rows=rows, columns=columns, cells=cells)

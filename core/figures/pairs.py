@@ -26,22 +26,24 @@ _COLUMNS = {
 
 def table(asked: Tabulation) -> Table:
     """A line for each pair of models: its measures beside their chance levels."""
-    at = {name: place for place, name in enumerate(asked.catalogue.values("model"))}
+    order = {name: place for place, name in enumerate(asked.catalogue.values("model"))}
     by_metric: dict[tuple[str, str], dict[str, Measurement]] = {}
     for row in asked.rows:
-        if at.get(row.model, 0) < at.get(row.reference, 0):
+        if order.get(row.model, 0) < order.get(row.reference, 0):
             by_metric.setdefault((row.model, row.reference), {})[row.metric] = row
-    by_pair = sorted(by_metric, key=lambda pair: tuple(at.get(name, 0) for name in pair))
+    by_pair = sorted(by_metric, key=lambda pair: tuple(order.get(name, 0) for name in pair))
     if asked.choice.order != "by pair":
         turn = -1 if asked.choice.order == "most conflict" else 1
         by_pair.sort(key=lambda pair: turn * (_value(by_metric[pair].get("sign_conflict")) or 0.0))
     rows, records = [], []
     for pair in by_pair:
-        own = [by_metric[pair].get(metric) for metric in _COLUMNS]
-        numbers = (number for row in own for number in (_value(row), row.chance if row else None))
+        metric_rows = [by_metric[pair].get(metric) for metric in _COLUMNS]
+        numbers = (
+            number for row in metric_rows for number in (_value(row), row.chance if row else None)
+        )
         rows.append((*pair, *numbers))
         control = bool(asked.catalogue.controls & set(pair))
-        records.append(PairRecord(*pair, _value(own[0]), control))
+        records.append(PairRecord(*pair, _value(metric_rows[0]), control))
     return Table(
         title=f"Pairs · {asked.choice.order}",
         columns=(
@@ -70,19 +72,22 @@ def of_table(figure: Table) -> str:
     if not known:
         return CONTROLS if records else ""
     ordered = sorted(known, key=operator.itemgetter(0))
-    said = [f"{r.model} and {r.reference} ({value:.3f})" for value, r in (ordered[-1], ordered[0])]
+    extremes = [
+        f"{r.model} and {r.reference} ({value:.3f})" for value, r in (ordered[-1], ordered[0])
+    ]
     if len(known) == 1:
-        said[0] = f"{said[0]}, the only pair"
+        extremes[0] = f"{extremes[0]}, the only pair"
     else:
-        said[0] = f"{said[0]}, least between {said[1]}"
+        extremes[0] = f"{extremes[0]}, least between {extremes[1]}"
     return (
-        f"Signs are opposed most between {said[0]}, as a share by weight; unrelated signs give 0.5."
+        f"Signs are opposed most between {extremes[0]}, as a share by weight; "
+        "unrelated signs give 0.5."
     )
 
 
 def of_matrix(figure: Grid) -> str:
     """The pairs with the largest and with the smallest value, beside chance and the controls."""
-    cells = sorted(_pairs(figure), key=lambda found: found[0])
+    cells = sorted(_pairs(figure), key=lambda pair: pair[0])
     if not cells:
         return CONTROLS if len(figure.rows) > 1 else "There are no two tuning vectors to compare."
     (least, _, low), (most, cell, high) = cells[0], cells[-1]
@@ -103,8 +108,8 @@ def of_matrix(figure: Grid) -> str:
 
 def of_modules(figure: Grid) -> str:
     """Where the value of one pair is largest and smallest."""
-    said = of_largest(figure)
-    return said.replace(":", f" and {figure.chosen['reference']}:", 1)
+    text = of_largest(figure)
+    return text.replace(":", f" and {figure.chosen['reference']}:", 1)
 
 
 def _pairs(figure: Grid) -> Iterator[tuple[float, Cell, str]]:

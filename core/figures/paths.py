@@ -21,18 +21,18 @@ def of_path(figure: Scatter) -> str:
 
 def of_shares(figure: Lines) -> str:
     """The share of the first component of each series, beside the random walk's."""
-    said = [
+    parts = [
         f"{line.name} has {line.cells[0].value:.0%} of its variance along {figure.x_names[0]}, a "
         f"random walk with such moves {line.cells[0].chance:.0%}"
         for line in _own(figure)
         if line.cells[0].value is not None and line.cells[0].chance is not None
     ]
-    return f"{'; '.join(said)}." if said else ""
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def of_turns(figure: Lines) -> str:
     """Where a series turns most, or how straight it is in the end."""
-    said = []
+    parts = []
     for line in _own(figure):
         known = [
             (c.value, x) for x, c in zip(line.xs, line.cells, strict=True) if c.value is not None
@@ -42,13 +42,13 @@ def of_turns(figure: Lines) -> str:
         if figure.measure == "turning_cosine":
             value, x = min(known)
             turn = f"{line.name} turns most at step {figure.x_names[x]}: a cosine of {value:+.2f}"
-            said.append(f"{turn} of the moves before and after, 0 in a random walk")
+            parts.append(f"{turn} of the moves before and after, 0 in a random walk")
         elif figure.measure == "straightness":
             value, x = known[-1]
             level = line.cells[-1].chance
             beside = "" if level is None else f", a random walk {level:.2f}"
-            said.append(f"{line.name} has a straightness of {value:.2f} in the end{beside}")
-    return f"{'; '.join(said)}." if said else ""
+            parts.append(f"{line.name} has a straightness of {value:.2f} in the end{beside}")
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def _own(figure: Lines) -> list[Series]:

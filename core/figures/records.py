@@ -109,7 +109,7 @@ class DirectionRecord(NamedTuple):
 
 
 class MovedRecord(NamedTuple):
-    """A token and how far its embedding moved; `mean` is that of all tokens."""
+    """A token and the move of its embedding; `mean` is the mean move of all tokens."""
 
     token: str
     move: float

@@ -23,17 +23,19 @@ def of_points(figure: Table) -> str:
     known = [(r, r.share) for r in records if r.share is not None and not _is_tuned(r)]
     telling = [share for record, share in known if not _is_level(record.base)]
     silent = len(known) - len(telling)
-    said = []
+    sentences = []
     if telling:
         reached = sum(share >= 1 for share in telling)
-        said.append(
+        sentences.append(
             f"{reached} of {len(telling)} scores reach that of the domain's own model, tuned "
             "models left out."
         )
     if silent:
         others = "further scores say" if telling else "scores say"
-        said.append(f"{silent} {others} little: the interval of the base's share includes 1 there.")
-    return " ".join(said)
+        sentences.append(
+            f"{silent} {others} little: the interval of the base's share includes 1 there."
+        )
+    return " ".join(sentences)
 
 
 def of_scores(figure: Table) -> str:
@@ -65,7 +67,7 @@ def of_differences(figure: Grid) -> str:
     ]
     if not cells:
         return ""
-    most = max(cells, key=lambda found: abs(found[0].value or 0.0))
+    most = max(cells, key=lambda entry: abs(entry[0].value or 0.0))
     apart = sum(excludes(cell.low, cell.high) for cell, _, _ in cells)
     if not most[0].value:
         alike = "the score is" if len(cells) == 1 else f"all {len(cells)} scores are"
@@ -78,7 +80,7 @@ def of_differences(figure: Grid) -> str:
 
 
 def of_drops(figure: Grid) -> str:
-    """One plain sentence on a heat map of drops: how many beat their random controls."""
+    """One plain sentence on a heat map of drops: the number that exceed their random controls."""
     cells = [
         cell for row in figure.cells for cell in row if cell is not None and cell.value is not None
     ]
@@ -96,14 +98,15 @@ def of_drops(figure: Grid) -> str:
 
 
 def of_selections(figure: Grid) -> str:
-    """One plain sentence on selections side by side: of each, how many drops beat their controls.
+    """One plain sentence on selections side by side: the number of drops of each that exceed their
+    controls.
 
-    A column's name is that of its selection, then the source of its neurons."""
+    A column is named after its selection, then the source of its neurons."""
     counts = []
     selections = [name.rpartition(" ")[0] for name in figure.columns]
     for selection in dict.fromkeys(selections):
-        own = [j for j, name in enumerate(selections) if name == selection]
-        cells = [row[j] for row in figure.cells for j in own]
+        columns = [j for j, name in enumerate(selections) if name == selection]
+        cells = [row[j] for row in figure.cells for j in columns]
         tests = [tested(cell.q) for cell in cells if cell is not None and cell.q is not None]
         if tests:
             counts.append(
@@ -144,7 +147,7 @@ def of_trade(figure: Scatter) -> str:
     known = [(point, place) for point in figure.points if (place := point.place) is not None]
     if not known:
         return ""
-    best, (x, y) = max(known, key=lambda found: min(found[1]))
+    best, (x, y) = max(known, key=lambda entry: min(entry[1]))
     return (
         f"Best compromise: {best.name} keeps {x:.0%} of {figure.x_name} and {y:.0%} of "
         f"{figure.y_name} (no interval)."
@@ -212,5 +215,5 @@ def _exceeding(some: int, of: int) -> str:
 
 
 def _count(some: int, of: int, things: str) -> str:
-    """How many of them, in words."""
+    """The count in words, such as "2 of 3 drops" or "all 3 drops"."""
     return f"all {of} {things}" if some == of > 1 else f"{some} of {of} {things}"

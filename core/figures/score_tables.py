@@ -35,8 +35,8 @@ Line = tuple[Any, tuple[Text, ...], ScoreRecord | DropRecord | PointRecord]
 def scores(asked: Tabulation) -> Table:
     """A line for each model, task and metric: the score, and its difference from the base."""
     beside = _by_place(r for r in asked.rows if r.metric in _BESIDE)
-    models = {name: at for at, name in enumerate(asked.catalogue.values("model"))}
-    tasks = {name: at for at, name in enumerate(asked.catalogue.values("task"))}
+    models = {name: index for index, name in enumerate(asked.catalogue.values("model"))}
+    tasks = {name: index for index, name in enumerate(asked.catalogue.values("task"))}
     lines: list[Line] = []
     for row in asked.rows:
         if row.metric in _BESIDE or not row.task:
@@ -93,7 +93,7 @@ def points(asked: Tabulation) -> Table:
         for r in asked.rows
         if r.metric == "normalised" and r.setting == "base"
     }
-    settings = {name: at for at, name in enumerate(asked.catalogue.values("setting"))}
+    settings = {name: index for index, name in enumerate(asked.catalogue.values("setting"))}
     lines: list[Line] = []
     for row, task in _with_domains(asked.rows, shares):
         place = row.setting, row.module, task, row.metric
@@ -161,7 +161,7 @@ def is_domain(task: str) -> bool:
 
 
 def kind_of_point(setting: str) -> str:
-    """What kind of model a point is, by its name."""
+    """The kind of model at a point, from its name."""
     if setting == "base":
         return "base"
     method = setting.rpartition(":")[0]
@@ -201,17 +201,17 @@ class PairGrid:
     of: tuple[str, str] = ("", "")
 
     def __call__(self, row: Coordinates) -> tuple[float, float] | None:
-        found = coefficients(row.setting)
-        if found is None or not self.names[0] or not found.keys() <= set(self.names):
+        point = coefficients(row.setting)
+        if point is None or not self.names[0] or not point.keys() <= set(self.names):
             return None
-        return found.get(self.names[0], 0.0), found.get(self.names[1], 0.0)
+        return point.get(self.names[0], 0.0), point.get(self.names[1], 0.0)
 
 
 def pair_grid(catalogue: Catalogue) -> PairGrid:
     """The grid of the pair of vectors that most points lie on; of equal ones the first."""
-    found = map(coefficients, catalogue.values("setting"))
-    points = [point for point in found if point is not None]
-    pairs = dict.fromkeys(tuple(found) for found in points if len(found) == 2)
+    parsed = map(coefficients, catalogue.values("setting"))
+    points = [point for point in parsed if point is not None]
+    pairs = dict.fromkeys(tuple(point) for point in points if len(point) == 2)
     if not pairs:
         return PairGrid(("", ""))
     first, second = max(pairs, key=lambda pair: sum(f.keys() <= set(pair) for f in points))
@@ -227,7 +227,7 @@ def in_order(lines: list[Line]) -> dict[str, Any]:
 def results_by(
     asked: Tabulation, first: str, second: str, orders: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """The names of the two columns that a table is about, that of its order first."""
+    """The names of the two columns that a table is about, the sorted one first."""
     leads = orders.get(asked.choice.order, first)
     return (leads, second if leads == first else first)
 

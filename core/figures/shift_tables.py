@@ -43,7 +43,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def artifact(probe: str) -> str:
-    """The name of the arrays of a probe set; "" is that of a study with one."""
+    """The name of the arrays of a probe set; "" is the set of a study with only one."""
     return f"shifts.{probe}" if probe else "shifts"
 
 
@@ -55,14 +55,14 @@ def tokens(asked: Tabulation) -> Table:
     arrays, controls = _read(asked, model, probe), _controls(asked, model, probe)
     rows = []
     if arrays is not None:
-        for at in _first(arrays, controls.values(), order)[:MOST]:
-            token, bounds = int(arrays["listed"][at]), arrays[f"{order.end}_bounds"][at]
+        for index in _first(arrays, controls.values(), order)[:MOST]:
+            token, bounds = int(arrays["listed"][index]), arrays[f"{order.end}_bounds"][index]
             rows.append(
                 (
-                    _shown(str(arrays["text"][at])), float(arrays[order.end][token]),
+                    _shown(str(arrays["text"][index])), float(arrays[order.end][token]),
                     *map(_known, bounds),
                     float(arrays[f"{order.end}_chance"][token]),
-                    *(_of(own, order.end, token) for own in controls.values()),
+                    *(_of(control, order.end, token) for control in controls.values()),
                     float(arrays["mean"][token]),
                 )
             )  # fmt: skip
@@ -88,7 +88,7 @@ def tokens(asked: Tabulation) -> Table:
 def models(asked: Tabulation) -> Table:
     """A row for each tuned model and probe set, with the tokens that it promotes most."""
     several = any(row.probe for row in asked.rows)
-    places = {name: at for at, name in enumerate(asked.catalogue.values("model"))}
+    places = {name: index for index, name in enumerate(asked.catalogue.values("model"))}
     measured = sorted(asked.rows, key=lambda row: places.get(row.model, len(places)))
     records, rows = [], []
     for row in measured:
@@ -121,8 +121,8 @@ def _named(asked: Tabulation, model: str, probe: str) -> tuple[str, ...]:
         return ()
     others = list(_controls(asked, model, probe).values())
     tokens = []
-    for at in _first(arrays, others, _ORDERS[ORDERS[0]]):
-        tokens.append(_shown(str(arrays["text"][at])).strip() or "␣")
+    for index in _first(arrays, others, _ORDERS[ORDERS[0]]):
+        tokens.append(_shown(str(arrays["text"][index])).strip() or "␣")
     return tuple(dict.fromkeys(tokens))[:TOLD]
 
 
@@ -141,15 +141,15 @@ def _first(arrays: Arrays, others: Any, order: _Order) -> NDArray[np.int64]:
 
 
 def _beyond(arrays: Arrays, others: Any, end: str) -> NDArray[np.float32]:
-    """By how much each listed token's share exceeds its share by chance and in other models."""
+    """The excess of each listed token's share over its share by chance and in other models."""
     listed = arrays["listed"]
     level = arrays[f"{end}_chance"][listed]
     for other in others:
         known = listed < len(other[end])
-        own = np.where(known, other[end][np.minimum(listed, len(other[end]) - 1)], 0)
-        level = np.maximum(level, own)
-    found: NDArray[np.float32] = arrays[end][listed] - level
-    return found
+        values = np.where(known, other[end][np.minimum(listed, len(other[end]) - 1)], 0)
+        level = np.maximum(level, values)
+    beyond: NDArray[np.float32] = arrays[end][listed] - level
+    return beyond
 
 
 def _controls(asked: Tabulation, model: str, probe: str) -> dict[str, Arrays]:
@@ -168,7 +168,7 @@ def _of(arrays: Arrays, end: str, token: int) -> float | None:
 
 
 def _shown(text: str) -> str:
-    """A token; a line break alone stands as a sign."""
+    """A token; a single line break becomes a visible sign."""
     return text if text.strip() or not text.strip(" ") else "⏎"
 
 

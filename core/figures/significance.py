@@ -25,8 +25,8 @@ UNTESTED = "not tested"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a comparison with chance found. `is_null`: the value does not tell itself from chance.
-    `words` say by which comparison, `threshold` at which level."""
+    """The result of a comparison with chance. `is_null`: it is within chance or not significant.
+    `words` name the comparison, `threshold` the level."""
 
     is_null: bool
     words: str
@@ -106,7 +106,7 @@ def z_score(cell: Cell) -> float | None:
 
 
 def sd_words(sd: float | None, *, nominal: bool = False) -> str:
-    """A spread as it stands behind the number that it belongs to, such as " (sd 0.57)"."""
+    """A spread to write after its number, such as " (sd 0.57)"."""
     return "" if sd is None else f" ({'nominal ' * nominal}sd {sd:.2g})"
 
 

@@ -39,9 +39,11 @@ def of_matrix(asked: Tabulation) -> Lines:
     """
     aligned = _by_model(asked, "alignment", "alignment_curves")
     updates = _by_model(asked, "tuning_vectors", "update_spectra")
-    spectra = {m: _of_module(own, asked.choice.module, "") for m, own in updates.items()}
-    own = (_of_module(each, asked.choice.module, ".singular_values") for each in aligned.values())
-    spectra = {BASE: next((values for values in own if values is not None), None), **spectra}
+    spectra = {m: _of_module(arrays, asked.choice.module, "") for m, arrays in updates.items()}
+    stored = (
+        _of_module(each, asked.choice.module, ".singular_values") for each in aligned.values()
+    )
+    spectra = {BASE: next((values for values in stored if values is not None), None), **spectra}
     panels = [
         *(_shares(asked, key, title, aligned) for key, title in _SHARES.items()),
         _panel(asked, "σ / σ₁", spectra, _relative),
@@ -104,12 +106,12 @@ def _shares(asked: Tabulation, key: str, title: str, aligned: Mapping[str, Array
         if values is None or not len(values):
             continue
         sides = [] if shape is None else [int(shape[side]) for side in _SIDES[key]]
-        own = _series(asked, model, values)
-        levels = [math.prod(min(1.0, k / d) for d in sides) if sides else None for k in own.xs]
-        pairs = zip(own.cells, levels, strict=True)
+        line = _series(asked, model, values)
+        levels = [math.prod(min(1.0, k / d) for d in sides) if sides else None for k in line.xs]
+        pairs = zip(line.cells, levels, strict=True)
         cells = tuple(Cell(c.shown, c.value, chance=level) for c, level in pairs)
-        series.append(Series(model, own.xs, cells, own.control))
-        chance |= {k: at for k, at in zip(own.xs, levels, strict=True) if at is not None}
+        series.append(Series(model, line.xs, cells, line.control))
+        chance |= {k: share for k, share in zip(line.xs, levels, strict=True) if share is not None}
     ranks = tuple(sorted(chance))
     level = tuple(Cell(chance[k], chance[k]) for k in ranks)
     beside = (Series("chance", ranks, level, companion=True),) if ranks else ()
@@ -126,8 +128,8 @@ def _series(asked: Tabulation, name: str, values: NDArray[Any]) -> Series:
 def _by_model(asked: Tabulation, analysis: str, name: str) -> dict[str, Arrays]:
     """The arrays of each tuned model at the chosen layer."""
     models = (model for model in asked.catalogue.values("model") if model != BASE)
-    at = asked.choice.layer
-    by_model = {m: asked.arrays(name, model=m, layer=at, analysis=analysis) for m in models}
+    layer = asked.choice.layer
+    by_model = {m: asked.arrays(name, model=m, layer=layer, analysis=analysis) for m in models}
     return {model: arrays for model, arrays in by_model.items() if arrays is not None}
 
 

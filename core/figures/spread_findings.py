@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.figures.figure import Cell, Grid, Spread
+from core.figures.figure import Cell, Grid
+from core.figures.spread import Spread
 from core.sizes import among
 
 
@@ -28,7 +29,7 @@ def of_spread(figure: Grid) -> str:
 
 
 def of_controls(figure: Grid) -> str:
-    """How many drops are larger than each of their random controls."""
+    """The number of drops that are larger than all their random controls."""
     known = [
         cell.value > spread.most
         for _, cell, spread in _placed(figure)

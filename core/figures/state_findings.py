@@ -134,7 +134,7 @@ def _halved(series: Series) -> int:
 
 
 def _control(figure: Lines, layer: int) -> str:
-    """What the controls reach at a layer, as the end of a sentence."""
+    """The most extreme value of a control at a layer, as the end of a sentence."""
     reached = [value for s in _lines(figure) if s.control for value, x in _points(s) if x == layer]
     if not reached:
         return ""

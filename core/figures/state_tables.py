@@ -69,8 +69,8 @@ def _ends(asked: Tabulation, layer: int) -> tuple[tuple[str, ...], tuple[str, ..
     if arrays is None:
         return (), ()
     place = asked.choice.setting
-    at = -1 if place == EVERYWHERE else int(place.rpartition(" ")[2]) - 1
-    tokens, products = arrays["tokens"][at], arrays["products"][at]
+    index = -1 if place == EVERYWHERE else int(place.rpartition(" ")[2]) - 1
+    tokens, products = arrays["tokens"][index], arrays["products"][index]
     words = arrays["vocabulary"]
     raised, lowered = (
         tuple(

@@ -36,9 +36,9 @@ def neurons(asked: Tabulation) -> Table:
     model, order = asked.choice.model, asked.choice.order
     one = asked.choice.layer
     layers = asked.catalogue.values("layer") if one is None else (one,)
-    found = [each for layer in layers for each in _top(asked, model, layer, order)]
-    found.sort(key=lambda each: -each[0])
-    shown = found[:MOST_NEURONS]
+    ranked = [each for layer in layers for each in _top(asked, model, layer, order)]
+    ranked.sort(key=lambda each: -each[0])
+    shown = ranked[:MOST_NEURONS]
     others = [m for m in asked.catalogue.values("model") if m not in (model, _BASE)]
     shown_layers = {record.layer for _, record, *_ in shown}
     rates = {(m, layer): _rates(asked, m, layer) for m in others for layer in shown_layers}
@@ -77,11 +77,11 @@ _Found = tuple[float, NeuronRecord, tuple[Text, ...], int, float]
 
 
 def _top(asked: Tabulation, model: str, layer: int, order: str) -> list[_Found]:
-    """The first neurons of a layer: what they are sorted by, and what is known of them."""
-    own = asked.arrays("neurons", model=model, layer=layer)
-    if own is None or not len(own["rate"]):
+    """The first neurons of a layer, with their sort keys and facts."""
+    arrays = asked.arrays("neurons", model=model, layer=layer)
+    if arrays is None or not len(arrays["rate"]):
         return []
-    rate = own["rate"]
+    rate = arrays["rate"]
     base = _rates(asked, _BASE, layer)
     change = rate - base if base is not None else np.zeros_like(rate)
     scores = asked.arrays("scores", model=model, layer=layer)
@@ -100,24 +100,26 @@ def _top(asked: Tabulation, model: str, layer: int, order: str) -> list[_Found]:
             float(key[j]),
             record := NeuronRecord(layer, int(j), float(change[j]), _at(attribution, j)),
             (*record, _at(base, j), float(rate[j])),
-            int(own["drivers"][0, j]),
-            float(own["driven"][0, j]),
+            int(arrays["drivers"][0, j]),
+            float(arrays["driven"][0, j]),
         )
         for j in first
     ]
 
 
 def _rates(asked: Tabulation, model: str, layer: int) -> Any:
-    found = asked.arrays("neurons", model=model, layer=layer)
-    return None if found is None else found["rate"]
+    arrays = asked.arrays("neurons", model=model, layer=layer)
+    return None if arrays is None else arrays["rate"]
 
 
 def _count(asked: Tabulation, layers: Sequence[int]) -> int:
-    return sum(len(r) for at in layers if (r := _rates(asked, asked.choice.model, at)) is not None)
+    return sum(
+        len(r) for layer in layers if (r := _rates(asked, asked.choice.model, layer)) is not None
+    )
 
 
 def _counted(shown: int, all_of_them: int) -> str:
-    """How many there are in the table, of how many."""
+    """The number of neurons in the table, and of all."""
     if shown < all_of_them:
         return f"The table holds the first {shown} of {all_of_them:,} neurons."
     return f"The table holds all {shown} neurons." if shown != 1 else "There is one neuron."

@@ -1,4 +1,4 @@
-"""Pictures as declarations: which measurements a figure shows, and what the user may step through.
+"""Views: declarations of the measurements that a figure shows, and of its selectors.
 
 An analysis declares its views. `core.figures.choices.query` says which measurements a view needs
 under a choice; `core.figures.layout` makes the figure of them. Knows no database, terminal or file.
@@ -139,11 +139,11 @@ class View:
 
     @property
     def steppers(self) -> tuple[Selector, ...]:
-        """What the user steps through, in the order in which choices hang on one another."""
+        """The selectors; the values of each depend on the choices of the earlier ones."""
         return self.selectors
 
     def word(self, coordinate: str) -> str:
-        """What a coordinate is called for people."""
+        """The name of a coordinate for people."""
         return self.names.get(coordinate) or WORDS.get(coordinate, coordinate)
 
     def coordinate(self, selector: Selector) -> Coordinate:
@@ -153,25 +153,25 @@ class View:
     def chosen(
         self, choice: Choice, coordinate: Coordinate, catalogue: Catalogue
     ) -> tuple[Value, ...]:
-        """What is chosen of a coordinate that is stepped through."""
+        """The chosen values of a selector's coordinate."""
         return (getattr(choice, coordinate),)
 
     def panels_in(self, catalogue: Catalogue) -> tuple[str, ...]:
-        """The panels that the filter takes; where it takes none of them, those that it names."""
+        """The panels that the filter takes; if it takes none, the ones that it names."""
         name = FILTERS.get(self.panelled, "")
-        own = tuple(value for value in self.panels if catalogue.filter.takes(name, value))
-        return own or catalogue.filter.of(name)
+        panels = tuple(value for value in self.panels if catalogue.filter.takes(name, value))
+        return panels or catalogue.filter.of(name)
 
     def has_base(self, measure: str, catalogue: Catalogue) -> bool:
         """Does the figure of a measure hold the base's values, to take from the others'?"""
         return False
 
-    def place_of(self, at: Coordinates) -> tuple[Any, ...]:
+    def place_of(self, coordinates: Coordinates) -> tuple[Any, ...]:
         """Where in the figure something lies."""
         return ()
 
     def placing(self, catalogue: Catalogue) -> Callable[[Coordinates], tuple[Any, ...] | None]:
-        """What says where something lies in the figure of a catalogue, or None: nowhere."""
+        """A function from coordinates to a place in the figure, or None for no place."""
         return self.place_of
 
     def lay_out(
@@ -199,7 +199,7 @@ class Domain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """What a run's measurements of an analysis range over, each in its order.
+    """The ranges of a run's measurements of an analysis, in order.
 
     `ranges` are the values of the metric and of each coordinate but experts and heads. Models are
     those of the study, the base before them where it was measured; all others are the values that
@@ -229,7 +229,7 @@ class Catalogue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice(Coordinates):
-    """What the user has selected in a view: a value of each coordinate that it steps through.
+    """The user's selection in a view: a value for each selector.
 
     `against` is the value of a scatter's other axis, `order` how a table is sorted, `item` the
     text asked for among the items of a figure, "" for the first.
@@ -260,7 +260,7 @@ class Arrays(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tabulation:
-    """What `tabulate` has to go on: the choice, the rows that its query asked for, and arrays."""
+    """The input of `tabulate`: the choice, the rows of its query, and arrays."""
 
     choice: Choice
     catalogue: Catalogue
@@ -268,12 +268,12 @@ class Tabulation:
     arrays: Arrays
 
 
-def agreed(told: Iterable[tuple[str, Better]]) -> dict[str, Better]:
+def agreed(pairs: Iterable[tuple[str, Better]]) -> dict[str, Better]:
     """The better direction of each metric that has only one."""
-    found: dict[str, set[Better]] = {}
-    for metric, better in told:
-        found.setdefault(metric, set()).add(better)
-    return {metric: each.pop() for metric, each in found.items() if len(each) == 1}
+    directions: dict[str, set[Better]] = {}
+    for metric, better in pairs:
+        directions.setdefault(metric, set()).add(better)
+    return {metric: each.pop() for metric, each in directions.items() if len(each) == 1}
 
 
 def natural(text: str) -> tuple[tuple[str, float], ...]:
@@ -286,5 +286,5 @@ def natural(text: str) -> tuple[tuple[str, float], ...]:
 
 def by_name(modules: Iterable[str]) -> tuple[str, ...]:
     """Modules in their order in a layer, then groups; any others at the end."""
-    known = {name: at for at, name in enumerate((*ORDER, *GROUPS))}
+    known = {name: index for index, name in enumerate((*ORDER, *GROUPS))}
     return tuple(sorted(modules, key=lambda name: (known.get(name, len(known)), name)))

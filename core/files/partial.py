@@ -160,11 +160,11 @@ def _judged(path: Path) -> Iterator[bool]:
     """Did a dead writer leave it? Its lock is held meanwhile, so no other process uses it."""
     lock: int | None = None
     try:
-        named, found = _NAMED.fullmatch(path.name), path.lstat()
-        if named is None or not _is_own(found):
+        named, status = _NAMED.fullmatch(path.name), path.lstat()
+        if named is None or not _is_own(status):
             yield False
             return
-        lock = _opened(path, found.st_mode)
+        lock = _opened(path, status.st_mode)
         locked = None if lock is None else _lock(lock)
     except OSError:
         yield False
@@ -173,7 +173,7 @@ def _judged(path: Path) -> Iterator[bool]:
         if locked is False:
             yield False
         elif named["host"] != _host():
-            yield time.time() - found.st_mtime > DAY
+            yield time.time() - status.st_mtime > DAY
         else:
             yield locked is True or not psutil.pid_exists(int(named["pid"]))
     finally:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from core.errors import reason
+from core.errors import StudyError, reason
 
 _DRIVER = Path("/proc/driver/nvidia/gpus")
 """A folder for each card, made by NVIDIA's driver on Linux."""
@@ -35,9 +35,29 @@ def roomiest(nbytes: int = 0) -> int | None:
     return best if nbytes <= _ROOM * free[best] else None
 
 
+def count(device: torch.device) -> int:
+    """The cards of this host that torch can use, if this is one; else 1."""
+    return torch.cuda.device_count() if device.type == "cuda" else 1
+
+
 def kind(device: torch.device) -> str:
     """What a device is, for comparing speeds: a card's name, else the device's type."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def wanted(asked: str) -> torch.device:
+    """The device of the linear algebra, for a study's `run.device`. Raises StudyError if it is
+    absent."""
+    from core.weights.stream import choose_device
+
+    device = choose_device(asked)
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise StudyError(
+            f"run.device: '{device}' does not exist.", hint="Use 'auto' or 'cpu'."
+        ) from None
+    return device
 
 
 def unused() -> str:
@@ -64,6 +84,11 @@ def outdated() -> str:
     return (
         f"torch is built for CUDA {built}, which fails on some matrices; install {least} or later"
     )
+
+
+def use_threads(count: int) -> None:
+    """Compute with this number of threads in the calling thread."""
+    torch.set_num_threads(count)
 
 
 @contextmanager

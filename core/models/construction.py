@@ -72,8 +72,8 @@ def outline(root: Path, member: Member, run: Run, trust_remote_code: bool) -> An
     config = _config(root, _whole(member), trust_remote_code)
     _unquantise(config)
     stored = (info.dtype for info in member.checkpoint.tensors.values() if info.dtype is not None)
-    own = getattr(config, "dtype", None) or next(stored, torch.float32)
-    dtype = own if run.dtype == "auto" else getattr(torch, run.dtype)
+    stored_dtype = getattr(config, "dtype", None) or next(stored, torch.float32)
+    dtype = stored_dtype if run.dtype == "auto" else getattr(torch, run.dtype)
     given = {} if run.attention == "auto" else {"attn_implementation": run.attention}
     made = _class_of(member)
     maker = made._from_config if hasattr(made, "_from_config") else made.from_config

@@ -34,7 +34,7 @@ from core.models.opening import (
 from core.models.pieces import Cut, Piece, pieces_of
 from core.models.quantised import checkpoint as quantised
 from core.study import series
-from core.study.study import Model, Models
+from core.study.models import Model, Models
 
 _NEW_MODULES = ("mixer", "latent", "other")
 """Modules that earlier versions did not count. They are part of a unit's key."""
@@ -57,7 +57,7 @@ class Member:
 
     def weights(self) -> dict[str, Tensor]:
         """Every tensor by its name in the base, whole and as stored, on the CPU."""
-        return {n: checkpoint.whole(self.checkpoint, own) for n, own in self.names.items()}
+        return {n: checkpoint.whole(self.checkpoint, stored) for n, stored in self.names.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +103,15 @@ class Family:
                 "layer": layer,
                 # The compared rows of a changed vocabulary depend on the whole family.
                 "rows": None if isinstance(layer, int) else sorted(self.common_rows.items()),
-                **({"modules": found} if (found := self._new_modules(layer)) else {}),
+                **({"modules": modules} if (modules := self._new_modules(layer)) else {}),
                 **more,
             }
         )
 
     def _new_modules(self, layer: int | str | None) -> dict[str, int]:
         """The numbers of a slice's pieces (of all pieces, for "all") in new modules."""
-        own = [p for p in self.anatomy.pieces if layer in ("all", p.layer)]
-        counts = {m: sum(p.module == m for p in own) for m in _NEW_MODULES}
+        pieces = [p for p in self.anatomy.pieces if layer in ("all", p.layer)]
+        counts = {m: sum(p.module == m for p in pieces) for m in _NEW_MODULES}
         return {module: count for module, count in counts.items() if count}
 
     def parent(self, name: str) -> str | None:
@@ -142,11 +142,11 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
         warnings += [(name, note) for note in doubts_about(over[name])]
     names = _base_names(opened, [over[name] for name in models.tuned])
     anatomy = _with_heads(anatomy, opened, names)
-    shapes = {ours: opened.tensors[own].shape for ours, own in names.items()}
+    shapes = {ours: opened.tensors[stored].shape for ours, stored in names.items()}
     matches = {
         name: matching.match(
             name, anatomy.pieces, shapes, over[name], aliases_of(over[name]),
-            base_ties=[ours for ours, own in names.items() if ours != own],
+            base_ties=[ours for ours, stored in names.items() if ours != stored],
             is_classifier=is_classifier(over[name]),
         )
         for name in models.tuned
@@ -185,17 +185,19 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
 def _base_names(base: Checkpoint, tuned: Iterable[Checkpoint]) -> dict[str, str]:
     """The base's parameters by name; tied ones too, if a tuned model unties them."""
     names = {name: name for name, info in base.tensors.items() if info.dtype is not None}
-    own = {matching.bare(name) for each in tuned for name in each.tensors}
-    apart = {t: s for t, s in aliases_of(base).items() if matching.bare(t) in own and s in names}
+    tuned_names = {matching.bare(name) for each in tuned for name in each.tensors}
+    apart = {
+        t: s for t, s in aliases_of(base).items() if matching.bare(t) in tuned_names and s in names
+    }
     return names | apart
 
 
 def _with_heads(anatomy: Anatomy, base: Checkpoint, names: Mapping[str, str]) -> Anatomy:
     """The anatomy with the tied parameters that a tuned model unties."""
     more = []
-    for tensor, own in names.items():
-        if tensor != own:
-            shape = base.tensors[own].shape
+    for tensor, stored in names.items():
+        if tensor != stored:
+            shape = base.tensors[stored].shape
             more += pieces_of(tensor, shape, None, Cut(("unembedding",)))
     return replace(anatomy, pieces=(*anatomy.pieces, *more))
 
@@ -248,16 +250,19 @@ def _vocabulary(folder: Path) -> Any:
 
 def _quantisation(members: list[Member]) -> list[tuple[str, str]]:
     """Notes on quantised folders, and on models quantised differently from their base."""
-    found = {m.name: quantised.below(m.checkpoint) for m in members}
-    notes = [(name, note) for name, of in found.items() if of for note in of.notes]
-    how = {name: of.method if of else "" for name, of in found.items()}
+    quantisations = {m.name: quantised.below(m.checkpoint) for m in members}
+    notes = [(name, note) for name, of in quantisations.items() if of for note in of.notes]
+    how = {name: of.method if of else "" for name, of in quantisations.items()}
     for name, method in how.items():
         if method != how["base"]:
-            own, other = (
+            stored_as, other = (
                 f"quantised ({m})" if m else "not quantised" for m in (method, how["base"])
             )
             notes.append(
-                (name, f"is {own}, the base {other}: part of its update is quantisation error.")
+                (
+                    name,
+                    f"is {stored_as}, the base {other}: part of its update is quantisation error.",
+                )
             )
     return notes
 

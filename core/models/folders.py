@@ -46,11 +46,11 @@ def without_weights(folder: Path) -> CheckpointError:
     if checkpoints:
         return _output(folder, checkpoints)
     for sign in SIGNS:
-        found = next((name for name in sorted(names) if sign.name.fullmatch(name)), None)
-        if found is not None:
-            at = {"folder": folder, "found": found.rstrip("/")}
-            title = f"{folder} {sign.title.format(**at)}"
-            return CheckpointError(title, hint=sign.hint.format(**at))
+        match = next((name for name in sorted(names) if sign.name.fullmatch(name)), None)
+        if match is not None:
+            fields = {"folder": folder, "found": match.rstrip("/")}
+            title = f"{folder} {sign.title.format(**fields)}"
+            return CheckpointError(title, hint=sign.hint.format(**fields))
     return _plain(folder, names)
 
 

@@ -97,21 +97,21 @@ def locate(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
     Experts' neurons follow in the order of experts; a shared expert's come last.
     """
     by_layer: dict[int, list[tuple[Outlet, _Inputs]]] = {}
-    own = _unwrapped(model)
+    unwrapped = _unwrapped(model)
     for outlet in outlets:
         if outlet.role == "o":
             continue
-        module = _submodule(own, outlet)
+        module = _submodule(unwrapped, outlet)
         host = module
         if not hasattr(module, "down_proj"):
-            host = own.get_submodule(outlet.module.rpartition(".")[0])
+            host = unwrapped.get_submodule(outlet.module.rpartition(".")[0])
         children = host.named_children() if outlet.gated and not outlet.experts else ()
         activation = next((c for n, c in children if n in ACTIVATIONS), None)
         inputs = _Inputs(0, outlet.width, module, host, outlet.experts, outlet.gated, activation)
         by_layer.setdefault(outlet.layer, []).append((outlet, inputs))
     return Neurons(
         tuple(
-            _layer(number, own.get_submodule(parts[0][0].holder), [p for _, p in parts])
+            _layer(number, unwrapped.get_submodule(parts[0][0].holder), [p for _, p in parts])
             for number, parts in sorted(by_layer.items())
         )
     )
@@ -119,13 +119,13 @@ def locate(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
 
 def locate_heads(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
     """The attention heads of a model in the form of neurons, each as wide as its inputs."""
-    own = _unwrapped(model)
+    unwrapped = _unwrapped(model)
     layers: list[LayerNeurons] = []
     for outlet in outlets:
         if outlet.role == "o" and outlet.layer not in {layer.number for layer in layers}:
-            module = _submodule(own, outlet)
+            module = _submodule(unwrapped, outlet)
             count = _inputs(module) // outlet.width
-            holder = own.get_submodule(outlet.holder)
+            holder = unwrapped.get_submodule(outlet.holder)
             part = _Inputs(0, count * outlet.width, module, holder)
             layers.append(LayerNeurons(outlet.layer, count, holder, (part,), outlet.width))
     return Neurons(tuple(sorted(layers, key=lambda layer: layer.number)))
@@ -186,8 +186,10 @@ def _layer(number: int, module: nn.Module, parts: Sequence[_Inputs]) -> LayerNeu
 
 def _inputs(down: nn.Module) -> int:
     """The number of inputs of a linear map, in either orientation (GPT-2's is transposed)."""
-    own: Any = getattr(down, "base_layer", down)  # PEFT wraps adapted modules
-    return int(own.in_features) if hasattr(own, "in_features") else int(own.weight.shape[0])
+    linear: Any = getattr(down, "base_layer", down)  # PEFT wraps adapted modules
+    return (
+        int(linear.in_features) if hasattr(linear, "in_features") else int(linear.weight.shape[0])
+    )
 
 
 @contextmanager
@@ -210,8 +212,8 @@ def _tapped_dense(
         if part.gated and (gate is None or gate.shape != product.shape):
             neurons.unseen.add(layer)
             gate = None
-        own = flat if gate is None else gate.reshape(flat.shape)
-        changed = _passed(layer, Activations(part.start, flat, own), taps)
+        flat_gate = flat if gate is None else gate.reshape(flat.shape)
+        changed = _passed(layer, Activations(part.start, flat, flat_gate), taps)
         return None if changed is None else (changed.reshape(product.shape), *given[1:])
 
     with ExitStack() as handles:
@@ -237,8 +239,10 @@ def _tapped_experts(
         return _passed(layer, shown, taps)
 
     def watching() -> ExpertSight:
-        own: Any = part.module  # offloaded weights are in memory only during the module's call
-        return ExpertSight(own.down_proj if hasattr(own, "down_proj") else own.weight, seen)
+        module: Any = part.module  # offloaded weights are in memory only during the module's call
+        return ExpertSight(
+            module.down_proj if hasattr(module, "down_proj") else module.weight, seen
+        )
 
     with _within(part.host, watching), _one_by_one(part.host):
         yield
@@ -247,13 +251,13 @@ def _tapped_experts(
 @contextmanager
 def replaced(holder: Any, name: str, value: Any) -> Iterator[None]:
     """Replace an attribute of a module or a configuration inside the block."""
-    own = name in vars(holder) or name in vars(holder).get("_modules", ())
+    in_instance = name in vars(holder) or name in vars(holder).get("_modules", ())
     before = getattr(holder, name)
     setattr(holder, name, value)
     try:
         yield
     finally:
-        if own:
+        if in_instance:
             setattr(holder, name, before)
         else:
             delattr(holder, name)
@@ -264,11 +268,11 @@ def _within(module: Any, watching: Callable[[], GateSight]) -> Iterator[None]:
     """Run a module's own forward pass under a sight."""
     # accelerate puts its own forward before the module's and keeps that one under this name.
     name = "_old_forward" if hasattr(module, "_old_forward") else "forward"
-    own = getattr(module, name)
+    original = getattr(module, name)
 
     def forward(*given: Any, **named: Any) -> Any:
         with watching():
-            return own(*given, **named)
+            return original(*given, **named)
 
     with replaced(module, name, forward):
         yield

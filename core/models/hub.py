@@ -90,5 +90,5 @@ def _answer(error: BaseException) -> str:
 
     if not isinstance(error, HfHubHTTPError):
         return f"gave no answer ({type(error).__name__}: {reason(error)})"
-    said = f" ({error.server_message[:100]})" if error.server_message else ""
-    return f"answered with status {error.response.status_code}{said}"
+    message = f" ({error.server_message[:100]})" if error.server_message else ""
+    return f"answered with status {error.response.status_code}{message}"

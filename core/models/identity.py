@@ -144,10 +144,10 @@ def fingerprint(
     """
     contents = [content for source in sources for content in source.contents]
     if not quantised and _is_plain(contents) and _floating(contents) <= SMALL:
-        found = _first_form(settings, contents, identities)
+        digest = _first_form(settings, contents, identities)
         for source in sources:
             _check_unchanged(source)
-        return found
+        return digest
     total = sum(_identity(source, identities) for source in sources) % _MODULUS
     text = json.dumps(["whole content", settings, f"{total:064x}"])
     return hashlib.sha256(text.encode()).hexdigest()
@@ -192,10 +192,10 @@ def _identity(source: WeightFile, identities: Identities) -> int:
     digests = _hashed(source.contents, identities.pause)
     identities.bytes_read += sum(content.nbytes for content in source.contents)
     _check_unchanged(source)
-    found = sum(map(_tensor, source.contents, digests)) % _MODULUS
+    total = sum(map(_tensor, source.contents, digests)) % _MODULUS
     if settled:
-        identities.memory.remember(source.stamp, f"{found:064x}")
-    return found
+        identities.memory.remember(source.stamp, f"{total:064x}")
+    return total
 
 
 def _tensor(content: Content, digests: bytes) -> int:
@@ -220,8 +220,8 @@ def _hashed(contents: Sequence[Content], pause: Callable[[], None]) -> list[byte
                     return
                 i, start, end = block
                 digest = xxhash.xxh3_128_digest(contents[i].read(start, end, scratch))
-                at = start // BLOCK * _DIGEST
-                digests[i][at : at + _DIGEST] = digest
+                offset = start // BLOCK * _DIGEST
+                digests[i][offset : offset + _DIGEST] = digest
         finally:
             stop.set()  # all blocks are done, or a thread failed
 

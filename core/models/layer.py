@@ -57,7 +57,7 @@ class LayerParameters:
 
     def outlets(self, pieces: Mapping[str, list[Piece]]) -> Iterator[Outlet]:
         """The modules that take neurons or heads as input, by their pieces."""
-        own = [p for name in self.shapes for p in pieces[name] if p.is_matrix]
+        matrices = [p for name in self.shapes for p in pieces[name] if p.is_matrix]
         for name in self.shapes:
             mine = [p for p in pieces[name] if p.is_matrix]
             if not mine or mine[0].module not in ("o", "down", "fc_out"):
@@ -72,7 +72,9 @@ class LayerParameters:
                     width = first.shape[1] // first.heads
                     yield Outlet(module, self.prefix, self.number, "o", width)
                 continue
-            beside = {p.module for p in own if self._split(p.tensor)[0] in (path, f"{path}.w_in")}
+            beside = {
+                p.module for p in matrices if self._split(p.tensor)[0] in (path, f"{path}.w_in")
+            }
             yield Outlet(
                 module, self.prefix, self.number, first.module, first.shape[1],
                 len(mine) if stacked else 0, "gate" in beside,

@@ -149,12 +149,12 @@ def _converted(
                 f"Parameter {target} can't be put together from the files: {reason(error)}."
             ) from None
     full = target.replace("*.", "0.")
-    found = {}
+    mosaics = {}
     for key, value in made.items():
         one = value[0] if isinstance(value, list) else value
         before, inside, after = next((full.partition(k) for k in made if k in full), ("", "", ""))
-        found[before + key + after if inside else key] = one
-    return found
+        mosaics[before + key + after if inside else key] = one
+    return mosaics
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +178,8 @@ Parts = dict[str, Any]
 
 
 def _one(value: Any) -> Mosaic:
-    found: Mosaic = value[0] if isinstance(value, list) else value
-    return found
+    one: Mosaic = value[0] if isinstance(value, list) else value
+    return one
 
 
 def _chunk(step: _Step, parts: Parts) -> Parts:
@@ -245,7 +245,7 @@ def _permute(step: _Step, parts: Parts) -> Parts:
     if operation.subconfig_key is not None:
         config = getattr(config, operation.subconfig_key, config)
     heads = getattr(config, "num_attention_heads", 1)
-    found = {}
+    renamed = {}
     for pattern, value in parts.items():
         one, names = _one(value), operation.permute_layer_names
         if names is None or any(name in pattern for name in names):
@@ -258,8 +258,8 @@ def _permute(step: _Step, parts: Parts) -> Parts:
                 for i in range(a)
             ]
             one = mosaic.reordered(one, 0, order)
-        found[step.named(pattern)] = one
-    return found
+        renamed[step.named(pattern)] = one
+    return renamed
 
 
 def _flatten(step: _Step, parts: Parts) -> Parts:
@@ -280,9 +280,9 @@ def _fuse_and_split(step: _Step, parts: Parts) -> Parts:
         values = parts[pattern]
         size = -(-len(values) // len(targets))
         for i, target in enumerate(targets):
-            own = values[i * size : (i + 1) * size]
-            stacks[target].append(mosaic.stacked(own, step.operation.stack_dim))
-    return {t: mosaic.joined(found, step.operation.concat_dim) for t, found in stacks.items()}
+            part = values[i * size : (i + 1) * size]
+            stacks[target].append(mosaic.stacked(part, step.operation.stack_dim))
+    return {t: mosaic.joined(pieces, step.operation.concat_dim) for t, pieces in stacks.items()}
 
 
 _FOLLOWED: Mapping[str, Callable[[_Step, Parts], Parts]] = {

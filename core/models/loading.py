@@ -127,11 +127,11 @@ def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
             given = {"gguf_file": folder.name}
     with quiet():
         try:
-            found = AutoTokenizer.from_pretrained(
+            opened = AutoTokenizer.from_pretrained(
                 where, trust_remote_code=trust_remote_code, local_files_only=True, **given
             )
-            found.decode(found("a text").input_ids)  # whose settings are looked at only now
-            return found
+            opened.decode(opened("a text").input_ids)  # whose settings are looked at only now
+            return opened
         except Exception as error:
             for file in filter(is_tokeniser, sorted(folder.glob("*"))):
                 pointers.refuse(file)

@@ -55,12 +55,12 @@ def match(
     missing: dict[str, Piece] = {}
     misshapen: list[str] = []
     for piece in pieces:
-        own = there.get(bare(piece.tensor))
-        if own is None:
+        stored_name = there.get(bare(piece.tensor))
+        if stored_name is None:
             missing[piece.tensor] = piece
             continue
-        matched.names[piece.tensor] = own
-        ours, theirs = base[piece.tensor], tuned.tensors[own].shape
+        matched.names[piece.tensor] = stored_name
+        ours, theirs = base[piece.tensor], tuned.tensors[stored_name].shape
         if ours == theirs:
             continue
         if piece.module in _BY_TOKEN and ours[1:] == theirs[1:]:
@@ -73,8 +73,8 @@ def match(
 
 
 def _names(tuned: Checkpoint, aliases: Mapping[str, str]) -> dict[str, str]:
-    found = {bare(n): n for n, info in tuned.tensors.items() if info.dtype is not None}
-    return {**{bare(target): source for target, source in aliases.items()}, **found}
+    names = {bare(n): n for n, info in tuned.tensors.items() if info.dtype is not None}
+    return {**{bare(target): source for target, source in aliases.items()}, **names}
 
 
 def _borne(matched: Match, missing: Mapping[str, Piece], *, is_classifier: bool) -> list[str]:
@@ -113,8 +113,8 @@ def _note(
     base_ties: Collection[str],
 ) -> None:
     tied = set(aliases.values())
-    for ours, own in matched.names.items():
-        shares = own in tied and bare(ours) != bare(own)
+    for ours, stored in matched.names.items():
+        shares = stored in tied and bare(ours) != bare(stored)
         if ours in base_ties and not shares:
             matched.notes.append("has an output head apart from its embedding; the base ties them.")
         elif shares and ours not in base_ties:

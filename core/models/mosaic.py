@@ -89,7 +89,9 @@ class Mosaic:
         for tile in self.tiles:
             if tile.source == source:
                 part = whole[np.ix_(*[np.asarray(p) for p in tile.put])]
-                order = [axis for axis, own in enumerate(tile.axes) if own is not None]
+                order = [
+                    axis for axis, source_axis in enumerate(tile.axes) if source_axis is not None
+                ]
                 own_axes = [a for a in tile.axes if a is not None]
                 part = part.reshape([part.shape[axis] for axis in order])
                 part = part.permute([own_axes.index(a) for a in range(len(own_axes))])
@@ -181,9 +183,9 @@ def _part(mosaic: Mosaic, axis: int, start: int, stop: int) -> Mosaic:
         if not len(inside):
             continue
         put = _with(tile.put, axis, _even(places[inside] - start))
-        take, own = tile.take, tile.axes[axis]
-        if own is not None:
-            take = _with(take, own, _even(np.asarray(take[own])[inside]))
+        take, source_axis = tile.take, tile.axes[axis]
+        if source_axis is not None:
+            take = _with(take, source_axis, _even(np.asarray(take[source_axis])[inside]))
         tiles.append(replace(tile, take=take, put=put))
     shape = (*mosaic.shape[:axis], stop - start, *mosaic.shape[axis + 1 :])
     return Mosaic(shape, tuple(tiles))
@@ -203,8 +205,8 @@ def _shifted(index: Index, by: int) -> Index:
     return index + by
 
 
-def _with(items: tuple[Index, ...], at: int, item: Index) -> tuple[Index, ...]:
-    return (*items[:at], item, *items[at + 1 :])
+def _with(items: tuple[Index, ...], axis: int, item: Index) -> tuple[Index, ...]:
+    return (*items[:axis], item, *items[axis + 1 :])
 
 
 def _is_identity(tile: Tile, shape: tuple[int, ...]) -> bool:
@@ -227,19 +229,19 @@ def _run(tile: Tile, shape: tuple[int, ...]) -> RowSpan | None:
         return None  # rows of one are not rows of the other
     if not shape:
         return RowSpan(0, 1, tile.source, 0)
-    own = [(axis, source) for axis, source in enumerate(tile.axes) if source is not None]
-    if [source for _, source in own] != list(range(len(tile.shape))) or not own:
+    axes = [(axis, source) for axis, source in enumerate(tile.axes) if source is not None]
+    if [source for _, source in axes] != list(range(len(tile.shape))) or not axes:
         return None
-    lead = own[0][0]
+    lead = axes[0][0]
     inner_is_whole = all(
         tile.take[source] == range(tile.shape[source]) and tile.put[axis] == range(shape[axis])
-        for axis, source in own[1:]
+        for axis, source in axes[1:]
     )
     if not inner_is_whole or any(len(tile.put[axis]) != 1 for axis in range(lead)):
         return None
-    if len(own) == 1 and len(shape) > 1:
+    if len(axes) == 1 and len(shape) > 1:
         return None  # a part of a row
-    if [axis for axis, _ in own] != list(range(lead, len(shape))):
+    if [axis for axis, _ in axes] != list(range(lead, len(shape))):
         return None
     inner = math.prod(shape[lead + 1 : -1]) if lead < len(shape) - 1 else 1
     start, unit = 0, inner
@@ -252,10 +254,10 @@ def _run(tile: Tile, shape: tuple[int, ...]) -> RowSpan | None:
 def _taken(tensor: Tensor, tile: Tile) -> Tensor:
     """A tile's elements in the parameter's axes."""
     part = tensor[np.ix_(*[np.asarray(t) for t in tile.take])] if tile.take else tensor
-    own = [axis for axis in tile.axes if axis is not None]
-    part = part.permute(own)
-    shape, at = [], 0
+    axes = [axis for axis in tile.axes if axis is not None]
+    part = part.permute(axes)
+    shape, source_axis = [], 0
     for axis in tile.axes:
-        shape.append(1 if axis is None else part.shape[at])
-        at += axis is not None
+        shape.append(1 if axis is None else part.shape[source_axis])
+        source_axis += axis is not None
     return part.reshape(shape)

@@ -22,7 +22,7 @@ from core.models.headers import ADAPTER, read_json
 from core.models.identity import Identities
 from core.models.parameters import CheckpointParameters
 from core.models.plausibility import extent_of
-from core.study.study import Model
+from core.study.models import Model
 
 
 def open_model(
@@ -83,8 +83,8 @@ def anatomy_of(opened: Checkpoint) -> Anatomy:
     # A tied parameter has a place in the model, but no separate weights.
     tied = {a: opened.tensors[source].shape for a, source in aliases.items() if source in
             opened.tensors}  # fmt: skip
-    found = _read(opened, model, tied | _shapes(opened))
-    return replace(found, pieces=tuple(p for p in found.pieces if p.tensor not in tied))
+    anatomy = _read(opened, model, tied | _shapes(opened))
+    return replace(anatomy, pieces=tuple(p for p in anatomy.pieces if p.tensor not in tied))
 
 
 def layers_of(opened: Checkpoint) -> tuple[str, ...]:

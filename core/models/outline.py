@@ -173,11 +173,13 @@ def _class_of(settings: Any, config: Mapping[str, Any], trust_remote_code: bool)
     known = [mapping[type(settings)] for mapping in mappings if type(settings) in mapping]
     listed = settings.architectures  # a damaged config.json may hold anything here
     stated = listed[0] if isinstance(listed, list | tuple) and listed else ""
-    own = getattr(transformers, stated, None) if isinstance(stated, str) else None
-    if not (isinstance(own, type) and issubclass(own, transformers.PreTrainedModel)):
-        own = None
-    _refuse_other_kinds(settings, own, known)
-    return own or known[0]
+    stated_class = getattr(transformers, stated, None) if isinstance(stated, str) else None
+    if not (
+        isinstance(stated_class, type) and issubclass(stated_class, transformers.PreTrainedModel)
+    ):
+        stated_class = None
+    _refuse_other_kinds(settings, stated_class, known)
+    return stated_class or known[0]
 
 
 def _remote_class(settings: Any, config: Mapping[str, Any]) -> Any:
@@ -188,17 +190,17 @@ def _remote_class(settings: Any, config: Mapping[str, Any]) -> Any:
     )
 
 
-def _refuse_other_kinds(settings: Any, own: Any, known: list[Any]) -> None:
+def _refuse_other_kinds(settings: Any, model_class: Any, known: list[Any]) -> None:
     from transformers.models.auto import modeling_auto as auto
 
     kind, words = settings.model_type, "tauscope compares causal language models."
-    name = family_name(own.__name__) if own is not None else kind
+    name = family_name(model_class.__name__) if model_class is not None else kind
     if getattr(settings, "is_encoder_decoder", False):
         raise FamilyError(f"{name} is an encoder-decoder model; {words}")
     masked = type(settings) in auto.MODEL_FOR_MASKED_LM_MAPPING
     if (
         not known
-        or "Diffusion" in str(own)
+        or "Diffusion" in str(model_class)
         or (masked and not getattr(settings, "is_decoder", True))
     ):
         kind = "an encoder" if masked else "no causal language model"
@@ -212,12 +214,12 @@ def _body(module: Any, settings: Any) -> Body:
     names = {id(part): name for name, part in module.named_modules()}
     inside = names.get(id(decoder), "")
     count = _stated(text, (*_DECODERS, *_COUNTS))
-    layers, found = _layers(decoder, inside, count)
+    layers, size = _layers(decoder, inside, count)
     embeddings = [_name(names, module, "get_input_embeddings")]
     heads = [_name(names, module, "get_output_embeddings")]
     return Body(
         layers=layers,
-        count=min(count, found) if count and found > count else found,
+        count=min(count, size) if count and size > count else size,
         inside=f"{inside}." if inside else "",
         embeddings=tuple(filter(None, embeddings)),
         heads=tuple(h for h in heads if h and h not in embeddings),
@@ -261,9 +263,9 @@ def _layers(decoder: Any, inside: str, count: int) -> tuple[str, int]:
         lambda name, size: name.rsplit(".", 1)[-1] in _PLACES,
         lambda name, size: "." not in name,
     ):
-        found = [(name, size) for name, size in lists if fits(name, size)]
-        if found:
-            name, size = min(found, key=lambda item: (item[0].count("."), -item[1]))
+        fitting = [(name, size) for name, size in lists if fits(name, size)]
+        if fitting:
+            name, size = min(fitting, key=lambda item: (item[0].count("."), -item[1]))
             return f"{prefix}{name}", size
     return f"{prefix}layers", 0
 
@@ -286,18 +288,18 @@ def _traits(module: Any, layers: str) -> Iterator[tuple[str, Trait]]:
 
 def _trait(part: Any) -> Trait:
     kind = type(part).__name__
-    own = dict(part.named_parameters(recurse=False))
-    stacks = [p for p in own.values() if p.dim() == 3]
+    parameters = dict(part.named_parameters(recurse=False))
+    stacks = [p for p in parameters.values() if p.dim() == 3]
     children = dict(part.named_children())
     return Trait(
         kind=kind,
-        storage="transposed" if _is_transposed(part, kind, own) else "plain",
+        storage="transposed" if _is_transposed(part, kind, parameters) else "plain",
         interleaved=getattr(part, "is_concatenated", True) is False,
-        is_experts=bool(stacks) and bool({"down_proj", "up_proj", "weight"} & set(own))
+        is_experts=bool(stacks) and bool({"down_proj", "up_proj", "weight"} & set(parameters))
         and "Conv" not in kind,
         heads=_stated(part, (*_QUERY, "num_query_heads")),
         key_value=_key_value(part),
-        is_recurrent="A_log" in own or isinstance(children.get("conv1d"), nn.Conv1d),
+        is_recurrent="A_log" in parameters or isinstance(children.get("conv1d"), nn.Conv1d),
     )  # fmt: skip
 
 
@@ -309,14 +311,14 @@ def _key_value(part: Any) -> int:
     return _stated(part, (*_KEY_VALUE, "num_key_value_heads"))
 
 
-def _is_transposed(part: Any, kind: str, own: Mapping[str, Any]) -> bool:
+def _is_transposed(part: Any, kind: str, parameters: Mapping[str, Any]) -> bool:
     """Does the module store its matrices as [d_in, d_out]?"""
     if kind == "Conv1D":  # transformers' own linear map with a transposed weight
         return True
     stated = getattr(part, "is_transposed", None)
     if stated is not None:
         return bool(stated)
-    fused, down = own.get("gate_up_proj"), own.get("down_proj")
+    fused, down = parameters.get("gate_up_proj"), parameters.get("down_proj")
     if fused is None or down is None or fused.dim() != 3 or down.dim() != 3:
         return False
     hidden = _stated(part, ("hidden_size", "hidden_dim"))

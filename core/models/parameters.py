@@ -92,8 +92,8 @@ class CheckpointParameters:
     def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
         """Rows start:stop of a parameter, [rows, columns], in the dtype of the files."""
         if name in self._borrowed:
-            lender, own = self._borrowed[name]
-            return lender.read(own, start, stop, into)
+            lender, stored = self._borrowed[name]
+            return lender.read(stored, start, stop, into)
         runs = self._runs[name]
         info = self.tensors[name]
         if runs is None:
@@ -114,10 +114,10 @@ class CheckpointParameters:
         if runs is None:  # assembled rows get an equal share of their sources' energy
             made, rows = self.mosaics[name], self.tensors[name].rows
             whole = [measured(s, 0, self.stored.tensors[s].rows) for s in made.sources]
-            return sum(found or 0.0 for found in whole) * (stop - start) / rows
+            return sum(total or 0.0 for total in whole) * (stop - start) / rows
         parts = rows_within(runs, start, stop)
-        found = [measured(run.source, run.offset, run.offset + run.count) for run in parts]
-        return None if all(each is None for each in found) else sum(each or 0.0 for each in found)
+        sums = [measured(run.source, run.offset, run.offset + run.count) for run in parts]
+        return None if all(each is None for each in sums) else sum(each or 0.0 for each in sums)
 
     def _read(self, run: RowSpan, into: Tensor | None) -> Tensor:
         return self.stored.read(run.source, run.offset, run.offset + run.count, into)
@@ -138,8 +138,8 @@ class CheckpointParameters:
 
 def rows_within(runs: tuple[RowSpan, ...], start: int, stop: int) -> Iterator[RowSpan]:
     """The parts of runs that contain the rows start:stop, in order."""
-    at = max(0, bisect.bisect_right(runs, start, key=lambda run: run.start) - 1)
-    for run in runs[at:]:
+    index = max(0, bisect.bisect_right(runs, start, key=lambda run: run.start) - 1)
+    for run in runs[index:]:
         first, last = max(start, run.start), min(stop, run.start + run.count)
         if run.start >= stop:
             return

@@ -103,14 +103,14 @@ def _stacked(whole: Piece, cut: Cut) -> list[Piece]:
     if len(whole.shape) not in (2, 3):
         raise ShapeMisfitError("a stack of matrices or of biases expected")
     pieces: list[Piece] = []
-    for at in range(whole.shape[0]):
-        expert = at + (cut.expert or 0)
+    for index in range(whole.shape[0]):
+        expert = index + (cut.expert or 0)
         if len(whole.shape) == 2:
             one = replace(whole, expert=expert, shape=whole.shape[1:])
-            pieces += _by_columns(one, (at, at + 1), cut)
+            pieces += _by_columns(one, (index, index + 1), cut)
             continue
         height = whole.shape[1]
-        span = (at * height, (at + 1) * height)
+        span = (index * height, (index + 1) * height)
         one = replace(whole, expert=expert, shape=whole.shape[1:], rows=(span,))
         by = _by_columns if cut.storage == "stack transposed" else _by_rows
         pieces += by(one, span, cut)
@@ -164,17 +164,17 @@ def _by_columns(one: Piece, rows: tuple[int, int], cut: Cut) -> list[Piece]:
         spans = [(m, (*ranges[0], 1)) for m, ranges in _extents(cut, total)]
     else:
         raise ShapeMisfitError("transposed projections are fused one after the other")
-    found = []
+    pieces = []
     for module, columns in spans:
         extent = len(range(*columns))
-        found.append(
+        pieces.append(
             replace(
                 one, module=module, rows=(rows,), heads=cut.heads.get(module, 0),
                 shape=(extent,) if height is None else (extent, height),
                 columns=None if extent == total else columns, transposed=height is not None,
             )
         )  # fmt: skip
-    return found
+    return pieces
 
 
 def _joined(ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

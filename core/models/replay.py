@@ -103,11 +103,11 @@ class Replay:
     def leave(self, batch: Batch, state: Tensor) -> NDArray[np.float64]:
         """The mean negative log-likelihood of each document [B], in nats a scored token, from the
         hidden state after the last layer; NaN for a document without a scored token."""
-        own, last = state.to(self._model.device), len(self.layers) - 1
+        on_device, last = state.to(self._model.device), len(self.layers) - 1
 
         def passed(number: int, *given: Any, **named: Any) -> Any:
             before = given[0] if given else next(iter(named.values()))
-            return self._returned(number, own if number == last else before)
+            return self._returned(number, on_device if number == last else before)
 
         total = torch.zeros(len(batch.lengths), dtype=torch.float64)
         length = batch.ids.shape[1]
@@ -119,15 +119,15 @@ class Replay:
         return _means(total, batch)
 
     def whole(self, batch: Batch) -> NDArray[np.float64]:
-        """What `leave` returns, from one uninterrupted forward pass."""
+        """The result of `leave`, from one uninterrupted forward pass."""
         self.calls += len(self.layers)
         return _means(self._losses(batch, None), batch)
 
     def _losses(self, batch: Batch, places: Tensor | None) -> Tensor:
         """The summed negative log-likelihood of each document at these places [B], float64."""
         logits = self._forward(batch, places)
-        at = slice(None) if places is None else places
-        wanted, scored = (t[:, at].to(logits.device) for t in (batch.following, batch.scored))
+        selected = slice(None) if places is None else places
+        wanted, scored = (t[:, selected].to(logits.device) for t in (batch.following, batch.scored))
         lost = functional.cross_entropy(logits.float().mT, wanted, reduction="none")
         return (lost * scored).sum(1).double().cpu()
 
@@ -142,12 +142,12 @@ class Replay:
         return logits
 
     def _learn(self, batch: Batch) -> None:
-        """What each layer returns beside the hidden state: None where it returns that alone."""
+        """Learn the values that each layer returns beside the hidden state; None without any."""
         arguments: dict[int, tuple[Any, ...] | None] = {}
-        own = [layer.forward for layer in self.layers]
+        forwards = [layer.forward for layer in self.layers]
 
         def passed(number: int, *given: Any, **named: Any) -> Any:
-            result = own[number](*given, **named)
+            result = forwards[number](*given, **named)
             arguments[number] = result[1:] if isinstance(result, tuple) else None
             return result
 
@@ -170,11 +170,11 @@ class Replay:
                 layer.forward = _bound(called, number)
             yield
         finally:
-            for layer, own in zip(self.layers, before, strict=True):
-                if own is None:
+            for layer, original in zip(self.layers, before, strict=True):
+                if original is None:
                     vars(layer).pop("forward", None)
                 else:
-                    layer.forward = own
+                    layer.forward = original
 
 
 def _bound(called: Callable[..., Any], number: int) -> Callable[..., Any]:

@@ -75,13 +75,15 @@ def differences(
     `read` returns a configuration with its defaults filled in, or None if they are unknown. It is
     called only if the two seem to differ.
     """
-    found = _between(settings(base), settings(tuned))
-    if found:
+    changes = _between(settings(base), settings(tuned))
+    if changes:
         whole = read(base), read(tuned)
         if whole[0] is not None and whole[1] is not None:
-            found = _between(settings(whole[0]), settings(whole[1]))
+            changes = _between(settings(whole[0]), settings(whole[1]))
     return [
-        each for each in found if each.name not in _ONE_SIDED or None not in (each.base, each.tuned)
+        each
+        for each in changes
+        if each.name not in _ONE_SIDED or None not in (each.base, each.tuned)
     ]
 
 
@@ -92,19 +94,19 @@ def settings(config: Config) -> dict[str, Any]:
     (<kind of layer>)` if layers differ. Universal defaults (a plain rotary embedding over whole
     heads) are left out.
     """
-    own = language_of(config)
+    text_config = language_of(config)
     values: dict[str, Any] = {}
     for name, keys in MEANINGFUL.items():
-        value = _first(own, keys or (name,))
+        value = _first(text_config, keys or (name,))
         values[name] = _first(config, keys or (name,)) if value is None else value
-    heads, width = values["num_attention_heads"], own.get("hidden_size")
+    heads, width = values["num_attention_heads"], text_config.get("hidden_size")
     if values["num_key_value_heads"] is None:
         values["num_key_value_heads"] = heads
     if values["head_dim"] is None and type(heads) is type(width) is int and heads:
         values["head_dim"] = width // heads
-    if own.get("use_sliding_window") is False:
+    if text_config.get("use_sliding_window") is False:
         values["sliding_window"] = None
-    values |= _flat(_rope(own, values["max_position_embeddings"]))
+    values |= _flat(_rope(text_config, values["max_position_embeddings"]))
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -127,7 +129,7 @@ def _rope(config: Config, length: Any) -> dict[str, dict[str, Any]]:
     """The parameters of the rotary embedding by kind of layer; the key "" for all layers."""
     stated = _first(config, ("rope_parameters", "rope_scaling"))
     stated = stated if isinstance(stated, Mapping) else {}
-    nested = {kind: own for kind, own in stated.items() if isinstance(own, Mapping)}
+    nested = {kind: scaling for kind, scaling in stated.items() if isinstance(scaling, Mapping)}
     if not nested and config.get(_LOCAL) is not None:
         nested = {"full_attention": stated, "sliding_attention": {"rope_theta": config[_LOCAL]}}
     outer = {
@@ -135,7 +137,9 @@ def _rope(config: Config, length: Any) -> dict[str, dict[str, Any]]:
         "partial_rotary_factor": _first(config, _SHARES),
         "original_max_position_embeddings": config.get("original_max_position_embeddings"),
     }
-    kinds = {kind: _scaling(own, outer, length) for kind, own in (nested or {"": stated}).items()}
+    kinds = {
+        kind: _scaling(scaling, outer, length) for kind, scaling in (nested or {"": stated}).items()
+    }
     first, *others = kinds.values()
     return {"": first} if all(other == first for other in others) else kinds
 
@@ -144,24 +148,24 @@ def _scaling(stated: Config, outer: Config, length: Any) -> dict[str, Any]:
     """One kind of layer's parameters, without universal defaults."""
     kind = stated.get("rope_type") or stated.get("type") or "default"
     kind = _KINDS.get(kind, kind) if isinstance(kind, str) else kind
-    found = {k: v for k, v in stated.items() if k not in ("type", "rope_type") and v is not None}
+    scaling = {k: v for k, v in stated.items() if k not in ("type", "rope_type") and v is not None}
     for key in ("rope_theta", "partial_rotary_factor"):
-        found.setdefault(key, outer[key])
+        scaling.setdefault(key, outer[key])
     if kind in _SCALED_FROM_LENGTH:
         origin = outer["original_max_position_embeddings"]
-        found.setdefault("original_max_position_embeddings", origin or length)
-    if found["partial_rotary_factor"] == 1:
-        del found["partial_rotary_factor"]
-    return {"rope_type": None if kind == "default" else kind, **found}
+        scaling.setdefault("original_max_position_embeddings", origin or length)
+    if scaling["partial_rotary_factor"] == 1:
+        del scaling["partial_rotary_factor"]
+    return {"rope_type": None if kind == "default" else kind, **scaling}
 
 
 def _flat(kinds: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    found = {}
-    for kind, own in kinds.items():
-        for key, value in own.items():
+    flat = {}
+    for kind, scaling in kinds.items():
+        for key, value in scaling.items():
             name = key if key.startswith("rope_") else f"rope {key}"
-            found[f"{name} ({kind})" if kind else name] = value
-    return found
+            flat[f"{name} ({kind})" if kind else name] = value
+    return flat
 
 
 def _first(config: Config, keys: tuple[str, ...]) -> Any:

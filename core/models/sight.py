@@ -76,12 +76,12 @@ class GateSight(TorchFunctionMode):
         self._notes = []
 
     def _times(self, first: Any, second: Any) -> _Note:
-        for own, other in ((first, second), (second, first)):
-            note = self._note(own)
+        for gate, other in ((first, second), (second, first)):
+            note = self._note(gate)
             if note.is_active and any(other is root for root in note.roots):
                 return _Note(True)  # x · σ(x) is an activation itself
             if note.is_active:
-                return _Note(gate=own)
+                return _Note(gate=gate)
             if note.gate is not None:
                 return note  # a scaled product keeps its gate
         return _Note(roots=(first, second))
@@ -130,8 +130,8 @@ class ExpertSight(GateSight):
         gate = self.gate(product)
         if product.dim() == 3:  # all experts in one batched product
             shown = [
-                self._seen(e, own, None if gate is None else gate[e], None)
-                for e, own in enumerate(product)
+                self._seen(e, expert_product, None if gate is None else gate[e], None)
+                for e, expert_product in enumerate(product)
             ]
             if all(each is None for each in shown):
                 return product

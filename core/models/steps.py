@@ -26,14 +26,14 @@ class Checkpoint(NamedTuple):
 
 def parted(name: str) -> Checkpoint | None:
     """The series and the step in a model's name; None if the model is no member of a series."""
-    found = _FORM.fullmatch(name)
-    return Checkpoint(found[1], int(found[2])) if found else None
+    match = _FORM.fullmatch(name)
+    return Checkpoint(match[1], int(match[2])) if match else None
 
 
 def series_in(names: Iterable[str]) -> dict[str, tuple[Checkpoint, ...]]:
     """The series among models' names, each with its members in order of step."""
-    found: dict[str, list[Checkpoint]] = {}
+    by_series: dict[str, list[Checkpoint]] = {}
     for name in names:
         if (member := parted(name)) is not None:
-            found.setdefault(member.series, []).append(member)
-    return {series: tuple(sorted(set(own))) for series, own in found.items()}
+            by_series.setdefault(member.series, []).append(member)
+    return {series: tuple(sorted(set(members))) for series, members in by_series.items()}

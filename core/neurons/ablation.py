@@ -26,19 +26,21 @@ def ablated(
     """Set the chosen neurons (or heads) of each layer to 0 at every token, or to their `means`
     [inputs]."""
     places = {
-        layer.number: _inputs(own, layer.group)
-        for layer, own in zip(neurons.layers, chosen, strict=True)
-        if len(own)
+        layer.number: _inputs(units, layer.group)
+        for layer, units in zip(neurons.layers, chosen, strict=True)
+        if len(units)
     }
     values: Mapping[int, Tensor] = {}
     if means is not None:
         numbers = [layer.number for layer in neurons.layers]
         # Copied, since arrays loaded from a file are read-only.
-        values = {n: torch.tensor(own) for n, own in zip(numbers, means, strict=True)}
+        values = {
+            n: torch.tensor(layer_means) for n, layer_means in zip(numbers, means, strict=True)
+        }
 
     def tap(layer: int, part: Activations) -> Tensor | None:
-        own = places[layer]
-        inside = own[(own >= part.start) & (own < part.start + part.product.shape[1])]
+        inputs = places[layer]
+        inside = inputs[(inputs >= part.start) & (inputs < part.start + part.product.shape[1])]
         if not len(inside):
             return None
         changed = part.product.clone()

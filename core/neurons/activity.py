@@ -256,8 +256,10 @@ def last_logits(model: LoadedModel, batch: Batch) -> Tensor:
     allows it, since they would need the most memory."""
     ends = np.array(batch.lengths) - 1
     wanted, place = np.unique(ends, return_inverse=True)
-    own: Any = model.module
-    takes = inspect.signature(getattr(own, "get_base_model", lambda: own)().forward).parameters
+    module: Any = model.module
+    takes = inspect.signature(
+        getattr(module, "get_base_model", lambda: module)().forward
+    ).parameters
     if "logits_to_keep" in takes:
         # A list, since the head may be on another device than the inputs.
         logits = forward(model, batch, logits_to_keep=wanted.tolist()).logits
@@ -288,11 +290,11 @@ def _magnitude(parts: Sequence[Activations], epsilon: float) -> Callable[[Activa
     )
     largest = torch.zeros(tokens, dtype=parts[0].product.dtype, device=parts[0].product.device)
     for part in parts:
-        own = part.product.abs().amax(1)
+        peaks = part.product.abs().amax(1)
         if part.tokens is None:
-            largest = torch.maximum(largest, own)
+            largest = torch.maximum(largest, peaks)
         else:
-            largest.scatter_reduce_(0, part.tokens, own, "amax")
+            largest.scatter_reduce_(0, part.tokens, peaks, "amax")
 
     def test(part: Activations) -> Tensor:
         limit = largest if part.tokens is None else largest[part.tokens]
@@ -335,8 +337,8 @@ def _routed(flags: Tensor, tokens: Tensor, batch: Batch, counts: Tensor, last: T
     """Add the flags of tokens routed to an expert to the rows of their documents."""
     length = batch.ids.shape[1]
     lengths = torch.tensor(batch.lengths, device=tokens.device)
-    documents, at = tokens // length, tokens % length
-    real = at < lengths[documents]
+    documents, positions = tokens // length, tokens % length
+    real = positions < lengths[documents]
     counts.index_add_(0, documents[real], flags[real].int())
-    ends = at == lengths[documents] - 1
+    ends = positions == lengths[documents] - 1
     last[documents[ends]] = flags[ends]

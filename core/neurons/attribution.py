@@ -89,8 +89,8 @@ def attribute(
         for batch in probe.batches(size, skip=done):
             if counter is not None:
                 counter.begin(batch)
-            for layer, found in _one_batch(model, neurons, batch, counter, loss or text_loss):
-                sums[layer].add(found)
+            for layer, batch_sums in _one_batch(model, neurons, batch, counter, loss or text_loss):
+                sums[layer].add(batch_sums)
             if counter is not None:
                 counter.commit()
             done += len(batch.documents)
@@ -98,7 +98,9 @@ def attribute(
 
     halving(work, batch_size, on_halved)
     documents, tokens = len(probe.ids), probe.tokens
-    return Scores({n: own.result(documents, tokens) for n, own in sums.items()}, counter)
+    return Scores(
+        {n: layer_sums.result(documents, tokens) for n, layer_sums in sums.items()}, counter
+    )
 
 
 def text_loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -115,16 +117,16 @@ class _Sums:
     """The running sums of one layer, float64."""
 
     def __init__(self, layer: LayerNeurons) -> None:
-        self.total = {n: own.double() for n, own in _zeros(layer, torch.device("cpu")).items()}
+        self.total = {n: zeros.double() for n, zeros in _zeros(layer, torch.device("cpu")).items()}
 
-    def add(self, found: _Found) -> None:
-        for name, own in found.items():
-            self.total[name] += own.cpu().double()  # mps has no float64
+    def add(self, sums: _Found) -> None:
+        for name, values in sums.items():
+            self.total[name] += values.cpu().double()  # mps has no float64
 
     def result(self, documents: int, tokens: int) -> LayerScores:
         over = {"attribution": documents, "effect": documents, "magnitude": tokens, "mean": tokens}
         return LayerScores(
-            **{n: (own / over[n]).float().numpy() for n, own in self.total.items()}
+            **{n: (values / over[n]).float().numpy() for n, values in self.total.items()}
         )  # fmt: skip
 
 
@@ -134,7 +136,7 @@ def _one_batch(
     """Each layer's sums over one batch."""
     backward = False
     products: dict[tuple[int, int], Tensor] = {}
-    found: dict[int, _Found] = {}
+    sums: dict[int, _Found] = {}
 
     def tap(layer: int, part: Activations) -> Tensor | None:
         """Forward: register for the gradient of h. In recomputing a layer: store its h."""
@@ -144,15 +146,15 @@ def _one_batch(
         refuse_other_tokens(layer, part, batch)
         # The hook must not refer to the part, or all layers' activations would stay in memory. It
         # must be on the tensor that the model continues with.
-        own: Any = part.product.view_as(part.product)
-        own.register_hook(partial(arrived, layer, part.start, part.tokens))
-        passed_on: Tensor = own
+        product: Any = part.product.view_as(part.product)
+        product.register_hook(partial(arrived, layer, part.start, part.tokens))
+        passed_on: Tensor = product
         return passed_on
 
     def arrived(layer: int, start: int, tokens: Tensor | None, gradient: Tensor) -> None:
         product = products.pop((layer, start))
         part = Activations(start, product, product, tokens)
-        _add(found, layers[layer], part, gradient, batch, counter)
+        _add(sums, layers[layer], part, gradient, batch, counter)
 
     layers = {layer.number: layer for layer in neurons.layers}
     with ExitStack() as attached:
@@ -166,11 +168,11 @@ def _one_batch(
         refuse_nan(model, total)
         backward = True
         torch.autograd.backward(total)
-    yield from found.items()
+    yield from sums.items()
 
 
 def _add(
-    found: dict[int, _Found],
+    sums: dict[int, _Found],
     layer: LayerNeurons,
     part: Activations,
     gradient: Tensor,
@@ -179,35 +181,35 @@ def _add(
 ) -> None:
     """Add the sums of one part of a layer in a batch."""
     product = part.product
-    own = found.setdefault(layer.number, _zeros(layer, product.device))
+    layer_sums = sums.setdefault(layer.number, _zeros(layer, product.device))
     inputs = slice(part.start, part.start + product.shape[1])
     units = slice(inputs.start // layer.group, inputs.stop // layer.group)
     for rows in _rows_by_document(part, batch):
         h = product[rows].float()
         effect = -(h * gradient[rows].float()).sum(0).reshape(-1, layer.group).sum(1)
-        own["attribution"][units] += effect.abs()
-        own["effect"][units] += effect
-        own["magnitude"][units] += h.abs().sum(0).reshape(-1, layer.group).mean(1)
-        own["mean"][inputs] += h.sum(0)
+        layer_sums["attribution"][units] += effect.abs()
+        layer_sums["effect"][units] += effect
+        layer_sums["magnitude"][units] += h.abs().sum(0).reshape(-1, layer.group).mean(1)
+        layer_sums["mean"][inputs] += h.sum(0)
     if counter is not None:
         counter.add(layer.number, "attribution", part, product.float() * gradient.float() < 0)
 
 
 def _zeros(layer: LayerNeurons, device: torch.device) -> _Found:
-    found = {
+    zeros = {
         n: torch.zeros(layer.width, device=device) for n in ("attribution", "effect", "magnitude")
     }
-    return {**found, "mean": torch.zeros(layer.width * layer.group, device=device)}
+    return {**zeros, "mean": torch.zeros(layer.width * layer.group, device=device)}
 
 
 def _rows_by_document(part: Activations, batch: Batch) -> Iterator[Any]:
     """The rows of a part for each document's tokens; padding belongs to no document."""
     length = batch.ids.shape[1]
-    for i, own in enumerate(batch.lengths):
+    for i, count in enumerate(batch.lengths):
         if part.tokens is None:
-            yield slice(i * length, i * length + own)
+            yield slice(i * length, i * length + count)
         else:
-            yield (part.tokens >= i * length) & (part.tokens < i * length + own)
+            yield (part.tokens >= i * length) & (part.tokens < i * length + count)
 
 
 @contextmanager
@@ -228,7 +230,7 @@ def _gradients_from_embedding(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def _done_again(module: nn.Module) -> Iterator[None]:
     """Store nothing of this module's forward pass; recompute it in the backward pass."""
-    own = vars(module).get("forward")
+    original = vars(module).get("forward")
     forward_pass = module.forward
 
     def forward(*given: Any, **named: Any) -> Any:
@@ -241,7 +243,7 @@ def _done_again(module: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        if own is None:
+        if original is None:
             del module.forward
         else:
-            module.forward = own
+            module.forward = original

@@ -67,7 +67,7 @@ def observe(
     layer. `pause` and `on_halved` as in `core.neurons.activity.observe`."""
     refuse_unknown_ids(model, probe)
     few = probe.first(DOCUMENTS)
-    found = {layer: Best(own) for layer, own in chosen.items()}
+    by_layer = {layer: Best(units) for layer, units in chosen.items()}
     done = 0
 
     def work(size: int) -> None:
@@ -86,29 +86,29 @@ def observe(
                 for row, (document, length) in enumerate(
                     zip(batch.documents, batch.lengths, strict=True)
                 ):
-                    found[layer].add(values[row, :length], document)
+                    by_layer[layer].add(values[row, :length], document)
             done += len(batch.documents)
             pause(done)
 
     halving(work, batch_size, on_halved)
-    return {layer: best.result() for layer, best in found.items()}
+    return {layer: best.result() for layer, best in by_layer.items()}
 
 
 def stored(
-    found: LayerContexts, probe: ProbeSet, ends: readout.Ends | None, tokenizer: Any
+    contexts: LayerContexts, probe: ProbeSet, ends: readout.Ends | None, tokenizer: Any
 ) -> dict[str, NDArray[Any]]:
     """The arrays of a layer's artifact: tokens (-1 past the end) and those that are promoted are
     places in its `vocabulary` of texts."""
-    ids = np.full(found.values.shape, -1, np.int64)
-    for j, slot in zip(*np.nonzero(found.documents >= 0), strict=True):
-        start = found.starts[j, slot]
-        shown = probe.ids[found.documents[j, slot]][start : start + LENGTH]
+    ids = np.full(contexts.values.shape, -1, np.int64)
+    for j, slot in zip(*np.nonzero(contexts.documents >= 0), strict=True):
+        start = contexts.starts[j, slot]
+        shown = probe.ids[contexts.documents[j, slot]][start : start + LENGTH]
         ids[j, slot, : len(shown)] = shown
     known = np.unique(np.concatenate([ids[ids >= 0], ends[0].ravel() if ends else ids[:0].ravel()]))
     texts = readout.texts_of(tokenizer, known.tolist(), after=int(probe.ids[0][-1]))
     arrays: dict[str, NDArray[Any]] = {
-        "neurons": found.neurons, "documents": found.documents, "starts": found.starts,
-        "values": found.values, "vocabulary": np.array(texts, dtype=np.str_),
+        "neurons": contexts.neurons, "documents": contexts.documents, "starts": contexts.starts,
+        "values": contexts.values, "vocabulary": np.array(texts, dtype=np.str_),
         "tokens": np.where(ids < 0, -1, np.searchsorted(known, ids)).astype(np.int32),
     }  # fmt: skip
     if ends is not None:
@@ -131,19 +131,19 @@ def _collect(
 ) -> None:
     """Put a part's values of the chosen neurons into the layer's [documents, tokens, neurons]; an
     expert's are 0 at tokens that are not routed to it."""
-    at = chosen - part.start
-    own = np.flatnonzero((at >= 0) & (at < part.product.shape[1]))
+    offsets = chosen - part.start
+    inside = np.flatnonzero((offsets >= 0) & (offsets < part.product.shape[1]))
     if layer not in seen:
         seen[layer] = np.zeros((*batch.ids.shape, len(chosen)), np.float32)
-    if not len(own):
+    if not len(inside):
         return
-    wanted = torch.from_numpy(at[own].astype(np.int64)).to(part.product.device)
+    wanted = torch.from_numpy(offsets[inside].astype(np.int64)).to(part.product.device)
     values = part.product.detach()[:, wanted].float().cpu().numpy()
     flat = seen[layer].reshape(-1, len(chosen))
     if part.tokens is None:
-        flat[:, own] = values
+        flat[:, inside] = values
     else:
-        flat[np.ix_(part.tokens.cpu().numpy(), own)] = values
+        flat[np.ix_(part.tokens.cpu().numpy(), inside)] = values
 
 
 class Best:
@@ -172,12 +172,12 @@ class Best:
             window = np.full(LENGTH, np.nan, np.float32)
             window[: len(values) - start] = values[start : start + LENGTH, j]
             slot = int(np.searchsorted(-self.peaks[j], -peaks[j], side="right"))
-            for kept, new in (
+            for held, new in (
                 (self.peaks, peaks[j]), (self.documents, document),
                 (self.starts, start), (self.values, window),
             ):  # fmt: skip
-                kept[j, slot + 1 :] = kept[j, slot:-1].copy()
-                kept[j, slot] = new
+                held[j, slot + 1 :] = held[j, slot:-1].copy()
+                held[j, slot] = new
 
     def result(self) -> LayerContexts:
         return LayerContexts(self.neurons, self.documents, self.starts, self.values)

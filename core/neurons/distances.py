@@ -51,15 +51,15 @@ def hamming(base: Bits, tuned: Bits) -> Hamming:
     a, b = base.astype(np.float32), tuned.astype(np.float32)
     # |a ⊕ b| = |a| + |b| − 2 a·b; whole numbers below 2²⁴ are exact in float32.
     apart = (a.sum(1)[:, None] + b.sum(1)[None, :] - 2 * (a @ b.T)).astype(np.int64)
-    own = np.diag(apart)
-    observed: NDArray[np.float64] = own / width
+    matched = np.diag(apart)
+    observed: NDArray[np.float64] = matched / width
     if count < 2:
         return Hamming(observed, None, None, np.full(count, np.nan))
-    baseline = float(apart.sum() - own.sum()) / (count * (count - 1) * width)
+    baseline = float(apart.sum() - matched.sum()) / (count * (count - 1) * width)
     rows = np.arange(count)
     shifted = [apart[rows, (rows + s) % count].mean() / width for s in range(1, count)]
     sd = float(np.std(shifted, ddof=1)) if count > 2 else None
-    return Hamming(observed, baseline, sd, _without(apart, own))
+    return Hamming(observed, baseline, sd, _without(apart, matched))
 
 
 def levenshtein(base: Bits, tuned: Bits) -> NDArray[np.float64]:
@@ -70,11 +70,11 @@ def levenshtein(base: Bits, tuned: Bits) -> NDArray[np.float64]:
     """
     width = base.shape[1]
     limits = (base != tuned).sum(1)
-    found = [
+    edits = [
         Levenshtein.distance(_text(a), _text(b), score_cutoff=int(limit))
         for a, b, limit in zip(base, tuned, limits, strict=True)
     ]
-    normalised: NDArray[np.float64] = np.array(found, dtype=np.float64) / width
+    normalised: NDArray[np.float64] = np.array(edits, dtype=np.float64) / width
     return normalised
 
 
@@ -96,14 +96,14 @@ def _text(bits: Bits) -> bytes:
     return bits.astype(np.uint8).tobytes()
 
 
-def _without(apart: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.float64]:
+def _without(apart: NDArray[np.int64], matched: NDArray[np.int64]) -> NDArray[np.float64]:
     """The ratio with each document left out, from the differing neurons [S, S] of all pairs."""
-    count = len(own)
+    count = len(matched)
     if count < 3:
         return np.full(count, np.nan)
     # In integers, so that a baseline of 0 is exact.
-    unlike = apart.sum() - own.sum() - (apart.sum(0) + apart.sum(1) - 2 * own)
-    like = own.sum() - own
+    unlike = apart.sum() - matched.sum() - (apart.sum(0) + apart.sum(1) - 2 * matched)
+    like = matched.sum() - matched
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios: NDArray[np.float64] = np.where(unlike > 0, like * (count - 2) / unlike, np.nan)
     return ratios

@@ -37,38 +37,38 @@ def rows(
 ) -> list[Measurement]:
     """The rows of every metric under `setting`, and the rows of its controls under their
     settings."""
-    found = []
+    measurements = []
     for metric, before in whole.items():
         place = {"metric_of": metric, "setting": setting, **coordinates}
-        random = {name: own[metric] for name, own in controls.items()}
-        found += [
+        random = {name: scores[metric] for name, scores in controls.items()}
+        measurements += [
             _score("score", before, how, place),
             _score("ablated_score", after[metric], how, place),
             _drop_row(before, after[metric], how, place, _level(before, random, how)),
             _test(before, after[metric], list(random.values()), how, place),
         ]
-        for name, own in random.items():
+        for name, control in random.items():
             there = {**place, "setting": name}
-            found += [
-                _score("ablated_score", own, how, there),
-                _drop_row(before, own, how, there, (None, None)),
+            measurements += [
+                _score("ablated_score", control, how, there),
+                _drop_row(before, control, how, there, (None, None)),
             ]
-    return found
+    return measurements
 
 
 def corrected(rows: Iterable[Measurement]) -> list[Measurement]:
     """The rows of q values for the p values among these rows: by Benjamini and Hochberg, over all
     tests of a metric."""
     tests = [row for row in rows if row.metric == "p_value"]
-    found = []
+    result = []
     for metric in dict.fromkeys(row.metric_of for row in tests):
-        own = [row for row in tests if row.metric_of == metric]
-        adjusted = multiplicity.adjusted([row.value for row in own])
-        found += [
-            replace(row, metric="q_value", value=q, n=len(own))
-            for row, q in zip(own, adjusted, strict=True)
+        same_metric = [row for row in tests if row.metric_of == metric]
+        adjusted = multiplicity.adjusted([row.value for row in same_metric])
+        result += [
+            replace(row, metric="q_value", value=q, n=len(same_metric))
+            for row, q in zip(same_metric, adjusted, strict=True)
         ]
-    return found
+    return result
 
 
 def _drop(before: StoredScore, after: StoredScore, how: Bootstrap) -> Estimate:
@@ -92,9 +92,9 @@ def _drop_row(
     coordinates: Mapping[str, Any],
     level: tuple[float | None, float | None],
 ) -> Measurement:
-    found = _drop(before, after, how)
+    drop = _drop(before, after, how)
     return Measurement(
-        metric="drop_percent", value=found.value, low=found.low, high=found.high, n=_count(before),
+        metric="drop_percent", value=drop.value, low=drop.low, high=drop.high, n=_count(before),
         chance=level[0], chance_sd=level[1], **coordinates,
     )  # fmt: skip
 
@@ -103,7 +103,7 @@ def _level(
     before: StoredScore, controls: Mapping[str, StoredScore], how: Bootstrap
 ) -> tuple[float | None, float | None]:
     """The mean drop of the controls and its standard deviation."""
-    drops = [_drop(before, own, how).value for own in controls.values()]
+    drops = [_drop(before, control, how).value for control in controls.values()]
     known = [drop for drop in drops if drop is not None]
     if len(known) < len(drops) or len(known) < 2:
         return None, None
@@ -117,7 +117,7 @@ def _test(
     how: Bootstrap,
     coordinates: Mapping[str, Any],
 ) -> Measurement:
-    items = [own.items for own in (before, after, *controls) if own.items is not None]
+    items = [score.items for score in (before, after, *controls) if score.items is not None]
     p = None
     if before.higher is not None and len(items) == len(controls) + 2:
         p = comparison.beyond_controls(
@@ -132,12 +132,12 @@ def _score(
 ) -> Measurement:
     if score.items is None:
         return Measurement(metric=metric, value=score.value, **coordinates)
-    found = comparison.score(score.items, resamples=how.resamples, seed=how.seed)
+    estimate = comparison.score(score.items, resamples=how.resamples, seed=how.seed)
     return Measurement(
         metric=metric,
         value=score.value,
-        low=found.low,
-        high=found.high,
+        low=estimate.low,
+        high=estimate.high,
         n=_count(score),
         **coordinates,
     )

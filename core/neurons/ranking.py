@@ -42,14 +42,14 @@ def parse(name: str) -> NeuronSelection:
     """A selection by its name: `top-1%`, `top-5%-active`, `all-active`. Raises StudyError."""
     if name == "all-active":
         return NeuronSelection(name, 1.0, True)
-    found = _NAME.fullmatch(name)
-    share = float(found["percent"]) / 100 if found else 0.0
-    if found is None or not 0 < share <= 1:
+    match = _NAME.fullmatch(name)
+    share = float(match["percent"]) / 100 if match else 0.0
+    if match is None or not 0 < share <= 1:
         raise StudyError(
             f"'{name}' is not a selection of neurons.",
             hint="Write it like top-1%, top-5%-active or all-active.",
         )
-    return NeuronSelection(name, share, found["active"] is not None)
+    return NeuronSelection(name, share, match["active"] is not None)
 
 
 def choose(
@@ -84,10 +84,10 @@ def control(chosen: Chosen, widths: Sequence[int], seed: int) -> Chosen:
     are left, drawn from the whole layer."""
     rng = np.random.default_rng(seed)
     drawn = []
-    for own, width in zip(chosen, widths, strict=True):
-        rest = np.setdiff1d(np.arange(width), own, assume_unique=True)
-        pool = rest if len(own) <= len(rest) else np.arange(width)
-        drawn.append(np.sort(rng.choice(pool, len(own), replace=False)))
+    for units, width in zip(chosen, widths, strict=True):
+        rest = np.setdiff1d(np.arange(width), units, assume_unique=True)
+        pool = rest if len(units) <= len(rest) else np.arange(width)
+        drawn.append(np.sort(rng.choice(pool, len(units), replace=False)))
     return drawn
 
 
@@ -103,8 +103,8 @@ def is_selection(setting: str) -> bool:
 
 def selection_of(setting: str) -> str:
     """The selection of a random control; "" for any other setting."""
-    found = _CONTROL.fullmatch(setting)
-    return found["selection"] if found else ""
+    match = _CONTROL.fullmatch(setting)
+    return match["selection"] if match else ""
 
 
 def _count(selection: NeuronSelection, pool: int) -> int:

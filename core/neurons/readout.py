@@ -1,7 +1,7 @@
 """The tokens that a neuron promotes: its column of the down projection, read by the output head.
 
-Asks the loaded modules themselves, so that any orientation, adapter or placement of the weights is
-theirs to know. Knows no analysis.
+Calls the loaded modules, so any orientation, adapter or placement of the weights works. Knows no
+analysis.
 """
 
 from __future__ import annotations
@@ -38,30 +38,30 @@ def promoted(
     whose biases are left out. A neuron of a stack of experts has NaN products. None for a model
     without an output head, with a smaller vocabulary, or with a head that does not fit the layers.
     """
-    own = unwrapped(model.module)
-    if own.get_output_embeddings() is None:
+    module = unwrapped(model.module)
+    if module.get_output_embeddings() is None:
         return None
     with torch.inference_mode():
-        columns, known = _columns(own, model, layer, chosen)
-    found = products(model, pieces, columns)
-    if found is None:
+        columns, known = _columns(module, model, layer, chosen)
+    logits = products(model, pieces, columns)
+    if logits is None:
         return None
-    ids, values = ends(found)
+    ids, values = ends(logits)
     values[~known] = np.nan
     return ids, values
 
 
 def products(model: LoadedModel, pieces: Sequence[Piece], vectors: Tensor) -> Tensor | None:
-    """What vectors [n, d], each scaled to a mean square of 1, add to the logits [n, vocabulary]
+    """The logits [n, vocabulary] that vectors [n, d], each scaled to a mean square of 1, add
     through the final norm and the head without biases. None as in `promoted`."""
-    own = unwrapped(model.module)
-    head = own.get_output_embeddings()
+    module = unwrapped(model.module)
+    head = module.get_output_embeddings()
     if head is None or model.vocabulary < 2 * PROMOTED:
         return None
     with torch.inference_mode():
         scaled = vectors / vectors.float().pow(2).mean(1, keepdim=True).sqrt().clamp_min(1e-30)
         try:
-            normed = _linear(final_norm(own, pieces), scaled.to(own.dtype))
+            normed = _linear(final_norm(module, pieces), scaled.to(module.dtype))
             return _linear(head, normed).float()
         except RuntimeError:  # further maps lie between the layers and the head
             return None
@@ -78,8 +78,8 @@ def ends(products: Tensor) -> Ends:
 
 
 def texts_of(tokenizer: Any, ids: Sequence[int], after: int) -> list[str]:
-    """The text of each token id as it stands behind the token `after`: with its space, if any. Of
-    a token that is a part of a character, its name in the vocabulary."""
+    """The text of each token id after the token `after`, with its space, if any; for a part of a
+    character, the token's name in the vocabulary."""
     before = tokenizer.decode([after])
     texts = (tokenizer.decode([after, token]).removeprefix(before) for token in ids)
     names = map(str, tokenizer.convert_ids_to_tokens(list(ids)))
@@ -87,27 +87,27 @@ def texts_of(tokenizer: Any, ids: Sequence[int], after: int) -> list[str]:
 
 
 def _columns(
-    own: Any, model: LoadedModel, layer: LayerNeurons, chosen: NDArray[np.int32]
+    module: Any, model: LoadedModel, layer: LayerNeurons, chosen: NDArray[np.int32]
 ) -> tuple[Tensor, NDArray[np.bool_]]:
     """The columns [neurons, d_out] of the down projections, and which of them are known."""
     known = np.zeros(len(chosen), bool)
-    found: Tensor | None = None
+    vectors: Tensor | None = None
     for part in layer.parts:
-        at = chosen - part.start
-        rows = np.flatnonzero((at >= 0) & (at < part.count))
+        offsets = chosen - part.start
+        rows = np.flatnonzero((offsets >= 0) & (offsets < part.count))
         if part.experts or not len(rows):
             continue
-        units = torch.zeros(len(rows), part.width, dtype=own.dtype, device=model.device)
-        units[torch.arange(len(rows)), torch.from_numpy(at[rows].astype(np.int64))] = 1
+        units = torch.zeros(len(rows), part.width, dtype=module.dtype, device=model.device)
+        units[torch.arange(len(rows)), torch.from_numpy(offsets[rows].astype(np.int64))] = 1
         columns = _linear(part.module, units)
-        if found is None:
-            found = columns.new_zeros(len(chosen), columns.shape[1])
-        found[torch.from_numpy(rows).to(found.device)] = columns
+        if vectors is None:
+            vectors = columns.new_zeros(len(chosen), columns.shape[1])
+        vectors[torch.from_numpy(rows).to(vectors.device)] = columns
         known[rows] = True
-    if found is None:
-        width = int(own.get_input_embeddings().weight.shape[1])
-        found = torch.zeros(len(chosen), width, dtype=own.dtype, device=model.device)
-    return found, known
+    if vectors is None:
+        width = int(module.get_input_embeddings().weight.shape[1])
+        vectors = torch.zeros(len(chosen), width, dtype=module.dtype, device=model.device)
+    return vectors, known
 
 
 def _linear(module: Any, given: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def rank(
     texts = _examples(task, items, session)
     neurons = session.heads if heads else session.neurons
     callbacks: dict[str, Any] = {"pause": lambda done: session.pause(), "on_halved": session.halved}
-    found = attribution.attribute(
+    attributed = attribution.attribute(
         session.model, neurons, texts, batch_size=max(1, session.batch_size // 2), **callbacks
     )
     rates = {layer.number: np.ones(layer.width) for layer in neurons.layers}
@@ -55,30 +55,38 @@ def rank(
         rates = {n: counter.layer(n, "gate").counts / texts.tokens for n in rates}
     arrays: dict[str, Any] = {}
     for number, rate in rates.items():
-        own = found.layers[number]
-        by = {"attribution": own.attribution, "rate": rate, "activation": own.magnitude}
-        arrays |= _arrays(number, by[score], rate, own.mean)
+        layer_scores = attributed.layers[number]
+        by = {
+            "attribution": layer_scores.attribution,
+            "rate": rate,
+            "activation": layer_scores.magnitude,
+        }
+        arrays |= _arrays(number, by[score], rate, layer_scores.mean)
     artifact = Artifact(name="ranking", arrays=arrays, model=unit.model, task=unit.task)
     return UnitResult(artifacts=[artifact])
 
 
 def ranked_on_probe(unit: Unit, required: Sequence[UnitResult], *, score: str) -> UnitResult:
     """The same artifact, from the stored values of the neurons on a probe set."""
-    found = UnitResult(artifacts=[a for result in required for a in result.artifacts])
+    merged = UnitResult(artifacts=[a for result in required for a in result.artifacts])
     arrays: dict[str, Any] = {}
-    layers = {a.layer for a in found.artifacts if a.name == "scores" and a.layer is not None}
+    layers = {a.layer for a in merged.artifacts if a.name == "scores" and a.layer is not None}
     for layer in sorted(layers):
-        own, rate = found.arrays("scores", layer), found.arrays("neurons", layer)["rate"]
-        by = {"attribution": own["attribution"], "rate": rate, "activation": own["magnitude"]}
-        arrays |= _arrays(layer, by[score], rate, own["mean"])
+        layer_scores, rate = merged.arrays("scores", layer), merged.arrays("neurons", layer)["rate"]
+        by = {
+            "attribution": layer_scores["attribution"],
+            "rate": rate,
+            "activation": layer_scores["magnitude"],
+        }
+        arrays |= _arrays(layer, by[score], rate, layer_scores["mean"])
     return UnitResult(artifacts=[Artifact(name="ranking", arrays=arrays, model=unit.model)])
 
 
 def score_whole(unit: Unit, task: Task, items: Sequence[int], session: Session) -> UnitResult:
     """The scores without ablation."""
-    found = session.evaluator.evaluate(task, items)
-    artifact = scores.artifact(found, model=unit.model, task=unit.task)
-    return UnitResult(artifacts=[artifact], state={"scores": scores.state(found)})
+    evaluated = session.evaluator.evaluate(task, items)
+    artifact = scores.artifact(evaluated, model=unit.model, task=unit.task)
+    return UnitResult(artifacts=[artifact], state={"scores": scores.state(evaluated)})
 
 
 def score_ablated(
@@ -103,16 +111,24 @@ def score_ablated(
         _ranked(ranked, neurons, "rate"), per_layer=per_layer,
     )  # fmt: skip
     means = _ranked(ranked, neurons, "mean") if to_mean else None
-    at: dict[str, Any] = {"model": unit.model, "reference": unit.reference, "task": unit.task}
+    coordinates: dict[str, Any] = {
+        "model": unit.model,
+        "reference": unit.reference,
+        "task": unit.task,
+    }
     arrays = _told(chosen, _ranked(ranked, neurons, "score"), neurons)
-    result = UnitResult(artifacts=[Artifact(name=f"{CHOSEN}.{unit.setting}", arrays=arrays, **at)])
-    found: dict[str, Mapping[str, StoredScore]] = {}
+    result = UnitResult(
+        artifacts=[Artifact(name=f"{CHOSEN}.{unit.setting}", arrays=arrays, **coordinates)]
+    )
+    by_setting: dict[str, Mapping[str, StoredScore]] = {}
     for setting, places in _draws(unit.setting, chosen, neurons, seed, controls).items():
         session.pause()
         with ablation.ablated(neurons, places, means):
-            own = session.evaluator.evaluate(task, items)
-        found[setting] = scores.by_metric(own)
-        artifact = scores.artifact(own, model=unit.model, task=unit.task, reference=unit.reference)
+            evaluated = session.evaluator.evaluate(task, items)
+        by_setting[setting] = scores.by_metric(evaluated)
+        artifact = scores.artifact(
+            evaluated, model=unit.model, task=unit.task, reference=unit.reference
+        )
         result.artifacts.append(replace(artifact, name=f"{scores.ITEMS}.{setting}"))
         result.measurements.append(
             Measurement(
@@ -121,7 +137,7 @@ def score_ablated(
             )
         )  # fmt: skip
     result.measurements += drops.rows(
-        scores.stored(whole), found.pop(unit.setting), found, unit.setting,
+        scores.stored(whole), by_setting.pop(unit.setting), by_setting, unit.setting,
         drops.Bootstrap(session.subject.evaluation.bootstrap, seed),
         model=unit.model, reference=unit.reference, task=unit.task,
     )  # fmt: skip
@@ -129,8 +145,8 @@ def score_ablated(
 
 
 def _examples(task: Task, items: Sequence[int], session: Session) -> ProbeSet:
-    found = examples.examples(task, items, tokenizer=session.tokenizer)
-    return session.evaluator.shown(found)
+    listed = examples.examples(task, items, tokenizer=session.tokenizer)
+    return session.evaluator.shown(listed)
 
 
 def _arrays(layer: int, score: Any, rate: Any, mean: Any) -> dict[str, Any]:
@@ -144,28 +160,28 @@ def _arrays(layer: int, score: Any, rate: Any, mean: Any) -> dict[str, Any]:
 def _ranked(result: UnitResult, neurons: Neurons, kind: str) -> list[Any]:
     """Scores, rates or mean values of every layer's neurons."""
     arrays = result.arrays("ranking")
-    found = [arrays[f"{layer.number}.{kind}"] for layer in neurons.layers]
+    ranked = [arrays[f"{layer.number}.{kind}"] for layer in neurons.layers]
     # Means are of inputs, of which a head has several.
-    if kind != "mean" and [len(each) for each in found] != list(neurons.widths):
+    if kind != "mean" and [len(each) for each in ranked] != list(neurons.widths):
         raise StorageError(
-            f"A finished unit ranked {sum(map(len, found))} neurons or heads, but the model has "
+            f"A finished unit ranked {sum(map(len, ranked))} neurons or heads, but the model has "
             f"{sum(neurons.widths)}.",
             hint="Compute the run anew with --fresh.",
         )
-    return found
+    return ranked
 
 
 def _told(chosen: ranking.Chosen, score: Sequence[Any], neurons: Neurons) -> dict[str, Any]:
-    """How many neurons of each layer were chosen, and which have the highest scores, -1 beyond
-    the last."""
+    """The number of chosen neurons of each layer, and the neurons with the highest scores, padded
+    with -1."""
     best = np.full((len(chosen), NAMED), -1, np.int64)
-    for row, own, values in zip(best, chosen, score, strict=True):
-        first = own[np.argsort(-values[own], kind="stable")][:NAMED]
+    for row, units, values in zip(best, chosen, score, strict=True):
+        first = units[np.argsort(-values[units], kind="stable")][:NAMED]
         row[: len(first)] = first
     return {
         "layer": np.array([layer.number for layer in neurons.layers], np.int64),
         "width": np.array(neurons.widths, np.int64),
-        "count": np.array([len(own) for own in chosen], np.int64),
+        "count": np.array([len(units) for units in chosen], np.int64),
         "best": best,
     }
 

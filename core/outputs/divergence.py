@@ -16,17 +16,17 @@ COLUMNS = ("kl", "reverse_kl", "nll", "base_nll", "top1_agreement")
 log-likelihoods of the token that follows, and whether both find the same token likeliest."""
 
 
-def compared(own: Tensor, base: Tensor, following: Tensor) -> NDArray[np.float32]:
+def compared(tuned: Tensor, base: Tensor, following: Tensor) -> NDArray[np.float32]:
     """The COLUMNS [n, 5] of log-probabilities [n, vocabulary] before the tokens `following` [n]."""
-    change = own - base
-    found = (
-        _expected(own, change),
+    change = tuned - base
+    columns = (
+        _expected(tuned, change),
         _expected(base, -change),
-        _nll(own, following),
+        _nll(tuned, following),
         _nll(base, following),
-        (own.argmax(1) == base.argmax(1)).float(),
+        (tuned.argmax(1) == base.argmax(1)).float(),
     )
-    values: NDArray[np.float32] = torch.stack(found, 1).cpu().numpy()
+    values: NDArray[np.float32] = torch.stack(columns, 1).cpu().numpy()
     return values
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def measured(session: Session, seen: Seen, documents: int) -> NDArray[np.float32]:
     """The COLUMNS [tokens, 5] of the model in a batch against itself in a batch of another size,
     over the first documents of the batch: alone, or in a batch of two if it was alone."""
-    found = [np.zeros((0, len(COLUMNS)), np.float32)]
+    blocks = [np.zeros((0, len(COLUMNS)), np.float32)]
     for row in range(min(documents, len(seen.batch.documents))):
         again = _apart(seen.batch, row)
         final: list[Tensor] = []
@@ -36,12 +36,12 @@ def measured(session: Session, seen: Seen, documents: int) -> NDArray[np.float32
         places = again.scored[0].nonzero()[:, 0]
         step = max(1, session.head.block // AT_ONCE)
         for start in range(0, len(places), step):
-            at = places[start : start + step]
-            own = predicted(session.head, final[0][0, at])
-            other = predicted(session.head, seen.final[row, at])
-            following = again.following[0, at].to(own.device)
-            found.append(compared(own, other.to(own.device), following))
-    return np.concatenate(found)
+            chunk = places[start : start + step]
+            log_probs = predicted(session.head, final[0][0, chunk])
+            other = predicted(session.head, seen.final[row, chunk])
+            following = again.following[0, chunk].to(log_probs.device)
+            blocks.append(compared(log_probs, other.to(log_probs.device), following))
+    return np.concatenate(blocks)
 
 
 def _apart(batch: Batch, row: int) -> Batch:

@@ -53,13 +53,13 @@ def of_batch(session: Session, seen: Seen) -> Iterator[Pair]:
         block = min(block, session.base_head.block)
     step = max(1, block // AT_ONCE)
     for start in range(0, len(rows), step):
-        at = slice(start, start + step)
-        own, base = predicted(session.head, seen.final[rows[at], columns[at]]), None
+        chunk = slice(start, start + step)
+        log_probs, base = predicted(session.head, seen.final[rows[chunk], columns[chunk]]), None
         if seen.base is not None:
-            base = predicted(session.base_head, seen.base[rows[at], columns[at]])
-            own, base = common(own, base)
-        next_ones = following[at].to(own.device)
-        yield Pair(documents[at], columns[at], places[at], next_ones, own, base)
+            base = predicted(session.base_head, seen.base[rows[chunk], columns[chunk]])
+            log_probs, base = common(log_probs, base)
+        next_ones = following[chunk].to(log_probs.device)
+        yield Pair(documents[chunk], columns[chunk], places[chunk], next_ones, log_probs, base)
 
 
 def predicted(head: Head, states: Tensor) -> Tensor:
@@ -67,9 +67,9 @@ def predicted(head: Head, states: Tensor) -> Tensor:
     return torch.log_softmax(head.logits(states), 1)
 
 
-def common(own: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+def common(log_probs: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities over the common vocabulary, renormalised where only one has more."""
-    count = min(own.shape[1], base.shape[1])
-    if own.shape[1] != base.shape[1]:
-        own, base = (torch.log_softmax(each[:, :count], 1) for each in (own, base))
-    return own, base.to(own.device)
+    count = min(log_probs.shape[1], base.shape[1])
+    if log_probs.shape[1] != base.shape[1]:
+        log_probs, base = (torch.log_softmax(each[:, :count], 1) for each in (log_probs, base))
+    return log_probs, base.to(log_probs.device)

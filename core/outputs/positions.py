@@ -32,22 +32,22 @@ def shares(counted: Counted, wanted: int) -> list[Share]:
     As in `Counted.top_share`, the tokens of each half are chosen in the other half.
     """
     documents, places, promoted = counted.seen
-    own = np.full(len(documents), np.nan)
+    values = np.full(len(documents), np.nan)
     for groups, tokens in counted.halves(wanted):
-        is_top = np.zeros(counted.promoted.shape[1] + 1, bool)  # the last is that of no token
+        is_top = np.zeros(counted.promoted.shape[1] + 1, bool)  # the last index means no token
         is_top[tokens] = True
         rows = np.isin(documents % len(counted.positions), groups)
-        own[rows] = is_top[promoted[rows]].mean(1) * promoted.shape[1] / len(tokens)
-    if np.isnan(own).any():
+        values[rows] = is_top[promoted[rows]].mean(1) * promoted.shape[1] / len(tokens)
+    if np.isnan(values).any():
         return []
-    at = np.ceil(np.log2(places + 1)).astype(np.int64)
-    found = []
-    for group in np.unique(at):
-        in_it = at == group
+    group_of = np.ceil(np.log2(places + 1)).astype(np.int64)
+    result = []
+    for group in np.unique(group_of):
+        in_it = group_of == group
         _, row = np.unique(documents[in_it], return_inverse=True)
-        means = np.bincount(row, own[in_it]) / np.bincount(row)
-        found.append(Share(_name(int(group)), intervals.of_share(means), len(means)))
-    return found
+        means = np.bincount(row, values[in_it]) / np.bincount(row)
+        result.append(Share(_name(int(group)), intervals.of_share(means), len(means)))
+    return result
 
 
 def _name(group: int) -> str:

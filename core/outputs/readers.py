@@ -44,10 +44,10 @@ class _Reader:
         self.sums.begin()
 
     def see_layer(self, layer: int, states: Tensor) -> None:
-        """No layer is asked for."""
+        """Ignored: the reader needs no layer."""
 
     def see(self, seen: Seen) -> None:
-        """The predictions are enough."""
+        """Ignored: the reader needs the predictions alone."""
 
     def commit(self) -> None:
         self.sums.commit()
@@ -69,8 +69,10 @@ class _Reader:
             index=known, total=totals[known], weight=self.sums.counts[known].astype(np.float64)
         )
         seed = self.session.subject.study.run.seed
-        found = comparison.score(items, resamples=self._resamples, seed=seed)
-        return self.row(metric, found.value, low=found.low, high=found.high, n=len(known), **more)
+        estimate = comparison.score(items, resamples=self._resamples, seed=seed)
+        return self.row(
+            metric, estimate.value, low=estimate.low, high=estimate.high, n=len(known), **more
+        )
 
 
 class BaseReader(_Reader):
@@ -102,8 +104,8 @@ class BaseReader(_Reader):
             self._floor.append(self._pending[1])
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
-        found = np.concatenate(self._floor).astype(np.float64)
-        means = found.mean(0).tolist() if len(found) else [None] * len(COLUMNS)
+        noise = np.concatenate(self._floor).astype(np.float64)
+        means = noise.mean(0).tolist() if len(noise) else [None] * len(COLUMNS)
         level = dict(zip(COLUMNS, means, strict=True))
         yield self.unit, UnitResult([self.mean("nll", self.sums.sums[:, 0])], state=level)
 
@@ -137,7 +139,7 @@ class TunedReader(_Reader):
         totals = dict(zip(COLUMNS, self.sums.sums.T, strict=True))
         change = totals["nll"] - totals.pop("base_nll")
         nll = totals.pop("nll")
-        rows = [self.mean(name, own, chance=level[name]) for name, own in totals.items()]
+        rows = [self.mean(name, total, chance=level[name]) for name, total in totals.items()]
         rows += [self.mean("nll", nll), self.mean("nll_change", change), self._test(change)]
         totals["nll_change"] = change
         rows += [row for name in SPREADS for row in self._spread(name, totals[name])]

@@ -67,8 +67,8 @@ class Counted:
         """
         known = np.flatnonzero(self.positions)
         shares = np.full(len(self.positions), np.nan)
-        for own, tokens in self.halves(wanted):
-            shares[own] = self.promoted[np.ix_(own, tokens)].mean(1) / self.positions[own]
+        for half, tokens in self.halves(wanted):
+            shares[half] = self.promoted[np.ix_(half, tokens)].mean(1) / self.positions[half]
         if len(known) < 2:
             return None
         return intervals.of_share(shares[known], self.positions[known])
@@ -78,8 +78,10 @@ class Counted:
         [n, 3], NaN where unknown. `counts` are the promoted or the demoted."""
         known = np.flatnonzero(self.positions)
         weights = self.positions[known]
-        found = [intervals.of_share(counts[known, t] / weights, weights) for t in tokens]
-        return np.array([(i.value, i.low, i.high) for i in found], dtype=np.float64).reshape(-1, 3)
+        estimates = [intervals.of_share(counts[known, t] / weights, weights) for t in tokens]
+        return np.array([(i.value, i.low, i.high) for i in estimates], dtype=np.float64).reshape(
+            -1, 3
+        )
 
 
 def ends(vocabulary: int, wanted: int) -> int:
@@ -108,8 +110,8 @@ class ShiftCounter:
         apart = len(pair.documents) // 2
         other = np.flatnonzero(pair.documents != np.roll(pair.documents, apart))
         if len(other):
-            at = torch.from_numpy(other).to(pair.base.device)
-            shift = pair.base[at] - pair.base.roll(apart, 0)[at]
+            index = torch.from_numpy(other).to(pair.base.device)
+            shift = pair.base[index] - pair.base.roll(apart, 0)[index]
             self._take(True, pair.documents[other], pair.places[other], shift)
 
     def commit(self) -> None:
@@ -117,21 +119,21 @@ class ShiftCounter:
         for by_chance, seen, places, total in self._pending:
             if by_chance not in self._found:
                 self._found[by_chance] = _empty(self._groups, len(total))
-            found = self._found[by_chance]
-            for counts, place in zip((found.promoted, found.demoted), places, strict=True):
+            counted = self._found[by_chance]
+            for counts, place in zip((counted.promoted, counted.demoted), places, strict=True):
                 np.add.at(counts.reshape(-1), place, 1)
-            np.add.at(found.positions, seen[0] % self._groups, 1)
-            found.total[:] += total.cpu().numpy()
+            np.add.at(counted.positions, seen[0] % self._groups, 1)
+            counted.total[:] += total.cpu().numpy()
             self._seen.setdefault(by_chance, []).append(seen)
         self._pending.clear()
 
     def counted(self, *, by_chance: bool) -> Counted | None:
         """The counts; None where there was no such pair."""
-        found = self._found.get(by_chance)
-        if found is None:
+        counted = self._found.get(by_chance)
+        if counted is None:
             return None
         blocks = zip(*self._seen[by_chance], strict=True)
-        return replace(found, seen=tuple(np.concatenate(block) for block in blocks))
+        return replace(counted, seen=tuple(np.concatenate(block) for block in blocks))
 
     def _take(
         self,

@@ -50,13 +50,13 @@ class TextStore:
         rows = np.flatnonzero((pair.documents < DOCUMENTS) & (pair.places + 1 < TOKENS))
         if not len(rows) or pair.base is None:
             return
-        at = torch.from_numpy(rows).to(pair.own.device)
+        index = torch.from_numpy(rows).to(pair.own.device)
         seen: dict[str, NDArray[Any]] = {
             "document": pair.documents[rows], "place": pair.positions[rows] + 1,
             "kl": values[rows, _KL], "nll_change": values[rows, _NLL] - values[rows, _BASE_NLL],
         }  # fmt: skip
         for name, log in (("own", pair.own), ("base", pair.base)):
-            top = log[at].topk(min(LIKELIEST, log.shape[1]), 1)
+            top = log[index].topk(min(LIKELIEST, log.shape[1]), 1)
             seen[name] = top.indices.cpu().numpy()
             seen[f"{name}_share"] = top.values.exp().cpu().numpy()
         self._pending.append(seen)
@@ -80,19 +80,19 @@ class TextStore:
         (NaN at a document's first token)."""
         if not self._found:
             return {}
-        found = {k: np.concatenate([each[k] for each in self._found]) for k in self._found[0]}
-        order = np.lexsort((found["place"], found["document"]))
-        found = {name: values[order] for name, values in found.items()}
+        columns = {k: np.concatenate([each[k] for each in self._found]) for k in self._found[0]}
+        order = np.lexsort((columns["place"], columns["document"]))
+        columns = {name: values[order] for name, values in columns.items()}
         ids = [probe.ids[d][p] if p < len(probe.ids[d]) else probe.after[d]
-               for d, p in zip(found["document"], found["place"], strict=True)]  # fmt: skip
-        known = np.unique(np.concatenate([ids, found["own"].ravel(), found["base"].ravel()]))
+               for d, p in zip(columns["document"], columns["place"], strict=True)]  # fmt: skip
+        known = np.unique(np.concatenate([ids, columns["own"].ravel(), columns["base"].ravel()]))
         texts = readout.texts_of(tokenizer, known.tolist(), after=int(probe.ids[0][-1]))
-        placed = {n: np.searchsorted(known, found[n]).astype(np.int32) for n in ("own", "base")}
+        placed = {n: np.searchsorted(known, columns[n]).astype(np.int32) for n in ("own", "base")}
         return {
-            **found,
+            **columns,
             **placed,
-            "document": found["document"].astype(np.int32),
-            "place": found["place"].astype(np.int32),
+            "document": columns["document"].astype(np.int32),
+            "place": columns["place"].astype(np.int32),
             "token": np.searchsorted(known, ids).astype(np.int32),
             "vocabulary": np.array(texts, dtype=np.str_),
         }

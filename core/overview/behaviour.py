@@ -38,7 +38,7 @@ def of_scores(measured: Measured) -> Iterator[Candidate]:
         if len(held) > 1:
             detail += f"; {_named(held[1:])}"
         yield Candidate(
-            kind=_effect(own=measured.family.is_own(model, task), better=gained > 0),
+            kind=_effect(is_own=measured.family.is_own(model, task), better=gained > 0),
             subjects=(model,),
             place=(task, metric),
             evidence=Evidence(
@@ -62,10 +62,10 @@ def of_likelihoods(measured: Measured) -> Iterator[Candidate]:
         assert row.value is not None
         controls = {c: rows.get((c, probe)) for c in sorted(measured.family.controls)}
         held = yardsticks(controls, Yardstick("0", 0.0))
-        own = measured.family.is_own_text(model, probe)
+        is_own = measured.family.is_own_text(model, probe)
         texts = f"the {probe} texts" if probe else "the probe set"
         yield Candidate(
-            kind=_effect(own=own, better=row.value < 0),
+            kind=_effect(is_own=is_own, better=row.value < 0),
             subjects=(model,),
             place=("texts", probe),
             evidence=Evidence(
@@ -90,17 +90,17 @@ def of_activation(measured: Measured) -> Iterator[Candidate]:
         if row.layer is not None
     }
     changes = {
-        at: changed
-        for at, row in rows.items()
-        if at[0] != BASE and (changed := _change(row, rows.get((BASE, at[1])))) is not None
+        place: changed
+        for place, row in rows.items()
+        if place[0] != BASE and (changed := _change(row, rows.get((BASE, place[1])))) is not None
     }
     for (model, layer), change in changes.items():
         held = (
             Yardstick("0", 0.0),
             *(
-                Yardstick(called(name), own.value, own.error or 0.0)
+                Yardstick(called(name), control.value, control.error or 0.0)
                 for name in sorted(measured.family.controls)
-                if (own := changes.get((name, layer))) is not None
+                if (control := changes.get((name, layer))) is not None
             ),
         )
         row, base = rows[model, layer], rows[BASE, layer]
@@ -122,7 +122,7 @@ def of_activation(measured: Measured) -> Iterator[Candidate]:
 def of_patterns(measured: Measured) -> Iterator[Candidate]:
     """How far a layer's patterns of neurons lie from the base's, against the controls' distances.
 
-    Without a control there is nothing to hold them against: any tuning moves them from 0.
+    Needs a control, since any tuning moves them from 0.
     """
     rows = {
         (row.model, row.layer): row
@@ -179,15 +179,14 @@ def of_drops(measured: Measured) -> Iterator[Candidate]:
 
 
 def of_merges(measured: Measured) -> Iterator[Candidate]:
-    """What a sum of several vectors keeps of the domain that it keeps least of, against the best
-    that one of these vectors does alone."""
+    """Sums of vectors that keep more of their least kept domain than each vector alone."""
     shares = _shares(measured)
     sums = {vectors for setting in shares if len(vectors := _vectors(setting)) > 1}
     weakest = {
         vectors: {
             setting: min(rows, key=lambda row: row.value or 0.0)
-            for setting, own in shares.items()
-            if (rows := _on(own, vectors))
+            for setting, merge_rows in shares.items()
+            if (rows := _on(merge_rows, vectors))
         }
         for vectors in sums
     }
@@ -230,32 +229,32 @@ def _shares(measured: Measured) -> Mapping[str, list[Measurement]]:
         and row.high is not None
         and not row.low <= 0 <= row.high
     }
-    found: dict[str, list[Measurement]] = defaultdict(list)
+    by_setting: dict[str, list[Measurement]] = defaultdict(list)
     for row in measured.of("arithmetic", "regained"):
         domain = family.domain_of(row.task)
         owner = family.owners.get(domain, domain)
         if row.reference == BASE and (owner, row.task, row.metric_of) in telling:
-            found[row.setting].append(replace(row, model=owner))
-    return found
+            by_setting[row.setting].append(replace(row, model=owner))
+    return by_setting
 
 
 def _on(rows: list[Measurement], vectors: tuple[str, ...]) -> list[Measurement]:
     """The shares on the domains of these models; nothing unless there is one of each."""
-    own = [row for row in rows if row.model in vectors]
-    return own if {row.model for row in own} == set(vectors) else []
+    chosen = [row for row in rows if row.model in vectors]
+    return chosen if {row.model for row in chosen} == set(vectors) else []
 
 
 def _vectors(setting: str) -> tuple[str, ...]:
     """The vectors that a sum adds; none of any other point."""
-    found = coefficients(setting) or {}
-    return tuple(found) if all(value > 0 for value in found.values()) else ()
+    parsed = coefficients(setting) or {}
+    return tuple(parsed) if all(value > 0 for value in parsed.values()) else ()
 
 
-def _effect(*, own: bool, better: bool) -> Kind:
+def _effect(*, is_own: bool, better: bool) -> Kind:
     """The kind of a change on a model's own domain, or elsewhere."""
     if better:
-        return "gain" if own else "transfer"
-    return "setback" if own else "loss"
+        return "gain" if is_own else "transfer"
+    return "setback" if is_own else "loss"
 
 
 def _change(row: Measurement, base: Measurement | None) -> Estimate | None:
@@ -263,11 +262,11 @@ def _change(row: Measurement, base: Measurement | None) -> Estimate | None:
     errs towards no difference."""
     if base is None or row.value is None or base.value is None:
         return None
-    own, level = estimate(row), estimate(base)
+    tuned, level = estimate(row), estimate(base)
     error = None
-    if own.error is not None and level.error is not None:
-        error = math.hypot(own.error, level.error)
-    return Estimate(own.value - level.value, error)
+    if tuned.error is not None and level.error is not None:
+        error = math.hypot(tuned.error, level.error)
+    return Estimate(tuned.value - level.value, error)
 
 
 def _named(held: Sequence[Yardstick]) -> str:

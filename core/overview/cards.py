@@ -83,7 +83,7 @@ class Card:
     @property
     def most_layer(self) -> int | None:
         """The layer that moved most."""
-        known = [(size, at) for at, size in enumerate(self.layers) if size is not None]
+        known = [(size, layer) for layer, size in enumerate(self.layers) if size is not None]
         return max(known)[1] if known and max(known)[0] > 0 else None
 
     @property
@@ -140,7 +140,7 @@ def lines(card: Card) -> Iterator[Line]:
 
 
 def brief(card: Card) -> Iterator[Line]:
-    """The same lines in few words, for cards that stand side by side."""
+    """The same lines in short, for cards side by side."""
     times = ""
     if card.size is not None:
         if card.controls and not card.is_control:
@@ -201,8 +201,8 @@ def _moved(card: Card) -> Iterator[Line]:
     yield Line("moved", words)
     if card.groups:
         where = ", ".join(f"{group} {size:.3g}" for group, size in card.groups.items())
-        at = card.most_layer
-        most = "" if at is None else f"; most in layer {at} ({card.layers[at]:.3g})"
+        layer = card.most_layer
+        most = "" if layer is None else f"; most in layer {layer} ({card.layers[layer]:.3g})"
         yield Line("where", f"{where}{most}")
 
 
@@ -217,16 +217,16 @@ def _directed(card: Card) -> Iterator[Line]:
 
 
 def _by_group(card: Card, metric: str) -> str:
-    found = [(g, row) for g in GROUPS if (row := card.directions.get((metric, g))) is not None]
+    by_group = [(g, row) for g in GROUPS if (row := card.directions.get((metric, g))) is not None]
     return ", ".join(
         f"{group} {row.value:.3g}{'' if row.chance is None else f' (chance {row.chance:.3g})'}"
-        for group, row in found
+        for group, row in by_group
     )
 
 
 def _against(row: Measurement) -> str:
-    """What the updates of a group do with the base's directions, with the alignment beyond
-    chance."""
+    """Whether the updates of a group keep to the base's directions or avoid them, with the
+    alignment beyond chance."""
     assert row.value is not None
     does = "keeps to the base's" if row.value > 0 else "avoids the base's"
     if row.chance is not None and not excludes(row.low, row.high, row.chance):
@@ -235,32 +235,34 @@ def _against(row: Measurement) -> str:
 
 
 def _switched(card: Card) -> Iterator[Line]:
-    told = []
+    phrases = []
     if card.patterns is not None:
         control = card.control_patterns
         against = "" if control is None or card.is_control else f", control {control:.2f}"
-        told.append(f"patterns at {card.patterns:.2f} of the distance of unlike documents{against}")
+        phrases.append(
+            f"patterns at {card.patterns:.2f} of the distance of unlike documents{against}"
+        )
     if card.activated is not None:
         overall, most, layer = card.activated
         mean = "" if overall is None else f"{number(overall)} points, "
-        told.append(f"active at a token {mean}in layer {layer} {number(most)}")
-    if told:
-        yield Line("neurons", "; ".join(told))
+        phrases.append(f"active at a token {mean}in layer {layer} {number(most)}")
+    if phrases:
+        yield Line("neurons", "; ".join(phrases))
 
 
 def _scores(scores: Sequence[Score], *, better: bool) -> str:
-    """The first score in full, and how many of the others changed in which direction."""
+    """The first score in full, then the number of other scores that changed, by direction."""
     first = _first(scores, better=better)
     if first is None:
         return f"no certain change on {len(scores)} {'score' if len(scores) == 1 else 'scores'}"
     words = {True: "better", False: "worse", None: "no direction"}[first.better]
-    told = f"{first.task} {words}: {number(first.value)}{interval(first.low, first.high)} "
-    told += first.metric
+    text = f"{first.task} {words}: {number(first.value)}{interval(first.low, first.high)} "
+    text += first.metric
     rest = [score.better for score in scores if score is not first]
     signs = {"better": True, "worse": False, "no certain change": None}
     counts = {words: sum(better is sign for better in rest) for words, sign in signs.items()}
-    said = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
-    return f"{told}; of the others {said}" if said else told
+    summary = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
+    return f"{text}; of the others {summary}" if summary else text
 
 
 def _first(scores: Sequence[Score], *, better: bool) -> Score | None:
@@ -275,7 +277,7 @@ def _card(model: str, measured: Measured, ranking: Ranking) -> Card:
         (row.model, row.module, row.layer): row.value
         for row in measured.of("tuning_vectors", "relative_norm")
     }
-    count = 1 + max((at for _, _, at in sizes if at is not None), default=-1)
+    count = 1 + max((layer for _, _, layer in sizes if layer is not None), default=-1)
     patterns = _patterns(measured)
     return Card(
         model=model,
@@ -285,7 +287,7 @@ def _card(model: str, measured: Measured, ranking: Ranking) -> Card:
         size=sizes.get((model, "all", None)),
         controls=_largest(sizes.get((name, "all", None)) for name in family.controls),
         groups={g: size for g in GROUPS if (size := sizes.get((model, g, None))) is not None},
-        layers=tuple(sizes.get((model, "blocks", at)) for at in range(count)),
+        layers=tuple(sizes.get((model, "blocks", layer)) for layer in range(count)),
         directions={
             (row.metric, row.module): row
             for row in measured.rows.get("alignment", ())
@@ -294,18 +296,18 @@ def _card(model: str, measured: Measured, ranking: Ranking) -> Card:
         activated=_activated(model, measured),
         patterns=patterns.get(model),
         control_patterns=_largest(patterns.get(name) for name in family.controls),
-        own=_of(model, measured, own=True),
-        elsewhere=_of(model, measured, own=False),
+        own=_of(model, measured, is_own=True),
+        elsewhere=_of(model, measured, is_own=False),
         texts=_predicted(model, measured),
         surprise=_surprise(model, ranking),
     )
 
 
 def _surprise(model: str, ranking: Ranking) -> Finding | None:
-    """Of the findings that its card does not tell anyway the one that fewest other models share;
-    of those the largest."""
-    own = [f for f in ranking.all if model in f.subjects and f.kind not in ON_CARD]
-    return min(own, key=lambda finding: (finding.others, -finding.size), default=None)
+    """The finding shared with the fewest other models, and of several the largest, among findings
+    that the card does not show otherwise."""
+    findings = [f for f in ranking.all if model in f.subjects and f.kind not in ON_CARD]
+    return min(findings, key=lambda finding: (finding.others, -finding.size), default=None)
 
 
 def _patterns(measured: Measured) -> Mapping[str, float]:
@@ -323,36 +325,36 @@ def _activated(model: str, measured: Measured) -> Changed | None:
         for (name, layer), value in rows.items()
         if name == model and value is not None and (base := rows.get((BASE, layer))) is not None
     }
-    layers = {at: change for at, change in changes.items() if at is not None}
+    layers = {layer: change for layer, change in changes.items() if layer is not None}
     if not layers:
         return None
-    most = max(layers, key=lambda at: abs(layers[at]))
+    most = max(layers, key=lambda layer: abs(layers[layer]))
     return Changed(changes.get(None), layers[most], most)
 
 
-def _of(model: str, measured: Measured, *, own: bool) -> tuple[Score, ...]:
+def _of(model: str, measured: Measured, *, is_own: bool) -> tuple[Score, ...]:
     """The differences on its own domain's tasks, or on all others: by certainty of change."""
-    found = []
+    scores = []
     for row in measured.of("evaluation", "difference"):
-        if row.model != model or measured.family.is_own(model, row.task) is not own:
+        if row.model != model or measured.family.is_own(model, row.task) is not is_own:
             continue
         assert row.value is not None
         gained = measured.gain(row)
         certain = excludes(row.low, row.high) and gained is not None
-        found.append(
+        scores.append(
             Score(
                 row.task, row.metric_of, row.value, row.low, row.high,
                 gained > 0 if certain and gained is not None else None,
             )
         )  # fmt: skip
-    return tuple(sorted(found, key=lambda score: -_certainty(score)))
+    return tuple(sorted(scores, key=lambda score: -_certainty(score)))
 
 
 def _predicted(model: str, measured: Measured) -> tuple[Score, ...]:
     """The changes of the loss on probe sets, its own domain's first, then by certainty."""
     rows = [row for row in measured.of("divergence", "nll_change") if row.model == model]
-    own = {row.probe: measured.family.is_own_text(model, row.probe) for row in rows}
-    found = {
+    is_own = {row.probe: measured.family.is_own_text(model, row.probe) for row in rows}
+    by_probe = {
         row.probe: Score(
             row.probe or "the probe set", "nats", row.value, row.low, row.high,
             row.value < 0 if excludes(row.low, row.high) else None,
@@ -360,12 +362,12 @@ def _predicted(model: str, measured: Measured) -> tuple[Score, ...]:
         for row in rows
         if row.value is not None
     }  # fmt: skip
-    order = sorted(found, key=lambda probe: (not own[probe], -_certainty(found[probe])))
-    return tuple(found[probe] for probe in order)
+    order = sorted(by_probe, key=lambda probe: (not is_own[probe], -_certainty(by_probe[probe])))
+    return tuple(by_probe[probe] for probe in order)
 
 
 def _certainty(score: Score) -> float:
-    """How many of its intervals a difference lies from 0."""
+    """The distance of a difference from 0, in widths of its interval; 0 without an interval."""
     width = (score.high - score.low) if score.low is not None and score.high is not None else 0.0
     return abs(score.value) / width if width else 0.0
 

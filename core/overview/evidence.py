@@ -1,6 +1,6 @@
 """How far a value lies beyond its yardsticks: chance, the base, or a control.
 
-Owns the two numbers by which findings are kept and ordered: a p value and a size without a unit.
+Owns the two numbers that select and order findings: a p value and a size without a unit.
 Knows no measurement and no model.
 """
 
@@ -80,8 +80,8 @@ class Evidence:
         if self.estimate.error is None:
             if self.scale is None:
                 return None
-            found = abs(self.scale(self.estimate.value) - self.scale(nearest.value))
-            return found if math.isfinite(found) else None
+            distance = abs(self.scale(self.estimate.value) - self.scale(nearest.value))
+            return distance if math.isfinite(distance) else None
         spread = math.hypot(self.estimate.error, nearest.error) * math.sqrt(self.n or 1)
         return abs(self.estimate.value - nearest.value) / spread if spread else None
 

@@ -69,7 +69,7 @@ class Finding:
 
     @property
     def distance(self) -> float:
-        """How far its value lies from the nearest yardstick, in its own unit."""
+        """The distance of its value from the nearest yardstick, in the unit of the value."""
         evidence = self.candidate.evidence
         return abs(evidence.estimate.value - evidence.nearest.value) if evidence.nearest else 0.0
 
@@ -80,7 +80,7 @@ class Finding:
 
     @property
     def echo(self) -> str:
-        """How many other models show the same; "" where none does."""
+        """The number of other models with the same finding, in words; "" for none."""
         if not self.others:
             return ""
         return (

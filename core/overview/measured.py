@@ -1,6 +1,6 @@
 """A run as the overview needs it: its family, and its measurements by place.
 
-Owns which measurements the overview asks for, and how they are found again. Reads no database.
+Owns the queries of the overview, and the index of their results. Reads no database.
 """
 
 from __future__ import annotations
@@ -121,12 +121,12 @@ def yardsticks(
     controls: Mapping[str, Measurement | None], *levels: Yardstick
 ) -> tuple[Yardstick, ...]:
     """These levels, and the value of each control in the same place."""
-    found = [*levels]
+    every = [*levels]
     for name, row in controls.items():
         if row is not None and row.value is not None:
-            own = estimate(row)
-            found.append(Yardstick(called(name), own.value, own.error or 0.0))
-    return tuple(found)
+            control = estimate(row)
+            every.append(Yardstick(called(name), control.value, control.error or 0.0))
+    return tuple(every)
 
 
 def called(control: str) -> str:

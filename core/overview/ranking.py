@@ -1,8 +1,8 @@
-"""From candidates to findings: which are dropped, by which rule, and the order of the others.
+"""From candidates to findings: rules that drop candidates, and the order of the others.
 
 Owns the ranking. The first rule of `DROPS` that holds drops a candidate. The p values of all others
 are corrected together, and the ones within their yardsticks leave. The rest are ordered by size,
-and at most `MOST` are told, of as many kinds and models as there are.
+and at most `MOST` are shown, of as many kinds and models as possible.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RULES: tuple[Callable[[Measured], Iterable[Candidate]], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """`told` are the findings that matter most, `all` every candidate beyond its yardsticks, by
+    """`told` are the findings to show first, `all` every candidate beyond its yardsticks, by
     size. `dropped` counts the other candidates by the reason."""
 
     told: tuple[Finding, ...] = ()
@@ -88,7 +88,7 @@ WITHIN = "within chance"
 
 def ranked(measured: Measured) -> Ranking:
     """The findings of a run."""
-    return rank((found for rule in RULES for found in rule(measured)), measured.family)
+    return rank((candidate for rule in RULES for candidate in rule(measured)), measured.family)
 
 
 def rank(candidates: Iterable[Candidate], family: Family) -> Ranking:
@@ -101,65 +101,67 @@ def rank(candidates: Iterable[Candidate], family: Family) -> Ranking:
             dropped[reason] += 1
         else:
             left.append(candidate)
-    found = []
+    findings = []
     for candidate, q in zip(left, adjusted([c.evidence.p for c in left]), strict=True):
         size = candidate.evidence.size
         if size is None or (q is not None and q >= LEVEL):
             dropped[WITHIN] += 1
         else:
-            found.append(Finding(candidate=candidate, size=size, q=q))
-    everything = _echoed(sorted(found, key=lambda each: -each.size))
+            findings.append(Finding(candidate=candidate, size=size, q=q))
+    everything = _echoed(sorted(findings, key=lambda each: -each.size))
     return Ranking(told=_varied(everything), all=everything, dropped=dict(dropped))
 
 
-def _echoed(found: Sequence[Finding]) -> tuple[Finding, ...]:
+def _echoed(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings, each with the number of other models with the same finding."""
     shown: dict[object, set[tuple[str, ...]]] = {}
-    for each in found:
+    for each in findings:
         shown.setdefault((each.kind, each.candidate.place), set()).add(each.subjects)
     return tuple(
         replace(each, others=len(shown[each.kind, each.candidate.place]) - 1)
         if len(each.subjects) == 1
         else each
-        for each in found
+        for each in findings
     )
 
 
-def _leading(found: Sequence[Finding]) -> list[Finding]:
+def _leading(findings: Sequence[Finding]) -> list[Finding]:
     """Of findings that echo one another the one whose value lies furthest, in the unit that they
     share."""
     leaders: dict[object, Finding] = {}
-    for each in found:
-        at = each.kind, each.candidate.place
-        if at not in leaders or each.distance > leaders[at].distance:
-            leaders[at] = each
-    return [each for each in found if each in leaders.values()]
+    for each in findings:
+        key = each.kind, each.candidate.place
+        if key not in leaders or each.distance > leaders[key].distance:
+            leaders[key] = each
+    return [each for each in findings if each in leaders.values()]
 
 
-def _varied(found: Sequence[Finding]) -> tuple[Finding, ...]:
+def _varied(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The largest findings of as many kinds as there are, then further ones of other models.
 
-    No kind is told of a model twice. Models have `OF_A_MODEL` each before one has more.
+    No kind is shown twice for a model. Models have `OF_A_MODEL` each before one has more.
     """
-    told: list[Finding] = []
+    chosen: list[Finding] = []
     for accepts in (_is_new_of_few, _is_of_few, _is_new_to_model):
-        for each in _leading(found):
-            if len(told) < MOST and each not in told and accepts(each, told):
-                told.append(each)
-    return tuple(sorted(told, key=lambda each: -each.size))
+        for each in _leading(findings):
+            if len(chosen) < MOST and each not in chosen and accepts(each, chosen):
+                chosen.append(each)
+    return tuple(sorted(chosen, key=lambda each: -each.size))
 
 
-def _is_new_of_few(each: Finding, told: Sequence[Finding]) -> bool:
+def _is_new_of_few(each: Finding, chosen: Sequence[Finding]) -> bool:
     """Is it the first of its kind, and about models with few findings?"""
-    return each.kind not in {other.kind for other in told} and _is_of_few(each, told)
+    return each.kind not in {other.kind for other in chosen} and _is_of_few(each, chosen)
 
 
-def _is_of_few(each: Finding, told: Sequence[Finding]) -> bool:
+def _is_of_few(each: Finding, chosen: Sequence[Finding]) -> bool:
     """Is its kind new to its models, and do they have few findings?"""
-    count = Counter(name for other in told for name in other.subjects)
-    return _is_new_to_model(each, told) and all(count[name] < OF_A_MODEL for name in each.subjects)
+    count = Counter(name for other in chosen for name in other.subjects)
+    return _is_new_to_model(each, chosen) and all(
+        count[name] < OF_A_MODEL for name in each.subjects
+    )
 
 
-def _is_new_to_model(each: Finding, told: Sequence[Finding]) -> bool:
+def _is_new_to_model(each: Finding, chosen: Sequence[Finding]) -> bool:
     """Do its models have no finding of this kind yet?"""
-    return (each.kind, each.subjects) not in {(other.kind, other.subjects) for other in told}
+    return (each.kind, each.subjects) not in {(other.kind, other.subjects) for other in chosen}

@@ -92,7 +92,7 @@ def of_directions(measured: Measured) -> Iterator[Candidate]:
 def of_pairs(measured: Measured) -> Iterator[Candidate]:
     """Which models share their tuning, against the cosines of the controls: each pair once."""
     family = measured.family
-    place = {name: at for at, name in enumerate(family.models)}
+    place = {name: index for index, name in enumerate(family.models)}
     pairs = {(row.model, row.reference): row for row in measured.of("vector_cosine", "cosine")}
     with_control = [
         row for pair, row in pairs.items() if family.controls & set(pair) and len(set(pair)) == 2

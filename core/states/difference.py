@@ -60,8 +60,10 @@ def at_position(base: Sums, tuned: Sums, position: int, seed: int) -> MeanDiffer
     norm = norms.sum() / n
     apart = np.square((changes - counts[:, None] * mean) / n).sum()
     noise = np.sqrt(apart * groups / (groups - 1)) / norm if groups > 1 else None
-    rest = [(changes.sum(0) - own) for own in changes] if groups > 1 else []
-    without = [np.linalg.norm(own) / (norms.sum() - norms[g]) for g, own in enumerate(rest)]
+    rest = [(changes.sum(0) - change) for change in changes] if groups > 1 else []
+    without = [
+        np.linalg.norm(remaining) / (norms.sum() - norms[g]) for g, remaining in enumerate(rest)
+    ]
     rng = np.random.default_rng(seed)
     halves = [cosine(*_parts(changes, counts, rng, 2)) for _ in range(SPLITS)] if groups > 1 else []
     unlike = [_unlike(first, counts, rng) for _ in range(SPLITS)] if groups > 3 else []
@@ -88,7 +90,7 @@ def _parts(sums: Vector, counts: Vector, rng: np.random.Generator, parts: int) -
     """The means over random parts of the groups."""
     order = rng.permutation(len(sums))
     chosen = [order[part::parts] for part in range(parts)]
-    return [sums[own].sum(0) / counts[own].sum() for own in chosen]
+    return [sums[part].sum(0) / counts[part].sum() for part in chosen]
 
 
 def _unlike(sums: Vector, counts: Vector, rng: np.random.Generator) -> float | None:

@@ -57,8 +57,8 @@ class Extremes:
         counted[:, :FIRST] = False
         sizes = cosines[..., self._count :].abs()[counted]
         largest = sizes.amax(0) if len(sizes) else self._all.new_zeros(len(self._random))
-        own = cosines[..., : self._count].cpu().numpy()
-        self._pending = own, largest.double().cpu().numpy()
+        measured = cosines[..., : self._count].cpu().numpy()
+        self._pending = measured, largest.double().cpu().numpy()
 
     def commit(self) -> None:
         """Add the batch."""
@@ -75,10 +75,10 @@ class Extremes:
                 end.add(sign * cosines[row, :length], document)
         self._pending = None
 
-    def largest(self, at: int) -> float | None:
+    def largest(self, index: int) -> float | None:
         """The largest |cosine| of a direction at any place; None if there was none."""
-        found = max(float(end.peaks[at, 0]) for end in self._ends)
-        return found if np.isfinite(found) else None
+        peak = max(float(end.peaks[index, 0]) for end in self._ends)
+        return peak if np.isfinite(peak) else None
 
     @property
     def chance(self) -> float | None:
@@ -103,8 +103,8 @@ class Extremes:
                 (high.values, low.values), (self._ends[0].peaks, self._ends[1].peaks),
             )
         )  # fmt: skip
-        found = LayerContexts(
+        contexts = LayerContexts(
             np.arange(len(order), dtype=np.int32), documents, starts, signs[:, None, None] * values
         )
         known = np.where(documents >= 0, peaks, np.nan)
-        return found, (signs[:, None] * known).astype(np.float32)
+        return contexts, (signs[:, None] * known).astype(np.float32)

@@ -102,8 +102,8 @@ def read(
             with torch.inference_mode():
                 with seeing_final(session.head, final.append), _layers(session, layers, readers):
                     refuse_nan(model, last_logits(model, batch))
-                own = final.pop().to(model.device)
-                seen = Seen(batch, own, None if base is None else base.of(batch, own))
+                states = final.pop().to(model.device)
+                seen = Seen(batch, states, None if base is None else base.of(batch, states))
                 for reader in readers:
                     reader.see(seen)
                 for pair in pairs.of_batch(session, seen) if outputs else ():
@@ -123,10 +123,10 @@ def _layers(session: Session, layers: Sequence[int], readers: Sequence[Reader]) 
     """Show the readers the states after layers, as the model computes them."""
     model = session.model
     names = layers_of(session.subject.models[model.name].checkpoint)
-    own = unwrapped(model.module)
+    module = unwrapped(model.module)
     with ExitStack() as hooks:
         for layer in layers:
-            hooks.callback(_shown(own.get_submodule(names[layer]), layer, readers, model.name))
+            hooks.callback(_shown(module.get_submodule(names[layer]), layer, readers, model.name))
         yield
 
 

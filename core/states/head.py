@@ -78,10 +78,10 @@ def unwrapped(module: Any) -> Any:
     return module.get_base_model() if hasattr(module, "get_base_model") else module
 
 
-def final_norm(own: Any, pieces: Sequence[Piece]) -> Any:
+def final_norm(module: Any, pieces: Sequence[Piece]) -> Any:
     """The norm before the head: the last that belongs to no layer; a model may have none."""
     name = _norm_name(pieces)
-    return own.get_submodule(name) if name else nn.Identity()
+    return module.get_submodule(name) if name else nn.Identity()
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def seeing_final(head: Head, see: Callable[[Tensor], None]) -> Iterator[None]:
         handle.remove()
 
 
-def _body(model: LoadedModel, own: Any) -> tuple[Any, Any]:
+def _body(model: LoadedModel, root: Any) -> tuple[Any, Any]:
     """The module that computes the final-normed states, and the class of its output: in a forward
     pass the last to end that is not the model itself."""
     seen: list[tuple[Any, Any]] = []
@@ -109,64 +109,64 @@ def _body(model: LoadedModel, own: Any) -> tuple[Any, Any]:
 
     one = torch.zeros(1, 1, dtype=torch.int64, device=model.device)
     with ExitStack() as hooks, torch.inference_mode():
-        for module in own.modules():
-            if module is not own:
+        for module in root.modules():
+            if module is not root:
                 hooks.callback(module.register_forward_hook(ended).remove)
-        own(input_ids=one, attention_mask=torch.ones_like(one), use_cache=False)
+        root(input_ids=one, attention_mask=torch.ones_like(one), use_cache=False)
     if not seen:
         raise FamilyError(
-            f"'{model.name}' ({type(own).__name__}) shows no states before its output head.",
+            f"'{model.name}' ({type(root).__name__}) shows no states before its output head.",
             hint="Leave the analyses of states and outputs out for this type of model.",
         )
     return seen[-1]
 
 
-def _place(own: Any) -> tuple[Any, str]:
+def _place(module: Any) -> tuple[Any, str]:
     """The module that holds the output head, and the head's name in it."""
-    path, _, name = _name_of(own, own.get_output_embeddings()).rpartition(".")
-    return own.get_submodule(path), name
+    path, _, name = _name_of(module, module.get_output_embeddings()).rpartition(".")
+    return module.get_submodule(path), name
 
 
-def _name_of(own: Any, module: Any) -> str:
-    names: dict[int, str] = {id(each): name for name, each in own.named_modules()}
+def _name_of(root: Any, module: Any) -> str:
+    names: dict[int, str] = {id(each): name for name, each in root.named_modules()}
     return names[id(module)]
 
 
-def _linear(own: Any, of: Member, device: Any) -> nn.Module:
+def _linear(module: Any, of: Member, device: Any) -> nn.Module:
     """The output head of another member, in the dtype of the loaded model's."""
-    found = _tensors(of, _name_of(own, own.get_output_embeddings()))
-    rows, columns = found["weight"].shape
-    made = nn.Linear(columns, rows, bias="bias" in found, device="meta")
-    return _filled(made, found, own.dtype, device)
+    tensors = _tensors(of, _name_of(module, module.get_output_embeddings()))
+    rows, columns = tensors["weight"].shape
+    made = nn.Linear(columns, rows, bias="bias" in tensors, device="meta")
+    return _filled(made, tensors, module.dtype, device)
 
 
-def _norm(own: Any, name: str, of: Member, dtype: Any, device: Any) -> Any:
+def _norm(module: Any, name: str, of: Member, dtype: Any, device: Any) -> Any:
     """A copy of a norm with the weights of another member."""
     if not name:
-        return own
-    hooked = {key: vars(own).pop(key) for key in ("_hf_hook", "_old_forward", "forward")
-              if key in vars(own)}  # fmt: skip
+        return module
+    hooked = {key: vars(module).pop(key) for key in ("_hf_hook", "_old_forward", "forward")
+              if key in vars(module)}  # fmt: skip
     try:
-        made = copy.deepcopy(own)
+        made = copy.deepcopy(module)
     finally:
-        vars(own).update(hooked)
+        vars(module).update(hooked)
     return _filled(made, _tensors(of, name), dtype, device)
 
 
 def _tensors(of: Member, module: str) -> dict[str, Tensor]:
     """The parameters of a module of a member, by their names in the module."""
-    found, aliases = {}, aliases_of(of.checkpoint)
+    tensors, aliases = {}, aliases_of(of.checkpoint)
     for name in ("weight", "bias"):
         full = f"{module}.{name}"
-        own = of.names.get(full, full)
-        own = aliases.get(own, own)
-        if own in of.checkpoint.tensors:
-            found[name] = checkpoint.whole(of.checkpoint, own)
-    return found
+        stored = of.names.get(full, full)
+        stored = aliases.get(stored, stored)
+        if stored in of.checkpoint.tensors:
+            tensors[name] = checkpoint.whole(of.checkpoint, stored)
+    return tensors
 
 
-def _filled(module: nn.Module, found: Mapping[str, Tensor], dtype: Any, device: Any) -> nn.Module:
-    for name, values in found.items():
+def _filled(module: nn.Module, tensors: Mapping[str, Tensor], dtype: Any, device: Any) -> nn.Module:
+    for name, values in tensors.items():
         values = values.to(device=device, dtype=dtype)
         setattr(module, name, nn.Parameter(values, requires_grad=False))
     return module

@@ -19,8 +19,8 @@ Read = Callable[[slice], Tensor]
 
 
 def agrees(head: Head, last: Tensor, final: Tensor) -> bool:
-    """Is the head's norm all that stands between the last layer and the head? `last` and `final`
-    [n, d]: states after the last layer, and final-normed ones."""
+    """Is the head's norm the only map between the last layer and the head? `last` and `final`
+    [n, d]: states after the last layer, and the same after the final norm."""
     with torch.inference_mode():
         try:
             normed = head.norm(last)
@@ -36,9 +36,9 @@ def agrees(head: Head, last: Tensor, final: Tensor) -> bool:
 def reading(head: Head, states: Tensor) -> Read:
     """The lens of states [n, d] after a layer: the model's final norm and head over them."""
 
-    def read(at: slice) -> Tensor:
+    def read(rows: slice) -> Tensor:
         with torch.inference_mode():
-            return torch.log_softmax(head.logits(head.norm(states[at])), 1)
+            return torch.log_softmax(head.logits(head.norm(states[rows])), 1)
 
     return read
 
@@ -46,9 +46,9 @@ def reading(head: Head, states: Tensor) -> Read:
 def predicted(head: Head, final: Tensor) -> Read:
     """The model's own predictions from final-normed states [n, d]."""
 
-    def read(at: slice) -> Tensor:
+    def read(rows: slice) -> Tensor:
         with torch.inference_mode():
-            return torch.log_softmax(head.logits(final[at]), 1)
+            return torch.log_softmax(head.logits(final[rows]), 1)
 
     return read
 
@@ -60,15 +60,17 @@ def divergences(
     second at a token of another document (NaN where a block has none)."""
     like, unlike = np.full(count, np.nan), np.full(count, np.nan)
     for start in range(0, count, block):
-        at = slice(start, min(start + block, count))
-        p, q = first(at), second(at)
+        rows = slice(start, min(start + block, count))
+        p, q = first(rows), second(rows)
         p, q = _common(p, q)
-        like[at] = _kl(p, q)
-        own = documents[at]
-        other = next((k for k in _shifts(len(own)) if (own != np.roll(own, k)).any()), None)
+        like[rows] = _kl(p, q)
+        within = documents[rows]
+        other = next(
+            (k for k in _shifts(len(within)) if (within != np.roll(within, k)).any()), None
+        )
         if other is not None:
-            found = _kl(p, q.roll(other, 0))
-            unlike[at] = np.where(own != np.roll(own, other), found, np.nan)
+            divergence = _kl(p, q.roll(other, 0))
+            unlike[rows] = np.where(within != np.roll(within, other), divergence, np.nan)
     return like, unlike
 
 
@@ -86,5 +88,5 @@ def _common(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
 
 def _kl(p: Tensor, q: Tensor) -> NDArray[np.float64]:
     terms = torch.where(p > -torch.inf, p.exp() * (p - q), 0)
-    found: NDArray[np.float64] = terms.sum(1).double().cpu().numpy()
-    return found
+    divergence: NDArray[np.float64] = terms.sum(1).double().cpu().numpy()
+    return divergence

@@ -55,7 +55,7 @@ class SumReader:
         self.summed.see(layer, states)
 
     def see(self, seen: Seen) -> None:
-        """The layers' states are enough."""
+        """Ignored: the reader needs the states of layers alone."""
 
     def commit(self) -> None:
         self.summed.commit()
@@ -92,11 +92,13 @@ class BaseReader:
 
     def artifacts(self) -> list[Artifact]:
         """The stored states. The sample of final-normed states has no layer."""
-        found = list(self.writer.artifacts())
+        result = list(self.writer.artifacts())
         for layer, states in self.sample.sampled.layers.items():
             arrays: dict[str, NDArray[Any]] = {"states": states}
-            at = None if layer == FINAL else layer
-            found.append(Artifact(name="sample", arrays=arrays, model="base", layer=at, dense=True))
+            stored_layer = None if layer == FINAL else layer
+            result.append(
+                Artifact(name="sample", arrays=arrays, model="base", layer=stored_layer, dense=True)
+            )
         for layer, sums in self.sums.summed.layers.items():
-            found.append(Artifact(name="sums", arrays=sums, model="base", layer=layer, dense=True))
-        return found
+            result.append(Artifact(name="sums", arrays=sums, model="base", layer=layer, dense=True))
+        return result

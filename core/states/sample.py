@@ -97,11 +97,11 @@ class Summed:
         assert self._batch is not None
         means, norms = [], []
         for padded, length in zip(states, self._batch.lengths, strict=True):
-            own = padded[:length].float()
-            size = torch.linalg.vector_norm(own, dim=1)
+            unpadded = padded[:length].float()
+            size = torch.linalg.vector_norm(unpadded, dim=1)
             missing = max(0, FIRST - length)
-            first = torch.nn.functional.pad(own[:FIRST], (0, 0, 0, missing))
-            means.append(torch.cat((first, own.mean(0, keepdim=True))))
+            first = torch.nn.functional.pad(unpadded[:FIRST], (0, 0, 0, missing))
+            means.append(torch.cat((first, unpadded.mean(0, keepdim=True))))
             sizes = torch.nn.functional.pad(size[:FIRST], (0, missing))
             norms.append(torch.cat((sizes, size.mean()[None])))
         self._pending[layer] = torch.stack(means), torch.stack(norms)

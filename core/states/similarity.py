@@ -32,9 +32,9 @@ def alignment(base: Tensor, tuned: Tensor, documents: NDArray[np.int64]) -> Alig
     2012) of states [n, d] at n tokens; `documents` [n]: the document of each, in order."""
     first, second = _kernel(base), _kernel(tuned)
     n = len(documents)
-    _, own = np.unique(documents, return_inverse=True)
-    member = torch.zeros(n, int(own.max()) + 1, dtype=torch.float64, device=first.device)
-    member[torch.arange(n), torch.from_numpy(own).to(first.device)] = 1
+    _, inverse = np.unique(documents, return_inverse=True)
+    member = torch.zeros(n, int(inverse.max()) + 1, dtype=torch.float64, device=first.device)
+    member[torch.arange(n), torch.from_numpy(inverse).to(first.device)] = 1
     cross, of_first, of_second = (
         _hsic(a, b, member) for a, b in ((first, second), (first, first), (second, second))
     )
@@ -51,8 +51,8 @@ def drift(base: Tensor, tuned: Tensor) -> tuple[NDArray[np.float64], NDArray[np.
     size = base.double().norm(dim=1)
 
     def relative(other: Tensor) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = ((other.double() - base.double()).norm(dim=1) / size).numpy()
-        return np.where(np.isfinite(found), found, np.nan)
+        drifts: NDArray[np.float64] = ((other.double() - base.double()).norm(dim=1) / size).numpy()
+        return np.where(np.isfinite(drifts), drifts, np.nan)
 
     return relative(tuned), relative(tuned.roll(len(tuned) // 2, 0))
 
@@ -83,21 +83,21 @@ def _hsic(first: Tensor, second: Tensor, member: Tensor) -> NDArray[np.float64]:
 
 def _shifted(first: Tensor, second: Tensor, shifts: list[int]) -> NDArray[np.float64]:
     """The unbiased HSIC with the second kernel's tokens moved on by each shift."""
-    n, found = len(first), []
+    n, terms = len(first), []
     k, m = first.sum(1), second.sum(1)
     for s in shifts:
         parts = ((slice(s, n), slice(n - s)), (slice(s), slice(n - s, n)))
         trace = sum((first[a, b] * second[c, d]).sum() for a, c in parts for b, d in parts)
-        found.append(_unbiased(n, torch.as_tensor(trace), k.sum(), m.sum(), k @ m.roll(s)))
-    values: NDArray[np.float64] = torch.stack(found).cpu().numpy() if found else np.zeros(0)
+        terms.append(_unbiased(n, torch.as_tensor(trace), k.sum(), m.sum(), k @ m.roll(s)))
+    values: NDArray[np.float64] = torch.stack(terms).cpu().numpy() if terms else np.zeros(0)
     return values
 
 
 def _unbiased(n: int | Tensor, trace: Tensor, k: Tensor, m: Tensor, both: Tensor) -> Tensor:
     """Song et al. 2012, equation 5, of the sums over two kernels."""
     size = torch.as_tensor(n, dtype=torch.float64, device=trace.device)
-    found = trace + k * m / ((size - 1) * (size - 2)) - 2 / (size - 2) * both
-    return torch.where(size > 3, found / (size * (size - 3)), torch.nan)
+    estimate = trace + k * m / ((size - 1) * (size - 2)) - 2 / (size - 2) * both
+    return torch.where(size > 3, estimate / (size * (size - 3)), torch.nan)
 
 
 def _ratio(
@@ -105,5 +105,5 @@ def _ratio(
 ) -> NDArray[np.float64]:
     product = first * second
     safe = np.where(product > 0, product, np.nan)
-    found: NDArray[np.float64] = cross / np.sqrt(safe)
-    return found
+    ratios: NDArray[np.float64] = cross / np.sqrt(safe)
+    return ratios

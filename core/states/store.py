@@ -102,10 +102,10 @@ class StoredStates:
             # A result loaded anew: one that is held caches the arrays that were read from it.
             arrays = self._load(self._key).arrays(f"final.{number}")
             self._held[number] = as_tensor(arrays["states"])
-        found = torch.zeros_like(like)
+        states = torch.zeros_like(like)
         for row, (number, start, length) in enumerate(places):
-            found[row, :length] = self._held[number][start : start + length].to(found)
-        return found
+            states[row, :length] = self._held[number][start : start + length].to(states)
+        return states
 
 
 def as_array(states: Tensor) -> NDArray[Any]:

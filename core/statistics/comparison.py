@@ -80,8 +80,8 @@ def difference(a: Items, b: Items, *, resamples: int, seed: int) -> Estimate:
         ]
     )
     before, after = a.value(), b.value()
-    found = None if before is None or after is None else after - before
-    return _estimate(found, values, len(a.index))
+    change = None if before is None or after is None else after - before
+    return _estimate(change, values, len(a.index))
 
 
 def drop(
@@ -113,39 +113,41 @@ def percent_lost(
     return 100 * lost / abs(before)
 
 
-def share_of(reference: float | None, own: float | None, *, higher_is_better: bool) -> float | None:
+def share_of(
+    reference: float | None, value: float | None, *, higher_is_better: bool
+) -> float | None:
     """The share of a score without per-item results; see `ratio`."""
-    above, below = (own, reference) if higher_is_better else (reference, own)
+    above, below = (value, reference) if higher_is_better else (reference, value)
     return None if above is None or not below else above / below
 
 
-def share_regained(base: float | None, tuned: float | None, own: float | None) -> float | None:
+def share_regained(base: float | None, tuned: float | None, value: float | None) -> float | None:
     """The share regained of a score without per-item results; see `regained`."""
-    if base is None or tuned is None or own is None or tuned == base:
+    if base is None or tuned is None or value is None or tuned == base:
         return None
-    return (own - base) / (tuned - base)
+    return (value - base) / (tuned - base)
 
 
 def ratio(
-    reference: Items, own: Items, *, higher_is_better: bool, resamples: int, seed: int
+    reference: Items, items: Items, *, higher_is_better: bool, resamples: int, seed: int
 ) -> Estimate:
     """Share of the reference's score, M/M_ref, inverted if lower is better (Ilharco 2023).
 
     None if the denominator is 0. Raises ValueError if the items of the two differ.
     """
-    _check_pair(reference, own)
-    above, below = (own, reference) if higher_is_better else (reference, own)
+    _check_pair(reference, items)
+    above, below = (items, reference) if higher_is_better else (reference, items)
     return _made([above, below], lambda s: s[0] / s[1], resamples, seed)
 
 
-def regained(base: Items, tuned: Items, own: Items, *, resamples: int, seed: int) -> Estimate:
+def regained(base: Items, tuned: Items, items: Items, *, resamples: int, seed: int) -> Estimate:
     """Share of the way from the base's score to the tuned model's, (M − M_base)/(M_tuned − M_base).
 
     None if M_tuned = M_base. Raises ValueError if the items of the three differ.
     """
-    for other in (tuned, own):
+    for other in (tuned, items):
         _check_pair(base, other)
-    made = [base, tuned, own]
+    made = [base, tuned, items]
     return _made(made, lambda s: (s[2] - s[0]) / (s[1] - s[0]), resamples, seed)
 
 

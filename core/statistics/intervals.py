@@ -45,10 +45,10 @@ def of_mean(values: ArrayLike, weights: ArrayLike | None = None) -> Interval:
 def of_share(shares: ArrayLike, weights: ArrayLike | None = None) -> Interval:
     """The weighted mean of independent shares, with an interval cut to the shares that there can
     be, 0 to 1."""
-    found = of_mean(shares, weights)
-    if found.low is None or found.high is None:
-        return found
-    return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
+    interval = of_mean(shares, weights)
+    if interval.low is None or interval.high is None:
+        return interval
+    return Interval(interval.value, max(0.0, interval.low), min(1.0, interval.high))
 
 
 def p_of_mean(values: ArrayLike, weights: ArrayLike | None = None) -> float | None:

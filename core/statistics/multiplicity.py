@@ -8,19 +8,19 @@ from collections.abc import Sequence
 
 def adjusted(p_values: Sequence[float | None]) -> list[float | None]:
     """Benjamini and Hochberg's adjusted p values, in the order given; None stays None."""
-    known = sorted((p, at) for at, p in enumerate(p_values) if p is not None)
-    found: list[float | None] = [None] * len(p_values)
+    known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    q_values: list[float | None] = [None] * len(p_values)
     least = 1.0
     for rank in range(len(known), 0, -1):
-        p, at = known[rank - 1]
+        p, index = known[rank - 1]
         least = min(least, p * (len(known) / rank))
-        found[at] = least
-    return found
+        q_values[index] = least
+    return q_values
 
 
 def reach(controls: int, tests: int, level: float) -> float:
-    """By how many standard deviations of its random controls (two or more) a value must exceed
-    their mean for an adjusted p below `level`, where no other of so many tests finds anything.
+    """The number of standard deviations of its random controls (two or more) by which a value must
+    exceed their mean for an adjusted p below `level`, if no other of the tests is significant.
 
     Student's distribution with controls − 1 degrees of freedom: no other chance is counted.
     """

@@ -46,7 +46,7 @@ def measure(
     shape = (int(update.shape[-2]), int(update.shape[-1]))
     if not basis.kmax or not bool(update.any()):
         return [_undefined(k) for k in basis.ranks], {}
-    found = linalg.align(basis, update, gram)
+    alignment = linalg.align(basis, update, gram)
     factor, directions = linalg.amplification(basis.matrix, update, gram, rank=amplified)
     columns = {
         "concentration": linalg.concentration(gram).tolist(),
@@ -58,10 +58,12 @@ def measure(
     }
     leading = min(intruders_of, *shape)
     rows = [
-        _rows(shape, k, {name: values[i] for name, values in columns.items()}, found, i, leading)
+        _rows(
+            shape, k, {name: values[i] for name, values in columns.items()}, alignment, i, leading
+        )
         for i, k in enumerate(basis.ranks)
     ]
-    return rows, _curves(basis, found)
+    return rows, _curves(basis, alignment)
 
 
 def means(
@@ -72,12 +74,12 @@ def means(
     `n` counts the matrices with a value, `low` and `high` bound the mean by Student's 95 % interval
     over them (as if a model's matrices were independent draws); a rank has no mean.
     """
-    found: dict[tuple[str, str], list[Measurement]] = {}
+    by_place: dict[tuple[str, str], list[Measurement]] = {}
     for row in rows:
         for place in places(row):
             if row.metric != "rank_k":
-                found.setdefault((place, row.metric), []).append(row)
-    return [_mean(place, metric, own) for (place, metric), own in found.items()]
+                by_place.setdefault((place, row.metric), []).append(row)
+    return [_mean(place, metric, group) for (place, metric), group in by_place.items()]
 
 
 def one_each(rows: Sequence[Measurement]) -> list[Measurement]:
@@ -89,12 +91,12 @@ def one_each(rows: Sequence[Measurement]) -> list[Measurement]:
     places: dict[tuple[str, int | None, int | None], list[Measurement]] = {}
     for row in rows:
         places.setdefault((row.module, row.expert, row.head), []).append(row)
-    found: list[Measurement] = []
-    for (_, expert, head), own in places.items():
-        if sum(row.metric == "rank_k" for row in own) > 1:
-            own = [replace(row, expert=expert, head=head) for row in means(own, _by_module)]
-        found += own
-    return found
+    result: list[Measurement] = []
+    for (_, expert, head), group in places.items():
+        if sum(row.metric == "rank_k" for row in group) > 1:
+            group = [replace(row, expert=expert, head=head) for row in means(group, _by_module)]
+        result += group
+    return result
 
 
 def _by_module(row: Measurement) -> tuple[str]:
@@ -114,7 +116,7 @@ def _rows(
     shape: tuple[int, int],
     k: int,
     scalars: dict[str, float],
-    found: Alignment,
+    alignment: Alignment,
     i: int,
     leading: int,
 ) -> list[Measurement]:
@@ -125,16 +127,16 @@ def _rows(
     both = chance.two_sided(*shape, k, scalars["concentration"])
     return [
         _rank(k),
-        *_shares(shape, k, scalars["concentration"], found, i),
+        *_shares(shape, k, scalars["concentration"], alignment, i),
         Measurement(
-            metric="new_energy", value=1 - float(found.both[i]), chance=1 - both.mean,
+            metric="new_energy", value=1 - float(alignment.both[i]), chance=1 - both.mean,
             chance_sd=both.sd,
         ),
         Measurement(
-            metric="gain", value=float(found.gain[i]), chance=0.0,
-            chance_sd=norm / math.sqrt(size) / float(found.gain_scale[i]),
+            metric="gain", value=float(alignment.gain[i]), chance=0.0,
+            chance_sd=norm / math.sqrt(size) / float(alignment.gain_scale[i]),
         ),
-        Measurement(metric="diagonal_energy", value=float(found.diagonal[i]), chance=k / size),
+        Measurement(metric="diagonal_energy", value=float(alignment.diagonal[i]), chance=k / size),
         Measurement(
             metric="amplification", value=_known(scalars["amplification"]),
             chance=norm * math.sqrt(size) / (scalars["directions"] * scalars["base"]),
@@ -144,14 +146,14 @@ def _rows(
 
 
 def _shares(
-    shape: tuple[int, int], k: int, spread: float, found: Alignment, i: int
+    shape: tuple[int, int], k: int, spread: float, alignment: Alignment, i: int
 ) -> list[Measurement]:
     """The norm ratios inside the top-k subspaces, each with its excess of energy over chance."""
     d_out, d_in = shape
     levels = {
-        "write": (found.write, chance.one_sided(d_out, k, spread)),
-        "read": (found.read, chance.one_sided(d_in, k, spread)),
-        "two_sided": (found.both, chance.two_sided(d_out, d_in, k, spread)),
+        "write": (alignment.write, chance.one_sided(d_out, k, spread)),
+        "read": (alignment.read, chance.one_sided(d_in, k, spread)),
+        "two_sided": (alignment.both, chance.two_sided(d_out, d_in, k, spread)),
     }
     rows = []
     for name, (shares, level) in levels.items():
@@ -170,32 +172,32 @@ def _shares(
     return rows
 
 
-def _curves(basis: Basis, found: Alignment) -> dict[str, Any]:
+def _curves(basis: Basis, alignment: Alignment) -> dict[str, Any]:
     """Spectrum of W, and the shares of the update's energy for every k, for a batch's first
     matrix."""
     return {
         "singular_values": basis.energy[0].sqrt().float().cpu().numpy(),
-        "write": found.write_curve[0].float().cpu().numpy(),
-        "read": found.read_curve[0].float().cpu().numpy(),
-        "two_sided": found.both_curve[0].float().cpu().numpy(),
+        "write": alignment.write_curve[0].float().cpu().numpy(),
+        "read": alignment.read_curve[0].float().cpu().numpy(),
+        "two_sided": alignment.both_curve[0].float().cpu().numpy(),
         "shape": np.array(basis.matrix.shape[-2:], dtype=np.int64),
     }
 
 
 def _mean(place: str, metric: str, rows: list[Measurement]) -> Measurement:
-    own = [row for row in rows if row.value is not None]
+    known = [row for row in rows if row.value is not None]
     first = rows[0]
-    at: dict[str, Any] = {
+    coordinates: dict[str, Any] = {
         "metric": metric, "model": first.model, "reference": first.reference,
         "layer": first.layer, "module": place,
     }  # fmt: skip
-    if not own:
-        return Measurement(value=None, n=0, **at)
-    n = len(own)
-    values = [row.value or 0.0 for row in own]
+    if not known:
+        return Measurement(value=None, n=0, **coordinates)
+    n = len(known)
+    values = [row.value or 0.0 for row in known]
     mean = intervals.of_mean(values)
-    levels = [row.chance for row in own if row.chance is not None]
-    spreads = [row.chance_sd for row in own if row.chance_sd is not None]
+    levels = [row.chance for row in known if row.chance is not None]
+    spreads = [row.chance_sd for row in known if row.chance_sd is not None]
     return Measurement(
         value=mean.value,
         n=n,
@@ -203,7 +205,7 @@ def _mean(place: str, metric: str, rows: list[Measurement]) -> Measurement:
         high=mean.high,
         chance=sum(levels) / n if len(levels) == n else None,
         chance_sd=math.sqrt(sum(s * s for s in spreads)) / n if len(spreads) == n else None,
-        **at,
+        **coordinates,
     )
 
 

@@ -41,10 +41,12 @@ def components(gram: Array) -> Components | None:
 
 def squared_moves(gram: Array) -> Array:
     """The squared length of each move from a point to the next, [points - 1]; 0 for rounding."""
-    at = np.diag(gram)
-    moves = at[1:] + at[:-1] - 2 * np.diag(gram, 1)
-    found: Array = np.where(moves > RESOLUTION * np.maximum(at[1:], at[:-1]), moves, 0.0)
-    return found
+    squares = np.diag(gram)
+    moves = squares[1:] + squares[:-1] - 2 * np.diag(gram, 1)
+    squared: Array = np.where(
+        moves > RESOLUTION * np.maximum(squares[1:], squares[:-1]), moves, 0.0
+    )
+    return squared
 
 
 def turns(gram: Array) -> Array:
@@ -58,8 +60,8 @@ def turns(gram: Array) -> Array:
 def straightness(gram: Array) -> Array:
     """How far each point but the first is from the first, over the length of the path to it,
     [points - 1]; NaN where the path has no length."""
-    at = np.diag(gram)
-    apart = (at + at[0] - 2 * gram[0]).clip(min=0)[1:]
+    squares = np.diag(gram)
+    apart = (squares + squares[0] - 2 * gram[0]).clip(min=0)[1:]
     return _over(np.sqrt(apart), np.sqrt(squared_moves(gram)).cumsum())
 
 

@@ -18,8 +18,9 @@ from core.engine import registry
 from core.errors import StudyError
 from core.files import toml
 from core.study import mistakes, series
+from core.study.models import Model, Models
 from core.study.places import below, is_there, looks_local
-from core.study.study import PLACES, Model, Models, Study
+from core.study.study import PLACES, Study
 
 
 def read(path: Path) -> Study:
@@ -50,18 +51,18 @@ def faults(data: Mapping[str, Any]) -> dict[str, str]:
 
     A fault among several keys is at the key of their section.
     """
-    found: dict[str, str] = {}
+    by_key: dict[str, str] = {}
     for analysis, given in data.get("analyses", {}).items():
         if analysis in registry.names():
             try:
                 registry.get(analysis).parameters.model_validate(given)
             except ValidationError as error:
-                found |= mistakes.by_key(error, f"analyses.{analysis}.")
+                by_key |= mistakes.by_key(error, f"analyses.{analysis}.")
     try:
-        Study.model_validate({**data, "analyses": {}} if found else data)
+        Study.model_validate({**data, "analyses": {}} if by_key else data)
     except ValidationError as error:
-        found |= mistakes.by_key(error)
-    return found
+        by_key |= mistakes.by_key(error)
+    return by_key
 
 
 def of_models(base: str, tuned: Iterable[str]) -> Study:
@@ -134,9 +135,9 @@ def _anchored(model: Model, folder: Path) -> Model:
 def _absolute(path: str, folder: Path) -> str:
     """A local directory as an absolute path; a path that does not exist stays a hub id."""
     local = below(folder, path)
-    found = os.path.realpath(local) if is_there(local) or looks_local(path) else path
-    _refuse_undecodable(found)
-    return found
+    absolute = os.path.realpath(local) if is_there(local) or looks_local(path) else path
+    _refuse_undecodable(absolute)
+    return absolute
 
 
 def _refuse_undecodable(path: str) -> None:

@@ -64,18 +64,18 @@ def explained(error: ValidationError, fields: Mapping[str, Any], prefix: str = "
 
 def by_key(error: ValidationError, prefix: str = "") -> dict[str, str]:
     """The first fault of each key."""
-    found: dict[str, str] = {}
+    words_of: dict[str, str] = {}
     for fault in error.errors():
-        found.setdefault((prefix + _key(fault["loc"])).rstrip("."), words(fault))
-    return found
+        words_of.setdefault((prefix + _key(fault["loc"])).rstrip("."), words(fault))
+    return words_of
 
 
 def words(fault: ErrorDetails) -> str:
     """The fault of a value, in our words if known, else in pydantic's."""
-    said = _WORDS.get(fault["type"])
-    if said is None:
+    template = _WORDS.get(fault["type"])
+    if template is None:
         return fault["msg"].removeprefix("Value error, ")
-    return said.format(input=_shown(fault["input"]), **fault.get("ctx", {}))
+    return template.format(input=_shown(fault["input"]), **fault.get("ctx", {}))
 
 
 def _shown(value: object) -> str:

@@ -18,9 +18,10 @@ from core.errors import CheckpointError, StudyError
 from core.models import folders, headers, steps
 from core.models.steps import Checkpoint
 from core.study import mistakes
+from core.study.models import Model, Models
 from core.study.places import expanded as at_home
 from core.study.places import is_folder
-from core.study.study import Model, Models, Study
+from core.study.study import Study
 
 TRAINER = "checkpoint-*"
 """The pattern of the folders that the trainer of transformers saves."""
@@ -99,9 +100,9 @@ def notes(models: Models) -> Iterator[tuple[str, str]]:
     for name, members in _taken(models).items():
         model = models.tuned[members[0].name]
         known = {models.tuned[member.name].path for member in members}
-        found = find(Path(model.path).parent, str(model.checkpoints))
-        later = [path.name for path in found.members.values() if str(path) not in known]
-        for folder, reason in found.passed.items():
+        checkpoints = find(Path(model.path).parent, str(model.checkpoints))
+        later = [path.name for path in checkpoints.members.values() if str(path) not in known]
+        for folder, reason in checkpoints.passed.items():
             yield name, f"{folder} is passed over: {reason}"
         for folder in later:
             yield name, f"{folder} appeared after the run's start; run the study again to add it."
@@ -171,10 +172,10 @@ def _members(name: str, model: Model) -> dict[str, Model]:
     """The members of a series by name; nothing for another model."""
     if name.count("@") or not model.checkpoints:
         return {}
-    found = find(at_home(model.path), model.checkpoints).members
+    members = find(at_home(model.path), model.checkpoints).members
     return {
         Checkpoint(name, step).name: model.model_copy(update={"path": str(place)})
-        for step, place in found.items()
+        for step, place in members.items()
     }
 
 
@@ -186,9 +187,9 @@ def _taken(models: Models) -> dict[str, tuple[Checkpoint, ...]]:
 def _by_step(tuned: Mapping[str, Model]) -> dict[str, Model]:
     """The models with the members of a series together, in order of step, where the first was."""
     series = steps.series_in(tuned)
-    found: dict[str, Model] = {}
+    models: dict[str, Model] = {}
     for name, model in tuned.items():
         member = steps.parted(name)
-        own = series[member.series] if member else ()
-        found |= {each.name: tuned[each.name] for each in own} or {name: model}
-    return found
+        members = series[member.series] if member else ()
+        models |= {each.name: tuned[each.name] for each in members} or {name: model}
+    return models

@@ -30,13 +30,13 @@ def expanded(tasks: Iterable[str]) -> tuple[str, ...]:
 
     Raises ValueError for an unknown set, with the nearest name.
     """
-    found: list[str] = []
+    result: list[str] = []
     for task in tasks:
         if not task.startswith(MARK):
-            found.append(task)
+            result.append(task)
             continue
         name = task.removeprefix(MARK)
         if name not in SETS:
             raise ValueError(f"there is no set of tasks '{name}'. {did_you_mean(name, SETS)}")
-        found += SETS[name]
-    return tuple(found)
+        result += SETS[name]
+    return tuple(result)

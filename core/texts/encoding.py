@@ -27,8 +27,8 @@ def ids(tokenizer: Any, text: str, *, special: bool | None = None) -> list[int]:
     if special is None and _has_beginning(tokenizer, text):
         special = False
     given = {} if special is None else {"add_special_tokens": special}
-    found: list[int] = tokenizer(text, verbose=False, **given)["input_ids"]
-    return list(found)
+    tokens: list[int] = tokenizer(text, verbose=False, **given)["input_ids"]
+    return list(tokens)
 
 
 def fingerprint(tokenizer: Any) -> str:
@@ -46,8 +46,8 @@ def fingerprint(tokenizer: Any) -> str:
 def prefix(tokenizer: Any) -> int | None:
     """The id in place of an empty prompt: the beginning token, else the end token."""
     first, last = tokenizer.bos_token_id, tokenizer.eos_token_id
-    found: int | None = last if first is None else first
-    return found
+    token: int | None = last if first is None else first
+    return token
 
 
 def pair(tokenizer: Any, prompt: str, answer: str) -> Pair:
@@ -57,9 +57,13 @@ def pair(tokenizer: Any, prompt: str, answer: str) -> Pair:
     tokenisers expect them. An empty prompt is the tokeniser's `prefix`.
     """
     if not prompt:
-        own = ids(tokenizer, answer, special=False)
+        answer_ids = ids(tokenizer, answer, special=False)
         before = prefix(tokenizer)
-        return ([before], own) if before is not None and own[:1] != [before] else (own[:1], own[1:])
+        return (
+            ([before], answer_ids)
+            if before is not None and answer_ids[:1] != [before]
+            else (answer_ids[:1], answer_ids[1:])
+        )
     return split(partial(ids, tokenizer), prompt, answer)
 
 
@@ -72,19 +76,19 @@ def split(encode: Callable[[str], Sequence[int]], prompt: str, answer: str) -> P
 def continued(tokenizer: Any, prompt: str, answer: str, room: int) -> Pair:
     """The ids of a prompt before generated text (at most the last `room`), and the ids of the
     expected answer."""
-    own = ids(tokenizer, prompt)
-    return own[-room:], ids(tokenizer, prompt + answer)[len(own) :]
+    prompt_ids = ids(tokenizer, prompt)
+    return prompt_ids[-room:], ids(tokenizer, prompt + answer)[len(prompt_ids) :]
 
 
 def windows(tokenizer: Any, text: str, length: int) -> Iterator[Pair]:
     """A running text in parts of at most `length` tokens, each with at least one token before
     it."""
-    own, before = ids(tokenizer, text), prefix(tokenizer)
-    if own and before is not None:
-        yield [before], own[:length]
-    for start in range(length, len(own), length):
-        end = min(start + length, len(own))
-        yield own[end - length - 1 : start], own[start:end]
+    text_ids, before = ids(tokenizer, text), prefix(tokenizer)
+    if text_ids and before is not None:
+        yield [before], text_ids[:length]
+    for start in range(length, len(text_ids), length):
+        end = min(start + length, len(text_ids))
+        yield text_ids[end - length - 1 : start], text_ids[start:end]
 
 
 def _has_beginning(tokenizer: Any, text: str) -> bool:

@@ -137,7 +137,7 @@ def encoded(
     count them and the repeated documents. Raises ProbeError if none is left.
     """
     limit = min(max_tokens, context or max_tokens)
-    kept: list[tuple[Document, Ids, int]] = []
+    chosen: list[tuple[Document, Ids, int]] = []
     empty = cut = unanswered = 0
     for each in given[:documents]:
         ids, start = _ids_of(each, encode) if each.text.strip() else (np.zeros(0, np.int64), 1)
@@ -147,8 +147,8 @@ def encoded(
         elif each.prompt and len(ids[:limit]) <= start:
             unanswered += 1
         else:
-            kept.append((each, ids[:limit], start))
-    if not kept:
+            chosen.append((each, ids[:limit], start))
+    if not chosen:
         raise ProbeError(
             f"No document of the probe set has any tokens: all {empty} are empty."
             if not unanswered
@@ -164,27 +164,27 @@ def encoded(
             f"{counted(unanswered, 'document')} without a token of the answer among the first "
             f"{counted(limit, 'token')}: left out."
         )
-    again = len(kept) - len({each for each, _, _ in kept})
+    again = len(chosen) - len({each for each, _, _ in chosen})
     if again:
-        told = among(again, len(kept), "document", "repeats", "repeat")
-        notes.append(f"{told} an earlier one; each counts.")
-    twice = sum(bool(each.prompt) and each.text.startswith(each.prompt) for each, _, _ in kept)
+        phrase = among(again, len(chosen), "document", "repeats", "repeat")
+        notes.append(f"{phrase} an earlier one; each counts.")
+    twice = sum(bool(each.prompt) and each.text.startswith(each.prompt) for each, _, _ in chosen)
     if twice:
-        told = among(twice, len(kept), "text", "begins", "begin")
+        phrase = among(twice, len(chosen), "text", "begins", "begin")
         notes.append(
-            f"{told} with the prompt, which stands before the text too: a text beside a prompt is "
-            "the answer alone."
+            f"{phrase} with the prompt, which stands before the text too: a text beside a prompt "
+            "is the answer alone."
         )
     if context is not None and context < max_tokens and cut:
         notes.append(f"probe.max_tokens is {max_tokens}, but the models' context is {context}.")
     if cut:
-        told = among(cut, len(kept), "document", "is", "are")
-        notes.append(f"{told} cut to the first {counted(limit, 'token')}.")
-    prompts = tuple(each.prompt for each, _, _ in kept)
+        phrase = among(cut, len(chosen), "document", "is", "are")
+        notes.append(f"{phrase} cut to the first {counted(limit, 'token')}.")
+    prompts = tuple(each.prompt for each, _, _ in chosen)
     return ProbeSet(
-        tuple(each.prompt + each.text for each, _, _ in kept),
-        tuple(ids for _, ids, _ in kept),
-        tuple(start for _, _, start in kept),
+        tuple(each.prompt + each.text for each, _, _ in chosen),
+        tuple(ids for _, ids, _ in chosen),
+        tuple(start for _, _, start in chosen),
         tuple(notes),
         prompts=prompts if any(prompts) else (),
     )
@@ -204,15 +204,15 @@ def of_pairs(pairs: Iterable[tuple[Sequence[int], Sequence[int]]], context: int)
     The input is that of scoring the answer: all but the last token, cut to the last `context`
     tokens. Raises ProbeError if no answer has a token that can be predicted.
     """
-    kept: list[tuple[Ids, int, int]] = []
+    chosen: list[tuple[Ids, int, int]] = []
     for prompt, answer in pairs:
         whole = np.asarray([*prompt, *answer], dtype=np.int64)[-(context + 1) :]
         start = max(1, len(whole) - len(answer))
         if start < len(whole):
-            kept.append((whole[:-1], start, int(whole[-1])))
-    if not kept:
+            chosen.append((whole[:-1], start, int(whole[-1])))
+    if not chosen:
         raise ProbeError("No item has an answer with a token to predict.")
-    ids, starts, last = zip(*kept, strict=True)
+    ids, starts, last = zip(*chosen, strict=True)
     return ProbeSet(("",) * len(ids), tuple(ids), tuple(starts), after=tuple(last))
 
 

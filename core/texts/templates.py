@@ -37,21 +37,21 @@ def with_own(shared: Any, name: str, open_own: Open) -> Any:
     StudyError if the model's tokeniser has no template.
     """
     try:
-        own = open_own(name)
+        tokenizer = open_own(name)
     except CheckpointError:
-        own = shared
-    refuse_none(own, name, own=True)
+        tokenizer = shared
+    refuse_none(tokenizer, name, own_template=True)
     made = copy.deepcopy(shared)
-    made.chat_template = own.chat_template
+    made.chat_template = tokenizer.chat_template
     return made
 
 
-def refuse_none(tokenizer: Any, name: str, *, own: bool = False) -> None:
-    """Raise StudyError if a tokeniser has no chat template: the shared tokeniser, or with `own` the
-    tokeniser of the model `name`."""
+def refuse_none(tokenizer: Any, name: str, *, own_template: bool = False) -> None:
+    """Raise StudyError if a tokeniser has no chat template: the shared tokeniser, or with
+    `own_template` the tokeniser of the model `name`."""
     if tokenizer.chat_template:
         return
-    first = 'Set models.template = "base", and name' if own else "Name"
+    first = 'Set models.template = "base", and name' if own_template else "Name"
     raise StudyError(
         f"evaluation.chat_template: the tokeniser of {name} has no chat template.",
         hint=f"{first} a tokeniser that has one with models.tokenizer, or set "
@@ -87,29 +87,29 @@ def _chat(tokenizer: Any, messages: list[dict[str, str]], add_generation_prompt:
         bare = [message for message in messages if message["role"] != "system"]
         if len(bare) == len(messages):
             raise
-    found = written(bare)
+    text = written(bare)
     libraries.tell(
         "its chat template accepts no system prompt: items are asked without the task's "
         "description."
     )
-    return found
+    return text
 
 
 def doubts(
-    shared: Any, whose: str, names: tuple[str, ...], open_own: Open, *, own: bool
+    shared: Any, whose: str, names: tuple[str, ...], open_own: Open, *, own_templates: bool
 ) -> list[tuple[str, str]]:
     """Notes on the template in use, and on each model's differences from it.
 
-    `own`: each model uses its own template; then a note names templates that the study's tokeniser
-    splits differently from the model's own.
+    `own_templates`: each model uses its own template; then a note names templates that the study's
+    tokeniser splits differently from the model's own.
     """
-    notes = [("evaluation", _whose(whose, own=own))]
+    notes = [("evaluation", _whose(whose, own_templates=own_templates))]
     for name in names:
         try:
             theirs = open_own(name)
         except CheckpointError:
             continue  # it has no tokeniser, so nothing differs
-        if own:
+        if own_templates:
             differ = _splits_otherwise(shared, theirs)
             words = "the study's tokeniser splits its chat template into other tokens than its own"
         else:
@@ -123,8 +123,8 @@ def doubts(
     return notes
 
 
-def _whose(whose: str, *, own: bool) -> str:
-    if own:
+def _whose(whose: str, *, own_templates: bool) -> str:
+    if own_templates:
         return "each model is asked as a chat in its own template (models.template)."
     return f"every model is asked as a chat in the template of {whose} (models.template)."
 
@@ -136,11 +136,11 @@ def _differs(first: Any, second: Any) -> bool:
     return any(_written(first, c) != _written(second, c) for c in _CONVERSATIONS)
 
 
-def _splits_otherwise(shared: Any, own: Any) -> bool:
-    words = _written(own, _TURNS)
+def _splits_otherwise(shared: Any, tokenizer: Any) -> bool:
+    words = _written(tokenizer, _TURNS)
     if words is None:
         return False
-    return encoding.ids(shared, words) != encoding.ids(own, words)
+    return encoding.ids(shared, words) != encoding.ids(tokenizer, words)
 
 
 def _written(tokenizer: Any, turns: tuple[tuple[str, str], ...]) -> str | None:

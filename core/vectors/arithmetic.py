@@ -91,13 +91,13 @@ class ArithmeticPoint:
         """
         if self.method == "removal":
             ((vector, value),) = self.coefficients
-            found = {vector: 1 - value}
+            by_vector = {vector: 1 - value}
         elif self.method == "transfer":
-            found = dict.fromkeys(self.vectors, 0.0) | dict(self.coefficients)
-            found[str(self.start)] += 1
+            by_vector = dict.fromkeys(self.vectors, 0.0) | dict(self.coefficients)
+            by_vector[str(self.start)] += 1
         else:
-            found = dict(self.coefficients)
-        return tuple((vector, value) for vector, value in found.items() if value)
+            by_vector = dict(self.coefficients)
+        return tuple((vector, value) for vector, value in by_vector.items() if value)
 
     @property
     def trims(self) -> bool:
@@ -240,16 +240,16 @@ def grid(
             hint="Name two in 'vectors', and single points of the others in 'points': "
             f'points = ["{",".join(f"{vector}=0.5" for vector in vectors)}"].',
         )
-    found = list(lines(vectors, coefficients, known))
+    result = list(lines(vectors, coefficients, known))
     for values in product(coefficients, repeat=len(vectors)):
-        found.append(make(dict(zip(vectors, values, strict=True)), known))
-    found += lines(vectors, (-value for value in negation), known)
+        result.append(make(dict(zip(vectors, values, strict=True)), known))
+    result += lines(vectors, (-value for value in negation), known)
     whole = list(removal)
-    found += [make({v: value}, known, "removal") for v in vectors for value in whole]
+    result += [make({v: value}, known, "removal") for v in vectors for value in whole]
     for place, text in enumerate(points):
         with item_of("points", place):
-            found.append(parse(text, known))
-    return distinct(found)
+            result.append(parse(text, known))
+    return distinct(result)
 
 
 def distinct(points: Iterable[ArithmeticPoint]) -> tuple[ArithmeticPoint, ...]:
@@ -260,7 +260,7 @@ def distinct(points: Iterable[ArithmeticPoint]) -> tuple[ArithmeticPoint, ...]:
 def shortest(value: float) -> str:
     """The shortest text that parses to the same number: 1, 0.5, -0.25, 1e-5."""
     text = repr(float(value)).removesuffix(".0")
-    return re.sub(r"e([+-])0*", lambda found: f"e{found[1].strip('+')}", text)
+    return re.sub(r"e([+-])0*", lambda match: f"e{match[1].strip('+')}", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,18 +330,18 @@ def restrict(text: str) -> Restriction:
 
 
 def _assignments(text: str, part: str) -> dict[str, float]:
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for word in filter(None, (w.strip() for w in part.split(","))):
         name, sign, value = (side.strip() for side in word.partition("="))
         if not sign or not name:
             raise StudyError(f"'{text}': '{word}' is not written as name=number.")
-        if name in found:
+        if name in values:
             raise StudyError(f"'{text}' names '{name}' twice.")
         try:
-            found[name] = float(value)
+            values[name] = float(value)
         except ValueError:
             raise StudyError(f"'{text}': '{value}' is not a number.") from None
-    return found
+    return values
 
 
 def _given(options: Mapping[str, float | None], name: str) -> float:
@@ -351,8 +351,8 @@ def _given(options: Mapping[str, float | None], name: str) -> float:
 
 def _checked(options: dict[str, float]) -> dict[str, Any]:
     """The options of a method; raises StudyError for one out of range."""
-    found: dict[str, Any] = {name: float(value) for name, value in options.items()}
-    density, epsilon, gamma = (found.get(name) for name in ("density", "epsilon", "gamma"))
+    checked: dict[str, Any] = {name: float(value) for name, value in options.items()}
+    density, epsilon, gamma = (checked.get(name) for name in ("density", "epsilon", "gamma"))
     if density is not None and not 0 < density <= 1:
         raise StudyError(f"A density is above 0 and at most 1, not {density:g}.")
     if epsilon is not None and not (0 <= epsilon < density and density + epsilon <= 1):
@@ -366,11 +366,11 @@ def _checked(options: dict[str, float]) -> dict[str, Any]:
             f"A gamma of {gamma:g} does not fit a density of {density:g}.",
             hint="The two shares are together at most 1.",
         )
-    if "seed" in found:
-        seed = found["seed"]
+    if "seed" in checked:
+        seed = checked["seed"]
         if not seed.is_integer():
             raise StudyError(f"A seed is a whole number, not {seed:g}.")
         if not 0 <= seed < 2**53:
             raise StudyError(f"A seed is a whole number from 0 to 2^53, not {seed:g}.")
-        found["seed"] = int(seed)
-    return found
+        checked["seed"] = int(seed)
+    return checked

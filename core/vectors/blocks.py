@@ -70,10 +70,10 @@ class Workspace:
     ) -> Tensor:
         """An uninitialised vector of `size` elements. The same name shares the same memory."""
         key = name, dtype, device
-        kept = self._kept.get(key)
-        if kept is None or kept.numel() < size:
-            kept = self._kept[key] = torch.empty(size, dtype=dtype, device=device)
-        return kept if kept.numel() == size else kept[:size]
+        buffer = self._kept.get(key)
+        if buffer is None or buffer.numel() < size:
+            buffer = self._kept[key] = torch.empty(size, dtype=dtype, device=device)
+        return buffer if buffer.numel() == size else buffer[:size]
 
 
 def cut(
@@ -92,12 +92,12 @@ def cut(
     for piece in pieces:
         of.setdefault(piece.tensor, []).append(piece)
     used: set[str] = set()
-    for tensor, found in of.items():
+    for tensor, group in of.items():
         info = base[tensor]
         step = max(1, size // max(info.columns, 1))
         rows = {v: infos[tensor].rows for v, infos in tuned.items() if tensor in tensors}
         ends = sorted({info.rows, *(n for n in rows.values() if n < info.rows)})
-        for first, last, stream in _streams(found, info):
+        for first, last, stream in _streams(group, info):
             # Several tensors of one module have separate streams.
             stream = f"{stream}.{tensor}" if stream in used else stream
             used.add(stream)
@@ -147,10 +147,10 @@ def _streams(pieces: Sequence[Piece], info: TensorInfo) -> Iterator[tuple[int, i
     experts: dict[int | None, list[Piece]] = {}
     for piece in pieces:
         experts.setdefault(piece.expert, []).append(piece)
-    for expert, own in experts.items():
-        apart = len({p.rows for p in own}) == len(own) and all(len(p.rows) == 1 for p in own)
-        for piece in own if apart else own[:1]:
+    for expert, parts in experts.items():
+        apart = len({p.rows for p in parts}) == len(parts) and all(len(p.rows) == 1 for p in parts)
+        for piece in parts if apart else parts[:1]:
             # Modules that share their rows share a stream.
-            span = piece.rows[0] if apart else (own[0].rows[0][0], own[-1].rows[-1][1])
+            span = piece.rows[0] if apart else (parts[0].rows[0][0], parts[-1].rows[-1][1])
             kind = "bias" if len(piece.shape) == 1 else "weight"
             yield *span, f"{piece.layer}.{piece.module}.{expert}.{kind}"

@@ -73,8 +73,8 @@ class VectorCombination:
         if not self.point.decomposes:
             yield blocks
             return
-        for _, own in groupby(blocks, key=lambda block: block.tensor):
-            yield list(own)
+        for _, same_tensor in groupby(blocks, key=lambda block: block.tensor):
+            yield list(same_tensor)
 
     def prepare(self, blocks: Sequence[Block], source: WeightSource) -> None:
         """Merge the matrices of these blocks' tensor, if the method merges matrices."""
@@ -121,8 +121,8 @@ class VectorCombination:
             return None
         scales = [value for _, value in terms]
         whole = len(terms) == 1 and scales[0] == 1
-        found = Rounding(*self._compiled.point(stored, tuned, scales, out, whole=whole))
-        return found if math.isfinite(found.lost + found.changed) else None
+        rounding = Rounding(*self._compiled.point(stored, tuned, scales, out, whole=whole))
+        return rounding if math.isfinite(rounding.lost + rounding.changed) else None
 
     def _run(
         self,
@@ -204,8 +204,8 @@ class VectorCombination:
 
 def _energy(values: Tensor) -> float:
     """Σ of squares, in float64 if float32 overflows."""
-    found = float(torch.dot(values, values))
-    return found if math.isfinite(found) else float(values.double().square().sum())
+    energy = float(torch.dot(values, values))
+    return energy if math.isfinite(energy) else float(values.double().square().sum())
 
 
 def _elect(votes: Sequence[Tensor], out: Tensor, weights: Sequence[float] = ()) -> None:

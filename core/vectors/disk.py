@@ -22,7 +22,7 @@ class Disk:
     def base_infos(self) -> dict[str, TensorInfo]:
         """The base's tensors by the names of its parameters."""
         member = self._family.base
-        return {name: member.checkpoint.tensors[own] for name, own in member.names.items()}
+        return {name: member.checkpoint.tensors[stored] for name, stored in member.names.items()}
 
     def infos(self, vector: str) -> dict[str, TensorInfo]:
         """A tuned model's tensors under the base's names."""

@@ -61,44 +61,44 @@ def tried(options: Mapping[str, Any], bed: Bed, model: Model, known: Known, seed
         grafts = _ranks(model, options["ranks"])
     if not grafts:
         return Tried({})
-    found = bed.losses(model.name, list(grafts.values()))
-    return Tried(dict(zip(grafts, found.losses, strict=True)), found.passes)
+    grafted = bed.losses(model.name, list(grafts.values()))
+    return Tried(dict(zip(grafts, grafted.losses, strict=True)), grafted.passes)
 
 
 def _modules(model: Model) -> dict[str, Graft]:
-    found = {BASE: NOTHING, ALL: EVERYTHING}
+    grafts = {BASE: NOTHING, ALL: EVERYTHING}
     for part in model.parts:
         blocks = Graft(frozenset(range(model.layers)))
-        found[f"|{part}"] = blocks if part == "blocks" else Graft(modules=of_group(part))
-    return found
+        grafts[f"|{part}"] = blocks if part == "blocks" else Graft(modules=of_group(part))
+    return grafts
 
 
 def _layers(model: Model, start: int, stop: int) -> dict[str, Graft]:
     """Each layer, its attention and its MLP."""
-    found = {}
+    grafts = {}
     for layer in range(start, stop):
-        own = {GROUP_OF.get(piece.module) for piece in model.pieces if piece.layer == layer}
-        found[f"{layer}{BLOCKS}"] = Graft(frozenset((layer,)))
+        groups = {GROUP_OF.get(piece.module) for piece in model.pieces if piece.layer == layer}
+        grafts[f"{layer}{BLOCKS}"] = Graft(frozenset((layer,)))
         for group in ("attention", "mlp"):
-            if group in own:
-                found[f"{layer}|{group}"] = Graft(frozenset((layer,)), of_group(group))
-    return found
+            if group in groups:
+                grafts[f"{layer}|{group}"] = Graft(frozenset((layer,)), of_group(group))
+    return grafts
 
 
 def _ranks(model: Model, ranks: Sequence[int]) -> dict[str, Graft]:
-    """Ranks below that of any matrix, and whole matrices."""
+    """Grafts cut to each rank that is below the largest rank of a matrix, and uncut grafts."""
     largest = max((min(piece.shape) for piece in model.pieces if piece.is_matrix), default=0)
-    found = {f"rank-{rank}": Graft(rank=rank) for rank in ranks if rank < largest}
-    return {**found, "rank-full": Graft(rank=FULL)}
+    grafts = {f"rank-{rank}": Graft(rank=rank) for rank in ranks if rank < largest}
+    return {**grafts, "rank-full": Graft(rank=FULL)}
 
 
 def _random(model: Model, sizes: int, controls: int, seed: int) -> dict[str, Graft]:
     """Random sets of two layers and more; sets of one layer are the single grafts."""
     rng = np.random.default_rng([seed, model.layers])
     return {
-        f"layers-{size}|{i}": Graft(frozenset(own))
+        f"layers-{size}|{i}": Graft(frozenset(layers))
         for size in range(2, min(sizes, model.layers - 1) + 1)
-        for i, own in enumerate(layer_sets.drawn(model.layers, size, controls, rng))
+        for i, layers in enumerate(layer_sets.drawn(model.layers, size, controls, rng))
     }
 
 
@@ -106,7 +106,7 @@ def _searched(bed: Bed, model: Model, known: Known, keep: float, tries: int) -> 
     asked: list[Grafted] = []
 
     def ask(sets: Sequence[tuple[int, ...]]) -> Any:
-        asked.append(bed.losses(model.name, [Graft(frozenset(own)) for own in sets]))
+        asked.append(bed.losses(model.name, [Graft(frozenset(layers)) for layers in sets]))
         return asked[-1].losses
 
     singles = {layer: known[f"{layer}{BLOCKS}"] for layer in range(model.layers)}

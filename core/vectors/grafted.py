@@ -74,7 +74,7 @@ class Bed:
 
     def losses(self, tuned: str, grafts: Sequence[Graft]) -> Grafted:
         """The losses of the base with each of these grafts of a tuned model."""
-        found: list[Losses] = []
+        result: list[Losses] = []
         if self.steps is None:
             self.steps = self._agrees(tuned)
         self._replay.calls = count = 0
@@ -84,12 +84,12 @@ class Bed:
             batches = list(self._probe.batches(size))
             count = len(batches)
             run = self._walked if self.steps else self._whole
-            found[:] = [run(tuned, grafts, batches)]
+            result[:] = [run(tuned, grafts, batches)]
 
         with torch.inference_mode():
             halving(work, self._size, self._on_halved)
         layers = len(self._replay.layers)
-        return Grafted(found[0], self._replay.calls / (layers * count))
+        return Grafted(result[0], self._replay.calls / (layers * count))
 
     def _agrees(self, tuned: str) -> bool:
         """Do the steps and whole passes give the same losses on a few documents?
@@ -109,14 +109,14 @@ class Bed:
         return bool(np.allclose(steps, whole, rtol=_SAME, atol=_SAME, equal_nan=True))
 
     def _whole(self, tuned: str, grafts: Sequence[Graft], batches: Sequence[Batch]) -> Losses:
-        found = self._empty(grafts)
+        losses = self._empty(grafts)
         with self._grafting.stage(tuned, grafts, lambda piece: True) as stage:
             for row, configuration in enumerate(stage.configurations):
                 stage.put(configuration)
                 for batch in batches:
                     self._pause()
-                    found[row, list(batch.documents)] = self._replay.whole(batch)
-        return found
+                    losses[row, list(batch.documents)] = self._replay.whole(batch)
+        return losses
 
     def _walked(self, tuned: str, grafts: Sequence[Graft], batches: Sequence[Batch]) -> Losses:
         """In groups of as many grafts as may have their states in memory at once."""
@@ -131,7 +131,7 @@ class Bed:
         )
 
     def _together(self, tuned: str, grafts: Sequence[Graft], batches: Sequence[Batch]) -> Losses:
-        replay, found = self._replay, self._empty(grafts)
+        replay, losses = self._replay, self._empty(grafts)
         outside = _at(None)
         with self._grafting.stage(tuned, grafts, outside) as stage:
             front = _Front(grafts, [torch.empty(0)] * len(batches))
@@ -144,13 +144,13 @@ class Bed:
             for row, configuration in enumerate(stage.configurations):
                 twin = front.twin(row)
                 if twin < row:
-                    found[row] = found[twin]
+                    losses[row] = losses[twin]
                     continue
                 stage.put(configuration)
                 for batch, state in zip(batches, front.states_of(row), strict=True):
                     self._pause()
-                    found[row, list(batch.documents)] = replay.leave(batch, state)
-        return found
+                    losses[row, list(batch.documents)] = replay.leave(batch, state)
+        return losses
 
     def _empty(self, grafts: Sequence[Graft]) -> Losses:
         return np.full((len(grafts), len(self._probe.ids)), np.nan)
@@ -173,7 +173,7 @@ class _Front:
         for pair in pairs:
             number.setdefault(pair, len(number))
         made: dict[int, list[Tensor]] = {}
-        waiting = {h: sum(own == h for own, _ in number) for h in self._states}
+        waiting = {h: sum(owner == h for owner, _ in number) for h in self._states}
         for configuration in dict.fromkeys(c for _, c in number):
             stage.put(configuration)
             for history, other in number:

@@ -76,7 +76,7 @@ class Grafting:
         self.pieces = [piece for piece in pieces if piece.tensor in named]
         self._live = {p.tensor: named[p.tensor].detach() for p in self.pieces}
         infos = {
-            name: {n: member.checkpoint.tensors[own] for n, own in member.names.items()}
+            name: {n: member.checkpoint.tensors[stored] for n, stored in member.names.items()}
             for name, member in members.items()
         }
         refuse_misfits(self.pieces, self._live, infos)
@@ -95,16 +95,16 @@ class Grafting:
     ) -> Iterator[Stage]:
         """These grafts of a tuned model among the admitted pieces; the base is restored at the
         end."""
-        own = [p for p in self.pieces if admits(p) and any(graft.admits(p) for graft in grafts)]
-        names = dict.fromkeys(piece.tensor for piece in own)
+        pieces = [p for p in self.pieces if admits(p) and any(graft.admits(p) for graft in grafts)]
+        names = dict.fromkeys(piece.tensor for piece in pieces)
         live = {name: self._live[name] for name in names}
         stage = Stage(
-            pieces=own,
-            configurations=[_configuration(graft, own) for graft in grafts],
+            pieces=pieces,
+            configurations=[_configuration(graft, pieces) for graft in grafts],
             live=live,
             base={name: tensor.clone() for name, tensor in live.items()},
             tuned={name: self._read(tuned, name) for name in names},
-            shared={p.tensor: sum(q.tensor == p.tensor for q in self.pieces) for p in own},
+            shared={p.tensor: sum(q.tensor == p.tensor for q in self.pieces) for p in pieces},
         )
         try:
             yield stage

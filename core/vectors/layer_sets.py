@@ -53,8 +53,8 @@ def search(
             break
         order = sorted(known, key=lambda layer: (_mean(known[layer]), layer))
         tried = order[: tries or None]
-        own = tuple(step.layer for step in steps)
-        known |= dict(zip(tried, ask([(*own, layer) for layer in tried]), strict=True))
+        chosen = tuple(step.layer for step in steps)
+        known |= dict(zip(tried, ask([(*chosen, layer) for layer in tried]), strict=True))
         best = min(tried, key=lambda layer: (_mean(known[layer]), layer))
         steps.append(Step(best, known.pop(best)))
     return steps
@@ -73,8 +73,8 @@ def drawn(layers: int, size: int, count: int, rng: np.random.Generator) -> list[
 
 def _mean(losses: Losses) -> float:
     """The mean over the documents with a loss; infinite if any other is not finite."""
-    found = float(np.nanmean(losses))
-    return found if np.isfinite(found) else np.inf
+    mean = float(np.nanmean(losses))
+    return mean if np.isfinite(mean) else np.inf
 
 
 def _fall(base: Losses, losses: Losses) -> float:

@@ -29,17 +29,17 @@ def merged(
     space = Workspace()
     vectors = [term for term in point.terms if term[0] in blocks[0].vectors]
     device, shape = source.base(blocks[0], space).device, (blocks[-1].stop, blocks[0].columns)
-    found = [torch.empty(shape, device=device) for _ in vectors]
+    matrices = [torch.empty(shape, device=device) for _ in vectors]
     for block in blocks:
-        for own, part in zip(found, updates(vectors, block, source, space), strict=True):
-            own[block.start : block.stop] = part.view(-1, block.columns)
-    out = torch.stack(found).mean(0)
+        for matrix, part in zip(matrices, updates(vectors, block, source, space), strict=True):
+            matrix[block.start : block.stop] = part.view(-1, block.columns)
+    out = torch.stack(matrices).mean(0)
     if not out.isfinite().all():
         return out.view(-1)  # the writer says so
     merge = isotropic if point.method == "iso_c" else separated
     for piece in pieces:
         if piece.is_matrix:
-            _put(out, piece, merge([_take(own, piece) for own in found]))
+            _put(out, piece, merge([_take(matrix, piece) for matrix in matrices]))
     return out.view(-1)
 
 
@@ -85,7 +85,7 @@ def _put(tensor: Tensor, piece: Piece, matrix: Tensor) -> None:
     """Write a piece's matrix back to where `_take` read it."""
     rows = (matrix.mT if piece.transposed else matrix).to(tensor.dtype)
     columns = slice(None) if piece.columns is None else slice(*piece.columns)
-    at = 0
+    row = 0
     for start, stop in piece.rows:
-        tensor[start:stop, columns] = rows[at : at + stop - start]
-        at += stop - start
+        tensor[start:stop, columns] = rows[row : row + stop - start]
+        row += stop - start

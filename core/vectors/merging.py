@@ -87,10 +87,12 @@ def merge(
         combination = VectorCombination(point, marks, family.anatomy.pieces)
         done, rounding = 0, Rounding()
         with ShardWriter(partial, tensors, shard_bytes) as writer:
-            for tensor, found in _by_tensor(target, base, blocks):
+            for tensor, tensor_blocks in _by_tensor(target, base, blocks):
                 if progress is not None:
                     progress(done, total, tensor)
-                rounding += _combine(combination, found, source, target.sink(tensor, writer))
+                rounding += _combine(
+                    combination, tensor_blocks, source, target.sink(tensor, writer)
+                )
                 done = target.written
             target.copy_tables(writer)
         if progress is not None:
@@ -110,13 +112,13 @@ def _combine(
     """Compute a parameter's blocks and write them to the sink."""
 
     def write(share: Sequence[Block]) -> Rounding:
-        space, found = Workspace(), Rounding()
+        space, total = Workspace(), Rounding()
         for block in share:
             size = (block.stop - block.start) * block.columns
             out = space.numbers("out", size, sink.dtype)
-            found += combination.write(block, source, out, space)
+            total += combination.write(block, source, out, space)
             sink.write(block.start, out.view(-1, block.columns))
-        return found
+        return total
 
     combination.prepare(blocks, source)
     rounding = sum(spread(write, blocks, thread_count()), Rounding())
@@ -128,7 +130,7 @@ def _by_tensor(
     target: Target, base: Mapping[str, TensorInfo], blocks: Sequence[Block]
 ) -> Iterator[tuple[str, list[Block]]]:
     """Blocks of the written parameters; parameters outside of all pieces are the base's own."""
-    cut_up = {tensor: list(found) for tensor, found in groupby(blocks, key=lambda b: b.tensor)}
+    cut_up = {tensor: list(group) for tensor, group in groupby(blocks, key=lambda b: b.tensor)}
     for name in target.parameters:
         yield name, cut_up.get(name) or _as_it_is(name, base[name])
 
@@ -160,13 +162,13 @@ def _folders(checkpoint: Checkpoint) -> Iterator[Path]:
 
 def _accompany(family: Family, folder: Path) -> None:
     """Copy the base's tokeniser, generation settings and own code."""
-    for at in _folders(family.base.checkpoint):
-        if at.is_file():  # GGUF, which may contain a tokeniser
+    for path in _folders(family.base.checkpoint):
+        if path.is_file():  # GGUF, which may contain a tokeniser
             with contextlib.suppress(CheckpointError):
-                loading.tokenizer(at).save_pretrained(folder)
+                loading.tokenizer(path).save_pretrained(folder)
             continue
         for pattern in _COMPANIONS:
-            for file in sorted(at.glob(pattern)):
+            for file in sorted(path.glob(pattern)):
                 if file.is_file():
                     shutil.copyfile(file, folder / file.name)
 

@@ -42,27 +42,33 @@ def rows(
     seed: int,
 ) -> list[Measurement]:
     """The measurements of one model. `order`: the layers of the greedy set as it found them."""
-    own = _Losses(losses, seed)
-    at: dict[str, Any] = {"model": model, "reference": BASE, "probe": probe}
-    found = [*_of_parts(own, at), *_of_sets(own, at), *_of_ranks(own, at)]
-    found += [
-        Measurement(metric="place", value=place, layer=layer, **at)
+    measured = _Losses(losses, seed)
+    coordinates: dict[str, Any] = {"model": model, "reference": BASE, "probe": probe}
+    result = [
+        *_of_parts(measured, coordinates),
+        *_of_sets(measured, coordinates),
+        *_of_ranks(measured, coordinates),
+    ]
+    result += [
+        Measurement(metric="place", value=place, layer=layer, **coordinates)
         for place, layer in enumerate(order, 1)
     ]
-    regained = own.share(losses[f"layers-{len(order)}"]) if order else None
-    by_all = own.share(losses[BLOCKS])
+    regained = measured.share(losses[f"layers-{len(order)}"]) if order else None
+    by_all = measured.share(losses[BLOCKS])
     enough = regained is not None and by_all is not None and regained >= keep * by_all
     sufficient = [
         int(name.removeprefix("rank-"))
         for name, each in losses.items()
-        if name.startswith("rank-") and name != "rank-full" and (own.share(each) or 0.0) >= keep
+        if name.startswith("rank-")
+        and name != "rank-full"
+        and (measured.share(each) or 0.0) >= keep
     ]
     return [
-        *found,
+        *result,
         Measurement(
-            metric="layers_needed", value=len(order) if enough else None, n=layers, **at
+            metric="layers_needed", value=len(order) if enough else None, n=layers, **coordinates
         ),
-        Measurement(metric="rank_needed", value=min(sufficient, default=None), **at),
+        Measurement(metric="rank_needed", value=min(sufficient, default=None), **coordinates),
     ]  # fmt: skip
 
 
@@ -73,28 +79,28 @@ class _Losses:
     of: Mapping[str, Losses]
     seed: int
 
-    def fall(self, own: Losses) -> comparison.Estimate:
+    def fall(self, losses: Losses) -> comparison.Estimate:
         """By how much the mean loss falls from the base's, in nats a token."""
         return comparison.difference(
-            self._items(own), self._items(self.of[BASE]), resamples=RESAMPLES, seed=self.seed
+            self._items(losses), self._items(self.of[BASE]), resamples=RESAMPLES, seed=self.seed
         )
 
-    def regained(self, own: Losses) -> comparison.Estimate:
+    def regained(self, losses: Losses) -> comparison.Estimate:
         """The share of the tuned model's fall; undefined where that one may be none."""
         if not gains(self.of[BASE], self.of[ALL], self.seed):
             return comparison.Estimate(value=None)
-        items = [self._items(each) for each in (self.of[BASE], self.of[ALL], own)]
+        items = [self._items(each) for each in (self.of[BASE], self.of[ALL], losses)]
         return comparison.regained(*items, resamples=RESAMPLES, seed=self.seed)
 
-    def share(self, own: Losses) -> float | None:
+    def share(self, losses: Losses) -> float | None:
         """The value of `regained` alone."""
-        return self.regained(own).value
+        return self.regained(losses).value
 
-    def p_value(self, own: Losses) -> float | None:
+    def p_value(self, losses: Losses) -> float | None:
         """Student's paired test of an unchanged mean loss; None if it can't be told."""
         from scipy import stats
 
-        change = (own - self.of[BASE])[self._known]
+        change = (losses - self.of[BASE])[self._known]
         if len(change) < 2 or not np.isfinite(change).all() or not np.ptp(change):
             return None
         return float(stats.ttest_1samp(change, 0.0).pvalue)
@@ -107,57 +113,69 @@ class _Losses:
     def _known(self) -> NDArray[np.bool_]:
         return np.isfinite(self.of[BASE]) & np.isfinite(self.of[ALL])
 
-    def _items(self, own: Losses) -> Items:
+    def _items(self, losses: Losses) -> Items:
         (index,) = self._known.nonzero()
-        return Items(index=index, total=own[index], weight=np.ones(len(index)))
+        return Items(index=index, total=losses[index], weight=np.ones(len(index)))
 
 
-def _both(own: _Losses, losses: Losses, at: Mapping[str, Any], **chance: Any) -> Iterator[Any]:
+def _both(
+    measured: _Losses, losses: Losses, coordinates: Mapping[str, Any], **chance: Any
+) -> Iterator[Any]:
     """A graft's rows: the regained share and the gain."""
-    share, fall = own.regained(losses), own.fall(losses)
-    n = own.documents
+    share, fall = measured.regained(losses), measured.fall(losses)
+    n = measured.documents
     yield Measurement(
-        metric="regained", value=share.value, low=share.low, high=share.high, n=n, **at, **chance
+        metric="regained",
+        value=share.value,
+        low=share.low,
+        high=share.high,
+        n=n,
+        **coordinates,
+        **chance,
     )
-    yield Measurement(metric="gain", value=fall.value, low=fall.low, high=fall.high, n=n, **at)
+    yield Measurement(
+        metric="gain", value=fall.value, low=fall.low, high=fall.high, n=n, **coordinates
+    )
 
 
-def _of_parts(own: _Losses, at: Mapping[str, Any]) -> Iterator[Measurement]:
+def _of_parts(measured: _Losses, coordinates: Mapping[str, Any]) -> Iterator[Measurement]:
     """Single grafts, with the p values corrected for all of them, and the whole model's gain."""
-    parts = [name for name in own.of if "|" in name and not name.startswith("layers-")]
-    corrected = multiplicity.adjusted([own.p_value(own.of[name]) for name in parts])
+    parts = [name for name in measured.of if "|" in name and not name.startswith("layers-")]
+    corrected = multiplicity.adjusted([measured.p_value(measured.of[name]) for name in parts])
     for name, q in zip(parts, corrected, strict=True):
         layer, _, module = name.partition("|")
-        place = {**at, "layer": int(layer) if layer else None, "module": module}
-        yield from _both(own, own.of[name], place)
+        place = {**coordinates, "layer": int(layer) if layer else None, "module": module}
+        yield from _both(measured, measured.of[name], place)
         yield Measurement(metric="q_value", value=q, n=len(parts), **place)
-    fall = own.fall(own.of[ALL])
+    fall = measured.fall(measured.of[ALL])
     yield Measurement(
-        metric="gain", value=fall.value, low=fall.low, high=fall.high, n=own.documents,
-        module="all", **at,
+        metric="gain", value=fall.value, low=fall.low, high=fall.high, n=measured.documents,
+        module="all", **coordinates,
     )  # fmt: skip
 
 
-def _of_sets(own: _Losses, at: Mapping[str, Any]) -> Iterator[Measurement]:
+def _of_sets(measured: _Losses, coordinates: Mapping[str, Any]) -> Iterator[Measurement]:
     """The greedy set at each size, with random sets of as many layers as its chance."""
-    for name, losses in own.of.items():
+    for name, losses in measured.of.items():
         size = name.removeprefix("layers-")
         if not name.startswith("layers-") or "|" in name:
             continue
         others = [
             each
-            for other, each in own.of.items()
+            for other, each in measured.of.items()
             if other.startswith(f"{name}|")
             or (size == "1" and other.endswith(BLOCKS) and other != BLOCKS)
         ]
-        values = [value for each in others if (value := own.share(each)) is not None]
+        values = [value for each in others if (value := measured.share(each)) is not None]
         chance: dict[str, Any] = {}
         if len(values) > 1:
             chance = {"chance": float(np.mean(values)), "chance_sd": float(np.std(values, ddof=1))}
-        yield from _both(own, losses, {**at, "module": "blocks", "setting": name}, **chance)
+        yield from _both(
+            measured, losses, {**coordinates, "module": "blocks", "setting": name}, **chance
+        )
 
 
-def _of_ranks(own: _Losses, at: Mapping[str, Any]) -> Iterator[Measurement]:
-    for name, losses in own.of.items():
+def _of_ranks(measured: _Losses, coordinates: Mapping[str, Any]) -> Iterator[Measurement]:
+    for name, losses in measured.of.items():
         if name.startswith("rank-"):
-            yield from _both(own, losses, {**at, "module": "all", "setting": name})
+            yield from _both(measured, losses, {**coordinates, "module": "all", "setting": name})

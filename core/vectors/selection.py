@@ -62,10 +62,10 @@ def find_marks(
     if point.method == "sce":
         return _of_sce(point, blocks, source, threads)
 
-    def ranked(vector: str, stream: str, share: float, own: Sequence[Block]) -> float:
+    def ranked(vector: str, stream: str, share: float, stream_blocks: Sequence[Block]) -> float:
         key = vector, stream, share
         if key not in cache:
-            cache[key] = threshold(vector, share, own, source, threads)
+            cache[key] = threshold(vector, share, stream_blocks, source, threads)
         return cache[key]
 
     for vector, _ in point.terms:
@@ -73,11 +73,15 @@ def find_marks(
             least[vector, ""] = ranked(vector, "", point.density, blocks)
             continue
         gamma = point.gamma or 0.0
-        for stream, own in _by_stream(b for b in blocks if vector in b.vectors).items():
-            size = sum(block.stop - block.start for block in own) * own[0].columns
-            least[vector, stream] = ranked(vector, stream, min(1.0, point.density + gamma), own)
+        for stream, stream_blocks in _by_stream(b for b in blocks if vector in b.vectors).items():
+            size = (
+                sum(block.stop - block.start for block in stream_blocks) * stream_blocks[0].columns
+            )
+            least[vector, stream] = ranked(
+                vector, stream, min(1.0, point.density + gamma), stream_blocks
+            )
             most[vector, stream] = (
-                ranked(vector, stream, gamma, own) if round(gamma * size) else math.inf
+                ranked(vector, stream, gamma, stream_blocks) if round(gamma * size) else math.inf
             )
     return Marks(least, most)
 
@@ -144,22 +148,22 @@ def _of_sce(
     def bits(block: Block, space: Workspace) -> Tensor:
         return _variance(updates(point.terms, block, source, space)).view(torch.int32)
 
-    for stream, own in _by_stream(blocks).items():
-        several = [b for b in own if sum(v in b.vectors for v, _ in point.terms) > 1]
+    for stream, stream_blocks in _by_stream(blocks).items():
+        several = [b for b in stream_blocks if sum(v in b.vectors for v, _ in point.terms) > 1]
         whole = point.density == 1 or not several
         least["", stream] = 0.0 if whole else _threshold(point.density, several, bits, threads)
         squares: dict[str, float] = {}
         space = Workspace()
-        for block in own:
+        for block in stream_blocks:
             votes = updates(point.terms, block, source, space)
             select(votes, block, Marks(least))
             named = [vector for vector, _ in point.terms if vector in block.vectors]
             for vector, vote in zip(named, votes, strict=True):
-                found = float(vote.double().square().sum())
-                squares[vector] = squares.get(vector, 0.0) + found
+                square = float(vote.double().square().sum())
+                squares[vector] = squares.get(vector, 0.0) + square
         total = sum(squares.values())
-        for vector, found in squares.items():
-            weight[vector, stream] = found / total if total else 1 / len(squares)
+        for vector, square in squares.items():
+            weight[vector, stream] = square / total if total else 1 / len(squares)
     return Marks(least, weight=weight)
 
 
@@ -169,11 +173,11 @@ def updates(terms: Terms, block: Block, source: WeightSource, space: Workspace) 
     stored = source.base(block, space)
     size, device = stored.numel(), stored.device
     base = space.numbers("base", size, device=device).copy_(stored)
-    found = []
+    changes = []
     for i, (vector, value) in enumerate(t for t in terms if t[0] in block.vectors):
         term = space.numbers(f"vote{i}", size, device=device)
-        found.append(term.copy_(source.tuned(vector, block, space)).sub_(base).mul_(value))
-    return found
+        changes.append(term.copy_(source.tuned(vector, block, space)).sub_(base).mul_(value))
+    return changes
 
 
 def _variance(votes: Sequence[Tensor]) -> Tensor:
@@ -184,11 +188,11 @@ def _variance(votes: Sequence[Tensor]) -> Tensor:
 
 def _by_stream(blocks: Iterable[Block]) -> dict[str, list[Block]]:
     """The blocks of each stored tensor, of each expert's apart."""
-    found: dict[str, list[Block]] = {}
+    by_stream: dict[str, list[Block]] = {}
     for block in blocks:
         if block.vectors:
-            found.setdefault(block.stream, []).append(block)
-    return found
+            by_stream.setdefault(block.stream, []).append(block)
+    return by_stream
 
 
 def _threshold(
@@ -204,14 +208,14 @@ def _threshold(
     """
 
     def count(shift: int, within: int | None) -> Any:
-        def of(own: Sequence[Block]) -> Any:
-            found, space = np.zeros(1 << _HALF, np.int64), Workspace()
-            for block in own:
+        def of(part: Sequence[Block]) -> Any:
+            counts, space = np.zeros(1 << _HALF, np.int64), Workspace()
+            for block in part:
                 bits = bits_of(block, space)
                 if within is not None:
                     bits = bits[bits >> _HALF == within] & (1 << _HALF) - 1
-                found += torch.bincount(bits >> shift, minlength=1 << _HALF).cpu().numpy()
-            return found
+                counts += torch.bincount(bits >> shift, minlength=1 << _HALF).cpu().numpy()
+            return counts
 
         return sum(spread(of, taking, threads))
 

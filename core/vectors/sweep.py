@@ -126,14 +126,14 @@ class Sweep:
             free.append(space)
             return rounding
 
-        found = Rounding()
+        rounding = Rounding()
         for turn in combination.turns(blocks):
             combination.prepare(turn, source)
             for start in range(0, len(turn), _AT_ONCE):
                 pause()
                 share = turn[start : start + _AT_ONCE]
-                found += sum(spread(write, share, self._threads), Rounding())
-        return found.share
+                rounding += sum(spread(write, share, self._threads), Rounding())
+        return rounding.share
 
     def __exit__(self, *_: object) -> None:
         if self._disk is not None:
@@ -151,8 +151,8 @@ class Sweep:
     def _cut(self, restriction: Restriction) -> list[Block]:
         if restriction not in self._blocks:
             tensors = restriction.tensors(self._pieces)
-            found = cut(self._pieces, self._infos, self._tuned, tensors, self._size)
-            self._blocks[restriction] = list(found)
+            blocks = cut(self._pieces, self._infos, self._tuned, tensors, self._size)
+            self._blocks[restriction] = list(blocks)
         return self._blocks[restriction]
 
 

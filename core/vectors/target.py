@@ -48,8 +48,8 @@ class Target:
         below = opening.below(base)
         parameters: dict[str, Mosaic] = {}
         tensors: dict[str, TensorInfo] = {}
-        for name, own in family.base.names.items():
-            info = base.tensors[own]
+        for name, stored_name in family.base.names.items():
+            info = base.tensors[stored_name]
             made = below.mosaics.get(name)
             if made is None or made.shape != info.shape:
                 source = made.sources[0] if made is not None and made.is_whole else name
@@ -67,9 +67,9 @@ class Target:
         ]  # fmt: skip
         for name in tables:
             tensors[name] = TensorInfo(files.raw_dtypes[name], files.tensors[name].shape)
-        order = {name: at for at, name in enumerate(below.stored.tensors)}
+        order = {name: index for index, name in enumerate(below.stored.tensors)}
         ordered = dict(sorted(tensors.items(), key=lambda item: order.get(item[0], len(order))))
-        unties = any(name != own for name, own in family.base.names.items())
+        unties = any(name != source for name, source in family.base.names.items())
         target = cls(parameters, ordered, tuple(tables), files, unties)
         for name, made in parameters.items():
             if made.runs() is None:

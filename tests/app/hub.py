@@ -47,10 +47,10 @@ def write_folder(folder: Path, card: str = "", dtype: str = "BF16", **settings: 
 def write_adapter(folder: Path, base: str, **settings: Any) -> Path:
     """A LoRA adapter of rank 2 on one projection of each layer."""
     folder.mkdir(parents=True, exist_ok=True)
-    said = {"peft_type": "LORA", "r": 2, "base_model_name_or_path": base, **settings}
-    (folder / "adapter_config.json").write_text(json.dumps(said))
-    at = "base_model.model.model.layers.{}.self_attn.q_proj.lora_{}.weight"
-    shapes = {at.format(i, f): (2, 16) if f == "A" else (16, 2) for i in (0, 1) for f in "AB"}
+    config = {"peft_type": "LORA", "r": 2, "base_model_name_or_path": base, **settings}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    name = "base_model.model.model.layers.{}.self_attn.q_proj.lora_{}.weight"
+    shapes = {name.format(i, f): (2, 16) if f == "A" else (16, 2) for i in (0, 1) for f in "AB"}
     write_sparse(folder / "adapter_model.safetensors", shapes, "F32")
     return folder
 

@@ -27,9 +27,9 @@ def test_without_a_file_there_are_the_defaults(file: Path) -> None:
 
 def test_all_settings_are_taken(file: Path) -> None:
     file.write_text('theme = "light"\n[keys]\n"run.view" = "w,ctrl+w"\n')
-    found = config.read()
-    assert found.theme == "light"
-    config.check_keys(found, ["run.view"])
+    settings = config.read()
+    assert settings.theme == "light"
+    config.check_keys(settings, ["run.view"])
 
 
 def test_folders_are_relative_to_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +43,7 @@ def test_folders_are_relative_to_the_file(file: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ('thme = "dark"', "no setting 'thme'. Did you mean 'theme'?"),
         ('theme = "blue"', "theme: Input should be 'dark' or 'light'"),
@@ -54,12 +54,12 @@ def test_folders_are_relative_to_the_file(file: Path, monkeypatch: pytest.Monkey
         ("keys = { a = 1 }", "keys.a: "),
     ],
 )
-def test_what_is_wrong_is_one_sentence_about_the_file(file: Path, text: str, said: str) -> None:
+def test_what_is_wrong_is_one_sentence_about_the_file(file: Path, text: str, expected: str) -> None:
     file.write_text(text)
     with pytest.raises(StudyError) as caught:
         config.read()
     assert str(file) in caught.value.title
-    assert said in f"{caught.value.title} {caught.value.hint}"
+    assert expected in f"{caught.value.title} {caught.value.hint}"
 
 
 def test_bytes_that_are_no_text_are_refused(file: Path) -> None:
@@ -69,13 +69,13 @@ def test_bytes_that_are_no_text_are_refused(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("keys", "expected"),
     [({"run.veiw": "w"}, "Did you mean 'run.view'?"), ({"run.view": "w,"}, "keys of 'run.view'")],
 )
-def test_keys_are_for_actions_that_there_are(keys: dict[str, str], said: str) -> None:
+def test_keys_are_for_actions_that_there_are(keys: dict[str, str], expected: str) -> None:
     with pytest.raises(StudyError) as caught:
         config.check_keys(Config(keys=keys), ["run.view", "run.zoom"])
-    assert said in f"{caught.value.title} {caught.value.hint}"
+    assert expected in f"{caught.value.title} {caught.value.hint}"
 
 
 def test_doctor_names_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,17 +71,17 @@ def hold(db: Database) -> Iterator[Callable[[], _Holder]]:
 
 
 def test_a_writer_waits_until_the_lock_is_free(db: Database, hold: Callable[[], _Holder]) -> None:
-    holder, told = hold(), []
+    holder, waits = hold(), []
 
     def waiting(seconds: float) -> None:
-        told.append(seconds)
-        if len(told) == 3:
+        waits.append(seconds)
+        if len(waits) == 3:
             holder.release()
 
     db.waiting = waiting
     run_id = runs.create_run(db, STUDY, ["alignment"])
-    assert len(told) == 3
-    assert told == sorted(told)
+    assert len(waits) == 3
+    assert waits == sorted(waits)
     assert runs.find_run(db, run_id).status == "queued"
 
 
@@ -100,30 +100,30 @@ def test_a_database_is_opened_once_it_is_free(
     """Where the file has yet to be made or upgraded, opening writes."""
     path = tmp_path / "new.db"
     holder = _Holder(path)
-    told: list[float] = []
+    waits: list[float] = []
 
     def waiting(seconds: float) -> None:
-        told.append(seconds)
+        waits.append(seconds)
         holder.release()
 
     open_database(str(path), waiting=waiting).close()
     holder.close()
-    assert told
+    assert waits
 
 
 def test_a_worker_that_waits_lives(db: Database, hold: Callable[[], _Holder]) -> None:
-    own = _begun(db)
+    sink = _begun(db)
     run_id = runs.find_run(db, "latest").id
     _age(db, run_id)
     assert runs.find_run(db, run_id).status == "interrupted"
     holder = hold()
-    own.progress(Progress(3, 5, label="layer 2"))
+    sink.progress(Progress(3, 5, label="layer 2"))
     assert runs.find_run(db, run_id).status == "running"
     holder.release()
     # Before it has beaten in the database again, nobody can take its run.
     with pytest.raises(RunError, match="running right now"):
         runs.requeue(db, run_id)
-    own.beat()
+    sink.beat()
     run = runs.find_run(db, run_id)
     assert (run.status, run.done, run.label) == ("running", 3, "layer 2")
     assert beats.last(db, run_id) == 0.0, "nothing is left beside it"
@@ -138,10 +138,10 @@ def test_a_beat_that_is_no_number_is_none(db: Database) -> None:
 
 
 def test_a_unit_is_saved_once_the_lock_is_free(db: Database, hold: Callable[[], _Holder]) -> None:
-    own, holder = _begun(db), hold()
+    sink, holder = _begun(db), hold()
     threading.Timer(0.3, holder.release).start()
-    own.save(Unit(key="k", analysis="alignment", label=""), UnitResult([_ROW]), 1.0)
-    assert own.finished(["k"]) == {"k"}
+    sink.save(Unit(key="k", analysis="alignment", label=""), UnitResult([_ROW]), 1.0)
+    assert sink.finished(["k"]) == {"k"}
 
 
 def test_a_cancelled_run_does_not_wait(
@@ -150,11 +150,11 @@ def test_a_cancelled_run_does_not_wait(
     monkeypatch.setattr(worker, "_HURRIED", 0.05)
     run_id = runs.create_run(db, STUDY, ["alignment"])
 
-    def compute(study: Study, own: ResultSink, analyses: Any) -> None:
+    def compute(study: Study, sink: ResultSink, analyses: Any, *_: Any) -> None:
         hold()
-        assert isinstance(own, RunSink)
-        threading.Timer(0.2, own._stop.set).start()
-        own.save(Unit(key="k", analysis="alignment", label=""), UnitResult([_ROW]), 1.0)
+        assert isinstance(sink, RunSink)
+        threading.Timer(0.2, sink._stop.set).start()
+        sink.save(Unit(key="k", analysis="alignment", label=""), UnitResult([_ROW]), 1.0)
 
     monkeypatch.setattr(runner, "run", compute)
     with pytest.raises(Cancelled, match="waited for the database"):
@@ -162,12 +162,12 @@ def test_a_cancelled_run_does_not_wait(
 
 
 def test_that_it_waits_is_said_once_each_time() -> None:
-    said: list[str] = []
-    tell = Patience(said.append)
+    messages: list[str] = []
+    tell = Patience(messages.append)
     for seconds in (0.5, 1.9, 2.1, 3.0, 60.0, 0.5, 1.0, 2.5, 3.0):
         tell(seconds)
-    assert len(said) == 2
-    assert "another process" in said[0]
+    assert len(messages) == 2
+    assert "another process" in messages[0]
 
 
 _ROW = Measurement(metric="write", value=0.5, layer=0)

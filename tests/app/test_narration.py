@@ -32,3 +32,24 @@ def test_the_share_of_the_time_that_has_passed() -> None:
     assert _percent(Progress(90, 200), 100) is None
     overdue = Progress(90, 200, expected=time.time() - 10)
     assert _percent(overdue, 100) == 100
+
+
+def test_lines_below_the_bar_are_cut_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.console.narration.fits_a_bar", lambda: True)
+    monkeypatch.setenv("LINES", "10")
+    monkeypatch.setenv("COLUMNS", "40")
+    narrator = Narrator()
+    assert narrator._bar is not None
+
+    def shown(count: int) -> list[str]:
+        narrator.below([f"w{i} \x1b[31m" + "x" * 60 for i in range(count)])
+        with narrator._bar.console.capture() as capture:  # type: ignore[union-attr]
+            narrator._bar.console.print(narrator._bar.get_renderable())  # type: ignore[union-attr]
+        return capture.get().rstrip("\n").split("\n")[1:]
+
+    lines = shown(7)
+    assert [line.split()[0] for line in lines] == [f"w{i}" for i in range(7)]
+    assert all(len(line) <= 40 for line in lines)
+    assert "\x1b[31m" not in "".join(lines)
+    assert [line.split()[0] for line in shown(9)] == [*(f"w{i}" for i in range(6)), "and"]
+    assert shown(9)[-1].strip() == "and 3 more"

@@ -75,12 +75,14 @@ def test_a_worker_obeys_its_command_line_and_no_database(
 def test_a_detached_worker_is_told_whom_to_trust(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[list[str]] = []
-    monkeypatch.setattr(launcher, "detach", lambda command, _: said.append(command) or os.getpid())
+    commands: list[list[str]] = []
+    monkeypatch.setattr(
+        launcher, "detach", lambda command, _: commands.append(command) or os.getpid()
+    )
     run_id = runs.create_run(db, STUDY, ["alignment"])
     launcher.start_detached(db.url, run_id, trust=BOTH)
     launcher.start_detached(db.url, run_id)
-    assert [[word for word in command if "trust" in word] for command in said] == [
+    assert [[word for word in command if "trust" in word] for command in commands] == [
         ["--trust-models", "--trust-tasks"],
         [],
     ]
@@ -89,13 +91,13 @@ def test_a_detached_worker_is_told_whom_to_trust(
 def test_trust_changes_no_key() -> None:
     """The key is what it was when studies had no `trust_task_code`."""
     plain = trust.granted(STUDY, Trust())
-    told = plain.model_dump(mode="json")
-    del told["evaluation"]["trust_task_code"]
-    del told["models"]["template"]
-    del told["probes"]
-    for model in (told["models"]["base"], *told["models"]["tuned"].values()):
+    data = plain.model_dump(mode="json")
+    del data["evaluation"]["trust_task_code"]
+    del data["models"]["template"]
+    del data["probes"]
+    for model in (data["models"]["base"], *data["models"]["tuned"].values()):
         del model["checkpoints"], model["group"]
-    assert plain.key(["a"]) == content_key({"study": told, "only": ["a"]})
+    assert plain.key(["a"]) == content_key({"study": data, "only": ["a"]})
     assert {trust.granted(STUDY, each).key(["a"]) for each in (Trust(), BOTH)} == {plain.key(["a"])}
 
 
@@ -111,14 +113,14 @@ def test_code_of_a_task_runs_by_the_flag_alone(tauscope: Any, tmp_path: Path) ->
     with study.open("a") as file:
         file.write('\n[evaluation]\ninclude = "tasks"\ntasks = { a = ["tiny_choice"] }\n')
     for command in (["plan"], ["run"]):
-        said = tauscope(*command, study, "--only", "evaluation")
-        assert said.code == 3
+        result = tauscope(*command, study, "--only", "evaluation")
+        assert result.code == 3
         for words in ("choice.yaml", "mine.write", "--trust-task-code", "trust_task_code = true"):
-            assert words in said.err.replace("\n", " ")
+            assert words in result.err.replace("\n", " ")
     assert not (tmp_path / "trace").exists()
-    said = tauscope("plan", study, "--only", "evaluation", "--trust-task-code")
-    assert said.code == 0
-    assert "Code of task files (evaluation.trust_task_code) will run." in said.out
+    result = tauscope("plan", study, "--only", "evaluation", "--trust-task-code")
+    assert result.code == 0
+    assert "Code of task files (evaluation.trust_task_code) will run." in result.out
     assert (tmp_path / "trace").exists()
     assert "No code of models or task files" in tauscope("plan", study, "--only", "alignment").out
 

@@ -18,15 +18,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        found: list[Row] = []
+        rows: list[Row] = []
         for part in (screens, bench, weights, activations, states, scoring, sweeping):
             for row in part.rows(folder):
-                found.append(row)
+                rows.append(row)
                 print(" | ".join(row.cells()), flush=True)
-    print("\n" + table(found))
+    print("\n" + table(rows))
     if given.write:
-        given.write.write_text(page(found), encoding="utf-8")
-    return 0 if all(row.met for row in found) else 1
+        given.write.write_text(page(rows), encoding="utf-8")
+    return 0 if all(row.met for row in rows) else 1
 
 
 if __name__ == "__main__":

@@ -91,13 +91,13 @@ def in_turn(
     one: Callable[[], object], other: Callable[[], object], turns: int = TURNS
 ) -> tuple[float, float]:
     """Seconds of the fastest of each, taken in turn so that both meet the same machine."""
-    found: tuple[list[float], list[float]] = ([], [])
+    seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(turns):
-        for work, times in zip((one, other), found, strict=True):
+        for work, times in zip((one, other), seconds, strict=True):
             started = time.perf_counter()
             work()
             times.append(time.perf_counter() - started)
-    return min(found[0]), min(found[1])
+    return min(seconds[0]), min(seconds[1])
 
 
 def _distances() -> Row:
@@ -173,6 +173,6 @@ def peak(script: str, folders: list[Path]) -> float:
         [sys.executable, "-c", before + named + script + after, *map(str, folders)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    found = re.search(r"VmHWM:\s*(\d+)", out.stdout)
-    assert found
-    return int(found[1]) / 2**20
+    match = re.search(r"VmHWM:\s*(\d+)", out.stdout)
+    assert match
+    return int(match[1]) / 2**20

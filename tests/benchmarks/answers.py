@@ -99,19 +99,19 @@ def _show(terminal: Terminal) -> None:
 
 def _answers(terminal: Terminal, what: str) -> Row:
     load = os.getloadavg()[0]
-    found = sorted(_pressed(terminal, PRESSED))
+    delays = sorted(_pressed(terminal, PRESSED))
     load = max(load, os.getloadavg()[0])
-    middle, late = statistics.median(found), found[int(0.95 * len(found))]
+    middle, late = statistics.median(delays), delays[int(0.95 * len(delays))]
     return Row(
         f"a key answered while {what}, 95 of 100 within, ms", late, "≤", ANSWERED,
-        f"median {middle:.0f}, slowest {found[-1]:.0f}, load {load:.1f}",
+        f"median {middle:.0f}, slowest {delays[-1]:.0f}, load {load:.1f}",
     )  # fmt: skip
 
 
 def _pressed(terminal: Terminal, times: int) -> Iterator[float]:
     """Milliseconds from a key to the words that it brings: the cursor goes down a layer and up."""
-    for at in range(times):
-        key, layer = ("k", 0) if at % 2 else ("j", 1)
+    for i in range(times):
+        key, layer = ("k", 0) if i % 2 else ("j", 1)
         pressed = terminal.press(key)
         yield 1000 * (terminal.until(f"layer {layer}", pressed, patience=10) - pressed)
         time.sleep(APART)
@@ -135,7 +135,7 @@ def _beside_export(made: Archive, environment: Mapping[str, str]) -> Row:
 def _bytes(made: Archive, environment: Mapping[str, str], size: tuple[int, int]) -> Iterator[Row]:
     """What a move of the cursor sends, of each kind of figure: the dearest."""
     with opened(made, environment, size) as terminal:
-        found = {"the list": _sent(terminal, "j")}
+        sizes = {"the list": _sent(terminal, "j")}
         figures = (
             ("curves", "g\r1"), ("a heat map", "v"), ("a matrix", "1"), ("a table", "6"),
             ("points", "7"),
@@ -144,13 +144,13 @@ def _bytes(made: Archive, environment: Mapping[str, str], size: tuple[int, int])
             for key in keys:
                 terminal.press(key)
                 time.sleep(1)
-            found[name] = max(_sent(terminal, key) for key in ("l" if name == "curves" else "jl"))
+            sizes[name] = max(_sent(terminal, key) for key in ("l" if name == "curves" else "jl"))
             if name == "curves":
                 raised = _sent(terminal, "j")
-    worst = max(found, key=found.__getitem__)
+    worst = max(sizes, key=sizes.__getitem__)
     yield Row(
-        f"sent by a move of the cursor, {size[0]}x{size[1]}, KB", found[worst], "≤", KILOBYTES,
-        ", ".join(f"{name} {kilobytes:.1f}" for name, kilobytes in found.items()),
+        f"sent by a move of the cursor, {size[0]}x{size[1]}, KB", sizes[worst], "≤", KILOBYTES,
+        ", ".join(f"{name} {kilobytes:.1f}" for name, kilobytes in sizes.items()),
     )  # fmt: skip
     yield Row(
         f"sent by a move to another curve, {size[0]}x{size[1]}, KB", raised, "≤", RAISED,
@@ -160,12 +160,12 @@ def _bytes(made: Archive, environment: Mapping[str, str], size: tuple[int, int])
 
 def _sent(terminal: Terminal, key: str) -> float:
     """KB after a key, the median of three."""
-    found = []
+    sizes = []
     for _ in range(3):
-        at = terminal.press(key)
+        moment = terminal.press(key)
         time.sleep(0.4)
-        found.append(sum(len(said.data) for said in terminal.since(at)) / 1000)
-    return statistics.median(found)
+        sizes.append(sum(len(chunk.data) for chunk in terminal.since(moment)) / 1000)
+    return statistics.median(sizes)
 
 
 def _ticks(made: Archive, environment: Mapping[str, str], size: tuple[int, int]) -> Iterator[Row]:
@@ -175,11 +175,11 @@ def _ticks(made: Archive, environment: Mapping[str, str], size: tuple[int, int])
         for place in ("the list", "its own screen"):
             if place != "the list":
                 _show(terminal)
-            at = time.perf_counter()
+            start = time.perf_counter()
             time.sleep(seconds)
-            said = terminal.since(at)
-            sent = sum(len(each.data) for each in said) / 1000
-            times = [at, *(each.at for each in said)]
+            chunks = terminal.since(start)
+            sent = sum(len(each.data) for each in chunks) / 1000
+            times = [start, *(each.at for each in chunks)]
             ticks = sum(later - before > 0.05 for before, later in pairwise(times))
             yield Row(
                 f"sent beside a job, {place}, {size[0]}x{size[1]}, KB a second", sent / seconds,

@@ -79,8 +79,8 @@ def _run(db: Database, number: int, *, layers: int = 4, everything: bool = False
     with db.writing() as connection:
         units = 0
         for name in wanted:
-            for at, rows in _units(name, layers, draw, heads=everything):
-                _keep(connection, run_id, name, at, rows)
+            for coordinates, rows in _units(name, layers, draw, heads=everything):
+                _keep(connection, run_id, name, coordinates, rows)
                 units += 1
         if everything:
             _keep_arrays(db, connection, run_id)
@@ -96,32 +96,40 @@ def _units(name: str, layers: int, draw: random.Random, *, heads: bool) -> Itera
     slices = (*range(layers), None)
     if name == "activation":
         for model in ("base", *MODELS):
-            at = {"model": model}
-            yield at, [r for layer in slices for r in _spread(name, draw, layer=layer, **at)]
+            coordinates = {"model": model}
+            yield (
+                coordinates,
+                [r for layer in slices for r in _spread(name, draw, layer=layer, **coordinates)],
+            )
     elif name == "edit_distance":
         for model, layer in itertools.product(MODELS, slices):
-            at = {"model": model, "reference": "base", "layer": layer}
-            yield at, list(_spread(name, draw, **at))
+            coordinates = {"model": model, "reference": "base", "layer": layer}
+            yield coordinates, list(_spread(name, draw, **coordinates))
     elif name in ("evaluation", "ablation", "arithmetic"):
         yield from _SCORED[name](draw)
     else:
         paired = name in ("vector_cosine", "interference")
         pairs = [*itertools.combinations(MODELS, 2)] if paired else None
         for pair, layer in itertools.product(pairs or [(m, "") for m in MODELS], slices):
-            at = {"model": pair[0], "reference": pair[1], "layer": layer}
-            yield at, list(_of_weights(name, draw, at, heads=heads and layer is not None))
+            coordinates = {"model": pair[0], "reference": pair[1], "layer": layer}
+            yield (
+                coordinates,
+                list(_of_weights(name, draw, coordinates, heads=heads and layer is not None)),
+            )
 
 
 def _of_weights(
-    name: str, draw: random.Random, at: dict[str, Any], *, heads: bool
+    name: str, draw: random.Random, coordinates: dict[str, Any], *, heads: bool
 ) -> Iterator[Measurement]:
     specs = registry.get(name).metrics
     places: list[tuple[str, int | None]] = [(module, None) for module in (*MODULES, *GROUPS)]
     if heads and name == "alignment":
         places += itertools.product(MODULES[:4], range(HEADS))
-    sides = [at]
-    if at["reference"]:
-        sides.append({**at, "model": at["reference"], "reference": at["model"]})
+    sides = [coordinates]
+    if coordinates["reference"]:
+        sides.append(
+            {**coordinates, "model": coordinates["reference"], "reference": coordinates["model"]}
+        )
     for spec, (module, head), side in itertools.product(specs, places, sides):
         yield Measurement(
             metric=spec.name,
@@ -141,39 +149,44 @@ def _smooth(draw: random.Random, model: str, shift: int, layer: int | None) -> f
     return 0.5 + 0.05 * (1 + len(model)) + 0.2 * slow
 
 
-def _spread(name: str, draw: random.Random, **at: Any) -> Iterator[Measurement]:
+def _spread(name: str, draw: random.Random, **coordinates: Any) -> Iterator[Measurement]:
     first = "hamming" if name == "edit_distance" else "activated_percent"
     for spec in registry.get(name).metrics:
         of = first if spec.name in ("median", "lower_quartile", "upper_quartile") else ""
-        value = _smooth(draw, at["model"], 0, at["layer"])
+        value = _smooth(draw, coordinates["model"], 0, coordinates["layer"])
         yield Measurement(
             metric=spec.name, metric_of=of, value=value, low=value - 0.1, high=value + 0.1,
-            n=DOCUMENTS, chance=0.5 if spec.has_chance else None, **at,
+            n=DOCUMENTS, chance=0.5 if spec.has_chance else None, **coordinates,
         )  # fmt: skip
 
 
 def _evaluated(draw: random.Random) -> Iterator[Unit]:
     for model, task in itertools.product(("base", *MODELS), TASKS):
-        at = {"model": model, "task": task}
-        yield at, [_score(draw, metric="acc", **at)]
+        coordinates = {"model": model, "task": task}
+        yield coordinates, [_score(draw, metric="acc", **coordinates)]
         if model != "base":
-            at = {**at, "reference": "base", "metric_of": "acc"}
-            yield at, [_score(draw, metric=m, **at) for m in ("difference", "p_value")]
+            coordinates = {**coordinates, "reference": "base", "metric_of": "acc"}
+            yield (
+                coordinates,
+                [_score(draw, metric=m, **coordinates) for m in ("difference", "p_value")],
+            )
 
 
 def _ablated(draw: random.Random) -> Iterator[Unit]:
     settings = ("top-1%", "top-5%-active", "all-active")
     for model, source, task in itertools.product(MODELS, MODELS, TASKS):
-        at: dict[str, Any] = {"model": model, "reference": source, "task": task}
+        coordinates: dict[str, Any] = {"model": model, "reference": source, "task": task}
         rows = []
         for setting in settings:
-            rows.append(Measurement(metric="neurons", value=800.0, setting=setting, **at))
+            rows.append(Measurement(metric="neurons", value=800.0, setting=setting, **coordinates))
             for spec in registry.get("ablation").metrics:
                 if spec.name != "neurons":
                     rows.append(
-                        _score(draw, metric=spec.name, metric_of="acc", setting=setting, **at)
+                        _score(
+                            draw, metric=spec.name, metric_of="acc", setting=setting, **coordinates
+                        )
                     )
-        yield at, rows
+        yield coordinates, rows
 
 
 def _added(draw: random.Random) -> Iterator[Unit]:
@@ -181,14 +194,15 @@ def _added(draw: random.Random) -> Iterator[Unit]:
     for a, b in itertools.product(steps, steps):
         parts = [f"{m}={s}" for m, s in zip(MODELS[1:3], (a, b), strict=True) if s != "0"]
         setting = ",".join(parts) or "base"
-        at = {"reference": "base", "setting": setting}
-        rows = [_score(draw, metric="acc", task=task, **at) for task in TASKS]
+        coordinates = {"reference": "base", "setting": setting}
+        rows = [_score(draw, metric="acc", task=task, **coordinates) for task in TASKS]
         for metric in ("normalised", "regained"):
             rows += [
-                _score(draw, metric=metric, metric_of="acc", task=task, **at) for task in TASKS
+                _score(draw, metric=metric, metric_of="acc", task=task, **coordinates)
+                for task in TASKS
             ]
             rows += [
-                _score(draw, metric=metric, task=f"domain:{domain}", **at)
+                _score(draw, metric=metric, task=f"domain:{domain}", **coordinates)
                 for domain in ("medical", "maths")
             ]
         yield {"reference": "base"}, rows
@@ -197,23 +211,25 @@ def _added(draw: random.Random) -> Iterator[Unit]:
 _SCORED = {"evaluation": _evaluated, "ablation": _ablated, "arithmetic": _added}
 
 
-def _score(draw: random.Random, **at: Any) -> Measurement:
+def _score(draw: random.Random, **coordinates: Any) -> Measurement:
     value = draw.random()
-    return Measurement(value=value, low=value - 0.05, high=value + 0.05, n=200, chance=0.0, **at)
+    return Measurement(
+        value=value, low=value - 0.05, high=value + 0.05, n=200, chance=0.0, **coordinates
+    )
 
 
 def _keep(
-    connection: Connection, run_id: str, analysis: str, at: dict[str, Any],
+    connection: Connection, run_id: str, analysis: str, coordinates: dict[str, Any],
     rows: Iterable[Measurement],
 ) -> int:  # fmt: skip
     """A unit with its rows, as `RunSink.save` keeps them."""
-    told = {"model": "", "reference": "", "layer": None} | at
+    columns = {"model": "", "reference": "", "layer": None} | coordinates
     unit = connection.execute(
         insert(UnitRow)
         .values(
-            key=random.randbytes(16).hex(), analysis=analysis, label=f"{analysis} of {at}",
-            model=told["model"], reference=told["reference"], layer=told["layer"], seconds=1.0,
-            state={}, created=time.time(),
+            key=random.randbytes(16).hex(), analysis=analysis, label=f"{analysis} of {coordinates}",
+            model=columns["model"], reference=columns["reference"], layer=columns["layer"],
+            seconds=1.0, state={}, created=time.time(),
         )
         .returning(UnitRow.id)
     ).scalar_one()  # fmt: skip
@@ -236,7 +252,7 @@ def _arrays(draw: np.random.Generator) -> Iterator[tuple[str, Artifact]]:
     falling = np.sort(draw.random(RANKS).astype(np.float32))
     texts = np.array([f"document {i} " + "word " * 16 for i in range(DOCUMENTS)], dtype=np.str_)
     for model, layer in itertools.product(("base", *MODELS), range(WITH_ARRAYS)):
-        at: dict[str, Any] = {"model": model, "layer": layer}
+        coordinates: dict[str, Any] = {"model": model, "layer": layer}
         rates: dict[str, np.ndarray] = {
             "rate": draw.random(WIDTH, dtype=np.float32),
             "drivers": draw.integers(0, DOCUMENTS, (3, WIDTH)),
@@ -245,8 +261,8 @@ def _arrays(draw: np.random.Generator) -> Iterator[tuple[str, Artifact]]:
         scores: dict[str, np.ndarray] = {
             k: draw.random(WIDTH, dtype=np.float32) for k in ("attribution", "effect")
         }
-        yield "activation", Artifact(name="neurons", arrays=rates, **at)
-        yield "activation", Artifact(name="scores", arrays=scores, **at)
+        yield "activation", Artifact(name="neurons", arrays=rates, **coordinates)
+        yield "activation", Artifact(name="scores", arrays=scores, **coordinates)
         if model == "base":
             continue
         spectra = dict.fromkeys(MODULES, falling[::-1])
@@ -255,8 +271,8 @@ def _arrays(draw: np.random.Generator) -> Iterator[tuple[str, Artifact]]:
             for module in MODULES
             for kind in ("singular_values", "write", "read", "two_sided")
         }
-        yield "tuning_vectors", Artifact(name="update_spectra", arrays=spectra, **at)
-        yield "alignment", Artifact(name="alignment_curves", arrays=curves, **at)
+        yield "tuning_vectors", Artifact(name="update_spectra", arrays=spectra, **coordinates)
+        yield "alignment", Artifact(name="alignment_curves", arrays=curves, **coordinates)
     for model in ("base", *MODELS):
         documents = {"beginning": texts, "tokens": np.full(DOCUMENTS, 900)}
         yield "activation", Artifact(name="documents", arrays=documents, model=model)

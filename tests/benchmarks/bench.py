@@ -41,15 +41,15 @@ async def _rows(database: Path, study: Any) -> list[Row]:
         ]
         scores = [await _answer(asking, _score(n / 100)) for n in range(TIMES)]
         flood = Generate(prompt=PROMPT, columns=columns, tokens=200, temperature=2.0)
-        began, found = time.perf_counter(), list[Event]()
-        await _answer(asking, flood, into=found)
+        began, events = time.perf_counter(), list[Event]()
+        await _answer(asking, flood, into=events)
         took = time.perf_counter() - began
-        sent = [len(wire.event_line(1, event)) for event in found]
+        sent = [len(wire.event_line(1, event)) for event in events]
     finally:
         await asking.stop_worker()
         await asking.close()
-    pieces = [sum(isinstance(e, Piece) and e.column == n for e in found) for n in range(5)]
-    drawn = sum(e.tokens for e in found if isinstance(e, Written))
+    pieces = [sum(isinstance(e, Piece) and e.column == n for e in events) for n in range(5)]
+    drawn = sum(e.tokens for e in events if isinstance(e, Written))
     return [
         _row("the first token on the bench, five models, ms", first, 150, "after enter"),
         _row("scores on the bench after a change of λ, ms", scores, 300, "base, medical and a mix"),
@@ -65,9 +65,13 @@ async def _rows(database: Path, study: Any) -> list[Row]:
 
 
 def _row(name: str, seconds: list[float], target: float, note: str) -> Row:
-    told = [1000 * each for each in seconds]
+    milliseconds = [1000 * each for each in seconds]
     return Row(
-        name, statistics.median(told), "≤", target, f"{note}; the slowest {max(told):.0f} ms"
+        name,
+        statistics.median(milliseconds),
+        "≤",
+        target,
+        f"{note}; the slowest {max(milliseconds):.0f} ms",
     )
 
 

@@ -57,9 +57,9 @@ def _asked(model: Any, tokenizer: Any, folder: Path) -> Any:
     (task,) = open_tasks(evaluation, seed=0)
 
     def work() -> None:
-        found = Evaluator(model, tokenizer, batch_size=ROWS).evaluate(task)
-        scores.rows(found, resamples=RESAMPLES, seed=0, model="base", task=task.name)
-        scores.artifact(found, model="base", task=task.name)
+        results = Evaluator(model, tokenizer, batch_size=ROWS).evaluate(task)
+        scores.rows(results, resamples=RESAMPLES, seed=0, model="base", task=task.name)
+        scores.artifact(results, model="base", task=task.name)
 
     return work
 

@@ -89,8 +89,8 @@ def start(made: Archive, environment: Mapping[str, str]) -> tuple[float, float]:
 
 
 def _opening(made: Archive, environment: Mapping[str, str], database: str) -> Iterator[Row]:
-    found = [start(made, environment) for _ in range(5)]
-    paints, lists = zip(*found, strict=True)
+    openings = [start(made, environment) for _ in range(5)]
+    paints, lists = zip(*openings, strict=True)
     middle = statistics.median(lists)
     yield Row("the workstation paints first, s", min(paints), "≤", 1.0, "from the process's start")
     yield Row(
@@ -134,16 +134,16 @@ def _tour(made: Archive, environment: Mapping[str, str], size: tuple[int, int]) 
     """Milliseconds from each key to the last of what it painted, by group and screen."""
     with opened(made, environment, size) as terminal:
         time.sleep(1)  # what is imported while the list is looked at
-        found: Found = {"the list": _walk(terminal, LIST)}
+        screens: Found = {"the list": _walk(terminal, LIST)}
         _walk(terminal, [("", "g"), ("", "space")])
-        found["the largest run"] = _visit(terminal, tabs=len(registry.names()), views=3)
+        screens["the largest run"] = _visit(terminal, tabs=len(registry.names()), views=3)
         _walk(terminal, [("", "b"), ("", "j")])
-        found["a run of 5,000"] = _visit(terminal, tabs=len(WEIGHTS), views=3)
+        screens["a run of 5,000"] = _visit(terminal, tabs=len(WEIGHTS), views=3)
         _walk(terminal, [("", "b"), ("", "g"), ("", "space"), ("", "j"), ("", "j")])
         pictures = _pictures(len(WEIGHTS), 3)[1:]  # it opens on the first tab
         comparing = [("comparing", "="), *pictures, ("", "tab"), ("difference", "-")]
-        found["two runs compared"] = _walk(terminal, comparing)
-        return found
+        screens["two runs compared"] = _walk(terminal, comparing)
+        return screens
 
 
 def _visit(terminal: Terminal, *, tabs: int, views: int) -> dict[str, float]:
@@ -165,18 +165,18 @@ def _pictures(tabs: int, views: int) -> list[tuple[str, str]]:
 
 
 def _walk(terminal: Terminal, steps: Sequence[tuple[str, str]]) -> dict[str, float]:
-    found: dict[str, float] = {}
+    times: dict[str, float] = {}
     for name, key in steps:
-        at = terminal.press({**KEYS, "space": " "}.get(key, key))
+        moment = terminal.press({**KEYS, "space": " "}.get(key, key))
         try:
-            painted = terminal.settled(at, quiet=0.25, patience=0.6)
+            painted = terminal.settled(moment, quiet=0.25, patience=0.6)
         except TimeoutError:
-            if not terminal.since(at):
+            if not terminal.since(moment):
                 continue  # a tab with a single view
-            painted = terminal.settled(at, quiet=0.25)
+            painted = terminal.settled(moment, quiet=0.25)
         if name:
-            found[name] = 1000 * (painted - at)
-    return found
+            times[name] = 1000 * (painted - moment)
+    return times
 
 
 def _commands(made: Archive, environment: Mapping[str, str]) -> Iterator[Row]:

@@ -28,12 +28,12 @@ def _pass(folders: list[Path]) -> Row:
     from core.states import forward
 
     read = forward.read
-    found: list[float] = []
+    seconds: list[float] = []
 
     def timed(session: Any, probe: Any, readers: Any, **more: Any) -> None:
         if session.model.name == "base":
             return read(session, probe, readers, **more)
-        found.extend(
+        seconds.extend(
             activations.in_turn(
                 lambda: plain(session, probe), lambda: read(session, probe, readers, **more), 3
             )
@@ -42,7 +42,7 @@ def _pass(folders: list[Path]) -> Row:
 
     with mock.patch.object(forward, "read", timed):
         run(folders, shared())
-    less, more = found
+    less, more = seconds
     return Row(
         f"{', '.join(shared())} in one pass, over a plain forward pass with the head's product",
         more / less, "≤", 1.3,

@@ -46,10 +46,10 @@ def rows(folder: Path) -> Iterator[Row]:
 
 def _in_turn(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
     """Seconds of the fastest of each, taken in turn so that both meet the same machine."""
-    found: tuple[list[float], list[float]] = ([], [])
+    seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(15):
-        for work, times in zip((one, other), found, strict=True):
+        for work, times in zip((one, other), seconds, strict=True):
             started = time.perf_counter()
             work()
             times.append(time.perf_counter() - started)
-    return min(found[0]), min(found[1])
+    return min(seconds[0]), min(seconds[1])

@@ -135,8 +135,8 @@ def _load_and_loop(folders: list[Path]) -> None:
     for name, weights in base.items():
         w, t = weights.float(), tuned[name].float()
         d = t - w
-        found = [w.norm(), d.norm(), (w * d).sum(), d.abs().max(), (d != 0).sum()]
-        assert all(torch.isfinite(f) for f in found)
+        values = [w.norm(), d.norm(), (w * d).sum(), d.abs().max(), (d != 0).sum()]
+        assert all(torch.isfinite(f) for f in values)
 
 
 def _memory(folders: list[Path]) -> Row:
@@ -171,15 +171,15 @@ def _alignment() -> Iterator[Row]:
         g = torch.Generator().manual_seed(0)
         W = torch.randn(*shape, generator=g).mul_(0.02)
         D = torch.randn(*shape, generator=g).mul_(0.0004)
-        own = best(partial(_measure, W, D), 2)
+        seconds = best(partial(_measure, W, D), 2)
         started = time.perf_counter()
         U, s, Vt = torch.linalg.svd(W, full_matrices=False)
         torch.linalg.svd(D, full_matrices=False)
         svd = time.perf_counter() - started
         shape_text = " × ".join(map(str, shape))
         yield Row(
-            f"alignment of a {name} matrix ({shape_text}), faster than two SVDs", svd / own, "≥",
-            limit, f"{own:.1f} s against {svd:.1f} s",
+            f"alignment of a {name} matrix ({shape_text}), faster than two SVDs",
+            svd / seconds, "≥", limit, f"{seconds:.1f} s against {svd:.1f} s",
         )  # fmt: skip
         yield Row(
             f"its largest error against those SVDs, {name}", _error(W, D, U, s, Vt), "≤", 1e-4, ""
@@ -205,8 +205,8 @@ def _measure(W: torch.Tensor, D: torch.Tensor) -> Any:
 def _error(
     W: torch.Tensor, D: torch.Tensor, U: torch.Tensor, s: torch.Tensor, Vt: torch.Tensor
 ) -> float:
-    found = {row.metric: row.value for row in _measure(W, D)}
-    k = int(found["rank_k"] or 0)
+    by_metric = {row.metric: row.value for row in _measure(W, D)}
+    k = int(by_metric["rank_k"] or 0)
     norm = D.double().norm()
     written, read = U[:, :k].T @ D, D @ Vt[:k].T
     core = written @ Vt[:k].T
@@ -216,7 +216,7 @@ def _error(
         "two_sided": core.double().norm() / norm,
         "gain": (s[:k].double() * core.diagonal().double()).sum() / s[:k].double().square().sum(),
     }
-    return max(abs(float(v) - (found[m] or 0.0)) for m, v in truth.items())
+    return max(abs(float(v) - (by_metric[m] or 0.0)) for m, v in truth.items())
 
 
 def _around(folders: list[Path], scratch: Path) -> Row:

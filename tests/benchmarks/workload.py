@@ -33,13 +33,13 @@ def family(folder: Path, *, tuned: int, layers: int) -> list[Path]:
     """A base and tuned models of the given number of layers; their folders, base first."""
     folders = []
     for i in range(tuned + 1):
-        at = folder / f"model{i}"
-        folders.append(at)
-        if (at / "config.json").exists():
+        model = folder / f"model{i}"
+        folders.append(model)
+        if (model / "config.json").exists():
             continue
-        at.mkdir(parents=True, exist_ok=True)
-        save_file(_tensors(i, layers), at / "model.safetensors", metadata={"format": "pt"})
-        (at / "config.json").write_text(json.dumps({**CONFIG, "num_hidden_layers": layers}))
+        model.mkdir(parents=True, exist_ok=True)
+        save_file(_tensors(i, layers), model / "model.safetensors", metadata={"format": "pt"})
+        (model / "config.json").write_text(json.dumps({**CONFIG, "num_hidden_layers": layers}))
     return folders
 
 
@@ -58,7 +58,7 @@ def _tensors(number: int, layers: int) -> dict[str, torch.Tensor]:
         "model.norm.weight": matrix(HIDDEN),
     }
     for layer in range(layers):
-        at = f"model.layers.{layer}"
+        prefix = f"model.layers.{layer}"
         for name, rows, columns in (
             ("self_attn.q_proj", HIDDEN, HIDDEN),
             ("self_attn.k_proj", KEY_VALUE, HIDDEN),
@@ -68,19 +68,19 @@ def _tensors(number: int, layers: int) -> dict[str, torch.Tensor]:
             ("mlp.up_proj", INTERMEDIATE, HIDDEN),
             ("mlp.down_proj", HIDDEN, INTERMEDIATE),
         ):
-            tensors[f"{at}.{name}.weight"] = matrix(rows, columns)
+            tensors[f"{prefix}.{name}.weight"] = matrix(rows, columns)
             if name[-6] in "qkv" and name.startswith("self_attn"):
-                tensors[f"{at}.{name}.bias"] = matrix(rows)
+                tensors[f"{prefix}.{name}.bias"] = matrix(rows)
         for name in ("input_layernorm", "post_attention_layernorm"):
-            tensors[f"{at}.{name}.weight"] = matrix(HIDDEN)
+            tensors[f"{prefix}.{name}.weight"] = matrix(HIDDEN)
     return tensors
 
 
 def best(work: Callable[[], object], times: int = 3) -> float:
     """Seconds of the fastest of several runs: the one that was disturbed least."""
-    found = []
+    seconds = []
     for _ in range(times):
         started = time.perf_counter()
         work()
-        found.append(time.perf_counter() - started)
-    return min(found)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)

@@ -58,11 +58,11 @@ def models(tmp_path: Path) -> tuple[str, str]:
 @pytest.fixture
 def db(tmp_path: Path, models: tuple[str, str]) -> Database:
     """A database with one run over the weights of two tiny models."""
-    found = open_database(str(tmp_path / "runs.db"))
+    database = open_database(str(tmp_path / "runs.db"))
     study = intake.of_models(models[0], [models[1]])
-    run = create_run(found, study, WEIGHTS)
-    runner.run(study, RunSink(found, run, claim(found, run)), WEIGHTS)
-    return found
+    run = create_run(database, study, WEIGHTS)
+    runner.run(study, RunSink(database, run, claim(database, run)), WEIGHTS)
+    return database
 
 
 def test_the_example_of_an_analysis(
@@ -77,9 +77,9 @@ def test_the_example_of_an_analysis(
     before, after = (load_file(Path(folder) / "model.safetensors") for folder in models)
     name = "model.layers.1.mlp.up_proj.weight"
     truth = math.sqrt((after[name].double() - before[name].double()).square().mean())
-    found = sink.value("rms_change", model="tuned", layer=1, module="up")
-    assert found.value == pytest.approx(truth, rel=1e-6)
-    assert found.n == before[name].numel()
+    row = sink.value("rms_change", model="tuned", layer=1, module="up")
+    assert row.value == pytest.approx(truth, rel=1e-6)
+    assert row.n == before[name].numel()
     squares = sum((after[n].double() - before[n].double()).square().sum() for n in before)
     size = sum(tensor.numel() for tensor in before.values())
     whole = sink.value("rms_change", model="tuned", layer=None, module="all")

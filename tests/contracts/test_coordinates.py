@@ -140,16 +140,16 @@ def test_the_example_of_a_coordinate(tmp_path: Path) -> None:
     open_database(str(old)).close()
     out = tmp_path / "out"
     out.mkdir()
-    told = _seeded(tree, old, out)
-    assert told["options"] == ["0", "1"]
-    assert [title.split("· ")[-1] for title in told["titles"]] == ["0", "1"]
-    assert told["values"] == [0.75, 0.25]
-    assert told["filtered"] == "1"
-    head, *lines = (line.split(",") for line in told["csv"])
+    seen = _seeded(tree, old, out)
+    assert seen["options"] == ["0", "1"]
+    assert [title.split("· ")[-1] for title in seen["titles"]] == ["0", "1"]
+    assert seen["values"] == [0.75, 0.25]
+    assert seen["filtered"] == "1"
+    head, *lines = (line.split(",") for line in seen["csv"])
     columns = [*COLUMNS[: COLUMNS.index("value")], "seed", *COLUMNS[COLUMNS.index("value") :]]
-    assert head == told["parquet"] == columns
-    found = {line[head.index("seed")]: float(line[head.index("value")]) for line in lines}
-    assert found == {"0": 0.75, "1": 0.25}
+    assert head == seen["parquet"] == columns
+    by_seed = {line[head.index("seed")]: float(line[head.index("value")]) for line in lines}
+    assert by_seed == {"0": 0.75, "1": 0.25}
 
 
 def _seeded(tree: Path, database: Path, out: Path) -> Any:

@@ -75,10 +75,10 @@ def test_the_readme_says_where_each_analysis_is(readme: str) -> None:
 def test_the_study_of_the_guide_is_valid(tmp_path: Path) -> None:
     from core.study import intake
 
-    found = re.search(r"```toml\n(.*?)```", _text("docs/usage.md"), re.DOTALL)
-    assert found
+    match = re.search(r"```toml\n(.*?)```", _text("docs/usage.md"), re.DOTALL)
+    assert match
     file = tmp_path / "study.toml"
-    file.write_text(found[1], encoding="utf-8")
+    file.write_text(match[1], encoding="utf-8")
     (tmp_path / "tasks").mkdir()
     assert intake.read(file).name == "qwen2.5-domains"
 
@@ -102,13 +102,13 @@ def test_the_method_describes_the_arrays_of_items_and_neurons() -> None:
     """Every array with the kind and the axes that it is checked for when it is read."""
     text = _text("docs/method.md").replace("\\|", "¦")
     rows = re.findall(r"^\| `(\w+)` \| `(.+?)` \| (\w+) \| (.*?) ?\| .+ \|$", text, re.MULTILINE)
-    told: dict[str, dict[str, str]] = {}
+    described: dict[str, dict[str, str]] = {}
     for artifact, name, dtype, axes in rows:
         kind = "byte" if dtype == "uint8" else dtype.rstrip("0123456789")
         words = [kind, *axes.split(", ")] if axes else [kind]
-        told.setdefault(artifact, {})[name.replace("¦", "|")] = " ".join(words)
+        described.setdefault(artifact, {})[name.replace("¦", "|")] = " ".join(words)
     names = ("items", "prompts", "answers", "chosen", "contexts")
-    assert told == {name: forms._FORMS[name] for name in names}
+    assert described == {name: forms._FORMS[name] for name in names}
 
 
 def test_the_map_of_the_code_names_every_package() -> None:
@@ -121,9 +121,9 @@ def test_the_map_of_the_code_names_every_package() -> None:
 def test_the_page_of_keys_has_those_of_the_registry() -> None:
     keys, page = runpy.run_path(str(ROOT / "docs" / "keys.py")), _text("docs/keys.md")
     assert keys["written"](page) == page, "python docs/keys.py --write puts it right"
-    told = re.findall(r"`([^`\s]+)`", keys["table"]())
+    shown = re.findall(r"`([^`\s]+)`", keys["table"]())
     for action in ACTIONS:
-        assert set(action.shown.replace(" to ", " ").split()) <= set(told), action.id
+        assert set(action.shown.replace(" to ", " ").split()) <= set(shown), action.id
 
 
 def test_the_ten_keys_of_the_readme_exist(readme: str) -> None:
@@ -147,9 +147,11 @@ def test_every_package_maps_its_modules(package: Path) -> None:
 
 
 def test_the_change_log_begins_with_this_version() -> None:
-    found = re.search(r"^## \[?v?(\d+\.\d+\.\d+\S*?)\]?(\s|$)", _text("CHANGELOG.md"), re.MULTILINE)
-    assert found, "CHANGELOG.md has no heading '## VERSION'"
-    assert found[1] == app.__version__
+    heading = re.search(
+        r"^## \[?v?(\d+\.\d+\.\d+\S*?)\]?(\s|$)", _text("CHANGELOG.md"), re.MULTILINE
+    )
+    assert heading, "CHANGELOG.md has no heading '## VERSION'"
+    assert heading[1] == app.__version__
 
 
 DOCUMENTS = (

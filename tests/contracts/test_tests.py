@@ -33,35 +33,35 @@ def test_every_test_asserts() -> None:
 
 
 def test_no_assertion_is_always_true() -> None:
-    found = [
+    offences = [
         f"{file}:{node.lineno} {ast.unparse(node)}"
         for file, nodes in NODES.items()
         for node in nodes
         if isinstance(node, ast.Assert) and _always_true(node.test)
     ]
-    assert found == []
+    assert offences == []
 
 
 def test_no_filter_may_match_nothing() -> None:
     """`all` of nothing is true: a set of the values that are there says that there are some."""
-    found = [
+    offences = [
         f"{file}:{node.lineno} {ast.unparse(node)}"
         for file, nodes in NODES.items()
         for node in nodes
         if isinstance(node, ast.Assert) and _filters_all(node.test)
     ]
-    assert found == []
+    assert offences == []
 
 
 def test_no_test_module_is_imported() -> None:
     """What several tests use stands in a module of its own, or in conftest."""
-    found = [
+    offences = [
         f"{file} imports {module}"
         for file, nodes in NODES.items()
         for module, name in _names(nodes).values()
         if any(part.startswith("test_") for part in (*module.split("."), name))
     ]
-    assert found == []
+    assert offences == []
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,13 @@ class _Function:
 
 def _asserting() -> set[_Function]:
     """The functions that assert, themselves or through a helper."""
-    found = {function for function in FUNCTIONS if function.asserts}
-    more = found
+    asserting = {function for function in FUNCTIONS if function.asserts}
+    more = asserting
     while more:
-        helpers = {function.key for function in found if function.name not in WAITING}
-        more = {f for f in FUNCTIONS if f not in found and f.calls & helpers}
-        found |= more
-    return found
+        helpers = {function.key for function in asserting if function.name not in WAITING}
+        more = {f for f in FUNCTIONS if f not in asserting and f.calls & helpers}
+        asserting |= more
+    return asserting
 
 
 def _own_parts(function: ast.AST) -> Iterator[ast.AST]:

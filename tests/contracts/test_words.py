@@ -43,14 +43,14 @@ KINDS: tuple[type[TauscopeError], ...] = (
 
 def test_no_hint_is_a_guess() -> None:
     guess = re.compile("|".join(GUESSES))
-    found = []
+    offences = []
     for name, call in _of(ast.Call):
         hints = [keyword.value for keyword in call.keywords if keyword.arg == "hint"]
         for part in [*hints, *(call.args if _is_error(call) else ())]:
-            said = " ".join(_texts(part))
-            if guess.search(said):
-                found.append((name, call.lineno, said))
-    assert found == []
+            text = " ".join(_texts(part))
+            if guess.search(text):
+                offences.append((name, call.lineno, text))
+    assert offences == []
 
 
 def test_no_hint_is_empty() -> None:
@@ -68,15 +68,15 @@ def test_no_hint_is_empty() -> None:
 def test_the_words_of_another_error_are_never_empty() -> None:
     """`…: {error}` ends in nothing where an error has no message; core.errors.reason says its kind
     then. Errors of the system, of TOML and of Unicode always have a message."""
-    found = []
+    offences = []
     for name, handler in _of(ast.ExceptHandler):
         if not _takes_any(handler):
             continue
         for call in filter(_is_error, _walk(handler, ast.Call)):
             gaps = [gap.value for gap in _walk(call, ast.FormattedValue)]
             if any(isinstance(gap, ast.Name) and gap.id == handler.name for gap in gaps):
-                found.append((name, call.lineno))
-    assert found == []
+                offences.append((name, call.lineno))
+    assert offences == []
 
 
 def test_an_error_without_words_is_called_by_its_kind() -> None:

@@ -24,11 +24,11 @@ def _double(parameter: Any) -> Any:
 def modules(model: Any) -> Matrices:
     """Every tensor inside the layers by layer, module and expert."""
     kind = model.config.model_type
-    found: Matrices = {}
+    matrices: Matrices = {}
 
     def put(layer: int, module: str, *tensors: Any, expert: int | None = None) -> None:
-        kept = [t for t in tensors if t is not None]
-        found.setdefault((layer, module, expert), []).extend(kept)
+        present = [t for t in tensors if t is not None]
+        matrices.setdefault((layer, module, expert), []).extend(present)
 
     def linear(layer: int, module: str, part: Any, expert: int | None = None) -> None:
         bias = getattr(part, "bias", None)
@@ -41,7 +41,7 @@ def modules(model: Any) -> Matrices:
                 put(i, "norm", *[_double(p) for p in part.parameters(recurse=False)])
         _ATTENTION.get(kind, _separate_attention)(i, block, linear, put, model.config)
         _MLP.get(kind, _gated)(i, block, linear, put, model.config)
-    return found
+    return matrices
 
 
 def _blocks(model: Any) -> Any:
@@ -183,12 +183,12 @@ def neurons(model: Any, ids: Any, mask: Any) -> list[Neurons]:
         model(input_ids=ids, attention_mask=mask, use_cache=False)
     for handle in handles:
         handle.remove()
-    found = []
+    layers = []
     for i, block in enumerate(_blocks(model)):
         with torch.no_grad():
             gate, product = neurons_of(model, block, inputs[i].reshape(ids.numel(), -1))
-        found.append(Neurons(gate.reshape(*ids.shape, -1), product.reshape(*ids.shape, -1)))
-    return found
+        layers.append(Neurons(gate.reshape(*ids.shape, -1), product.reshape(*ids.shape, -1)))
+    return layers
 
 
 def neurons_of(model: Any, block: Any, x: Any) -> tuple[Any, Any]:
@@ -219,9 +219,9 @@ def routed(mlp: Any, x: Any, config: Any) -> Any:
     shares = torch.softmax(x @ mlp.gate.weight.T, dim=-1)
     count = config.num_experts_per_tok
     least = shares.sort(dim=-1, descending=True).values[:, count - 1 : count]
-    kept = torch.where(shares >= least, shares, 0)
+    top = torch.where(shares >= least, shares, 0)
     normed = getattr(config, "norm_topk_prob", True)
-    return kept / kept.sum(-1, keepdim=True) if normed else kept
+    return top / top.sum(-1, keepdim=True) if normed else top
 
 
 def _of_experts(mlp: Any, x: Any, act: Any, config: Any) -> tuple[Any, Any]:
@@ -242,25 +242,25 @@ def _of_experts(mlp: Any, x: Any, act: Any, config: Any) -> tuple[Any, Any]:
 
 def down_projections(model: Any) -> list[list[Any]]:
     """The parameters that take neurons in, layer by layer (no biases)."""
-    found = []
+    matrices = []
     for block in _blocks(model):
         mlp = getattr(block, "mlp", block)
         if hasattr(mlp, "experts"):
-            own = [mlp.experts.down_proj]
+            weights = [mlp.experts.down_proj]
             if hasattr(mlp, "shared_expert"):
-                own.append(mlp.shared_expert.down_proj.weight)
+                weights.append(mlp.shared_expert.down_proj.weight)
         else:
             names = ("down_proj", "c_proj", "dense_4h_to_h", "fc2")
-            own = [next(getattr(mlp, n) for n in names if hasattr(mlp, n)).weight]
-        found.append(own)
-    return found
+            weights = [next(getattr(mlp, n) for n in names if hasattr(mlp, n)).weight]
+        matrices.append(weights)
+    return matrices
 
 
 def products_with_gradients(model: Any, ids: Any, mask: Any, loss: Any) -> list[tuple[Any, Any]]:
     """Each layer's products [B, T, neurons] and the gradient of `loss(logits)` with respect to
     them, by plain autograd: every layer's neurons go through one tensor that keeps its gradient."""
-    kept: dict[int, Any] = {}
-    undo = [_keep_products(model, i, block, kept) for i, block in enumerate(_blocks(model))]
+    captured: dict[int, Any] = {}
+    undo = [_keep_products(model, i, block, captured) for i, block in enumerate(_blocks(model))]
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     try:
@@ -273,11 +273,12 @@ def products_with_gradients(model: Any, ids: Any, mask: Any, loss: Any) -> list[
             parameter.grad = None
     shape = (*ids.shape, -1)
     return [
-        (kept[i].detach().reshape(shape), kept[i].grad.reshape(shape)) for i in sorted(kept)
-    ]  # fmt: skip
+        (captured[i].detach().reshape(shape), captured[i].grad.reshape(shape))
+        for i in sorted(captured)
+    ]
 
 
-def _keep_products(model: Any, i: int, block: Any, kept: dict[int, Any]) -> Any:
+def _keep_products(model: Any, i: int, block: Any, captured: dict[int, Any]) -> Any:
     """Let a layer's MLP be computed from a tensor of products that retains its gradient."""
     mlp = getattr(block, "mlp", None)
     if mlp is not None and hasattr(mlp, "experts"):
@@ -286,15 +287,17 @@ def _keep_products(model: Any, i: int, block: Any, kept: dict[int, Any]) -> Any:
             x = hidden.reshape(-1, hidden.shape[-1])
             _, products = neurons_of(model, block, x)
             products.retain_grad()
-            kept[i] = products
-            weights, at = routed(mlp, x, model.config), 0
+            captured[i] = products
+            weights, column = routed(mlp, x, model.config), 0
             out = torch.zeros_like(x)
             for e, down in enumerate(mlp.experts.down_proj):
-                out = out + weights[:, e : e + 1] * (products[:, at : at + down.shape[1]] @ down.T)
-                at += down.shape[1]
+                out = out + weights[:, e : e + 1] * (
+                    products[:, column : column + down.shape[1]] @ down.T
+                )
+                column += down.shape[1]
             if hasattr(mlp, "shared_expert"):
                 share = torch.sigmoid(x @ mlp.shared_expert_gate.weight.T)
-                out = out + share * (products[:, at:] @ mlp.shared_expert.down_proj.weight.T)
+                out = out + share * (products[:, column:] @ mlp.shared_expert.down_proj.weight.T)
             return out.reshape(hidden.shape)
 
         mlp.forward = whole
@@ -304,6 +307,6 @@ def _keep_products(model: Any, i: int, block: Any, kept: dict[int, Any]) -> Any:
 
     def entering(module: Any, given: Any) -> None:
         given[0].retain_grad()
-        kept[i] = given[0]
+        captured[i] = given[0]
 
     return down.register_forward_pre_hook(entering).remove

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from core.study import study
+from core.study.models import Models
 from core.texts.documents.source import read
 from core.texts.probe import ProbeSet
 from tests.core import zoo
@@ -28,7 +29,7 @@ def study_of(folder: Path, *tuned: str, **representation: Any) -> study.Study:
     """A study of the base and these tuned models."""
     return study.Study(
         name="s",
-        models=study.Models(
+        models=Models(
             base=str(folder / "base"), tuned={name: str(folder / name) for name in tuned}
         ),
         probe=study.Probe(file=str(folder / "probe.txt"), documents=len(TEXTS), max_tokens=14),
@@ -59,27 +60,27 @@ class Oracle:
     """A model in float64: its states [n, d] after each layer at tokens, and their lenses."""
 
     def __init__(self, module: Any, name: str, probe: ProbeSet, places: Any) -> None:
-        own = copy.deepcopy(module).double().eval()
-        own.set_experts_implementation("eager")  # the grouped kernel has no float64
-        norm = own.get_submodule(NORMS.get(name, "model.norm"))
-        blocks = own.get_submodule(BLOCKS.get(name, "model.layers"))
+        copied = copy.deepcopy(module).double().eval()
+        copied.set_experts_implementation("eager")  # the grouped kernel has no float64
+        norm = copied.get_submodule(NORMS.get(name, "model.norm"))
+        blocks = copied.get_submodule(BLOCKS.get(name, "model.layers"))
         self.states, self.lens = [], []
-        cap = getattr(own.config, "final_logit_softcapping", None)
+        cap = getattr(copied.config, "final_logit_softcapping", None)
         with torch.no_grad():
-            held = [self._held(own, block, probe) for block in blocks]
+            held = [self._held(copied, block, probe) for block in blocks]
             for documents in held:
                 states = torch.stack([documents[d][p] for d, p in places.tolist()])
-                logits = own.get_output_embeddings()(norm(states))
+                logits = copied.get_output_embeddings()(norm(states))
                 logits = cap * torch.tanh(logits / cap) if cap else logits
                 self.states.append(states.numpy())
                 self.lens.append(torch.log_softmax(logits, 1))
 
-    def _held(self, own: Any, block: Any, probe: ProbeSet) -> list[Any]:
-        found: list[Any] = []
+    def _held(self, model: Any, block: Any, probe: ProbeSet) -> list[Any]:
+        states: list[Any] = []
         handle = block.register_forward_hook(
-            lambda m, g, r: found.append((r[0] if isinstance(r, tuple) else r)[0])
+            lambda m, g, r: states.append((r[0] if isinstance(r, tuple) else r)[0])
         )
         for ids in probe.ids:
-            own(input_ids=torch.from_numpy(ids)[None])
+            model(input_ids=torch.from_numpy(ids)[None])
         handle.remove()
-        return found
+        return states

@@ -42,7 +42,7 @@ def _printed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("say", "told"),
+    ("say", "expected"),
     [
         (_numpy, "a mean was taken over no values: it is empty."),
         (_logger, f"somelib says: weights {'w' * 292} …"),
@@ -53,30 +53,33 @@ def _printed() -> None:
     ],
 )
 def test_what_is_said_is_told_once_and_leaves_the_terminal_alone(
-    say: Any, told: str | None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    say: Any,
+    expected: str | None,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loud = logging.getLogger("loud")
     monkeypatch.setattr(loud, "handlers", [logging.StreamHandler(sys.stderr)])
     monkeypatch.setattr(loud, "propagate", False)
     handlers = list(logging.root.handlers)
-    found: list[str] = []
-    with warnings.catch_warnings(), libraries.heard(found.append):
+    messages: list[str] = []
+    with warnings.catch_warnings(), libraries.heard(messages.append):
         warnings.simplefilter("always")
         for _ in range(2):
             with libraries.quiet():
                 say()
         libraries.tell("ours")
         libraries.tell("ours")
-    assert [words for words in found if "invalid value" not in words][-1] == "ours"
-    assert found[0] == (told or "ours")
-    assert len(found) == len(set(found))
+    assert [words for words in messages if "invalid value" not in words][-1] == "ours"
+    assert messages[0] == (expected or "ours")
+    assert len(messages) == len(set(messages))
     assert capfd.readouterr() == ("", "")
     assert logging.root.handlers == handlers
     assert type(loud.handlers[0]) is logging.StreamHandler
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("message", "expected"),
     [
         (
             "overflow encountered in exp",
@@ -90,8 +93,8 @@ def test_what_is_said_is_told_once_and_leaves_the_terminal_alone(
          "the task 't' sets no aggregation for its metric acc: the harness's default is used."),
     ],
 )  # fmt: skip
-def test_what_is_known_is_said_in_our_words(said: str, told: str) -> None:
-    assert libraries.in_our_words("lm_eval", said) == told
+def test_what_is_known_is_said_in_our_words(message: str, expected: str) -> None:
+    assert libraries.in_our_words("lm_eval", message) == expected
 
 
 def _run(folders: dict[str, Path], tasks: Path, *names: str, **settings: Any) -> list[Any]:
@@ -110,7 +113,7 @@ def test_items_that_the_context_cuts_are_counted(
 ) -> None:  # fmt: skip
     """Against the lengths of the prompts and answers themselves."""
     names = ("tiny_last_word", "tiny_generation", "tiny_text")
-    told = _run(family_folders, task_folder, *names, fewshot=3)
+    notes = _run(family_folders, task_folder, *names, fewshot=3)
     out = capfd.readouterr()
     assert (out.out, out.err) == ("", "")
     evaluator = Evaluator(*loaded)
@@ -126,10 +129,10 @@ def test_items_that_the_context_cuts_are_counted(
             f"{cut} of {ITEMS} items of the task '{name}' are longer than the model's context of "
             "48 tokens: their prompts are cut at the beginning."
         )
-        assert [found for found in told if found[1] == words] == [
+        assert [note for note in notes if note[1] == words] == [
             ("base", words), ("medical", words)
         ]  # fmt: skip
-    assert not any("tiny_text" in words for _, words in told), "long texts go in parts"
+    assert not any("tiny_text" in words for _, words in notes), "long texts go in parts"
 
 
 def test_items_among_their_own_examples_are_counted(
@@ -138,7 +141,7 @@ def test_items_among_their_own_examples_are_counted(
     """The three splits: the same items under another name, the same split, and none named."""
     (leaky,) = open_tasks(evaluation(task_folder, "tiny_choice", fewshot=6), seed=5)
     handle = leaky.handle
-    found = fewshot.own_examples(leaky, ITEMS)
+    count = fewshot.own_examples(leaky, ITEMS)
     handle.set_fewshot_seed(seed=5)
     handle.build_all_requests()
     prompts = [handle.instances[3 * i].args[0] for i in range(ITEMS)]
@@ -147,10 +150,10 @@ def test_items_among_their_own_examples_are_counted(
         prompt.startswith(f"{question} ") or f"\n\n{question} " in prompt
         for prompt, question in zip(prompts, asked, strict=True)
     ]
-    assert 0 < found == sum(shown) < ITEMS
-    told = _run(family_folders, task_folder, "tiny_choice", fewshot=6)
-    (words,) = {words for about, words in told if about == "evaluation"}
-    assert words.startswith(f"of {ITEMS} items of the task 'tiny_choice', {found} are among")
+    assert 0 < count == sum(shown) < ITEMS
+    notes = _run(family_folders, task_folder, "tiny_choice", fewshot=6)
+    (words,) = {words for about, words in notes if about == "evaluation"}
+    assert words.startswith(f"of {ITEMS} items of the task 'tiny_choice', {count} are among")
     assert "fewshot_split" in words
     assert not _run(family_folders, task_folder, "tiny_choice", fewshot=0)
 
@@ -196,7 +199,10 @@ def test_a_system_prompt_that_is_dropped_is_told_and_dropped_in_both_paths(
     )  # fmt: skip
     runner.run(asked, sink, ["ablation"])
     words = "its chat template accepts no system prompt: items are asked without the task's "
-    assert [about for about, said in sink.warnings if said.startswith(words)] == ["base", "medical"]
+    assert [about for about, message in sink.warnings if message.startswith(words)] == [
+        "base",
+        "medical",
+    ]
 
 
 def test_whose_template_is_used_is_said_and_who_has_another(
@@ -217,15 +223,15 @@ def test_whose_template_is_used_is_said_and_who_has_another(
         models = asked.models.model_copy(update={"template": whose})
         sink = MemorySink()
         runner.run(asked.model_copy(update={"models": models}), sink, ["evaluation"])
-        told = dict(sink.warnings)
+        notes = dict(sink.warnings)
         scores[whose] = {r.model: r.value for r in sink.rows("perplexity")}
         if whose == "base":
-            assert told.keys() == {"evaluation", "medical", "copy"}
-            assert "chat" not in told["copy"]
-            assert str(given["base"]) in told["evaluation"]
-            assert 'models.template = "own"' in told["medical"]
+            assert notes.keys() == {"evaluation", "medical", "copy"}
+            assert "chat" not in notes["copy"]
+            assert str(given["base"]) in notes["evaluation"]
+            assert 'models.template = "own"' in notes["medical"]
         else:
-            assert told["evaluation"].startswith("each model is asked as a chat in its own")
+            assert notes["evaluation"].startswith("each model is asked as a chat in its own")
     assert scores["own"]["base"] == scores["base"]["base"]
     assert scores["own"]["maths"] == scores["base"]["maths"]
     assert scores["own"]["medical"] != scores["base"]["medical"]
@@ -259,15 +265,17 @@ def test_the_keys_of_studies_without_the_new_setting_stay() -> None:
     from core.engine.measurement import content_key
 
     asked = harness_zoo.study_of(Path("/b"), {"m": Path("/m")}, Path("/t"))
-    told = asked.model_dump(mode="json")
-    del told["models"]["template"]
-    del told["probes"]
-    for model in (told["models"]["base"], *told["models"]["tuned"].values()):
+    content = asked.model_dump(mode="json")
+    del content["models"]["template"]
+    del content["probes"]
+    for model in (content["models"]["base"], *content["models"]["tuned"].values()):
         del model["checkpoints"], model["group"]
-    del told["evaluation"]["trust_task_code"]
-    assert asked.key(["evaluation"]) == content_key({"study": told, "only": ["evaluation"]})
-    own = asked.models.model_copy(update={"template": "own"})
-    assert asked.model_copy(update={"models": own}).key(["evaluation"]) != asked.key(["evaluation"])
+    del content["evaluation"]["trust_task_code"]
+    assert asked.key(["evaluation"]) == content_key({"study": content, "only": ["evaluation"]})
+    models = asked.models.model_copy(update={"template": "own"})
+    assert asked.model_copy(update={"models": models}).key(["evaluation"]) != asked.key(
+        ["evaluation"]
+    )
 
 
 def test_an_adapter_that_lacks_tensors_is_named_in_one_line(
@@ -292,8 +300,8 @@ def test_an_adapter_that_lacks_tensors_is_named_in_one_line(
         model = AutoModelForCausalLM.from_pretrained(str(family_folders["base"]))
         peft.get_peft_model(model, config).save_pretrained(str(folder))
     file = folder / "adapter_model.safetensors"
-    kept = {name: t for name, t in load_file(file).items() if ".layers.0." in name}
-    save_file(kept, file, metadata={"format": "pt"})
+    tensors = {name: t for name, t in load_file(file).items() if ".layers.0." in name}
+    save_file(tensors, file, metadata={"format": "pt"})
     asked = harness_zoo.study_of(family_folders["base"], {"lora": folder}, Path("/t"))
     member = open_family(asked.models).tuned["lora"]
     with (
@@ -312,11 +320,11 @@ def test_a_task_that_is_named_with_other_settings_is_told(tmp_path: Path) -> Non
     (folder / "strict.yaml").write_text(
         "group: strict\ntask:\n  - {task: tiny_choice, num_fewshot: 2}\n"
     )
-    found: list[str] = []
-    with libraries.heard(found.append):
+    messages: list[str] = []
+    with libraries.heard(messages.append):
         open_tasks(evaluation(folder, "tiny_choice", "strict"), seed=0)
-    assert [words for words in found if words.startswith("the task 'tiny_choice' is named")]
-    with libraries.heard(found.append):
-        found.clear()
+    assert [words for words in messages if words.startswith("the task 'tiny_choice' is named")]
+    with libraries.heard(messages.append):
+        messages.clear()
         open_tasks(evaluation(folder, "tiny_choice", "tiny_group"), seed=0)
-    assert not found
+    assert not messages

@@ -60,7 +60,7 @@ def build(name: str, folder: Path, *, models: int = 1, dtype: torch.dtype = torc
     torch.manual_seed(0)
     base = hf.AutoModelForCausalLM.from_config(CONFIGS[name]()).to(dtype)
     _randomise(base, 0.1)
-    found = [base]
+    built = [base]
     base.save_pretrained(folder / "base")
     for i in range(models):
         torch.manual_seed(10 + i)
@@ -68,8 +68,8 @@ def build(name: str, folder: Path, *, models: int = 1, dtype: torch.dtype = torc
         tuned.load_state_dict(base.state_dict())
         _randomise(tuned, 0.01)
         tuned.save_pretrained(folder / f"tuned{i}")
-        found.append(tuned)
-    return found
+        built.append(tuned)
+    return built
 
 
 @cache
@@ -100,10 +100,10 @@ def heads_in(model: LoadedModel) -> Neurons:
 
 def anatomy_in(module: Any) -> Anatomy:
     """What a model's parameters are, tied ones once."""
-    own = module.get_base_model() if hasattr(module, "get_base_model") else module
-    outline = of_module(own)
-    shapes = {name: tuple(p.shape) for name, p in own.named_parameters()}
-    if own is not module:  # below an adapter
+    model = module.get_base_model() if hasattr(module, "get_base_model") else module
+    outline = of_module(model)
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    if model is not module:  # below an adapter
         shapes = {n.replace(".base_layer", ""): s for n, s in shapes.items() if ".lora_" not in n}
     return anatomy.read(outline.name, shapes, outline.body)
 

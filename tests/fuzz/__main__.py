@@ -31,14 +31,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="tauscope-fuzz-") as scratch:
         valid = ground.write(Path(scratch) / "valid")
         right = ground.relative_norm(valid / "base", valid / "tuned")
-        found = pool.outcomes(cases, valid, right, jobs=given.jobs, told=_tell)
+        outcomes = pool.outcomes(cases, valid, right, jobs=given.jobs, on_outcome=_tell)
     for kind in given.kinds or KINDS:
-        own = [outcome for outcome in found if outcome.kind == kind]
-        codes = Counter(code for outcome in own for code in outcome.codes)
-        failed = sum(bool(outcome.wrong) for outcome in own)
+        chosen = [outcome for outcome in outcomes if outcome.kind == kind]
+        codes = Counter(code for outcome in chosen for code in outcome.codes)
+        failed = sum(bool(outcome.wrong) for outcome in chosen)
         ends = ", ".join(f"{count} × {code}" for code, count in sorted(codes.items()))
-        print(f"{kind:12} {len(own):6} cases, {failed} failed; exit codes: {ends}")
-    return int(any(outcome.wrong for outcome in found))
+        print(f"{kind:12} {len(chosen):6} cases, {failed} failed; exit codes: {ends}")
+    return int(any(outcome.wrong for outcome in outcomes))
 
 
 def _tell(outcome: Outcome) -> None:

@@ -106,10 +106,10 @@ def _adapt(base: Path, folder: Path) -> None:
     factors = {}
     for name, matrix in held.items():
         if name.endswith("q_proj.weight"):
-            at = f"base_model.model.{name.removesuffix('.weight')}"
+            prefix = f"base_model.model.{name.removesuffix('.weight')}"
             rows, columns = matrix.shape
-            factors[f"{at}.lora_A.weight"] = drawn.normal(size=(2, columns)).astype("f4")
-            factors[f"{at}.lora_B.weight"] = drawn.normal(size=(rows, 2)).astype("f4")
+            factors[f"{prefix}.lora_A.weight"] = drawn.normal(size=(2, columns)).astype("f4")
+            factors[f"{prefix}.lora_B.weight"] = drawn.normal(size=(rows, 2)).astype("f4")
     save_file(factors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     settings = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": str(base),

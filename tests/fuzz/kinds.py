@@ -36,8 +36,8 @@ def headers(folder: Path, rng: Random) -> Case:
             _put(file, mutation.of_bytes(content, rng))
         else:
             changed = mutation.of_json(header, rng)
-            told = rng.choice((0, 0, 0, 0, 0, 1, -1, 10**9, 2**63)) + len(changed)
-            _put(file, (told % 2**64).to_bytes(8, "little") + changed + body)
+            claimed = rng.choice((0, 0, 0, 0, 0, 1, -1, 10**9, 2**63)) + len(changed)
+            _put(file, (claimed % 2**64).to_bytes(8, "little") + changed + body)
     return Case((_inspect(folder, "tuned"),))
 
 
@@ -195,8 +195,8 @@ def _lines(content: bytes, rng: Random) -> bytes:
     if rng.random() < 0.3:
         return mutation.of_bytes(content, rng)
     lines = content.splitlines(keepends=True)
-    at = rng.randrange(len(lines))
-    lines[at] = mutation.of_json(lines[at], rng) + b"\n"
+    index = rng.randrange(len(lines))
+    lines[index] = mutation.of_json(lines[index], rng) + b"\n"
     return b"".join(lines)
 
 

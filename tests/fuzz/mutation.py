@@ -67,15 +67,15 @@ def as_json(value: Any, rng: Random) -> bytes:
 
 def of_bytes(content: bytes, rng: Random) -> bytes:
     """The bytes cut, flipped, filled in, or those of something else."""
-    at = rng.randrange(len(content) + 1)
+    offset = rng.randrange(len(content) + 1)
     flipped = bytearray(content or b"x")
     for _ in range(rng.choice((1, 3, 30))):
         flipped[rng.randrange(len(flipped))] ^= 1 << rng.randrange(8)
     return rng.choice((
-        b"", content[:at], content[at:], bytes(flipped), content + rng.randbytes(9),
-        content[:at] + rng.randbytes(rng.choice((1, 8, 200))) + content[at:], _PAGE,
+        b"", content[:offset], content[offset:], bytes(flipped), content + rng.randbytes(9),
+        content[:offset] + rng.randbytes(rng.choice((1, 8, 200))) + content[offset:], _PAGE,
         b"\xef\xbb\xbf" + content, bytes(len(content)), content.replace(b'"', b"\xff", 1),
-        content[:at] + b"\x00" + content[at:],
+        content[:offset] + b"\x00" + content[offset:],
     ))  # fmt: skip
 
 

@@ -45,28 +45,28 @@ def outcomes(
     *,
     jobs: int,
     seconds: float = SECONDS,
-    told: Callable[[Outcome], None] = lambda outcome: None,
+    on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
-    """The outcomes of these cases, in no order; `told` hears of each when it is there."""
+    """The outcomes of these cases, in no order; `on_outcome` hears of each at once."""
     waiting: Queue[tuple[str, int]] = Queue()
     for case in cases:
         waiting.put(case)
-    found: list[Outcome] = []
+    results: list[Outcome] = []
 
     def work() -> None:
-        with tempfile.TemporaryFile("w+") as said:
+        with tempfile.TemporaryFile("w+") as log:
             worker: _Worker | None = None
             while True:
                 try:
                     kind, number = waiting.get_nowait()
                 except Empty:
                     break
-                worker = worker or _Worker(valid, right, said)
+                worker = worker or _Worker(valid, right, log)
                 wrong, codes, ended = worker.attempt(kind, number, seconds)
                 worker = None if ended else worker
                 outcome = Outcome(kind, number, wrong, codes)
-                found.append(outcome)
-                told(outcome)
+                results.append(outcome)
+                on_outcome(outcome)
             if worker is not None:
                 worker.end()
 
@@ -75,20 +75,20 @@ def outcomes(
         thread.start()
     for thread in threads:
         thread.join()
-    return found
+    return results
 
 
 class _Worker:
     """A process that answers cases."""
 
-    def __init__(self, valid: Path, right: float, said: IO[str]) -> None:
-        self._said = said
+    def __init__(self, valid: Path, right: float, log: IO[str]) -> None:
+        self._said = log
         self._fresh = True
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "80"}
         environment.pop("TAUSCOPE_DEBUG", None)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.fuzz.trial", str(valid), repr(right)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
             env=environment, preexec_fn=_limit,
         )  # fmt: skip
 

@@ -67,6 +67,6 @@ def test_what_is_wrong_with_an_end_is_seen() -> None:
 
 
 def test_a_library_that_prints_past_the_program_is_seen() -> None:
-    with trial.printed() as told:
+    with trial.printed() as lines:
         os.write(2, b"a library's words")
-    assert told == ["a library's words"]
+    assert lines == ["a library's words"]

@@ -68,38 +68,38 @@ def _ended(command: tuple[str, ...]) -> tuple[int, str, str, str]:
 def printed() -> Iterator[list[str]]:
     """What is written to the process's own stdout and stderr meanwhile: by libraries that hold
     them, and by compiled code."""
-    told: list[str] = []
+    lines: list[str] = []
     before = os.dup(1), os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
-            yield told
+            yield lines
         finally:
-            for target, own in enumerate(before, start=1):
-                os.dup2(own, target)
-                os.close(own)
+            for target, descriptor in enumerate(before, start=1):
+                os.dup2(descriptor, target)
+                os.close(descriptor)
             file.seek(0)
-            told.append(file.read().decode(errors="replace"))
+            lines.append(file.read().decode(errors="replace"))
 
 
 def wrong(code: int, err: str) -> str:
     """What is wrong with an exit code and what was said on stderr."""
     if code not in CODES or any(fault in err for fault in _FAULTS):
         return f"exit code {code}\n{err[-6000:]}"
-    told = [line for line in err.splitlines() if line.startswith("error: ")]
-    if len(told) != (code != 0):
-        return f"exit code {code} with {len(told)} errors\n{err[-3000:]}"
-    if any(len(line) > 2000 for line in told):
-        return f"an error of {max(map(len, told))} characters: {told[0][:300]}"
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    if len(errors) != (code != 0):
+        return f"exit code {code} with {len(errors)} errors\n{err[-3000:]}"
+    if any(len(line) > 2000 for line in errors):
+        return f"an error of {max(map(len, errors))} characters: {errors[0][:300]}"
     return ""
 
 
 def _other_value(case: Case, out: str, right: float) -> str:
     if not case.keeps:
         return ""
-    told = json.loads(out)["models"][0]["how_far"]["relative_norm"]["all"]["value"]
-    return "" if math.isclose(told, right, rel_tol=1e-5) else f"relative norm {told} for {right}"
+    norm = json.loads(out)["models"][0]["how_far"]["relative_norm"]["all"]["value"]
+    return "" if math.isclose(norm, right, rel_tol=1e-5) else f"relative norm {norm} for {right}"
 
 
 def main() -> None:

@@ -91,12 +91,12 @@ def line(row: Row) -> str:
 
 def note(row: Row) -> str:
     """What is worth saying of a row; parts of the work with the same words share them."""
-    said: dict[str, list[str]] = {}
+    by_words: dict[str, list[str]] = {}
     for title, verdict in zip(("weights", "study", "merge"), _verdicts(row), strict=True):
         if verdict.note:
             words = verdict.note.replace(f"{families.room()}{os.sep}", "")
-            said.setdefault(words, []).append(title)
-    return "; ".join(f"{', '.join(titles)}: {words}" for words, titles in said.items())
+            by_words.setdefault(words, []).append(title)
+    return "; ".join(f"{', '.join(titles)}: {words}" for words, titles in by_words.items())
 
 
 def totals(rows: Sequence[Row]) -> str:

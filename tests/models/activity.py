@@ -74,17 +74,17 @@ class Activity:
 @contextmanager
 def watching(model: Any) -> Iterator[dict[int, Activity]]:
     """What goes into the down projections of each layer while the block lasts."""
-    found: dict[int, Activity] = {}
+    by_layer: dict[int, Activity] = {}
     watch = _Watch()
     for number, parameters in down_projections(model).items():
-        found[number] = Activity({name: width for name, (_, width) in parameters.items()})
+        by_layer[number] = Activity({name: width for name, (_, width) in parameters.items()})
         for parameter, _ in parameters.values():
-            watch.inputs[number, _storage(parameter)] = found[number]
+            watch.inputs[number, _storage(parameter)] = by_layer[number]
         gates = [gate for name in parameters if (gate := _gate(model, name)) is not None]
         if len(gates) == len(parameters):
-            found[number].gates = 0
+            by_layer[number].gates = 0
             for gate in gates:
-                watch.gates[number, _storage(gate.weight)] = (found[number], gate)
+                watch.gates[number, _storage(gate.weight)] = (by_layer[number], gate)
 
     def entering(number: int) -> Any:
         return lambda *_: setattr(watch, "layer", number)
@@ -93,7 +93,7 @@ def watching(model: Any) -> Iterator[dict[int, Activity]]:
     handles = [b.register_forward_pre_hook(entering(number)) for number, b in enumerate(blocks)]
     try:
         with watch:
-            yield found
+            yield by_layer
     finally:
         for handle in handles:
             handle.remove()
@@ -103,24 +103,24 @@ def logits(model: Any, ids: Any) -> Tensor:
     """The logits of one document [1, tokens, vocabulary]."""
     given = torch.as_tensor(np.asarray(ids))[None]
     with torch.no_grad():
-        found: Tensor = model(
+        result: Tensor = model(
             input_ids=given, attention_mask=torch.ones_like(given), use_cache=False
         ).logits
-    return found
+    return result
 
 
 def down_projections(model: Any) -> dict[int, dict[str, tuple[Tensor, int]]]:
     """The weights that neurons go into: by layer and name, with the number of their neurons."""
     where, blocks = layers(model)
-    found: dict[int, dict[str, tuple[Tensor, int]]] = {}
+    by_layer: dict[int, dict[str, tuple[Tensor, int]]] = {}
     for number, block in enumerate(blocks):
         for name, module in block.named_modules():
             for leaf, parameter in module.named_parameters(recurse=False):
                 width = _neurons(name, leaf, module, parameter)
                 if width:
                     full = f"{where}.{number}.{name}.{leaf}"
-                    found.setdefault(number, {})[full] = (parameter, width)
-    return found
+                    by_layer.setdefault(number, {})[full] = (parameter, width)
+    return by_layer
 
 
 def _neurons(name: str, leaf: str, module: Any, parameter: Tensor) -> int:
@@ -164,8 +164,8 @@ def _gate(model: Any, down: str) -> _Gate | None:
     if not keeps or any(getattr(module, what, False) for what in further):
         return None
     for called in _GATES.get(leaf, ()):
-        found = getattr(module, called, None)
-        weight = getattr(found, "weight", found)
+        gate = getattr(module, called, None)
+        weight = getattr(gate, "weight", gate)
         if isinstance(weight, Tensor):
             fused = called in ("gate_up_proj", "input_linear")
             halves: Literal["first", "second"] = (
@@ -203,13 +203,13 @@ class _Watch(TorchFunctionMode):
         for tensor in operands:
             place = self.layer, _storage(tensor)
             if place in self.inputs:
-                own = self.inputs[place]
+                activity = self.inputs[place]
                 inputs = next(t for t in operands if t is not tensor and t.dim() >= 2)
-                own.positive += int((inputs > 0).sum())
-                own.seen += 1
+                activity.positive += int((inputs > 0).sum())
+                activity.seen += 1
             if place in self.gates:
-                own, gate = self.gates[place]
-                own.gates = (own.gates or 0) + int((gate.of(result) > 0).sum())
+                activity, gate = self.gates[place]
+                activity.gates = (activity.gates or 0) + int((gate.of(result) > 0).sum())
 
 
 def _storage(tensor: Tensor) -> int:

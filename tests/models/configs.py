@@ -226,25 +226,25 @@ def model_class(config: Any) -> Any:
     )
     for mapping in mappings:
         if type(config) in mapping:
-            found = mapping[type(config)]
-            return found[0] if isinstance(found, tuple) else found
+            classes = mapping[type(config)]
+            return classes[0] if isinstance(classes, tuple) else classes
     raise KeyError(config.model_type)
 
 
 def _shrunk(config: Mapping[str, Any], *, inside: bool = False) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for key, value in config.items():
         if key in _UNSAID or (key == "model_type" and not inside):
             continue
         if key in ("rope_parameters", "rope_scaling") and isinstance(value, dict):
-            found[key] = _short_rope(value)
+            settings[key] = _short_rope(value)
         elif isinstance(value, dict):
-            found[key] = _shrunk(value, inside=True)
+            settings[key] = _shrunk(value, inside=True)
         elif isinstance(value, list):
-            found[key] = _SHORT_LISTS.get(key) or _short_list(key, value, config)
+            settings[key] = _SHORT_LISTS.get(key) or _short_list(key, value, config)
         else:
-            found[key] = _small(key, value)
-    return found | _latent_sizes(found)
+            settings[key] = _small(key, value)
+    return settings | _latent_sizes(settings)
 
 
 def _latent_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -282,15 +282,15 @@ def _short_rope(rope: dict[str, Any]) -> dict[str, Any]:
     plain = rope.get("rope_type") in (None, "default")
     if plain or any(isinstance(value, dict) for value in rope.values()):
         return rope
-    kept = ("rope_theta", "partial_rotary_factor")
-    return {"rope_type": "default", **{key: rope[key] for key in kept if key in rope}}
+    names = ("rope_theta", "partial_rotary_factor")
+    return {"rope_type": "default", **{key: rope[key] for key in names if key in rope}}
 
 
 def _merged(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(config)
+    result = dict(config)
     for key, change in changes.items():
-        if isinstance(change, Mapping) and isinstance(found.get(key), dict):
-            found[key] = _merged(found[key], change)
+        if isinstance(change, Mapping) and isinstance(result.get(key), dict):
+            result[key] = _merged(result[key], change)
         else:
-            found[key] = copy.deepcopy(change)
-    return found
+            result[key] = copy.deepcopy(change)
+    return result

@@ -98,14 +98,14 @@ def _judged(check: Callable[[], str]) -> Verdict:
 def check_weights(family: Family, base: Any, tuned: Any, sink: MemorySink) -> str:
     """Relative norm and n over all and by layer; one output's alignment by head, one expert's."""
     runner.run(study_of(family), sink, WEIGHTS)
-    found = truth.sizes(truth.state(base), truth.state(tuned))
+    sizes = truth.sizes(truth.state(base), truth.state(tuned))
     try:
         where, _ = truth.layers(base)
     except LookupError as error:
-        scope = _check_whole(sink, truth.scopes(base, found, set()))
+        scope = _check_whole(sink, truth.scopes(base, sizes, set()))
         return "; ".join(note for note in (scope, str(error)) if note)
-    scope = _check_whole(sink, truth.scopes(base, found, truth.text_names(base, where)))
-    _check_layers(sink, base, found)
+    scope = _check_whole(sink, truth.scopes(base, sizes, truth.text_names(base, where)))
+    _check_layers(sink, base, sizes)
     heads = _check_heads(sink, truth.outputs(base, tuned))
     _check_expert(sink, truth.experts(base, tuned))
     return "; ".join(note for note in (scope, heads) if note)
@@ -121,17 +121,17 @@ def _check_whole(sink: MemorySink, scopes: Mapping[str, truth.Size]) -> str:
     return "" if near[0] == "all tensors" else near[0]
 
 
-def _check_layers(sink: MemorySink, base: Any, found: Mapping[str, truth.Size]) -> None:
+def _check_layers(sink: MemorySink, base: Any, sizes: Mapping[str, truth.Size]) -> None:
     where, blocks = truth.layers(base)
     for number in range(len(blocks)):
         rows = sink.rows("relative_norm", layer=number, module="blocks")
         if len(rows) != 1:
             raise WrongError(f"layer {number} has {len(rows)} rows of its relative norm")
-        size = truth.total(s for n, s in found.items() if n.startswith(f"{where}.{number}."))
+        size = truth.total(s for n, s in sizes.items() if n.startswith(f"{where}.{number}."))
         parameters = truth.total(
-            found[n]
+            sizes[n]
             for n, _ in base.named_parameters()
-            if n.startswith(f"{where}.{number}.") and n in found
+            if n.startswith(f"{where}.{number}.") and n in sizes
         )
         matching = [s for s in (size, parameters) if s.count == rows[0].n]
         if not matching:
@@ -210,12 +210,12 @@ def _check_activity(sink: MemorySink, name: str, model: Any, ids: Any) -> str:
     # The product stands in for a gate that can't be seen, and a warning says so.
     hidden = any(about == name and "out of sight" in words for about, words in sink.warnings)
     unseen = []
-    for layer, own in seen.items():
-        if not own.seen:
+    for layer, layer_activity in seen.items():
+        if not layer_activity.seen:
             continue  # a layer that looks at images alone computes nothing
-        _same_share(sink, name, layer, "product", own.percent(tokens))
-        gated = own.gated_percent(tokens)
-        if hidden and gated is not None and gated != own.percent(tokens):
+        _same_share(sink, name, layer, "product", layer_activity.percent(tokens))
+        gated = layer_activity.gated_percent(tokens)
+        if hidden and gated is not None and gated != layer_activity.percent(tokens):
             unseen.append(layer)
         elif gated is not None:
             _same_share(sink, name, layer, "", gated)
@@ -259,11 +259,11 @@ def check_merge(family: Family, base: Any, tuned: Any) -> str:
     return ""
 
 
-def _check_equal(found: Any, wanted: Any, what: str) -> None:
-    own, other = found.state_dict(), wanted.state_dict()
-    if own.keys() != other.keys():
-        raise WrongError(f"{what}: other tensors, {sorted(own.keys() ^ other.keys())[:3]}")
-    odd = [n for n, t in other.items() if not torch.equal(own[n], t)]
+def _check_equal(actual: Any, wanted: Any, what: str) -> None:
+    state, other = actual.state_dict(), wanted.state_dict()
+    if state.keys() != other.keys():
+        raise WrongError(f"{what}: other tensors, {sorted(state.keys() ^ other.keys())[:3]}")
+    odd = [n for n, t in other.items() if not torch.equal(state[n], t)]
     if odd:
         raise WrongError(f"{what}: {len(odd)} of {len(other)} tensors differ, {odd[:3]}")
 
@@ -297,6 +297,6 @@ def _probed(family: Family, room: Path, batch_size: int) -> Study:
     )
 
 
-def _same(found: float | None, wanted: float, tolerance: float, what: str) -> None:
-    if found is None or abs(found - wanted) > tolerance * max(1.0, abs(wanted)):
-        raise WrongError(f"{what} is {found}, not {wanted:.9g}")
+def _same(actual: float | None, wanted: float, tolerance: float, what: str) -> None:
+    if actual is None or abs(actual - wanted) > tolerance * max(1.0, abs(wanted)):
+        raise WrongError(f"{what} is {actual}, not {wanted:.9g}")

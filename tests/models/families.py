@@ -55,15 +55,15 @@ def room() -> Path:
     return Path(named) if named else Path(tempfile.gettempdir()) / "tauscope-models"
 
 
-def family(name: str, at: Path | None = None) -> Family:
+def family(name: str, root: Path | None = None) -> Family:
     """The family of an entry of `configs`, made unless it is there already."""
-    folder, recipe = (at or room()) / name, _recipe(name)
+    folder, recipe = (root or room()) / name, _recipe(name)
     notes = folder / NOTES
     if not notes.is_file() or json.loads(notes.read_text())["recipe"] != recipe:
         _make(name, folder, recipe)
-    found = json.loads(notes.read_text())
-    del found["recipe"]
-    return Family(folder=folder, **found)
+    stored = json.loads(notes.read_text())
+    del stored["recipe"]
+    return Family(folder=folder, **stored)
 
 
 def _recipe(name: str) -> str:
@@ -88,9 +88,9 @@ def _make(name: str, folder: Path, recipe: str) -> None:
             perturb(model, seed=7)
         model.save_pretrained(folder / part)
         write_tokenizer(folder / part)
-    found = Family(name, folder, cls.__name__, count, _why_mute(model))
-    told = {key: value for key, value in asdict(found).items() if key != "folder"}
-    (folder / NOTES).write_text(json.dumps(told | {"recipe": recipe}))
+    made = Family(name, folder, cls.__name__, count, _why_mute(model))
+    fields = {key: value for key, value in asdict(made).items() if key != "folder"}
+    (folder / NOTES).write_text(json.dumps(fields | {"recipe": recipe}))
 
 
 def randomise(model: Any, seed: int) -> None:
@@ -131,7 +131,7 @@ def _why_mute(model: Any) -> str:
     ids = torch.arange(3, 15)[None]
     try:
         with torch.no_grad():
-            found = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+            output = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     except Exception as error:
         return one_line(error)
-    return "" if bool(torch.isfinite(found.logits).all()) else "its logits are not finite"
+    return "" if bool(torch.isfinite(output.logits).all()) else "its logits are not finite"

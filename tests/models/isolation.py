@@ -34,8 +34,8 @@ def isolated(call: Callable[..., Any], *given: Any, seconds: float, gigabytes: f
         if not here.poll(seconds):
             process.kill()
             return Outcome(failure=f"not done after {seconds:.0f} s")
-        found: Outcome = here.recv()
-        return found
+        outcome: Outcome = here.recv()
+        return outcome
     except EOFError:
         process.join()
         return Outcome(failure=f"the process ended with exit code {process.exitcode}")

@@ -43,22 +43,22 @@ def _family(name: str, folder: Path) -> families.Family:
     return families.family(name, folder / "family")
 
 
-def _as_loaded(found: families.Family) -> Layout:
+def _as_loaded(family: families.Family) -> Layout:
     """A layout that transformers itself reads: it says what is true."""
-    base = truth.load(found.base).state_dict()
-    tuned = truth.state(truth.load(found.tuned))
+    base = truth.load(family.base).state_dict()
+    tuned = truth.state(truth.load(family.tuned))
     floating = {name: tensor for name, tensor in base.items() if tensor.is_floating_point()}
-    return Layout(found.base, found.tuned, floating, tuned)
+    return Layout(family.base, family.tuned, floating, tuned)
 
 
 def _rewritten(
     name: str, folder: Path, change: Callable[[Tensors], Tensors], *, parts: tuple[str, ...]
 ) -> Layout:
     """A family whose `parts` get other files, by a change that leaves their meaning as it is."""
-    found = _family(name, folder)
-    layout = _as_loaded(found)
+    family = _family(name, folder)
+    layout = _as_loaded(family)
     for part in parts:
-        _change(found.folder / part, change)
+        _change(family.folder / part, change)
     return layout
 
 
@@ -82,10 +82,10 @@ def _in_memory(name: str) -> Callable[[Path], Layout]:
     """The tuned model by the names and shapes in memory: its experts are stacked."""
 
     def write(folder: Path) -> Layout:
-        found = _family(name, folder)
-        state = _as_loaded(found).tuned_state
-        _change(found.tuned, lambda _: dict(state))
-        return _as_loaded(found)
+        family = _family(name, folder)
+        state = _as_loaded(family).tuned_state
+        _change(family.tuned, lambda _: dict(state))
+        return _as_loaded(family)
 
     return write
 
@@ -120,16 +120,16 @@ def _with_more(
     """A family with tensors that the class of the model leaves aside, others in each model."""
 
     def write(folder: Path) -> Layout:
-        found = _family(name, folder)
-        layout = _as_loaded(found)
+        family = _family(name, folder)
+        layout = _as_loaded(family)
         states = []
         for seed, (part, state) in enumerate(
-            ((found.base, layout.base_state), (found.tuned, layout.tuned_state))
+            ((family.base, layout.base_state), (family.tuned, layout.tuned_state))
         ):
             beyond = more(load_file(part / WEIGHTS), torch.Generator().manual_seed(seed))
             _change(part, partial(_joined, beyond))
             states.append({**state, **beyond})
-        return Layout(found.base, found.tuned, *states)
+        return Layout(family.base, family.tuned, *states)
 
     return write
 
@@ -156,10 +156,10 @@ def _head_stored(factor: float) -> Callable[[Path], Layout]:
         return tensors | {"lm_head.weight": factor * tensors["model.embed_tokens.weight"]}
 
     def write(folder: Path) -> Layout:
-        found = _family("llama-tied", folder)
+        family = _family("llama-tied", folder)
         for part in ("base", "tuned"):
-            _change(found.folder / part, change)
-        return _as_loaded(found)
+            _change(family.folder / part, change)
+        return _as_loaded(family)
 
     return write
 
@@ -168,69 +168,69 @@ def _only_the_head(folder: Path) -> Layout:
     """The one tensor that embedding and head share is stored by the name of the head."""
 
     def change(tensors: Tensors) -> Tensors:
-        found = dict(tensors)
-        return found | {"lm_head.weight": found.pop("model.embed_tokens.weight")}
+        changed = dict(tensors)
+        return changed | {"lm_head.weight": changed.pop("model.embed_tokens.weight")}
 
-    found = _family("llama-tied", folder)
+    family = _family("llama-tied", folder)
     for part in ("base", "tuned"):
-        _change(found.folder / part, change)
-    return _as_loaded(found)
+        _change(family.folder / part, change)
+    return _as_loaded(family)
 
 
 def _unsaid(name: str) -> Callable[[Path], Layout]:
     """A configuration that does not say whether the head is tied."""
 
     def write(folder: Path) -> Layout:
-        found = _family(name, folder)
+        family = _family(name, folder)
         for part in ("base", "tuned"):
-            _configure(found.folder / part, tie_word_embeddings=None)
-        return _as_loaded(found)
+            _configure(family.folder / part, tie_word_embeddings=None)
+        return _as_loaded(family)
 
     return write
 
 
 def _untied_by_tuning(folder: Path) -> Layout:
     """A base that is tied, and a tuned model with a head of its own."""
-    found = _family("llama-tied", folder)
-    _change(found.tuned, lambda t: t | {"lm_head.weight": 1.5 * t["model.embed_tokens.weight"]})
-    _configure(found.tuned, tie_word_embeddings=False)
-    return _as_loaded(found)
+    family = _family("llama-tied", folder)
+    _change(family.tuned, lambda t: t | {"lm_head.weight": 1.5 * t["model.embed_tokens.weight"]})
+    _configure(family.tuned, tie_word_embeddings=False)
+    return _as_loaded(family)
 
 
 def _classifier(folder: Path) -> Layout:
     """A sequence classifier in the place of the tuned model: it has no head over the vocabulary."""
     import transformers
 
-    found = _family("llama", folder)
-    model = transformers.LlamaForSequenceClassification.from_pretrained(found.tuned)
-    model.save_pretrained(found.tuned)
-    return _as_loaded(found)
+    family = _family("llama", folder)
+    model = transformers.LlamaForSequenceClassification.from_pretrained(family.tuned)
+    model.save_pretrained(family.tuned)
+    return _as_loaded(family)
 
 
 def _stale_index(folder: Path) -> Layout:
     """An index of older shards, which are still there, beside a newer single file."""
-    found = _family("llama", folder)
+    family = _family("llama", folder)
     old = "model-00001-of-00001.safetensors"
-    shutil.copyfile(found.base / WEIGHTS, found.tuned / old)
-    _write_index(found.tuned, old)
-    return _as_loaded(found)
+    shutil.copyfile(family.base / WEIGHTS, family.tuned / old)
+    _write_index(family.tuned, old)
+    return _as_loaded(family)
 
 
 def _index_of_nothing(folder: Path) -> Layout:
     """An index of shards that are gone, beside the single file that took their place."""
-    found = _family("llama", folder)
-    _write_index(found.tuned, "model-00001-of-00001.safetensors")
-    return _as_loaded(found)
+    family = _family("llama", folder)
+    _write_index(family.tuned, "model-00001-of-00001.safetensors")
+    return _as_loaded(family)
 
 
 def _sharded(folder: Path) -> Layout:
     """The tuned model in several files, as transformers cuts them."""
-    found = _family("llama", folder)
-    layout = _as_loaded(found)
-    model = truth.load(found.tuned)
-    (found.tuned / WEIGHTS).unlink()
-    model.save_pretrained(found.tuned, max_shard_size="20KB")
-    assert len(list(found.tuned.glob("model-*.safetensors"))) > 1
+    family = _family("llama", folder)
+    layout = _as_loaded(family)
+    model = truth.load(family.tuned)
+    (family.tuned / WEIGHTS).unlink()
+    model.save_pretrained(family.tuned, max_shard_size="20KB")
+    assert len(list(family.tuned.glob("model-*.safetensors"))) > 1
     return layout
 
 
@@ -238,20 +238,20 @@ def _pickled(*, shards: int) -> Callable[[Path], Layout]:
     """The tuned model as torch saves it, in one file or in several with an index."""
 
     def write(folder: Path) -> Layout:
-        found = _family("llama", folder)
-        layout = _as_loaded(found)
-        tensors = load_file(found.tuned / WEIGHTS)
-        (found.tuned / WEIGHTS).unlink()
+        family = _family("llama", folder)
+        layout = _as_loaded(family)
+        tensors = load_file(family.tuned / WEIGHTS)
+        (family.tuned / WEIGHTS).unlink()
         if shards == 1:
-            torch.save(tensors, found.tuned / PICKLED)
+            torch.save(tensors, family.tuned / PICKLED)
             return layout
         names = sorted(tensors)
         files = {name: f"pytorch_model-{i % shards + 1:05}.bin" for i, name in enumerate(names)}
         for file in set(files.values()):
             part = {name: tensors[name] for name in names if files[name] == file}
-            torch.save(part, found.tuned / file)
+            torch.save(part, family.tuned / file)
         index = {"metadata": {"total_size": 0}, "weight_map": files}
-        (found.tuned / f"{PICKLED}.index.json").write_text(json.dumps(index))
+        (family.tuned / f"{PICKLED}.index.json").write_text(json.dumps(index))
         return layout
 
     return write
@@ -259,9 +259,9 @@ def _pickled(*, shards: int) -> Callable[[Path], Layout]:
 
 def _older_pickle(folder: Path) -> Layout:
     """The base's weights as torch saves them, left beside the tuned model's own."""
-    found = _family("llama", folder)
-    torch.save(load_file(found.base / WEIGHTS), found.tuned / PICKLED)
-    return _as_loaded(found)
+    family = _family("llama", folder)
+    torch.save(load_file(family.base / WEIGHTS), family.tuned / PICKLED)
+    return _as_loaded(family)
 
 
 def _write_index(folder: Path, shard: str) -> None:

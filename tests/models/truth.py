@@ -83,59 +83,59 @@ def layers(model: Any) -> tuple[str, nn.ModuleList]:
     config = model.config.get_text_config(decoder=True)
     keys = ("num_hidden_layers", "num_layers", "num_blocks", "decoder_layers")
     wanted = {getattr(config, key, None) for key in keys}
-    found = [
+    lists = [
         (name, module)
         for name, module in model.named_modules()
         if isinstance(module, nn.ModuleList)
         and len(module) in wanted
         and name.rpartition(".")[2] in _LISTS
     ]
-    if not found:
+    if not lists:
         raise LookupError(f"{type(model).__name__} has no list of its layers")
 
     def distance(pair: tuple[str, nn.ModuleList]) -> tuple[bool, bool, int]:
         name, _ = pair
         return bool(_TOWER.search(name)), "encoder" in name, name.count(".")
 
-    return min(found, key=distance)
+    return min(lists, key=distance)
 
 
 def state(model: Any) -> dict[str, Tensor]:
     """Every floating-point tensor that is saved, those of several names once."""
     seen: set[int] = set()
-    found = {}
+    tensors = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if tensor.is_floating_point() and id(tensor) not in seen:
             seen.add(id(tensor))
-            found[name] = tensor.detach()
-    return found
+            tensors[name] = tensor.detach()
+    return tensors
 
 
 def sizes(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor]) -> dict[str, Size]:
     """The sums of each tensor, by its name."""
-    found = {}
+    by_name = {}
     for name, tensor in base.items():
         w, t = tensor.double(), tuned[name].double()
-        found[name] = Size(float((w * w).sum()), float(((t - w) ** 2).sum()), w.numel())
-    return found
+        by_name[name] = Size(float((w * w).sum()), float(((t - w) ** 2).sum()), w.numel())
+    return by_name
 
 
 def total(parts: Iterable[Size]) -> Size:
     return sum(parts, Size())
 
 
-def scopes(model: Any, found: Mapping[str, Size], decoder: set[str]) -> dict[str, Size]:
+def scopes(model: Any, by_name: Mapping[str, Size], decoder: set[str]) -> dict[str, Size]:
     """The sums over all tensors, and over those that a comparison may reasonably mean; `decoder`
     names those of the text part."""
     parameters = {name for name, _ in model.named_parameters()}
     chosen = {
-        "all tensors": set(found),
+        "all tensors": set(by_name),
         "without buffers": parameters,
         "text part": decoder,
         "text part without buffers": decoder & parameters,
     }
     return {
-        scope: total(size for name, size in found.items() if name in names)
+        scope: total(size for name, size in by_name.items() if name in names)
         for scope, names in chosen.items()
     }
 
@@ -217,9 +217,9 @@ def _mixes(model: Any, number: int) -> bool:
 def _heads(model: Any, number: int) -> tuple[int | None, int | None]:
     """The query heads of a layer and the width of the model, as the configuration has them."""
     config = model.config.get_text_config(decoder=True)
-    own = getattr(config, "per_layer_config", None)
-    if own is not None:
-        config = own[number]
+    per_layer = getattr(config, "per_layer_config", None)
+    if per_layer is not None:
+        config = per_layer[number]
     heads = getattr(config, "num_attention_heads", None)
     by_layer = getattr(config, "num_attention_heads_per_layer", None)
     return by_layer[number] if by_layer else heads, getattr(config, "hidden_size", None)

@@ -70,10 +70,10 @@ def test_another_group_is_given_nothing(tmp_path: Path, monkeypatch: pytest.Monk
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "chown", refused)
-    own = (tmp_path / "a").parent.stat().st_gid
-    Access(0o660, own + 1).make_file(tmp_path / "x")
+    group = (tmp_path / "a").parent.stat().st_gid
+    Access(0o660, group + 1).make_file(tmp_path / "x")
     assert _mode(tmp_path / "x") == 0o600
-    Access(0o660, own).make_file(tmp_path / "y")
+    Access(0o660, group).make_file(tmp_path / "y")
     assert _mode(tmp_path / "y") == 0o660
 
 

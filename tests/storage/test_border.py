@@ -144,8 +144,8 @@ def test_the_reason_of_a_failure_is_stored_whatever_is_in_it(
     attempt = runs.claim(db, run)
     RunSink(db, run, attempt).warn(reason[:1000], reason[:1000])
     runs.finish(db, run, attempt, "failed", title=reason, hint=reason)
-    found = runs.find_run(db, run)
-    assert (found.error_title, found.error_hint) == (stored, stored)
+    failed = runs.find_run(db, run)
+    assert (failed.error_title, failed.error_hint) == (stored, stored)
     assert len(runs.warnings(db, run)) == 1
 
 
@@ -276,8 +276,8 @@ def test_arrays_of_another_form_are_one_clear_error(
 def test_arrays_of_the_declared_form_are_read(db: Database, begin: Begin) -> None:
     sink = begin()
     given = {"neurons": RATES, "patterns": PATTERNS, "items": ITEMS, "of another kind": PATTERNS}
-    kept = [Artifact(name=name, arrays=arrays) for name, arrays in given.items()]
-    sink.save(unit("k"), UnitResult(artifacts=kept), 1.0)
+    wanted = [Artifact(name=name, arrays=arrays) for name, arrays in given.items()]
+    sink.save(unit("k"), UnitResult(artifacts=wanted), 1.0)
     loaded = sink.load("k")
     for name, arrays in given.items():
         assert loaded.arrays(name).keys() == arrays.keys()
@@ -286,16 +286,16 @@ def test_arrays_of_the_declared_form_are_read(db: Database, begin: Begin) -> Non
 
 
 @pytest.mark.parametrize(
-    "told",
+    "origin",
     ["[]", "3", '{"models": 3}', '{"models": {"a": "x"}}', '{"environment": []}', "{",
      '{"environment": {"versions": ["torch"]}}', '{"models": null}'],
 )  # fmt: skip
-def test_an_origin_that_is_none_is_unknown(db: Database, begin: Begin, told: str) -> None:
+def test_an_origin_that_is_none_is_unknown(db: Database, begin: Begin, origin: str) -> None:
     right = {"device": "cpu", "models": {"base": {"path": "b"}}, "environment": {"versions": {}}}
     begin().describe(right)
     run = runs.find_run(db, "latest").id
     assert runs.provenance(db, run) == right
-    _alter(db, "UPDATE runs SET provenance = ?", told)
+    _alter(db, "UPDATE runs SET provenance = ?", origin)
     assert runs.provenance(db, run) == {}
 
 

@@ -68,9 +68,9 @@ def test_the_latest_run_is_the_one_begun_last(
     runs.finish(db, second, runs.claim(db, second), "failed")
     assert runs.find_run(db, "latest").id == second
     assert [run.id for run in runs.list_runs(db)] == [second, first]
-    found = runs.unfinished_run(db, study.key(["alignment"]))
-    assert found is not None
-    assert found.id == second
+    unfinished = runs.unfinished_run(db, study.key(["alignment"]))
+    assert unfinished is not None
+    assert unfinished.id == second
     clock.ahead -= by / 2
     third = runs.create_run(db, study, ["alignment"])
     clock.ahead += by / 4
@@ -101,9 +101,9 @@ def test_workers_wait_in_the_order_in_which_they_were_started(
     clock.ahead += by
     runs.await_worker(db, second, os.getpid())
     assert runs.before(db, first) is None
-    found = runs.before(db, second)
-    assert found is not None
-    assert found.id == first
+    earlier = runs.before(db, second)
+    assert earlier is not None
+    assert earlier.id == first
 
 
 @SET

@@ -290,7 +290,7 @@ def test_a_query_of_nothing_finds_nothing(db: Database) -> None:
 def test_a_file_that_was_replaced_is_left_alone(db: Database, study: Study, tmp_path: Path) -> None:
     runs.create_run(db, study, ["alignment"])
     other = open_database(str(tmp_path / "other.db"))
-    kept = runs.create_run(other, study, ["alignment"])
+    run_id = runs.create_run(other, study, ["alignment"])
     other.close()
     other.path.replace(db.path)
     for ask in (lambda: runs.list_runs(db), lambda: runs.create_run(db, study, ["alignment"])):
@@ -300,7 +300,7 @@ def test_a_file_that_was_replaced_is_left_alone(db: Database, study: Study, tmp_
     for part in ("-wal", "-shm"):  # the old one's, which SQLite would play into the new one
         db.path.with_name(f"{db.path.name}{part}").unlink(missing_ok=True)
     again = open_database(db.url)
-    assert [run.id for run in runs.list_runs(again)] == [kept]
+    assert [run.id for run in runs.list_runs(again)] == [run_id]
     again.close()
 
 

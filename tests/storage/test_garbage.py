@@ -176,8 +176,8 @@ def test_a_file_stays_while_any_unit_has_its_content(db: Database, begin: Begin)
     freed = collect(db)
     assert (freed.units, freed.files) == (seen.units, seen.files) == (2, 1)
     assert freed.file_bytes == seen.file_bytes > 8000
-    (kept,) = runs.artifacts(db, two)
-    assert runs.arrays(db, kept)["a"].shape == (1000,)
+    (artifact,) = runs.artifacts(db, two)
+    assert runs.arrays(db, artifact)["a"].shape == (1000,)
     runs.delete_run(db, two)
     assert collect(db).files == 1
     assert _files(db) == set()
@@ -215,21 +215,21 @@ def test_a_file_that_was_collected_while_its_unit_was_saved_is_written_again(
     monkeypatch.setattr(artifacts, "write", collected_after)
     sink.save(unit("b"), _arrays(1), 1.0)
     assert freed == [1]
-    (kept,) = runs.artifacts(db, runs.find_run(db, "latest").id)
-    assert runs.arrays(db, kept)["a"].shape == (1000,)
+    (artifact,) = runs.artifacts(db, runs.find_run(db, "latest").id)
+    assert runs.arrays(db, artifact)["a"].shape == (1000,)
 
 
 def test_logs_go_with_their_runs(db: Database, study: Study) -> None:
-    gone, kept = (runs.create_run(db, study, ["alignment"]) for _ in range(2))
+    gone, remaining = (runs.create_run(db, study, ["alignment"]) for _ in range(2))
     db.folder("logs").mkdir()
-    for name in (f"{gone}.log", f"{kept}.log", "notes.txt"):
+    for name in (f"{gone}.log", f"{remaining}.log", "notes.txt"):
         (db.folder("logs") / name).write_text("words")
     runs.delete_run(db, gone)
     assert collect(db).files == 0
     _age_files(db)
     freed = collect(db)
     assert (freed.files, freed.file_bytes) == (1, 5)
-    assert {path.name for path in db.folder("logs").iterdir()} == {f"{kept}.log", "notes.txt"}
+    assert {path.name for path in db.folder("logs").iterdir()} == {f"{remaining}.log", "notes.txt"}
 
 
 def test_the_database_shrinks_unless_a_run_is_running(db: Database, begin: Begin) -> None:
@@ -315,12 +315,12 @@ def test_exactly_what_a_run_refers_to_stays(
     for place in deleted & set(range(len(owned))):
         runs.delete_run(db, ids[place])
     every: set[int] = set().union(*owned)
-    kept = set().union(*(u for i, u in enumerate(owned) if i not in deleted))
+    remaining = set().union(*(u for i, u in enumerate(owned) if i not in deleted))
     freed = collect(db)
-    assert freed.units == len(every - kept)
-    assert freed.files == len({n % 3 for n in every} - {n % 3 for n in kept})
+    assert freed.units == len(every - remaining)
+    assert freed.files == len({n % 3 for n in every} - {n % 3 for n in remaining})
     with db.reading() as connection:
-        assert set(connection.scalars(select(UnitRow.key))) == {f"k{n}" for n in kept}
+        assert set(connection.scalars(select(UnitRow.key))) == {f"k{n}" for n in remaining}
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
         assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
     for run in runs.list_runs(db):

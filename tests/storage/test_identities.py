@@ -66,8 +66,8 @@ def test_exactly_this_file_is_known(db: Database) -> None:
 def test_a_file_has_one_identity_on_each_file_system(db: Database) -> None:
     memory = Remembered(db)
     newer, elsewhere = replace(STAMP, modified=7), replace(STAMP, device=3)
-    for stamp, found in ((STAMP, "a"), (newer, "b"), (elsewhere, "c")):
-        memory.remember(stamp, found)
+    for stamp, digest in ((STAMP, "a"), (newer, "b"), (elsewhere, "c")):
+        memory.remember(stamp, digest)
     assert [memory.recall(stamp) for stamp in (STAMP, newer, elsewhere)] == [None, "b", "c"]
     assert _rows(db) == 2
 
@@ -83,8 +83,8 @@ def test_a_second_process_reads_nothing_to_identify(
     db: Database, model: Path, large: None, begin: Callable[..., RunSink]
 ) -> None:
     first, second, third = (Identities(memory) for memory in (begin(), begin(), Remembered(db)))
-    found = [open_directory(model, each).fingerprint() for each in (first, second, third)]
-    assert len(set(found)) == 1
+    fingerprints = [open_directory(model, each).fingerprint() for each in (first, second, third)]
+    assert len(set(fingerprints)) == 1
     stored = sum(t.nbytes for t in tiny_tensors().values())
     assert [each.bytes_read for each in (first, second, third)] == [stored, 0, 0]
 
@@ -103,12 +103,12 @@ def test_a_database_that_can_only_be_read_is_recalled_and_not_written(
 ) -> None:
     with _reader(db) as reader:
         unknown = Identities(Remembered(reader))
-        found = open_directory(model, unknown).fingerprint()
+        fingerprint = open_directory(model, unknown).fingerprint()
         assert unknown.bytes_read > 0
         assert _rows(db) == 0
         open_directory(model, Identities(Remembered(db))).fingerprint()
         known = Identities(Remembered(reader))
-        assert open_directory(model, known).fingerprint() == found
+        assert open_directory(model, known).fingerprint() == fingerprint
         assert known.bytes_read == 0
 
 
@@ -158,9 +158,9 @@ def test_what_is_remembered_anew_meanwhile_stays(
     original = identities.stale
 
     def slow(opened: Database) -> list[Stamp]:
-        found = original(opened)
+        stamps = original(opened)
         Remembered(db).remember(stamp_of(file), "new")
-        return found
+        return stamps
 
     monkeypatch.setattr(identities, "stale", slow)
     assert collect(db).identities == 0

@@ -107,9 +107,9 @@ def test_a_removal_that_is_killed_removes_all_or_nothing(db: Database, begin: Be
     runs.finish(db, run_id, 1, "done")
 
     def remove(times: int) -> None:
-        with contextlib.closing(open_database(db.url)) as own:
-            own._patiently = _dying(own._patiently, times)  # type: ignore[method-assign]
-            runs.delete_run(own, run_id)
+        with contextlib.closing(open_database(db.url)) as database:
+            database._patiently = _dying(database._patiently, times)  # type: ignore[method-assign]
+            runs.delete_run(database, run_id)
 
     assert killed(lambda: remove(2)), "before its commit"
     assert runs.find_run(db, run_id).warnings == 1
@@ -135,10 +135,10 @@ def test_a_collection_that_is_killed_anywhere_is_ended_by_the_next(
 
     def collect(times: int) -> None:
         garbage._UNITS = garbage._FILES = 1
-        with contextlib.closing(open_database(db.url)) as own:
-            own._patiently = _dying(own._patiently, times)  # type: ignore[method-assign]
+        with contextlib.closing(open_database(db.url)) as database:
+            database._patiently = _dying(database._patiently, times)  # type: ignore[method-assign]
             garbage._delete = _dying(garbage._delete, (times + 3) // 4)
-            garbage.collect(own, age=-1.0)
+            garbage.collect(database, age=-1.0)
 
     for times in itertools.count(1):
         if not killed(lambda times=times: collect(times)):  # type: ignore[misc]
@@ -147,8 +147,8 @@ def test_a_collection_that_is_killed_anywhere_is_ended_by_the_next(
     assert times > 5
     with db.reading() as connection:
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
-    found = runs.artifacts(db, keeping, "alignment")
-    assert len([runs.arrays(db, artifact) for artifact in found]) == 3
+    artifacts = runs.artifacts(db, keeping, "alignment")
+    assert len([runs.arrays(db, artifact) for artifact in artifacts]) == 3
     left = {path.name for path in db.folder("artifacts").rglob("*") if path.is_file()}
-    assert left == {Path(artifact.stored.path).name for artifact in found}
+    assert left == {Path(artifact.stored.path).name for artifact in artifacts}
     assert garbage.collect(db, age=-1.0).units == 0

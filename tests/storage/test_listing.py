@@ -53,22 +53,22 @@ def test_rows_come_as_a_plain_sort_has_them(db: Database, begin: Begin) -> None:
     rows = dict.fromkeys(_drawn(draw) for _ in range(4000))
     begin().save(unit("a"), UnitResult(list(rows)), 1.0)
     run_id = runs.find_run(db, "latest").id
-    with lines(db, run_id, "alignment", ORDER) as found:
-        listed = list(found)
+    with lines(db, run_id, "alignment", ORDER) as stream:
+        listed = list(stream)
     names = COLUMNS[1:]
     assert listed == [tuple(getattr(r, n) for n in names) for r in sorted(rows, key=_key)]
-    with lines(db, run_id, "activation", ORDER) as found:
-        assert not list(found)
+    with lines(db, run_id, "activation", ORDER) as stream:
+        assert not list(stream)
 
 
 def test_many_rows_are_never_held_together(db: Database, begin: Begin) -> None:
     rows = [Measurement(metric="write", value=i / 7, layer=i) for i in range(40_000)]
     begin().save(unit("a"), UnitResult(rows), 1.0)
     run_id = runs.find_run(db, "latest").id
-    with lines(db, run_id, "alignment", ORDER) as found:
-        next(found)
+    with lines(db, run_id, "alignment", ORDER) as stream:
+        next(stream)
         tracemalloc.start()
-        count = sum(1 for _ in found)
+        count = sum(1 for _ in stream)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert count == 39_999
@@ -81,7 +81,7 @@ def test_a_reader_who_stops_leaves_the_database_free(
     rows = [Measurement(metric="write", value=1.0, layer=i) for i in range(9000)]
     sink = begin()
     sink.save(unit("a"), UnitResult(rows), 1.0)
-    with lines(db, runs.find_run(db, "latest").id, "alignment", ORDER) as found:
-        next(found)
+    with lines(db, runs.find_run(db, "latest").id, "alignment", ORDER) as stream:
+        next(stream)
     sink.save(unit("b"), UnitResult(rows), 1.0)
     assert sink.finished(["a", "b"]) == {"a", "b"}

@@ -41,13 +41,13 @@ def test_a_part_comes_back_as_it_was(db: Database, begin: Begin) -> None:
     sink = begin()
     sink.save_parts("a", {"q": PART}, 2.0)
     sink.save_parts("a", {"k": UnitPart()}, 0.5)
-    found, seconds = sink.parts("a")
+    parts, seconds = sink.parts("a")
     assert seconds == 2.5
-    assert found.keys() == {"q", "k"}
-    assert found["q"].rows == PART.rows
+    assert parts.keys() == {"q", "k"}
+    assert parts["q"].rows == PART.rows
     for name, array in PART.arrays.items():
-        assert found["q"].arrays[name].dtype == array.dtype
-        np.testing.assert_array_equal(found["q"].arrays[name], array)
+        assert parts["q"].arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(parts["q"].arrays[name], array)
     assert sink.parts("another") == ({}, 0.0)
     assert begin().parts("a") == ({}, 0.0), "another run's"
 
@@ -78,12 +78,12 @@ def test_a_kill_while_a_slice_is_saved_keeps_its_parts(db: Database, begin: Begi
 
     def save() -> None:
         sink = RunSink(open_database(db.url), run_id, 1)
-        keep, kept = sink._keep, []
+        keep, saved = sink._keep, []
 
         def keep_and_die(*given: Any) -> None:
             keep(*given)
-            kept.append(given)
-            if len(kept) == 2:
+            saved.append(given)
+            if len(saved) == 2:
                 die()
 
         pytest.MonkeyPatch().setattr(sink, "_keep", keep_and_die)
@@ -125,10 +125,12 @@ def test_a_part_that_can_not_be_read_is_made_again(db: Database, begin: Begin) -
     ]  # fmt: skip
     for values in spoilt:
         with closing(sqlite3.connect(db.path)) as connection, connection:
-            told = ", ".join(f"{name} = ?" for name in values)
-            connection.execute(f"UPDATE parts SET {told} WHERE step = 'k'", (*values.values(),))
-        found, seconds = sink.parts("a")
-        assert found.keys() == {"q"}, values
+            assignments = ", ".join(f"{name} = ?" for name in values)
+            connection.execute(
+                f"UPDATE parts SET {assignments} WHERE step = 'k'", (*values.values(),)
+            )
+        parts, seconds = sink.parts("a")
+        assert parts.keys() == {"q"}, values
         assert seconds == 0.5
 
 

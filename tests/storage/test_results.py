@@ -97,8 +97,8 @@ def test_sql_agrees_with_matches(rows: list[Measurement], queries: list[Query]) 
         run_id = _stored(db, rows)
         assert set(runs.measurements(db, run_id, "alignment")) == set(rows)
         for query in queries:
-            found = runs.measurements(db, run_id, "alignment", query)
-            assert sorted(map(repr, found)) == sorted(repr(r) for r in selected(query, rows))
+            stored = runs.measurements(db, run_id, "alignment", query)
+            assert sorted(map(repr, stored)) == sorted(repr(r) for r in selected(query, rows))
 
 
 def test_a_catalogue_is_of_what_was_measured(db: Database, study: Study) -> None:
@@ -110,16 +110,16 @@ def test_a_catalogue_is_of_what_was_measured(db: Database, study: Study) -> None
         Measurement(metric="write", value=1.0, model="medical", layer=9, module="o", head=2),
         Measurement(metric="write", value=1.0, model="medical", layer=9, module="o", expert=2),
     ]
-    found = runs.catalogue(db, _stored(db, plain + apart), "alignment")
-    assert found.values("model") == ("medical", "maths", "again")
-    assert found.controls == {"again"}
-    assert found.values("layer") == (1, 3)
-    assert found.overall
-    assert found.values("module") == ("q", "all")
-    assert found.values("metric") == ("write",)
+    ranges = runs.catalogue(db, _stored(db, plain + apart), "alignment")
+    assert ranges.values("model") == ("medical", "maths", "again")
+    assert ranges.controls == {"again"}
+    assert ranges.values("layer") == (1, 3)
+    assert ranges.overall
+    assert ranges.values("module") == ("q", "all")
+    assert ranges.values("metric") == ("write",)
     for name in ("reference", "task", "setting", "metric_of", "probe"):
-        assert found.values(name) == ()
-    assert found.combinations == {
+        assert ranges.values(name) == ()
+    assert ranges.combinations == {
         Combination(metric="write", model="medical"), Combination(metric="write", model="maths")
     }  # fmt: skip
 
@@ -134,10 +134,10 @@ def test_a_catalogue_says_which_direction_of_a_metric_is_better(db: Database) ->
         {"scores": {"odd": {"value": 1, "higher": False}}},
         {"rows": [1, {"higher": True}], "higher": "yes"},
     )
-    for at, state in enumerate(states):
-        sink.save(unit(str(at), "arithmetic"), UnitResult(state=state), 1.0)
-    found = runs.catalogue(db, run_id, "arithmetic").better
-    assert found == {"acc": "higher", "ppl": "lower", "f1": "higher"}
+    for i, state in enumerate(states):
+        sink.save(unit(str(i), "arithmetic"), UnitResult(state=state), 1.0)
+    better = runs.catalogue(db, run_id, "arithmetic").better
+    assert better == {"acc": "higher", "ppl": "lower", "f1": "higher"}
     assert runs.catalogue(db, run_id, "alignment").better == {}
 
 
@@ -157,15 +157,15 @@ def test_a_catalogue_is_in_the_order_of_the_study(db: Database) -> None:
             ("base", "maths", "medqa", "top-1%-seed0", "acc"),
         )
     ]  # fmt: skip
-    found = runs.catalogue(db, _stored(db, rows, ordered), "alignment")
-    assert found.values("model") == ("base", "medical", "maths", "again"), (
+    ranges = runs.catalogue(db, _stored(db, rows, ordered), "alignment")
+    assert ranges.values("model") == ("base", "medical", "maths", "again"), (
         "the base before the study's"
     )
-    assert found.values("reference") == ("base", "medical", "maths")
-    assert found.values("task") == ("medqa", "gsm8k", "medical", "zzz")
-    assert found.values("setting") == ("top-1%-seed0", "top-2%", "top-10%")
-    assert found.values("metric_of") == ("f1", "acc"), "as first seen"
-    assert not found.overall
+    assert ranges.values("reference") == ("base", "medical", "maths")
+    assert ranges.values("task") == ("medqa", "gsm8k", "medical", "zzz")
+    assert ranges.values("setting") == ("top-1%-seed0", "top-2%", "top-10%")
+    assert ranges.values("metric_of") == ("f1", "acc"), "as first seen"
+    assert not ranges.overall
     assert (
         Combination(
             metric="score",
@@ -175,7 +175,7 @@ def test_a_catalogue_is_in_the_order_of_the_study(db: Database) -> None:
             setting="top-2%",
             metric_of="f1",
         )
-        in found.combinations
+        in ranges.combinations
     )
 
 
@@ -193,8 +193,8 @@ def test_what_another_run_has_too_is_that_of_units_of_both(
     rows = [Measurement(metric="write", value=1.0, layer=layer) for layer in range(3)]
     arrays = [Artifact(name=f"of-{layer}", arrays={"x": np.zeros(1)}) for layer in range(3)]
 
-    def keep(sink: RunSink, at: int, key: str) -> None:
-        sink.save(unit(key), UnitResult([rows[at]], [arrays[at]]), 1.0)
+    def keep(sink: RunSink, index: int, key: str) -> None:
+        sink.save(unit(key), UnitResult([rows[index]], [arrays[index]]), 1.0)
 
     sink = begin()
     first = runs.find_run(db, "latest").id
@@ -205,11 +205,11 @@ def test_what_another_run_has_too_is_that_of_units_of_both(
     sink.adopt([unit("both").key])
     keep(sink, 1, "equal-two")
     keep(sink, 2, "second")
-    for own, other in ((first, second), (second, first)):
-        assert runs.measurements(db, own, "alignment", also=other) == [rows[0]]
-        assert [a.name for a in runs.artifacts(db, own, "alignment", also=other)] == ["of-0"]
-        found = runs.measurements(db, own, "alignment", {"metric": ("read",)}, also=other)
-        assert found == []
+    for run, other in ((first, second), (second, first)):
+        assert runs.measurements(db, run, "alignment", also=other) == [rows[0]]
+        assert [a.name for a in runs.artifacts(db, run, "alignment", also=other)] == ["of-0"]
+        measured = runs.measurements(db, run, "alignment", {"metric": ("read",)}, also=other)
+        assert measured == []
     assert len(runs.measurements(db, second, "alignment", also=second)) == 3
 
 

@@ -134,14 +134,14 @@ def test_the_unfinished_run_of_a_study_is_the_newest(db: Database, study: Study)
     assert runs.unfinished_run(db, key) is None
     first = runs.create_run(db, study, ["alignment"])
     runs.create_run(db, study, ["vector_cosine"])
-    found = runs.unfinished_run(db, key)
-    assert found is not None
-    assert found.id == first
+    run = runs.unfinished_run(db, key)
+    assert run is not None
+    assert run.id == first
     attempt = runs.claim(db, first)
     runs.finish(db, first, attempt, "failed", title="No space", hint="Free some")
-    found = runs.unfinished_run(db, key)
-    assert found is not None
-    assert (found.status, found.error_title, found.error_hint) == (
+    run = runs.unfinished_run(db, key)
+    assert run is not None
+    assert (run.status, run.error_title, run.error_hint) == (
         "failed",
         "No space",
         "Free some",
@@ -227,8 +227,8 @@ def test_the_models_of_every_run(db: Database, study: Study) -> None:
     assert runs.models_of_runs(db) == {}
     tuned = [model.path for model in study.models.tuned.values()]
     ids = [runs.create_run(db, study, ["alignment"]) for _ in range(2)]
-    found = runs.models_of_runs(db)
-    assert found == dict.fromkeys(ids, (study.models.base.path, *tuned))
+    paths = runs.models_of_runs(db)
+    assert paths == dict.fromkeys(ids, (study.models.base.path, *tuned))
 
 
 def test_a_queued_run_is_deleted_before_its_worker_comes(db: Database, study: Study) -> None:

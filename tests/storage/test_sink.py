@@ -225,13 +225,13 @@ def test_artifacts_come_back_and_are_kept_once(db: Database, begin: Begin) -> No
     sink.save(unit("a"), UnitResult(artifacts=[artifact]), 1.0)
     sink.save(unit("b"), UnitResult(artifacts=[replace(artifact, layer=1)]), 1.0)
     run_id = runs.find_run(db, "latest").id
-    found = runs.artifacts(db, run_id, "alignment")
-    assert [(a.name, a.model, a.layer) for a in found] == [
+    artifacts = runs.artifacts(db, run_id, "alignment")
+    assert [(a.name, a.model, a.layer) for a in artifacts] == [
         ("spectrum", "medical", 0), ("spectrum", "medical", 1),
     ]  # fmt: skip
     assert runs.artifacts(db, run_id, "vector_cosine") == []
     assert len(list(db.folder("artifacts").rglob("*.npz"))) == 1
-    back = runs.arrays(db, found[0])
+    back = runs.arrays(db, artifacts[0])
     assert back.keys() == arrays.keys()
     assert np.array_equal(back["file"], arrays["file"])
     sink.save(unit("a"), UnitResult(), 1.0)
@@ -241,15 +241,15 @@ def test_artifacts_come_back_and_are_kept_once(db: Database, begin: Begin) -> No
 def test_artifacts_that_were_touched_are_refused(db: Database, begin: Begin) -> None:
     sink = begin()
     sink.save(unit("a"), UnitResult(artifacts=[Artifact(name="x", arrays={"a": np.ones(3)})]), 1.0)
-    (found,) = runs.artifacts(db, runs.find_run(db, "latest").id)
-    file = db.folder("artifacts") / found.stored.path
+    (artifact,) = runs.artifacts(db, runs.find_run(db, "latest").id)
+    file = db.folder("artifacts") / artifact.stored.path
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + b"!")
     with pytest.raises(StorageError, match="altered"):
-        runs.arrays(db, found)
+        runs.arrays(db, artifact)
     file.unlink()
     with pytest.raises(StorageError, match="missing"):
-        runs.arrays(db, found)
+        runs.arrays(db, artifact)
 
 
 def test_objects_are_never_pickled(db: Database, begin: Begin) -> None:
@@ -336,8 +336,8 @@ def test_a_file_that_is_not_what_was_written_is_complained_of(
     sink = begin()
     sink.save(unit("k"), _with_arrays(0, 1), 0.1)
     run_id = runs.find_run(db, "latest").id
-    kept = next(a for a in runs.artifacts(db, run_id) if a.layer == 1)
-    place = db.folder("artifacts") / kept.stored.path
+    artifact = next(a for a in runs.artifacts(db, run_id) if a.layer == 1)
+    place = db.folder("artifacts") / artifact.stored.path
     if harm == "missing":
         place.unlink()
     else:

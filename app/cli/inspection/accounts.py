@@ -78,19 +78,19 @@ class Inspection:
 def read(db: Database, run: RunSummary) -> Inspection:
     """The results of a run over weights."""
     study = runs.study_of(db, run.id)
-    found = [
+    rows = [
         *_rows(db, run, "tuning_vectors", (*_SIZES, *RANKS)),
         *_rows(db, run, "vector_cosine", ("cosine",)),
         *_rows(db, run, "alignment", _DIRECTIONS),
     ]
-    own: dict[str, list[Measurement]] = defaultdict(list)
-    for row in found:
-        own[row.model].append(row)
+    rows_of: dict[str, list[Measurement]] = defaultdict(list)
+    for row in rows:
+        rows_of[row.model].append(row)
     return Inspection(
         run=run.id,
         base=study.models.base.path,
         places={name: model.path for name, model in study.models.tuned.items()},
-        accounts=tuple(_account(name, own[name]) for name in run.models),
+        accounts=tuple(_account(name, rows_of[name]) for name in run.models),
         doubts=_doubts(runs.warnings(db, run.id)),
     )
 
@@ -164,17 +164,17 @@ def _medians(rows: Iterable[Measurement], metric: str) -> dict[str, Cell]:
 
     A router is left out: experts together have no rank, and the router's would appear as theirs.
     """
-    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
         if row.metric != metric or row.module == "router":
             continue
         if row.value is not None and row.chance is not None:
-            found[GROUP_OF[row.module]].append((row.value, row.chance))
+            pairs[GROUP_OF[row.module]].append((row.value, row.chance))
     made = {}
     for group in GROUPS:
-        if found[group]:
-            value, chance = (median(column) for column in zip(*found[group], strict=True))
-            made[group] = Cell(value, value, chance, n=len(found[group]))
+        if pairs[group]:
+            value, chance = (median(column) for column in zip(*pairs[group], strict=True))
+            made[group] = Cell(value, value, chance, n=len(pairs[group]))
     return made
 
 

@@ -58,7 +58,7 @@ def of_layers(accounts: Sequence[Account]) -> Drawing:
     else:
         lines = {of.model: of.layers["blocks"] for of in accounts}
     series = tuple(
-        Series(name, tuple(found), tuple(found.values())) for name, found in lines.items() if found
+        Series(name, tuple(cells), tuple(cells.values())) for name, cells in lines.items() if cells
     )
     figure = Lines(
         title=f"{spec.title} by layer",
@@ -83,8 +83,8 @@ def of_ranks(accounts: Sequence[Account]) -> Drawing:
         {
             of.model: tuple(
                 value
-                for found in of.ranks.values()
-                for cell in map(found.get, GROUPS)
+                for by_group in of.ranks.values()
+                for cell in map(by_group.get, GROUPS)
                 for value in (_value(cell), cell.chance if cell else None)
             )
             for of in accounts
@@ -174,16 +174,16 @@ def _sparks(accounts: Sequence[Account], spec: MetricSpec) -> Drawing:
     top = max((value for curve in curves.values() for value in curve), default=0.0)
     rows: dict[str, tuple[Text, ...]] = {}
     for of in accounts:
-        found, curve = of.layers["blocks"], curves[of.model]
-        changed = found if any(curve) else {}  # with only zeros, no layer has a maximum
-        most = max(changed, key=lambda at: found[at].value or 0, default=None)
-        least = min(changed, key=lambda at: found[at].value or 0, default=None)
+        cells, curve = of.layers["blocks"], curves[of.model]
+        changed = cells if any(curve) else {}  # with only zeros, no layer has a maximum
+        most = max(changed, key=lambda layer: cells[layer].value or 0, default=None)
+        least = min(changed, key=lambda layer: cells[layer].value or 0, default=None)
         rows[of.model] = (
             spark(curve, top),
-            *_placed(most, found),
-            *_placed(least, found),
+            *_placed(most, cells),
+            *_placed(least, cells),
         )
-    last = max((at for of in accounts for at in of.layers["blocks"]), default=0)
+    last = max((layer for of in accounts for layer in of.layers["blocks"]), default=0)
     return _table(
         f"{spec.title[:1].upper()}{spec.title[1:]} by layer",
         (f"layers 0 to {last}", "most in", "with", "least in", "with"),
@@ -192,9 +192,9 @@ def _sparks(accounts: Sequence[Account], spec: MetricSpec) -> Drawing:
     )
 
 
-def _placed(layer: int | None, found: Mapping[int, Cell]) -> tuple[Text, Text]:
+def _placed(layer: int | None, cells: Mapping[int, Cell]) -> tuple[Text, Text]:
     """A layer, as text, and its value."""
-    return (None, None) if layer is None else (str(layer), found[layer].value)
+    return (None, None) if layer is None else (str(layer), cells[layer].value)
 
 
 def _reach(accounts: Sequence[Account]) -> float:

@@ -46,7 +46,7 @@ def how_far(of: Account) -> str:
 
 def where(of: Account) -> str:
     """The layers and the kinds of matrices with the largest and smallest change."""
-    layers = {at: cell for at, cell in of.layers["blocks"].items() if cell.value}
+    layers = {layer: cell for layer, cell in of.layers["blocks"].items() if cell.value}
     if not layers:
         return "No layer changed."
     sentence = f"Only layer {next(iter(layers))} changed"
@@ -65,10 +65,10 @@ def where(of: Account) -> str:
 def how_many(of: Account) -> str:
     """The rank of a matrix's change, compared with a random change of its shape."""
     medians = []
-    for metric, found in of.ranks.items():
+    for metric, by_group in of.ranks.items():
         parts = _listed(
             f"{cell.value:.3g} in {group} ({cell.chance:.3g} by chance)"
-            for group, cell in found.items()
+            for group, cell in by_group.items()
         )
         if parts:
             medians.append(f"{metric.replace('_', ' ')} {parts}")

@@ -27,12 +27,12 @@ _HIGH = 13  # rows of a picture of curves
 
 def tell_of(db: Database, run_id: str, *, done: bool, json: bool = False) -> None:
     """Print the results of a `done` run, and the run's id: as the last line, or within the JSON."""
-    found = read(db, find_run(db, run_id)) if done else None
+    inspection = read(db, find_run(db, run_id)) if done else None
     if json:
-        printing.print_json({"run": run_id} if found is None else data(found))
+        printing.print_json({"run": run_id} if inspection is None else data(inspection))
         return
-    if found is not None:
-        tell(found)
+    if inspection is not None:
+        tell(inspection)
     print(run_id)
 
 
@@ -48,8 +48,10 @@ def tell(inspection: Inspection) -> None:
         printing.print_words(title, columns, bold=colour)
         if len(inspection.accounts) <= FEW:
             for of in inspection.accounts:
-                said = question.answer(of)
-                _say(f"{of.model}: {said[:1].lower()}{said[1:]}" if several else said, columns)
+                answer = question.answer(of)
+                _say(
+                    f"{of.model}: {answer[:1].lower()}{answer[1:]}" if several else answer, columns
+                )
         figure, kind = PICTURES[question.key](inspection.accounts)
         if kind == "table":  # a narrow terminal may fold its numbers, but must not cut them
             wide, high = WIDEST, 2 * WIDEST
@@ -91,12 +93,12 @@ def _answers(of: Account) -> dict[str, Any]:
         },
         "where": {
             "by_layer": {
-                name: [{"layer": at, **_cell(cell)} for at, cell in found.items()]
-                for name, found in of.layers.items()
+                name: [{"layer": layer, **_cell(cell)} for layer, cell in cells.items()]
+                for name, cells in of.layers.items()
             },
             "by_module": _by_name(of.modules),
         },
-        "directions": {metric: _by_name(found) for metric, found in of.ranks.items()},
+        "directions": {metric: _by_name(cells) for metric, cells in of.ranks.items()},
         "new_or_amplified": {
             "two_sided_excess": _by_name(of.excess),
             "gain": _by_name(of.gain),

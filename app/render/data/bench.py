@@ -18,16 +18,16 @@ from storage.trials import trials
 
 def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
     """The file written, if the run has trials."""
-    found = outcomes(trials(db, run.id))
-    if not found:
+    results = outcomes(trials(db, run.id))
+    if not results:
         return []
     (folder / FOLDER).mkdir(exist_ok=True)
     path = folder / FOLDER / "bench.csv"
     with written(path) as file:
         rows = Rows(file)
         rows.write(("trial", "created", "mode", "prompt", "settings", *HEAD))
-        for each in found:
+        for each in results:
             created = each.created.isoformat() if each.created else ""
-            told = (each.id, created, each.do, each.prompt, each.settings)
-            rows.write_all((*told, *row.values) for row in each.rows)
+            facts = (each.id, created, each.do, each.prompt, each.settings)
+            rows.write_all((*facts, *row.values) for row in each.rows)
     return [path]

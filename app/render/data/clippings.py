@@ -25,8 +25,8 @@ class Clipping:
     def row(self, names: Sequence[str]) -> Clipping:
         """Only the rows whose first values are these names."""
         size = len(names)
-        own = tuple(r for r in self.rows if tuple(map(str, r[:size])) == tuple(names))
-        return Clipping(self.head, own)
+        rows = tuple(r for r in self.rows if tuple(map(str, r[:size])) == tuple(names))
+        return Clipping(self.head, rows)
 
 
 def clipping(figure: Figure) -> Clipping:

@@ -31,13 +31,13 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
         mean_rows.write((*COLUMNS, "sd"))
         test_rows.write((*KEY_COLUMNS, *_TESTED))
         for name, catalogue in ranges.items():
-            members = tuple(model for own in catalogue.groups.values() for model in own)
+            members = tuple(model for group in catalogue.groups.values() for model in group)
             for metric in catalogue.values("metric") if members else ():
                 rows = runs.measurements(db, run.id, name, {"metric": (metric,), "model": members})
                 spreads = list(groups.spreads(rows, catalogue.groups))
                 for spread in spreads:
-                    at = (getattr(spread.mean, column) for column in COLUMNS[1:])
-                    mean_rows.write((name, *at, spread.sd))
+                    coordinates = (getattr(spread.mean, column) for column in COLUMNS[1:])
+                    mean_rows.write((name, *coordinates, spread.sd))
                 for test in groups.comparisons(spreads):
                     test_rows.write((name, *_key(test.first.mean), *_facts(test)))
     return files

@@ -87,6 +87,6 @@ def _listing(table: Table) -> Numbers:
     notes = [table.note] if table.note else []
     if len(table.rows) > LISTED:
         notes.append(f"Listed here are the first {LISTED} of these {len(table.rows):,} rows.")
-    texts = frozenset(at for at, column in enumerate(table.columns) if column.align == "left")
+    texts = frozenset(index for index, column in enumerate(table.columns) if column.align == "left")
     head = tuple(column.name for column in table.columns)
     return Numbers("", head, tuple(rows), " ".join(notes), texts)

@@ -14,16 +14,18 @@ FINGERPRINT = 16
 def facts(db: Database, run: RunSummary) -> list[tuple[str, str]]:
     """Time, host, versions, settings and models of a run; no value is empty."""
     known = runs.provenance(db, run.id)
-    found = [("created", run.created.isoformat(timespec="seconds")), ("host", run.host)]
-    found += [(name, str(known[name])) for name in ("device", "seed") if name in known]
+    entries = [("created", run.created.isoformat(timespec="seconds")), ("host", run.host)]
+    entries += [(name, str(known[name])) for name in ("device", "seed") if name in known]
     versions = known.get("environment", {}).get("versions", {})
-    found.append(("versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
-    found += [
+    entries.append(
+        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items()))
+    )
+    entries += [
         (f"{analysis} took", f"{seconds:.1f} s" if seconds < 100 else span(seconds))
         for analysis, seconds in runs.durations(db, run.id).items()
     ]
     for name, model in known.get("models", {}).items():
         words = f"{model.get('path', '')}, fingerprint "
         words += str(model.get("fingerprint", ""))[:FINGERPRINT]
-        found.append((f"model {name}", words))
-    return [(name, words) for name, words in found if words]
+        entries.append((f"model {name}", words))
+    return [(name, words) for name, words in entries if words]

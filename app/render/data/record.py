@@ -17,6 +17,7 @@ from storage import artifacts, runs
 from storage.database import Database
 from storage.runs import RunSummary, StoredArtifact
 from storage.trials import trials
+from storage.workers import failed_units
 
 
 def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
@@ -31,16 +32,19 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
         "run": summary_data(run),
         "study": study.model_dump(mode="json"),
         "seed": study.run.seed,
+        "engine": study.run.engine,
         "provenance": runs.provenance(db, run.id),
         "analyses": [_analysis(analysis, study) for analysis in analyses_of(run)],
         "durations": runs.durations(db, run.id),
         "warnings": [asdict(warning) for warning in runs.warnings(db, run.id)],
         "artifacts": [_artifact(artifact) for artifact in stored],
     }
-    if kept := trials(db, run.id):
+    if failed := failed_units(db, run.id):
+        data["failed_units"] = [asdict(each) for each in failed]
+    if kept_trials := trials(db, run.id):
         data["bench"] = [
             {"created": each.created.isoformat() if each.created else None, **each.content}
-            for each in kept
+            for each in kept_trials
         ]
     with written(path) as file:
         json.dump(data, file, indent=2)

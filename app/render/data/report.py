@@ -13,14 +13,13 @@ from app.bench.trials import HEAD, Outcome, outcomes
 from app.render.data.numbers import LISTED, Entry, numbers
 from app.render.data.origin import facts
 from app.render.terminal.chart import draw
-from app.results import overview
+from app.results import crew, overview
 from app.results.figures import Shown, analyses_of, shown
 from app.text import plain
 from core.figures.figure import Figure, Table
 from core.figures.passages import Passages
 from core.files.partial import written
 from core.overview.cards import lines
-from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
 from storage.trials import trials
@@ -44,9 +43,9 @@ def escaped(text: str) -> str:
     return _MARKS.sub(_escape, plain(text).translate(_HTML))
 
 
-def _escape(found: re.Match[str]) -> str:
+def _escape(match: re.Match[str]) -> str:
     """A mark that means something anywhere, or what would begin a heading or a list."""
-    mark = found.group().lstrip()
+    mark = match.group().lstrip()
     return f"{mark[:-1]}&#{ord(mark[-1])};" if mark[-1].isdigit() else f"\\{mark}"
 
 
@@ -62,7 +61,7 @@ def _blocks(db: Database, run: RunSummary, figures: Sequence[Shown]) -> Iterator
         f"- **{escaped(f.heading)}.** {escaped(f.finding)}" for f in figures if f.finding
     )
     yield "</details>"
-    warnings = runs.warnings(db, run.id)
+    warnings = crew.doubts(db, run.id)
     if warnings:
         yield "## Warnings"
         yield "\n".join(f"- **{escaped(w.subject)}** {escaped(w.message)}" for w in warnings)
@@ -77,30 +76,30 @@ def _blocks(db: Database, run: RunSummary, figures: Sequence[Shown]) -> Iterator
     yield _table(["", ""], facts(db, run))
 
 
-def _overview(found: overview.Overview, anchors: Collection[str]) -> Iterator[str]:
+def _overview(contents: overview.Overview, anchors: Collection[str]) -> Iterator[str]:
     """The cards, and the findings that matter most with links to their figures."""
-    for card in found.cards:
+    for card in contents.cards:
         yield f"### {escaped(card.title)}"
         yield "\n".join(f"- **{line.name}:** {escaped(line.words)}" for line in lines(card))
     yield "### Findings, largest first"
-    if found.instead:
-        yield found.instead
-    told = []
-    for at, finding in enumerate(found.findings, 1):
+    if contents.instead:
+        yield contents.instead
+    items = []
+    for number, finding in enumerate(contents.findings, 1):
         place = finding.candidate.figure
         name, to = escaped(overview.heading(place)), f"{place.analysis}-{place.view}"
         link = f"[{name}](#{to})" if to in anchors else name
-        told.append(f"{at}. {escaped(finding.sentence)} {link}")
-    yield "\n".join(told)
-    if found.waiting:
-        yield found.waiting
+        items.append(f"{number}. {escaped(finding.sentence)} {link}")
+    yield "\n".join(items)
+    if contents.waiting:
+        yield contents.waiting
 
 
-def _bench(found: Sequence[Outcome]) -> Iterator[str]:
+def _bench(results: Sequence[Outcome]) -> Iterator[str]:
     """The trials kept from the bench."""
-    if found:
+    if results:
         yield "## Bench"
-    for each in found:
+    for each in results:
         yield f"### Trial {each.id}"
         yield _fenced("\n".join(map(plain, each.prompt.split("\n"))))
         if each.settings:

@@ -134,8 +134,8 @@ def _compared(db: Any, request: Request) -> Shown:
         return Shown(analysis, view, made.choice, made.figures[request.side], "")
     if made.difference is None:
         raise RunError("There is no difference of these two figures.", hint="Take A or B.")
-    said = " ".join(filter(None, (made.told, *(f"Note: {note}." for note in made.notes))))
-    return Shown(analysis, view, made.choice, made.difference.figure, said)
+    sentence = " ".join(filter(None, (made.told, *(f"Note: {note}." for note in made.notes))))
+    return Shown(analysis, view, made.choice, made.difference.figure, sentence)
 
 
 def _wanted(request: Request) -> tuple[Analysis, View, Choice]:

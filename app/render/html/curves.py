@@ -82,11 +82,11 @@ def _curve(plot: CurvesPlot, panel: CurvePanel, curve: Curve, frame: Frame) -> I
             yield shapes.path([*above, *below], "interval", closed=True)
         drawn = [(across.at(x), up.at(number)) for x, number, _ in run]
         yield shapes.path(drawn, "stroke control" if curve.faint else "stroke")
-    for at, (x, value) in enumerate(zip(curve.xs, curve.values, strict=True)):
+    for index, (x, value) in enumerate(zip(curve.xs, curve.values, strict=True)):
         if value.number is not None:
             place = across.at(x), up.at(value.number)
             control = curve.series.control
-            marks = [shapes.sign(curve.index, control, *place)] if at % every == 0 else []
+            marks = [shapes.sign(curve.index, control, *place)] if index % every == 0 else []
             target = tag("circle", cx=place[0], cy=place[1], r=8, class_="target")
             yield shapes.told(value.hover(plot.where(panel, curve, x)), *marks, target)
 

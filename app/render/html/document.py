@@ -15,6 +15,7 @@ from app.render.data.origin import facts
 from app.render.html import colours, overview
 from app.render.html.figure import anchor, headline, section
 from app.render.html.markup import Markup, tag
+from app.results import crew
 from app.results.figures import Shown, analyses_of, shown_together
 from app.results.overview import read
 from core.engine.registry import Analysis
@@ -66,25 +67,25 @@ def _page(title: str, body: Iterator[Markup]) -> Markup:
 
 
 def _body(db: Database, run: RunSummary, parts: Sequence[Part]) -> Iterator[Markup]:
-    warnings = runs.warnings(db, run.id)
+    warnings = crew.doubts(db, run.id)
     yield tag("header", *_heading(db, run))
     yield tag("nav", *_contents(parts, bool(warnings)), aria_label="Contents")
     inside = [_overview(db, run, parts)]
     inside += [_analysis(run, analysis, views) for analysis, views in parts]
     if warnings:
-        told = [tag("li", tag("b", w.subject), " ", w.message, dir="auto") for w in warnings]
+        items = [tag("li", tag("b", w.subject), " ", w.message, dir="auto") for w in warnings]
         heading = tag("h2", "Warnings")
-        inside.append(tag("section", heading, tag("ul", *told, class_="doubts"), id="warnings"))
+        inside.append(tag("section", heading, tag("ul", *items, class_="doubts"), id="warnings"))
     inside += _bench(outcomes(trials(db, run.id)))
     inside.append(_origin(db, run))
     yield tag("main", *inside)
     yield tag("footer", f"Written by tauscope {app.__version__}.")
 
 
-def _bench(found: Sequence[Outcome]) -> Iterator[Markup]:
+def _bench(results: Sequence[Outcome]) -> Iterator[Markup]:
     """The trials kept from the bench, if there are any."""
-    parts = [tag("h2", "Bench")] * bool(found)
-    for each in found:
+    parts = [tag("h2", "Bench")] * bool(results)
+    for each in results:
         parts += [tag("h3", f"Trial {each.id}"), tag("pre", each.prompt, dir="auto")]
         parts += [tag("p", each.settings, class_="quiet")] * bool(each.settings)
         head = tag("tr", *(tag("th", name) for name in HEAD))
@@ -122,7 +123,7 @@ def _contents(parts: Sequence[Part], warned: bool) -> Iterator[Markup]:
 def _overview(db: Database, run: RunSummary, parts: Sequence[Part]) -> Markup:
     """The cards and the most important findings; the sentence of each figure folds out below."""
     anchors = {anchor(view[0]) for _, views in parts for view in views}
-    told = [
+    items = [
         tag("li", _link(anchor(shown), shown.heading), " ", tag("span", shown.finding))
         for _, views in parts
         for shown in map(headline, views)
@@ -133,7 +134,7 @@ def _overview(db: Database, run: RunSummary, parts: Sequence[Part]) -> Markup:
         "section",
         tag("h2", "Overview"),
         *overview.parts(read(db, run), anchors),
-        tag("details", further, tag("ul", *told, class_="findings")),
+        tag("details", further, tag("ul", *items, class_="findings")),
         tag("p", _reading(run, parts), tag("span", _POINTING, class_="screen"), class_="quiet"),
         id="overview",
     )
@@ -141,8 +142,8 @@ def _overview(db: Database, run: RunSummary, parts: Sequence[Part]) -> Markup:
 
 def _reading(run: RunSummary, parts: Sequence[Part]) -> str:
     """How to read the figures that this run has."""
-    found = (shown.figure for _, views in parts for view in views for shown in view)
-    drawn = (cell for figure in found for cell in figure.measured())
+    figures = (shown.figure for _, views in parts for view in views for shown in view)
+    drawn = (cell for figure in figures for cell in figure.measured())
     chance = _CHANCE if any(cell.chance is not None for cell in drawn) else ""
     return f"{chance}{_CONTROLS if run.controls else ''}{_READING}"
 

@@ -84,14 +84,14 @@ _CHARTS: dict[type, Callable[[Any], Iterator[Markup]]] = {
 
 def _arranged(table: Table) -> Table:
     """The table with its results first, and the values that all rows share in its note."""
-    found = arrange(table)
-    shared = [f"All rows: {' · '.join(found.shared)}."] if found.shared else []
-    return replace(found.shown, note=" ".join([*shared, table.note]).strip())
+    arranged = arrange(table)
+    shared = [f"All rows: {' · '.join(arranged.shared)}."] if arranged.shared else []
+    return replace(arranged.shown, note=" ".join([*shared, table.note]).strip())
 
 
-def _table(found: Numbers) -> Markup:
-    kinds = ["words" if at in found.texts else None for at in range(len(found.head))]
-    named = zip(found.head, kinds, strict=True)
+def _table(numbers: Numbers) -> Markup:
+    kinds = ["words" if index in numbers.texts else None for index in range(len(numbers.head))]
+    named = zip(numbers.head, kinds, strict=True)
     head = tag("tr", *(tag("th", name, scope="col", class_=kind) for name, kind in named))
     rows = [
         tag(
@@ -99,12 +99,12 @@ def _table(found: Numbers) -> Markup:
             tag("th", name, scope="row", class_=kinds[0]),
             *(_entry(*entry, kind) for entry, kind in zip(entries, kinds[1:], strict=True)),
         )
-        for name, entries in found.rows
+        for name, entries in numbers.rows
     ]
-    caption = [tag("caption", found.title)] if found.title else []
+    caption = [tag("caption", numbers.title)] if numbers.title else []
     table = tag("table", *caption, tag("thead", head), tag("tbody", *rows))
-    note = [tag("p", found.note, class_="quiet")] if found.note else []
-    return tag("div", table, *note, class_="scroll", style=f"--columns: {len(found.head)}")
+    note = [tag("p", numbers.note, class_="quiet")] if numbers.note else []
+    return tag("div", table, *note, class_="scroll", style=f"--columns: {len(numbers.head)}")
 
 
 def _entry(value: str, beside: str, kind: str | None) -> Markup:

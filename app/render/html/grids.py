@@ -82,7 +82,7 @@ def _overhang(columns: list[str], cell: float) -> float:
     """How far names that rise to the right reach beyond the last column."""
     names = enumerate(reversed(columns))
     return max(
-        [4.0, *(shapes.across([name]) * 0.77 + 12 - (at + 0.5) * cell for at, name in names)]
+        [4.0, *(shapes.across([name]) * 0.77 + 12 - (index + 0.5) * cell for index, name in names)]
     )
 
 
@@ -92,8 +92,8 @@ def _names(plot: GridPlot, size: Layout) -> Iterator[Markup]:
         quiet = "quiet" if row.control else None
         y = size.head + (i + 0.5) * size.row + 4
         yield shapes.words(size.label - 6, y, shapes.short(row.text), quiet, "end")
-    for at, name in enumerate(plot.axis_names):
-        y = size.head - 7 - 13 * at
+    for index, name in enumerate(plot.axis_names):
+        y = size.head - 7 - 13 * index
         yield shapes.words(size.label - 6, y, shapes.short(name), "quiet", "end")
     for j, (column, text) in enumerate(zip(plot.columns, _above(plot), strict=True)):
         quiet = "quiet" if column.control else None
@@ -149,12 +149,12 @@ def _legend(plot: GridPlot, size: Layout, y: float) -> Iterator[Markup]:
     low, high = map(shapes.number, scale.ends)
     x = len(low) * shapes.CHARACTER + 6
     yield shapes.words(0, y + 10, low, "quiet")
-    for at, tone in enumerate(scale.tones(SAMPLES)):
-        yield shapes.box(x + at * 3, y, 3.4, 12, step_class(scale.ramp, step(tone)))
+    for index, tone in enumerate(scale.tones(SAMPLES)):
+        yield shapes.box(x + index * 3, y, 3.4, 12, step_class(scale.ramp, step(tone)))
     x += SAMPLES * 3 + 8
     yield shapes.words(x, y + 10, high, "quiet")
-    for at, line in enumerate(_remarks(plot, size)):
-        yield shapes.words(0, y + 28 + 14 * at, line, "quiet")
+    for index, line in enumerate(_remarks(plot, size)):
+        yield shapes.words(0, y + 28 + 14 * index, line, "quiet")
 
 
 def _remarks(plot: GridPlot, size: Layout) -> list[str]:

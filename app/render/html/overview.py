@@ -32,9 +32,9 @@ def parts(overview: Overview, anchors: Collection[str]) -> Iterator[Markup]:
 
 
 def _card(card: Card, most: float) -> Markup:
-    said = [part for line in lines(card) for part in _line(line)]
+    entries = [part for line in lines(card) for part in _line(line)]
     name = tag("h4", tag("bdi", card.title))
-    return tag("article", name, *_spark(card, most), tag("dl", *said), class_="card")
+    return tag("article", name, *_spark(card, most), tag("dl", *entries), class_="card")
 
 
 def _line(line: Line) -> Iterator[Markup]:
@@ -50,8 +50,8 @@ def _spark(card: Card, most: float) -> Iterator[Markup]:
         return
     wide = min(_BAR, _WIDEST / len(sizes))
     bars = [
-        box(at * wide, _HIGH * (1 - size / most), 0.8 * wide, _HIGH * size / most, "full")
-        for at, size in enumerate(sizes)
+        box(layer * wide, _HIGH * (1 - size / most), 0.8 * wide, _HIGH * size / most, "full")
+        for layer, size in enumerate(sizes)
     ]
     label = f"Relative norm of layers 0 to {len(sizes) - 1}, at most {max(sizes):.3g}"
     yield tag("div", picture(wide * len(sizes), _HIGH, label, bars), class_="spark")

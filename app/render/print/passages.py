@@ -37,7 +37,7 @@ def draw(plot: PassagesPlot) -> Sheet:
 
 def _row(drawn: Sheet, row: Line, y: float, *, strong: bool) -> None:
     """Each segment at its column, so that nothing is measured."""
-    at = 0
+    column = 0
     for segment in row:
         style, text = segment.style, written(segment.text)
         if text.strip():
@@ -45,8 +45,8 @@ def _row(drawn: Sheet, row: Line, y: float, *, strong: bool) -> None:
             bold = strong or bool(style and style.bold)
             ink = style.color.name if style and style.color else INK
             drawn.text(
-                (MARGIN + at * WIDTH) / PAGE, y, text, family=FONT, size=SMALL, color=ink,
+                (MARGIN + column * WIDTH) / PAGE, y, text, family=FONT, size=SMALL, color=ink,
                 weight="bold" if bold else "normal", va="baseline",
                 bbox={"facecolor": ground, "edgecolor": "none", "pad": 0.4} if ground else None,
             )  # fmt: skip
-        at += len(text)
+        column += len(text)

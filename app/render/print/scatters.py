@@ -46,10 +46,10 @@ def draw(plot: PointsPlot) -> Sheet:
     ends = (across[0].at, across[-1].at), (up[0].at, up[-1].at)
     axes.set_xlim(*ends[0])
     axes.set_ylim(*ends[1])
-    for at in plot.x_guides:
-        axes.axvline(at, color=FAINT, linewidth=0.7, linestyle=":")
-    for at in plot.y_guides:
-        axes.axhline(at, color=FAINT, linewidth=0.7, linestyle=":")
+    for guide in plot.x_guides:
+        axes.axvline(guide, color=FAINT, linewidth=0.7, linestyle=":")
+    for guide in plot.y_guides:
+        axes.axhline(guide, color=FAINT, linewidth=0.7, linestyle=":")
     _chance(plot, axes)
     beside = plot.names_beside(*ends)
     for point in plot.upwards:

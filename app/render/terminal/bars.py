@@ -180,8 +180,8 @@ class Painter:
         if spread is not None:
             if spread.least is not None and spread.most is not None:
                 self._whiskers(drawn, self._at(spread.least), self._at(spread.most))
-            for at in range(self._at(spread.lower), self._at(spread.upper) + 1):
-                drawn[at] = ("█", style)
+            for column in range(self._at(spread.lower), self._at(spread.upper) + 1):
+                drawn[column] = ("█", style)
             self._over(drawn, self._at(spread.median), MEDIAN)
         if value is not None and value.number is not None:
             self._over(drawn, self._at(value.number), OWN)
@@ -200,13 +200,13 @@ class Painter:
             return drawn
         eighths = round(abs(number) / unit * 8)
         if number >= 0:
-            for at in range(zero, min(self._room, zero + -(-eighths // 8))):
-                full = eighths - 8 * (at - zero) >= 8
-                drawn[at] = ("█" if full else _EIGHTHS[eighths - 8 * (at - zero)], style)
+            for column in range(zero, min(self._room, zero + -(-eighths // 8))):
+                full = eighths - 8 * (column - zero) >= 8
+                drawn[column] = ("█" if full else _EIGHTHS[eighths - 8 * (column - zero)], style)
         else:
-            for at in range(max(0, zero - -(-eighths // 8)), zero):
-                full = eighths - 8 * (zero - at - 1) >= 8
-                drawn[at] = ("█" if full else "▐", style)
+            for column in range(max(0, zero - -(-eighths // 8)), zero):
+                full = eighths - 8 * (zero - column - 1) >= 8
+                drawn[column] = ("█" if full else "▐", style)
         if value.interval is not None:
             low, high = value.interval
             self._whiskers(drawn, self._at(low), self._at(high))
@@ -221,21 +221,21 @@ class Painter:
     def _whiskers(self, drawn: Cells, first: int, last: int) -> None:
         """From one end of the interval to the other; the end of the bar shows through."""
         left, between, right = WHISKERS
-        for at in range(first, last + 1):
-            end = left if at == first else right if at == last else between
-            solid = drawn[at][0] not in " │"
+        for column in range(first, last + 1):
+            end = left if column == first else right if column == last else between
+            solid = drawn[column][0] not in " │"
             if not solid or self.colour or end != between:
-                self._over(drawn, at, "┼" if first == last else end)
+                self._over(drawn, column, "┼" if first == last else end)
 
-    def _over(self, drawn: Cells, at: int, mark: str) -> None:
+    def _over(self, drawn: Cells, column: int, mark: str) -> None:
         """A mark upon whatever is there; on a full cell the bar stays behind it."""
-        character, style = drawn[at]
+        character, style = drawn[column]
         if character == "█" and style is not None and style.color is not None:
             ink = "#000000" if luminance(style.color.get_truecolor()) > 0.18 else "#ffffff"
-            drawn[at] = (mark, Style(color=ink, bgcolor=style.color.name))
+            drawn[column] = (mark, Style(color=ink, bgcolor=style.color.name))
         else:
             behind = style.bgcolor.name if style is not None and style.bgcolor else None
-            drawn[at] = (mark, Style(color=self.palette.text, bgcolor=behind))
+            drawn[column] = (mark, Style(color=self.palette.text, bgcolor=behind))
 
 
 def _notes(plot: BarsPlot) -> list[str]:

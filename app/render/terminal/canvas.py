@@ -89,8 +89,8 @@ def _cells(row: str, width: int) -> Cells:
     """
     cells: Cells = []
     style: Style | None = None
-    for at, part in enumerate(_CODE.split(row)):
-        if at % 2:
+    for index, part in enumerate(_CODE.split(row)):
+        if index % 2:
             style = _foreground(part)
         else:
             cells += [(sign, style) for sign in part]

@@ -102,12 +102,12 @@ def _points(plot: PointsPlot, width: int, height: int, palette: Palette, _: bool
 
 def _text(plot: PassagesPlot, width: int, height: int, palette: Palette, _: bool) -> list[Line]:
     """The first rows, as many as fit, and the count of the rest."""
-    found = [each.line for each in passages.lines(plot, width, palette)]
+    rows = [each.line for each in passages.lines(plot, width, palette)]
     room = max(1, height - 1)
-    if len(found) > room:
-        more = Segment(f"… and {len(found) - room + 1:,} more lines", Style(color=palette.dim))
-        found = [*found[: room - 1], [more]]
-    return found
+    if len(rows) > room:
+        more = Segment(f"… and {len(rows) - room + 1:,} more lines", Style(color=palette.dim))
+        rows = [*rows[: room - 1], [more]]
+    return rows
 
 
 _BODIES: dict[type, Callable[[Any, int, int, Palette, bool], list[Line]]] = {

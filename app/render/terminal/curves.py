@@ -75,11 +75,11 @@ def picture(
     frames: dict[int, Frame] = {}
     for first in range(top * columns, min((top + fit) * columns, len(plot.panels)), columns):
         blocks = []
-        for at, own in enumerate(plot.panels[first : first + columns], first):
-            of = f"  {at + 1} of {len(plot.panels)}" if fit < rows else ""
-            block, frame = _panel(own, plot, wide, high, (y_ticks, up), palette, looks, of)
+        for number, shown in enumerate(plot.panels[first : first + columns], first):
+            of = f"  {number + 1} of {len(plot.panels)}" if fit < rows else ""
+            block, frame = _panel(shown, plot, wide, high, (y_ticks, up), palette, looks, of)
             blocks.append(block)
-            frames[at] = frame.moved((at - first) * (wide + GAP), len(lines))
+            frames[number] = frame.moved((number - first) * (wide + GAP), len(lines))
         lines += beside(blocks, GAP)
     return Picture([padded(line, width) for line in lines], frames)
 
@@ -185,8 +185,12 @@ def _canvas(
         zero = canvas[frame.row(0) - frame.top]
         faint = Style(color=palette.dim, dim=True)
         zero[:] = [("╌", faint) if c == (" ", None) else c for c in zero]
-    for (row, column), found in _signs(order, frame, looks).items():
-        look = found[-1] if found[-1].chosen else found[column // SPACING % len(found)]
+    for (row, column), candidates in _signs(order, frame, looks).items():
+        look = (
+            candidates[-1]
+            if candidates[-1].chosen
+            else candidates[column // SPACING % len(candidates)]
+        )
         canvas[row][column] = (look.sign, look.style)
     return canvas
 
@@ -203,8 +207,8 @@ def _signs(
         shift = look.index * every // max(1, len(looks)) if every > 1 else 0
         if look.chosen:
             every = max(1, math.ceil(2 * len(curve.xs) / frame.width))
-        for at, (x, y, _) in enumerate(points):
-            if (at - shift) % every == 0 or len(points) == 1:
+        for index, (x, y, _) in enumerate(points):
+            if (index - shift) % every == 0 or len(points) == 1:
                 place = frame.row(y) - frame.top, frame.column(x) - frame.left
                 looks_at.setdefault(place, []).append(look)
     return looks_at

@@ -54,11 +54,11 @@ def layout(
     Where there is room to spare, rows grow, and columns with them. `height` is that of the body
     below a line of names.
     """
-    found = _layout(plot, width, height, colour=colour, dense=dense)
-    head = len(_headings(plot, found))
+    fitting = _layout(plot, width, height, colour=colour, dense=dense)
+    head = len(_headings(plot, fitting))
     if head > 1:
-        found = _layout(plot, width, max(1, height + 1 - head), colour=colour, dense=dense)
-    return replace(found, head=len(_headings(plot, found)))
+        fitting = _layout(plot, width, max(1, height + 1 - head), colour=colour, dense=dense)
+    return replace(fitting, head=len(_headings(plot, fitting)))
 
 
 def _layout(plot: GridPlot, width: int, height: int, *, colour: bool, dense: bool) -> Layout:
@@ -172,9 +172,9 @@ class Painter:
             texts.append(below.text + (below.signs or " "))
         written = interval_below(value)
         texts += [f"{written} "] if written and cell_len(written) < width else []
-        at = part - max(0, (self.layout.tall - 3) // 2)
-        text = exactly(texts[at] if 0 <= at < len(texts) else "", width, "right")
-        return _bracketed(text) if chosen and at == 0 else text
+        index = part - max(0, (self.layout.tall - 3) // 2)
+        text = exactly(texts[index] if 0 <= index < len(texts) else "", width, "right")
+        return _bracketed(text) if chosen and index == 0 else text
 
     def _style(self, value: Value | None, chosen: bool) -> Style:
         return self._chosen if chosen else self._fill(value)

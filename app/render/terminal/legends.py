@@ -24,20 +24,22 @@ def series_legend(
     """Sign, name and (where given) value of every series, in columns, in as few rows as fit."""
     shown = [f" {value}" for value in values]
     entries = [
-        _entry(entry, width, palette, "".join(shown[at : at + 1]), at == chosen)
-        for at, entry in enumerate(e for e in plot.legend() if e.symbol == "series")
+        _entry(entry, width, palette, "".join(shown[index : index + 1]), index == chosen)
+        for index, entry in enumerate(e for e in plot.legend() if e.symbol == "series")
     ]
     for across in range(max(1, len(entries)), 0, -1):
-        sizes = [max(map(length, entries[at::across])) for at in range(min(across, len(entries)))]
+        sizes = [
+            max(map(length, entries[index::across])) for index in range(min(across, len(entries)))
+        ]
         if sum(sizes) - 2 <= width:
             break
     return [
         [
             segment
-            for entry, size in zip(entries[at : at + across], sizes, strict=False)
+            for entry, size in zip(entries[index : index + across], sizes, strict=False)
             for segment in padded(entry, size)
         ]
-        for at in range(0, max(1, len(entries)), across)
+        for index in range(0, max(1, len(entries)), across)
     ]
 
 

@@ -55,7 +55,7 @@ def spark(card: Card, most: float) -> str:
     if not sizes or not most:
         return ""
     count = min(LAYERS, len(sizes))
-    edges = [at * len(sizes) // count for at in range(count + 1)]
+    edges = [index * len(sizes) // count for index in range(count + 1)]
     tops = [max(sizes[a:b]) for a, b in pairwise(edges)]
     return "".join(BLOCKS[min(7, int(8 * top / most))] for top in tops)
 
@@ -71,9 +71,9 @@ def printed(overview: Overview, width: int) -> Iterator[Row]:
     yield [(TITLE, "bold")]
     if overview.instead:
         yield [(overview.instead, "")]
-    for at, finding in enumerate(overview.findings, 1):
+    for rank, finding in enumerate(overview.findings, 1):
         sentence = f"{finding.sentence} [{heading(finding.candidate.figure)}]"
-        yield from _wrapped(f"{at}. ", sentence, width)
+        yield from _wrapped(f"{rank}. ", sentence, width)
     if overview.waiting:
         yield [(overview.waiting, "muted")]
 
@@ -116,9 +116,9 @@ def _laid_out(
         rows += _detail(cards, selected, width, full)
     elif cards:
         rows.append((_head(width, cards), -1))
-        for at, card in enumerate(cards):
-            rows.append((_compact(card, width, cards, chosen=at == selected), at))
-            if at == selected:
+        for index, card in enumerate(cards):
+            rows.append((_compact(card, width, cards, chosen=index == selected), index))
+            if index == selected:
                 rows += [*_detail(cards, selected, width, ()), ([], -1)]
     rows.append(([], -1))
     rows.append(
@@ -126,18 +126,18 @@ def _laid_out(
     )
     if overview.instead:
         rows.append(([(overview.instead, "")], -1))
-    for at, finding in enumerate(overview.findings):
-        item = len(cards) + at
-        in_full = item == selected or at < whole
-        lines = _finding(finding, at, width, item == selected, whole=in_full, named=FIGURES in full)
+    for index, finding in enumerate(overview.findings):
+        item = len(cards) + index
+        in_full, named = item == selected or index < whole, FIGURES in full
+        lines = _finding(finding, index, width, item == selected, whole=in_full, named=named)
         rows += [(row, item) for row in lines]
     return Layout(tuple(row for row, _ in rows), tuple(owner for _, owner in rows))
 
 
 def _finding(
-    finding: Finding, at: int, width: int, chosen: bool, *, whole: bool, named: bool
+    finding: Finding, index: int, width: int, chosen: bool, *, whole: bool, named: bool
 ) -> Iterator[Row]:
-    name = f"{'▌' if chosen else ' '}{at + 1} "
+    name = f"{'▌' if chosen else ' '}{index + 1} "
     if not whole:
         yield [(name, "accent"), (fitted(finding.sentence, width - len(name)), "")]
         return
@@ -166,8 +166,8 @@ def _said(line: Line, width: int) -> Iterator[Row]:
 def _wrapped(name: str, words: str, width: int, tone: str = "") -> Iterator[Row]:
     """Words after their name, over as many rows as they need."""
     room = max(10, width - len(name))
-    for at, part in enumerate(textwrap.wrap(plain(words), room, break_on_hyphens=False)):
-        yield [(name if not at else " " * len(name), "muted"), (part, tone)]
+    for index, part in enumerate(textwrap.wrap(plain(words), room, break_on_hyphens=False)):
+        yield [(name if not index else " " * len(name), "muted"), (part, tone)]
 
 
 def _boxes(
@@ -176,21 +176,21 @@ def _boxes(
     """Cards side by side, in as few rows as have room, about as many in each."""
     room = max(1, (width + GAP) // (CARD + GAP))
     across = -(-len(cards) // -(-len(cards) // room))
-    own = (width - GAP * (across - 1)) // across
+    box_width = (width - GAP * (across - 1)) // across
     most = largest_layer(cards)
     for first in range(0, len(cards), across):
         if first:
             yield [], -1
         boxes = [
-            _box(card, own, most, chosen=at == selected, full=full)
-            for at, card in enumerate(cards[first : first + across], first)
+            _box(card, box_width, most, chosen=index == selected, full=full)
+            for index, card in enumerate(cards[first : first + across], first)
         ]
         holds = selected if first <= selected < min(first + across, len(cards)) else -1
         for parts in zip_longest(*boxes):
             row: Row = []
             for part in parts:
                 row += [(" " * GAP, "")] if row else []
-                row += part or [(" " * own, "")]
+                row += part or [(" " * box_width, "")]
             yield row, holds
 
 
@@ -240,8 +240,8 @@ def _head(width: int, cards: Sequence[Card]) -> Row:
 def _compact(card: Card, width: int, cards: Sequence[Card], *, chosen: bool) -> Row:
     name, widths = _widths(width, cards)
     most = max(card.groups, key=lambda group: card.groups[group], default="")
-    at = card.most_layer
-    where = f"{most} L{at}" if at is not None else most
+    layer = card.most_layer
+    where = f"{most} L{layer}" if layer is not None else most
     cells = [
         ("" if card.size is None else f"{card.size:.3g}", ""),
         (spark(card, largest_layer(cards)), "accent"),
@@ -253,8 +253,8 @@ def _compact(card: Card, width: int, cards: Sequence[Card], *, chosen: bool) -> 
     row: Row = [
         (f"{'▌' if chosen else ' '}{fitted(card.title, name)}", "chosen" if chosen else "head")
     ]
-    for (words, tone), own in zip(cells, widths, strict=True):
-        row.append((f" {exactly(words, own)}", tone))
+    for (words, tone), cell_width in zip(cells, widths, strict=True):
+        row.append((f" {exactly(words, cell_width)}", tone))
     return row
 
 

@@ -151,11 +151,11 @@ def ramp(anchors: Sequence[str], blend: bool = True) -> tuple[RGB, ...]:
     colours = [rgb(anchor) for anchor in anchors]
     entries = []
     for step in range(STEPS):
-        at = step / (STEPS - 1)
+        fraction = step / (STEPS - 1)
         if not blend:
-            entries.append(colours[min(int(at * len(colours)), len(colours) - 1)])
+            entries.append(colours[min(int(fraction * len(colours)), len(colours) - 1)])
             continue
-        position = at * (len(colours) - 1)
+        position = fraction * (len(colours) - 1)
         left = min(int(position), len(colours) - 2)
         share = position - left
         pairs = zip(colours[left], colours[left + 1], strict=True)

@@ -37,29 +37,29 @@ class TextLine:
 def lines(plot: PassagesPlot, width: int, palette: Palette) -> list[TextLine]:
     """Every row of a text at this width."""
     quiet, strong = Style(color=palette.dim), Style(color=palette.accent, bold=True)
-    found: list[TextLine] = []
+    rows: list[TextLine] = []
     number = 0
     for block in plot.blocks:
-        if found:
-            found.append(TextLine([]))
+        if rows:
+            rows.append(TextLine([]))
         if block.heading:
-            found += _rows(marked(block.heading, Style(color=palette.text, bold=True)), width, 0)
+            rows += _rows(marked(block.heading, Style(color=palette.text, bold=True)), width, 0)
         for passage in block.passages:
-            own = [*marked(passage.label, strong), *marked(_after(passage), quiet)]
-            found += _rows(own, width, 0, number) if own else []
+            head = [*marked(passage.label, strong), *marked(_after(passage), quiet)]
+            rows += _rows(head, width, 0, number) if head else []
             shades = (
                 cell
                 for shade in passage.shades
                 for cell in marked(shade.text, shaded(shade, plot.ramp, palette))
             )
-            found += _rows(list(shades), width, INDENT, number)
+            rows += _rows(list(shades), width, INDENT, number)
             if passage.listed:
-                told = marked(f"strongest: {passage.listed}", quiet)
-                found += _rows(told, width, INDENT, number)
+                listed = marked(f"strongest: {passage.listed}", quiet)
+                rows += _rows(listed, width, INDENT, number)
             number += 1
     for note in plot.notes:
-        found += [TextLine([]), *_rows(marked(note, quiet), width, 0)]
-    return found
+        rows += [TextLine([]), *_rows(marked(note, quiet), width, 0)]
+    return rows
 
 
 def shaded(shade: Shade, ramp: Ramp, palette: Palette) -> Style:
@@ -87,7 +87,7 @@ def wrapped(cells: Iterable[tuple[str, Mark]], width: int) -> Iterator[Marked[Ma
         row.append(cell)
         taken += cell_len(cell[0])
         if taken > width:
-            spaces = [at for at, (sign, _) in enumerate(row) if at and sign == " "]
+            spaces = [index for index, (sign, _) in enumerate(row) if index and sign == " "]
             cut = spaces[-1] + 1 if spaces else len(row) - 1
             yield row[: cut - bool(spaces)]  # the space that it breaks at stays out of sight
             row = row[cut:]

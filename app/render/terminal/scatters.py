@@ -112,8 +112,8 @@ def _name(plot: PointsPlot, frame: Frame, canvas: list[Cells], style: Style) -> 
         assert point.place is not None
         name = plain(cut(point.name, LONGEST_NAME))
         row = canvas[frame.row(point.place[1]) - frame.top]
-        at = frame.column(point.place[0]) - frame.left
-        first = at - 1 - cell_len(name) if left else at + 2
+        column = frame.column(point.place[0]) - frame.left
+        first = column - 1 - cell_len(name) if left else column + 2
         taken = row[max(0, first) : first + len(name)]
         if first >= 0 and len(taken) == cell_len(name) and {c for c, _ in taken} <= set(" ╌┊"):
             row[first : first + len(name)] = [(character, style) for character in name]

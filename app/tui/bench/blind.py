@@ -31,8 +31,8 @@ class Blind:
     def preferred(self, place: int, asked: Request | None, chance: random.Random) -> Blind:
         """One more count for the column at a place, for its answer to a request, and a new
         order."""
-        own = self.order[place]
-        counts = tuple(n + (at == own) for at, n in enumerate(self.counts))
+        column = self.order[place]
+        counts = tuple(n + (index == column) for index, n in enumerate(self.counts))
         order = drawn(len(self.order), chance)
         return replace(self, order=order, counts=counts, judged=self.judged | {asked})
 
@@ -51,7 +51,7 @@ def drawn(count: int, chance: random.Random) -> tuple[int, ...]:
 
 def summary(counts: Sequence[int], names: Sequence[str]) -> str:
     """The counts by name, and for two columns the p value of the sign test."""
-    told = " · ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
+    counted = " · ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
     if len(counts) == 2 and any(counts):
-        told += f" · sign test p = {sign_test(counts[0], counts[1]):.2g}"
-    return f"preferred: {told}"
+        counted += f" · sign test p = {sign_test(counts[0], counts[1]):.2g}"
+    return f"preferred: {counted}"

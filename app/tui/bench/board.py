@@ -79,37 +79,37 @@ class Board:
     @property
     def names(self) -> tuple[str, ...]:
         """The columns' names, as their knobs stand."""
-        return tuple(self.column(at).text for at in range(len(self.setups)))
+        return tuple(self.column(index).text for index in range(len(self.setups)))
 
     @property
     def busy(self) -> bool:
         """Is an answer under way?"""
         return self.request is not None and self.seconds is None and self.trouble is None
 
-    def column(self, at: int) -> Column:
+    def column(self, index: int) -> Column:
         """A column as its knobs stand."""
-        return knobs.column(self.setups[at], self.tuned)
+        return knobs.column(self.setups[index], self.tuned)
 
     # Columns
 
-    def add(self, column: Column, at: int) -> None:
+    def add(self, column: Column, index: int) -> None:
         """One more column at this place."""
-        self.setups.insert(at, knobs.setup(column))
-        self.answers.insert(at, Answer())
-        self.reference += at <= self.reference and len(self.setups) > 1
+        self.setups.insert(index, knobs.setup(column))
+        self.answers.insert(index, Answer())
+        self.reference += index <= self.reference and len(self.setups) > 1
         self._uncross()
 
-    def drop(self, at: int) -> None:
+    def drop(self, index: int) -> None:
         """One column less."""
-        del self.setups[at], self.answers[at]
-        self.reference = max(0, self.reference - (at < self.reference))
+        del self.setups[index], self.answers[index]
+        self.reference = max(0, self.reference - (index < self.reference))
         self.reference = min(self.reference, max(0, len(self.setups) - 1))
         self._uncross()
 
-    def change(self, at: int, held: Setup) -> bool:
+    def change(self, index: int, held: Setup) -> bool:
         """Give a column other knobs; True if that makes it another column."""
-        before, self.setups[at] = self.column(at), held
-        return self.column(at) != before
+        before, self.setups[index] = self.column(index), held
+        return self.column(index) != before
 
     def _uncross(self) -> None:
         self.answers = [replace(each, crossed=()) for each in self.answers]
@@ -142,15 +142,15 @@ class Board:
         match event:
             case Tokens():
                 self.tokens = event
-            case Scored(column=at):
-                self._answer(at, phase="done", scored=event)
-            case Piece(column=at, text=text, tokens=count):
-                self._answer(at, phase="writing", text=text, tokens=count, ended="", crossed=())
-            case Written(column=at, text=text, tokens=count, ended=ended):
-                self._answer(at, phase="done", text=text, tokens=count, ended=ended, crossed=())
+            case Scored(column=index):
+                self._answer(index, phase="done", scored=event)
+            case Piece(column=index, text=text, tokens=count):
+                self._answer(index, phase="writing", text=text, tokens=count, ended="", crossed=())
+            case Written(column=index, text=text, tokens=count, ended=ended):
+                self._answer(index, phase="done", text=text, tokens=count, ended=ended, crossed=())
             case Crossed(nll=rows):
-                for at, row in enumerate(rows):
-                    self._answer(at, crossed=row)
+                for index, row in enumerate(rows):
+                    self._answer(index, crossed=row)
             case Step(label=label):
                 self.step = label
             case Warned(message=message):
@@ -160,9 +160,9 @@ class Board:
             case Failed():
                 self._fail(event)
 
-    def _answer(self, at: int, **known: object) -> None:
-        if 0 <= at < len(self.answers):
-            self.answers[at] = replace(self.answers[at], fresh=True, **known)  # type: ignore[arg-type]
+    def _answer(self, index: int, **known: object) -> None:
+        if 0 <= index < len(self.answers):
+            self.answers[index] = replace(self.answers[index], fresh=True, **known)  # type: ignore[arg-type]
 
     def _fail(self, event: Failed) -> None:
         self.trouble, self.step = event, ""
@@ -173,9 +173,9 @@ class Board:
 
     # Figures
 
-    def values(self, at: int, measure: Measure) -> tuple[float, ...]:
+    def values(self, index: int, measure: Measure) -> tuple[float, ...]:
         """A value for each token of the continuation under a column; none before it is scored."""
-        scored = self.answers[at].scored
+        scored = self.answers[index].scored
         if scored is None:
             return ()
         if measure == "KL":
@@ -190,18 +190,19 @@ class Board:
     def figure(self, measure: Measure) -> Passages:
         """A block for each column with its text; tokens that have a value are shaded."""
         blocks = tuple(
-            Block("", (Passage("", self._shaded(at, measure)),)) for at in range(len(self.setups))
+            Block("", (Passage("", self._shaded(index, measure)),))
+            for index in range(len(self.setups))
         )
         signed = measure == "change"
         return Passages(title="", blocks=blocks, measure=measure, unit="nats", signed=signed)
 
-    def _shaded(self, at: int, measure: Measure) -> tuple[Token, ...]:
+    def _shaded(self, index: int, measure: Measure) -> tuple[Token, ...]:
         if not isinstance(self.request, Score):
-            return (Token(self.answers[at].text),)
+            return (Token(self.answers[index].text),)
         if self.tokens is None:
             return ()
         pieces = self.tokens.pieces[self.tokens.start :]
-        values = self.values(at, measure)
+        values = self.values(index, measure)
         if len(values) != len(pieces):
             return tuple(Token(piece) for piece in pieces)
         return tuple(Token(piece, value) for piece, value in zip(pieces, values, strict=True))

@@ -132,9 +132,9 @@ class Conversation:
             self._orders.append(order)
         self._wake.set()
 
-    def _stand(self, told: WorkerState) -> None:
-        self.step, self.held = told.step, told.held
-        self._say(told.state)
+    def _stand(self, worker: WorkerState) -> None:
+        self.step, self.held = worker.step, worker.held
+        self._say(worker.state)
 
     def _say(self, state: State) -> None:
         self.state = state

@@ -71,14 +71,14 @@ def setup(column: Column) -> Setup:
 
 def knobs(held: Setup) -> tuple[Knob, ...]:
     """The knobs of a column, in the order of its name."""
-    found = [Knob(name, number, on=name not in held.off) for name, number in held.numbers]
+    listed = [Knob(name, number, on=name not in held.off) for name, number in held.numbers]
     match held.template:
         case Mixed() | Grafted():
             words = held.part.text or "all of the model"
-            found.append(Knob(PART, None, words, PART not in held.off))
+            listed.append(Knob(PART, None, words, PART not in held.off))
         case Ablated(choice=choice):
-            found.append(Knob(CHANGE, None, choice, CHANGE not in held.off))
-    return tuple(found)
+            listed.append(Knob(CHANGE, None, choice, CHANGE not in held.off))
+    return tuple(listed)
 
 
 def column(held: Setup, tuned: Sequence[str]) -> Column:
@@ -107,8 +107,8 @@ def turned(held: Setup, name: str, by: float) -> Setup:
     if name == PART:
         typed = getattr(held.template, "restriction", EVERYTHING).text
         parts = list(dict.fromkeys((*PARTS, typed, held.part.text)))
-        at = parts.index(held.part.text) + (1 if by > 0 else -1)
-        return replace(held, part=restrict(parts[at % len(parts)]))
+        index = parts.index(held.part.text) + (1 if by > 0 else -1)
+        return replace(held, part=restrict(parts[index % len(parts)]))
     moved = {n: round(v + by, 6) if n == name else v for n, v in held.numbers}
     return replace(held, numbers=tuple(moved.items()))
 
@@ -134,14 +134,14 @@ def switched(held: Setup, name: str) -> Setup:
 
 def templates(tuned: Sequence[str]) -> list[tuple[str, str]]:
     """Examples of columns: names with descriptions."""
-    found = [("base", "the base as it is")]
-    found += [(name, "a tuned model as it is") for name in tuned]
+    examples = [("base", "the base as it is")]
+    examples += [(name, "a tuned model as it is") for name in tuned]
     if len(tuned) > 1:
         terms = ",".join(f"{name}=0.5" for name in tuned)
-        found += [(terms, "a mix"), (f"ties:{terms}", "a mix of elected signs")]
-        found += [(f"dare:{terms}", "a mix of random parts")]
+        examples += [(terms, "a mix"), (f"ties:{terms}", "a mix of elected signs")]
+        examples += [(f"dare:{terms}", "a mix of random parts")]
     for name in tuned:
-        found += [
+        examples += [
             (f"{name}=0.5", "half of its change"),
             (f"{name}=1 @ mlp", "its change in the MLPs alone"),
             (f"ablate({name}):top-1%", "without its highest-scoring neurons"),
@@ -149,7 +149,7 @@ def templates(tuned: Sequence[str]) -> list[tuple[str, str]]:
             (f"steer({name},layer=3):1", "the base, steered by a mean difference"),
             (f"amplify({name}):0.5", "its difference from the base, enlarged"),
         ]
-    return [(parse(text, tuned).text, about) for text, about in found]
+    return [(parse(text, tuned).text, about) for text, about in examples]
 
 
 def _point(

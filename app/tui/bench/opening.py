@@ -19,43 +19,45 @@ _NEURON = re.compile(r"layer (\d+) neuron (\d+)")
 
 
 def given(
-    analysis: str, at: Mapping[str, Any], figure: object, tuned: Sequence[str]
+    analysis: str, coordinates: Mapping[str, Any], figure: object, tuned: Sequence[str]
 ) -> dict[str, Any]:
-    """Fields of `Opening`. `at`: the coordinates at the cursor."""
-    named = columns(analysis, at, tuned)
+    """Fields of `Opening`. `coordinates`: the coordinates at the cursor."""
+    named = columns(analysis, coordinates, tuned)
     return ({"columns": named} if named else {}) | item(figure)
 
 
-def columns(analysis: str, at: Mapping[str, Any], tuned: Sequence[str]) -> tuple[str, ...]:
+def columns(analysis: str, coordinates: Mapping[str, Any], tuned: Sequence[str]) -> tuple[str, ...]:
     """The columns of a value by their names: the base, the models that it is about, and the changed
     model where there is one. Empty without a model."""
-    found = ["base"]
-    for text in _texts(analysis, {name: str(v) for name, v in at.items() if v not in (None, "")}):
+    listed = ["base"]
+    named_values = {name: str(v) for name, v in coordinates.items() if v not in (None, "")}
+    for text in _texts(analysis, named_values):
         try:
             column = parse(text, tuned)
         except TauscopeError:
             continue
         alike = column.text in {f"{name}=1" for name in vectors(column)}  # λ = 1 is the model
-        found += [*([] if alike else vectors(column)), column.text]
-    named = tuple(dict.fromkeys(found))
+        listed += [*([] if alike else vectors(column)), column.text]
+    named = tuple(dict.fromkeys(listed))
     return named if len(named) > 1 else ()
 
 
-def _texts(analysis: str, at: Mapping[str, str]) -> Iterator[str]:
+def _texts(analysis: str, coordinates: Mapping[str, str]) -> Iterator[str]:
     """Names of columns, which need not parse."""
-    model, setting, layer = at.get("model", ""), at.get("setting", ""), at.get("layer", "")
-    part = ",".join(filter(None, (at["module"] if at.get("module") in GROUPS else "", layer)))
+    model, setting, layer, module = (
+        coordinates.get(name, "") for name in ("model", "setting", "layer", "module")
+    )
+    part = ",".join(filter(None, (module if module in GROUPS else "", layer)))
     match analysis:
         case "arithmetic":
-            where = at.get("module", "")
-            yield f"{setting} @ {where}" if where not in ("", "all") else setting
+            yield f"{setting} @ {module}" if module not in ("", "all") else setting
         case "ablation":
             yield model
-            yield f"ablate({model},by={at.get('reference', model)}):{setting}"
+            yield f"ablate({model},by={coordinates.get('reference', model)}):{setting}"
         case "graft":
             rank = f",rank={setting.removeprefix('rank-')}" if setting.startswith("rank-") else ""
             yield f"graft({model}{rank}):{part}"
-        case "activation" if neuron := _NEURON.fullmatch(at.get("item", "")):
+        case "activation" if neuron := _NEURON.fullmatch(coordinates.get("item", "")):
             yield f"ablate({model}):neurons={neuron[1]}.{neuron[2]}"
         case "activation_difference" if layer:
             yield f"steer({model},layer={layer}):1"

@@ -32,17 +32,17 @@ class AskingKeys(BenchParts):
     def action_view(self) -> None:
         """From the texts to the logit lens of this column, then to the neurons at its token that
         differ most from another column's."""
-        at, names = self.view.column, self.board.names
-        text = self.continuation.text if self.view.scores else self.board.answers[at].text
+        column, names = self.view.column, self.board.names
+        text = self.continuation.text if self.view.scores else self.board.answers[column].text
         if self.view.display:
             tokens = self.board.tokens
             self.lens.position = self.view.token + tokens.start if tokens is not None else 0
-            self.lens.wait(names[at])
+            self.lens.wait(names[column])
             self.look(self.lens)
-            self.ask_aside(Lens(prompt=self.given(), continuation=text, column=names[at]))
+            self.ask_aside(Lens(prompt=self.given(), continuation=text, column=names[column]))
         elif self.lens.display and len(names) > 1 and self.lens.grid is not None:
-            other = self.board.reference if self.board.reference != at else (at == 0) * 1
-            self.neurons.names = names[other], names[at]
+            other = self.board.reference if self.board.reference != column else (column == 0) * 1
+            self.neurons.names = names[other], names[column]
             self.neurons.empty = "Reading…"
             self.neurons.fill(())
             self.look(self.neurons)
@@ -80,17 +80,17 @@ class AskingKeys(BenchParts):
 
     def action_measure(self, by: int) -> None:
         """Shade by the next measure."""
-        at = MEASURES.index(self.view.measure)
-        self.view.measure = MEASURES[(at + by) % len(MEASURES)]
+        index = MEASURES.index(self.view.measure)
+        self.view.measure = MEASURES[(index + by) % len(MEASURES)]
         self.view.update()
         self.renew("status")
 
     def action_settings(self) -> None:
         """Ask for the settings of written texts."""
 
-        def given(found: Settings | None) -> None:
-            if found is not None and found != self.settings:
-                self.settings = found
+        def given(settings: Settings | None) -> None:
+            if settings is not None and settings != self.settings:
+                self.settings = settings
                 self.ask_again()
 
         self.app.push_screen(SettingsScreen(self.settings), given)
@@ -116,22 +116,22 @@ class AskingKeys(BenchParts):
         """The next or the previous prompt."""
         self._show((self._place + by) % len(self.prompts))
 
-    def _show(self, at: int) -> None:
+    def _show(self, index: int) -> None:
         """Show a prompt. The system prompt and continuation of the one before end with it."""
-        before, self._shown, self._place = self._shown, self.prompts[at], at
-        told, how = self._shown, self.settings
-        self.prompt.text = told["prompt"]
+        before, self._shown, self._place = self._shown, self.prompts[index], index
+        shown, how = self._shown, self.settings
+        self.prompt.text = shown["prompt"]
         self._own = self._own if "system" in before else (how.system, how.template)
-        system, template = (told["system"], True) if told.get("system") else self._own
+        system, template = (shown["system"], True) if shown.get("system") else self._own
         self.settings = replace(how, system=system, template=template)
-        if "continuation" in told or "continuation" in before:
-            self.continuation.text = told.get("continuation", "")
-            self.scoring = "continuation" in told
+        if "continuation" in shown or "continuation" in before:
+            self.continuation.text = shown.get("continuation", "")
+            self.scoring = "continuation" in shown
         self.query_one("#then").display = self.scoring
         self.ask()
         self.renew()
-        if "note" in told:
-            self.notify(told["note"], severity="warning", timeout=6, markup=False)
+        if "note" in shown:
+            self.notify(shown["note"], severity="warning", timeout=6, markup=False)
 
     def action_cancel(self) -> None:
         """End the request in hand."""

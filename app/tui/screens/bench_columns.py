@@ -88,14 +88,14 @@ class ColumnKeys(BenchParts):
     def _turn(self, by: int) -> None:
         fields = [self.prompt, *([self.continuation] if self.scoring else [])]
         count = len(self.board.setups)
-        at = len(fields) + self.view.at
-        at = next((n for n, each in enumerate(fields) if each is self.focused), at)
-        at = (at + by) % (len(fields) + max(1, count))
-        if at < len(fields):
-            self.set_focus(fields[at])
+        index = len(fields) + self.view.at
+        index = next((n for n, each in enumerate(fields) if each is self.focused), index)
+        index = (index + by) % (len(fields) + max(1, count))
+        if index < len(fields):
+            self.set_focus(fields[index])
         else:
             self.look(self.view)
-            self.view.go(at - len(fields))
+            self.view.go(index - len(fields))
 
     def action_tab(self, number: int) -> None:
         """To the column of this number; when blind, count it as preferred."""
@@ -104,8 +104,8 @@ class ColumnKeys(BenchParts):
             return
         if view.blind:
             if self.board.busy or self.board.request in view.blind.judged:
-                told = "Not counted: a prompt counts once, when all texts are finished."
-                self.notify(told, severity="warning", timeout=4, markup=False)
+                words = "Not counted: a prompt counts once, when all texts are finished."
+                self.notify(words, severity="warning", timeout=4, markup=False)
                 return
             view.blind = view.blind.preferred(number - 1, self.board.request, self.chance)
             self.notify("Counted. The columns are shuffled again.", timeout=2, markup=False)
@@ -137,9 +137,9 @@ class ColumnKeys(BenchParts):
     def action_double(self) -> None:
         """One more column like this one."""
         if self.board.setups:
-            at = self.view.column
-            setup = self.board.setups[at]
-            self._add(self.board.column(at))
+            index = self.view.column
+            setup = self.board.setups[index]
+            self._add(self.board.column(index))
             self.board.setups[self.view.at] = setup
             self.view.update()
 
@@ -177,9 +177,9 @@ class ColumnKeys(BenchParts):
 
     def _add(self, column: Column) -> None:
         self.see()
-        at = min(self.view.at + 1, len(self.board.setups))
-        self.board.add(column, at)
-        self.view.go(at)
+        index = min(self.view.at + 1, len(self.board.setups))
+        self.board.add(column, index)
+        self.view.go(index)
         self.ask_again()
 
     def _give(self, held: knobs.Setup) -> None:
@@ -195,39 +195,39 @@ class ColumnKeys(BenchParts):
         column = self.board.column(self.view.column)
         model = next(iter(vectors(column)), "base")
         if column != Plain(model):
-            told = f"The new column is {plain(model)} itself without this neuron."
-            self.notify(told, severity="warning", timeout=8, markup=False)
+            words = f"The new column is {plain(model)} itself without this neuron."
+            self.notify(words, severity="warning", timeout=8, markup=False)
         self._add(parse(f"ablate({model}):neurons={layer}.{neuron}", self.board.tuned))
 
     def _type_column(self) -> None:
-        at = self.view.column
+        index = self.view.column
 
         def typed(column: Column) -> None:
-            if self.board.change(at, knobs.setup(column)):
+            if self.board.change(index, knobs.setup(column)):
                 self.ask_again()
             self.view.go(self.view.at)
 
-        self._pick("this column", self.board.names[at], typed)
+        self._pick("this column", self.board.names[index], typed)
 
     def _pick(self, title: str, text: str, then: Callable[[Column], None]) -> None:
         screen = ColumnScreen(title, self.board.tuned, text)
         self.app.push_screen(screen, lambda column: then(column) if column else None)
 
     def _type_knob(self, name: str, text: str) -> None:
-        at = self.view.column
+        index = self.view.column
 
         def trouble(words: str) -> str:
             try:
-                knobs.typed(self.board.setups[at], name, words)
+                knobs.typed(self.board.setups[index], name, words)
             except StudyError as error:
                 return said(error)
             return ""
 
         def typed(words: str | None) -> None:
             if words is not None:
-                self._give(knobs.typed(self.board.setups[at], name, words))
+                self._give(knobs.typed(self.board.setups[index], name, words))
 
         hint = "attention, mlp, layers like 0-3,7; empty: all" if name == PART else "a number"
-        words = self.board.setups[at].part.text if name == PART else text
+        words = self.board.setups[index].part.text if name == PART else text
         title = "part of the model" if name == PART else f"λ of {name}" if name != "λ" else "λ"
         self.app.push_screen(TypedScreen(title, words, trouble, hint), typed)

@@ -164,6 +164,6 @@ class BenchParts(LeavingScreen[None]):
     def see(self) -> None:
         """Show the names again."""
         if self.view.blind is not None:
-            at = self.view.column
+            column = self.view.column
             self.view.blind = None
-            self.view.go(at)
+            self.view.go(column)

@@ -46,28 +46,28 @@ class PromptKeys(AskingKeys):
     def _read(self, title: str, find: Callable[[], Offered]) -> None:
         self.notify("Reading…", timeout=1, markup=False)
         in_thread(
-            self, find, lambda found: self._offer(title, found),
+            self, find, lambda offered: self._offer(title, offered),
             refused=self.refuse, group="prompts",
         )  # fmt: skip
 
-    def _offer(self, title: str, found: Offered) -> None:
+    def _offer(self, title: str, offered: Offered) -> None:
         """Offer the prompts by typing; keys then step from the chosen one to the next."""
         if not self.is_current:
             return
 
-        def chosen(at: int | None) -> None:
-            if at is not None:
+        def chosen(index: int | None) -> None:
+            if index is not None:
                 # The prompt of an item has its template already.
                 self.settings = replace(self.settings, template=False, system="")
-                self.prompts = tuple(each.prompt for each in found.listed)
+                self.prompts = tuple(each.prompt for each in offered.listed)
                 self._shown = {}  # settings from a file's prompt end with it
-                self._show(at)
+                self._show(index)
 
         offers = [
-            Offer(plain(each.name), plain(each.words), at, current=False)
-            for at, each in enumerate(found.listed)
+            Offer(plain(each.name), plain(each.words), index, current=False)
+            for index, each in enumerate(offered.listed)
         ]
-        if len(offers) < found.total:
-            title = f"{title}: {len(offers)} of {found.total}, the first of each"
+        if len(offers) < offered.total:
+            title = f"{title}: {len(offers)} of {offered.total}, the first of each"
         hint = "words of a prompt, of its task, or right or wrong"
         self.app.push_screen(ChooseScreen(title, offers, hint, wide=True), chosen)

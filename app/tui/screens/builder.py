@@ -94,25 +94,25 @@ class BuilderScreen(DraftScreen):
         yield Static("", id="help", markup=False)
 
     async def on_mount(self) -> None:
-        kept = draft_of(self.home.memory)
-        if kept is not None and self._resumes:
-            self.draft = kept
+        draft = draft_of(self.home.memory)
+        if draft is not None and self._resumes:
+            self.draft = draft
             self.notify(BACK, timeout=5, markup=False)
-        elif kept is not None:
-            self._ask_which(kept)
+        elif draft is not None:
+            self._ask_which(draft)
         self.form.focus()
         await self._fill()
         in_thread(self, self._scan, self._scanned, group="scan")
 
-    def _ask_which(self, kept: Draft) -> None:
+    def _ask_which(self, draft: Draft) -> None:
         """Go on with the draft that was left, or drop it for the models that were handed over."""
 
         async def answered(yes: bool | None) -> None:
             if not yes:
                 self._resumes = True
-                await self._change(kept)
+                await self._change(draft)
 
-        name = plain(building.value(kept, "name") or "without a name")
+        name = plain(building.value(draft, "name") or "without a name")
         question = (
             f"A study was left unfinished: {name[:60]}. Drop it, and begin with these models?"
         )
@@ -151,8 +151,8 @@ class BuilderScreen(DraftScreen):
 
     def placed(self, memory: Memory) -> Memory:
         """The draft, unless there is nothing in it."""
-        kept = None if self.draft == Draft() else self.draft.model_dump()
-        return memory.model_copy(update={"draft": kept})
+        draft = None if self.draft == Draft() else self.draft.model_dump()
+        return memory.model_copy(update={"draft": draft})
 
     def topics(self) -> Sequence[Topic]:
         """What the step is about, and how lists are typed."""
@@ -262,8 +262,8 @@ class BuilderScreen(DraftScreen):
             await self._change(building.toggled(self.draft, item.key.removeprefix("analyses.")))
         elif item.options:
             chosen = item.words or item.otherwise
-            at = item.options.index(chosen) if chosen in item.options else 0
-            words = item.options[(at + by) % len(item.options)]
+            index = item.options.index(chosen) if chosen in item.options else 0
+            words = item.options[(index + by) % len(item.options)]
             none = {"probe": "none"}.get(item.key, item.otherwise)
             held = "" if words == none else words
             await self._change(building.changed(self.draft, item.key, held))

@@ -33,8 +33,8 @@ def found(offers: Sequence[Offer[Picked]], typed: str) -> tuple[Offer[Picked], .
     last = words[-1] if words else ""
 
     def fits(offer: Offer[Picked]) -> bool:
-        said = f"{offer.name} {offer.value}".casefold()
-        return all(word in said for word in words)
+        text = f"{offer.name} {offer.value}".casefold()
+        return all(word in text for word in words)
 
     def farness(offer: Offer[Picked]) -> tuple[bool, bool]:
         value = offer.value.casefold()
@@ -57,8 +57,8 @@ class Offers(Listing[Offer[Any]], can_focus=False):
     def key(self, item: Offer[Any]) -> str:
         return f"{item.name}\n{item.value}"
 
-    def line(self, at: int, width: int, colours: Colours) -> Line:
-        offer, muted = self.items[at], Style(color=colours["muted"])
+    def line(self, index: int, width: int, colours: Colours) -> Line:
+        offer, muted = self.items[index], Style(color=colours["muted"])
         named = min(self.named, width // 3)
         sign = "● " if offer.current else "  "
         return [

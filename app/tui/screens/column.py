@@ -36,8 +36,8 @@ class Templates(Listing[Template], can_focus=False):
     def key(self, item: Template) -> str:
         return item[0]
 
-    def line(self, at: int, width: int, colours: Colours) -> Line:
-        name, about = self.items[at]
+    def line(self, index: int, width: int, colours: Colours) -> Line:
+        name, about = self.items[index]
         room = max(8, width // 2)
         muted = Style(color=colours["muted"])
         return [

@@ -220,10 +220,10 @@ class CompareScreen(TabbedScreen):
             return
         analysis, views = here
         self._views[tab] = min(self._views.get(tab, 0) if view is None else view, len(views) - 1)
-        at, choice = self._views[tab], self._choices.get(self.place)
-        counted = at + 1, len(views)
+        index, choice = self._views[tab], self._choices.get(self.place)
+        counted = index + 1, len(views)
         self._sides = [
-            Side(analysis, views[at], number, counted, choice) for number in range(THIRD + 1)
+            Side(analysis, views[index], number, counted, choice) for number in range(THIRD + 1)
         ]
         body = self.query_one("#sides")
         with self.app.batch_update():
@@ -262,9 +262,9 @@ class CompareScreen(TabbedScreen):
 
     def topics(self) -> list[Topic]:
         """How to read what is shown, for the help."""
-        own = super().topics()
+        topics = super().topics()
         notes = (f"Only {name} has {', '.join(titles)}." for name, titles in self._alone())
-        return [*own, Topic("Difference", (CAPTION, *notes))] if own else []
+        return [*topics, Topic("Difference", (CAPTION, *notes))] if topics else []
 
     # Keys
 
@@ -351,9 +351,9 @@ class CompareScreen(TabbedScreen):
                 (f" {run.id[:ID]}", "$muted"),
             ]
         left = width - sum(cell_len(plain(words)) for words, _ in [*pieces, *notes]) - 1
-        said = [(name, ", ".join(titles), len(titles)) for name, titles in self._alone()]
-        in_full = " · ".join(f"only {name} has {titles}" for name, titles, _ in said)
-        counted = " · ".join(f"only {name} has {count} more" for name, _, count in said)
+        only = [(name, ", ".join(titles), len(titles)) for name, titles in self._alone()]
+        in_full = " · ".join(f"only {name} has {titles}" for name, titles, _ in only)
+        counted = " · ".join(f"only {name} has {count} more" for name, _, count in only)
         fitting = [f"{words} " for words in (in_full, counted) if cell_len(words) < left]
         return two_ends(pieces, [*notes, *((words, "$muted") for words in fitting[:1])], width)
 

@@ -65,7 +65,11 @@ def startable(run: RunSummary | None) -> bool:
 
 def called(run: RunSummary | None) -> dict[str, str]:
     """What else than to resume it is what `resume` does to the run, by the action's name."""
-    return {"resume": "start"} if run is not None and run.status == "queued" else {}
+    if run is None or not startable(run):
+        return {}
+    if run.status == "queued":
+        return {"resume": "start"}
+    return {"resume": "try again"} if run.failed else {}
 
 
 def resume(screen: Screen[None], source: DataSource, run: RunSummary | None) -> None:

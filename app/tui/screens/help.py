@@ -76,8 +76,8 @@ def keys_table(places: Sequence[Where]) -> Content:
     blocks = []
     for place in places:
         rows = [Content.styled(HEADINGS[place], "bold $accent")]
-        said = dict.fromkeys((action.shown, action.help) for action in actions(place))
-        rows += [_row(shown, words) for shown, words in said]
+        pairs = dict.fromkeys((action.shown, action.help) for action in actions(place))
+        rows += [_row(shown, words) for shown, words in pairs]
         blocks.append(Content("\n").join(rows))
     return Content("\n\n").join(blocks)
 
@@ -86,15 +86,15 @@ def pane_topics(
     view: View, spec: MetricSpec | None, analysis: str = "", note: str = "", readout: str = ""
 ) -> list[Topic]:
     """How to read a picture, its note, the measure that it shows, and the words of its readout."""
-    told = reading.paragraph(analysis, view.title)
-    topics = [Topic(view.title, (told or view.caption, note))]
+    paragraph = reading.paragraph(analysis, view.title)
+    topics = [Topic(view.title, (paragraph or view.caption, note))]
     if spec is not None:
         unit = f"Unit: {spec.unit}." if spec.unit else ""
         better = _BETTER.get(spec.better, f"{spec.better.capitalize()} is better.")
         empty = f"Empty where {spec.empty}." if spec.empty else ""
         topics.append(Topic(spec.title, (spec.description, unit, better, empty)))
-    said = tuple(f"{word}: {meaning}." for word, meaning in reading.words(readout).items())
-    return [*topics, Topic("Under the cursor", said)] if said else topics
+    meanings = tuple(f"{word}: {meaning}." for word, meaning in reading.words(readout).items())
+    return [*topics, Topic("Under the cursor", meanings)] if meanings else topics
 
 
 _BETTER = {"neither": "", "metric": "The heading says which direction is better."}

@@ -32,14 +32,14 @@ class DraftScreen(LeavingScreen[str]):
     @property
     def refused(self) -> str:
         """Why the check found that there will be no run of the draft as it is."""
-        found = self.query_one(Outlook)
-        return found.refused if found.draft == self.draft else ""
+        outlook = self.query_one(Outlook)
+        return outlook.refused if outlook.draft == self.draft else ""
 
     @property
     def passed(self) -> bool:
         """Has the check found what a run of the draft as it is will take?"""
-        found = self.query_one(Outlook)
-        return found.answered and found.draft == self.draft
+        outlook = self.query_one(Outlook)
+        return outlook.answered and outlook.draft == self.draft
 
     def on_outlook_changed(self) -> None:
         self.renew()

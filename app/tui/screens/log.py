@@ -24,7 +24,9 @@ Numbered = tuple[int, str]
 def holding(lines: Sequence[Numbered], typed: str) -> list[Numbered]:
     """The lines that contain every typed word."""
     words = typed.casefold().split()
-    return [(at, line) for at, line in lines if all(word in line.casefold() for word in words)]
+    return [
+        (number, line) for number, line in lines if all(word in line.casefold() for word in words)
+    ]
 
 
 class LogLines(Listing[Numbered], can_focus=False):
@@ -35,8 +37,8 @@ class LogLines(Listing[Numbered], can_focus=False):
     def key(self, item: Numbered) -> str:
         return str(item[0])
 
-    def line(self, at: int, width: int, colours: Colours) -> Line:
-        return [Segment(" "), Segment(fitted(self.items[at][1], max(1, width - 1)))]
+    def line(self, index: int, width: int, colours: Colours) -> Line:
+        return [Segment(" "), Segment(fitted(self.items[index][1], max(1, width - 1)))]
 
 
 class LogScreen(Dialog[None]):

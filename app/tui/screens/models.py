@@ -37,11 +37,11 @@ def offers(entries: Sequence[Entry], typed: str, base: str = "") -> tuple[str | 
     word = typed.strip().casefold()
     near = children(entries, base) if base else ()
     ordered = [*near, *(entry for entry in entries if entry not in near)]
-    found = [e for e in ordered if word in e.name.casefold() and e.name != base]
-    if not word or any(entry.name == typed.strip() for entry in found):
-        return tuple(sorted(found, key=lambda e: e.name != typed.strip()))
+    matching = [e for e in ordered if word in e.name.casefold() and e.name != base]
+    if not word or any(entry.name == typed.strip() for entry in matching):
+        return tuple(sorted(matching, key=lambda e: e.name != typed.strip()))
     is_place = "/" in word or word.startswith((".", "~"))
-    return (typed.strip(), *found) if is_place or not found else (*found, typed.strip())
+    return (typed.strip(), *matching) if is_place or not matching else (*matching, typed.strip())
 
 
 class Offers(Listing["str | Entry"], can_focus=False):
@@ -52,20 +52,20 @@ class Offers(Listing["str | Entry"], can_focus=False):
     def key(self, item: str | Entry) -> str:
         return item if isinstance(item, str) else item.name
 
-    def line(self, at: int, width: int, colours: Colours) -> Line:
-        offer, accent = self.items[at], Style(color=colours["accent"])
+    def line(self, index: int, width: int, colours: Colours) -> Line:
+        offer, accent = self.items[index], Style(color=colours["accent"])
         if isinstance(offer, str):
             words = exactly(f"use {plain(offer)}", width - 1)
             return [Segment(" ", accent), Segment(words, accent)]
         name = fitted(wording.model_name(offer.name), max(8, width - FACTS - 1))
         facts = (wording.count(offer.parameters) if offer.parameters else "", offer.dtype,
                  offer.kind if offer.kind == "adapter" else offer.architecture)  # fmt: skip
-        said = "".join(fitted(fact, w) for fact, w in zip(facts, (9, 10, 9), strict=True))
+        shown = "".join(fitted(fact, w) for fact, w in zip(facts, (9, 10, 9), strict=True))
         tone = Style(color=colours["warning"]) if offer.trouble else None
         return [
             Segment(" ", accent),
             Segment(name, tone),
-            Segment(said, Style(color=colours["muted"])),
+            Segment(shown, Style(color=colours["muted"])),
         ]
 
 

@@ -114,18 +114,19 @@ class RunScreen(TabbedScreen):
 
     # Reading
 
-    async def polled(self, found: Polled) -> None:
+    async def polled(self, polled: Polled) -> None:
         """Show where the run stands; once a second at most, read its pictures anew."""
         if self.is_left:
             return
-        old, new = self.run, found.run
+        old, new = self.run, polled.run
         self.run, self.trouble = new, ""
-        if found.contents is not None:
-            await self._build(found.contents, found.names, barren=found.barren)
-        elif found.barren:
+        if polled.contents is not None:
+            await self._build(polled.contents, polled.names, barren=polled.barren)
+        elif polled.barren:
             await self.go(len(self.analyses))
         elif old is not None:
             self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
+            self._stale |= new.workers > 0 and self.tab >= len(self.analyses)
             if old.status != new.status or (self._stale and not self.feed.beat):
                 self._reread()
         if not self.is_left:
@@ -150,15 +151,15 @@ class RunScreen(TabbedScreen):
         self._pictures = [Pictures(analysis, views, self._before) for analysis, views in contents]
         self._built = True
         known = [analysis.name for analysis in self.analyses]
-        last, at = self._before.tab, OVERVIEW
+        last, tab = self._before.tab, OVERVIEW
         if self._pressed is not None:
             groups = numbered(self.tabs())
-            at = groups[min(self._pressed, len(groups) - 1)].start + OVERVIEW
+            tab = groups[min(self._pressed, len(groups) - 1)].start + OVERVIEW
         elif barren or (self._before.stands and not last):
-            at = len(known)
+            tab = len(known)
         elif self._before.stands and last in known:
-            at = known.index(last)
-        await self.go(at)
+            tab = known.index(last)
+        await self.go(tab)
 
     def placed(self, memory: Memory) -> Memory:
         """Where this screen stands, for the next time."""
@@ -403,8 +404,8 @@ class RunScreen(TabbedScreen):
         if pane is None or pane.drawn is None:
             open_bench(self, find, self.source)
         else:
-            name, at, figure = pane.analysis.name, pane.here(), pane.drawn.figure
-            open_bench(self, find, self.source, partial(opening.given, name, at, figure))
+            name, coordinates, figure = pane.analysis.name, pane.here(), pane.drawn.figure
+            open_bench(self, find, self.source, partial(opening.given, name, coordinates, figure))
 
     def action_resume(self) -> None:
         """Start a worker on this run again."""
@@ -415,16 +416,16 @@ class RunScreen(TabbedScreen):
         behind, pane, place = self._behind(), self.pane, self._overview.place
         if behind is None:
             return
-        at = dict(place.at) if pane is None and place is not None else {}
-        at = pane.here() if pane is not None else at
+        coordinates = dict(place.at) if pane is None and place is not None else {}
+        coordinates = pane.here() if pane is not None else coordinates
         self._trail.append((self.tab, pane))
-        self._pointed |= {k: v for k, v in at.items() if k in SHARED}
+        self._pointed |= {k: v for k, v in coordinates.items() if k in SHARED}
         tab, target = behind
         await self._show(tab, target)
         if pane is None and place is not None:
-            target.point(at, measure=place.measure)
+            target.point(coordinates, measure=place.measure)
         else:
-            target.point(at, only=True)
+            target.point(coordinates, only=True)
 
     def _behind(self) -> tuple[int, Pane] | None:
         """The tab and the pane that the chosen one or the overview leads to. In place of a picture
@@ -439,9 +440,9 @@ class RunScreen(TabbedScreen):
         while view.drill:
             other, _, key = view.drill.rpartition(":")
             name = other or name
-            found = self._found(f"{name}:{key}")
-            if found is not None and pane.leads_to(found[1]):
-                return found
+            target = self._found(f"{name}:{key}")
+            if target is not None and pane.leads_to(target[1]):
+                return target
             if name == pane.analysis.name:
                 return None
             view = next(each for each in registry.get(name).views if each.key == key)
@@ -449,8 +450,8 @@ class RunScreen(TabbedScreen):
 
     def _found(self, path: str) -> tuple[int, Pane] | None:
         """A pane by its path, and its tab."""
-        found = ((tab, pictures.find(path)) for tab, pictures in enumerate(self._pictures))
-        return next(((tab, target) for tab, target in found if target is not None), None)
+        matches = ((tab, pictures.find(path)) for tab, pictures in enumerate(self._pictures))
+        return next(((tab, target) for tab, target in matches if target is not None), None)
 
     def action_export(self) -> None:
         """Ask what of this picture or run is wanted as a file, and where."""
@@ -494,16 +495,18 @@ class RunScreen(TabbedScreen):
         """The analyses, figures, measures and models of this run."""
         tabs = self.tabs()
         for number, places in enumerate(numbered(tabs), self.FIRST):
-            for at in places:
-                yield Destination(tabs[at].title, f"tab {number}", partial(self.go, at + OVERVIEW))
-        for at, pictures in enumerate(self._pictures):
+            for tab in places:
+                yield Destination(
+                    tabs[tab].title, f"tab {number}", partial(self.go, tab + OVERVIEW)
+                )
+        for tab, pictures in enumerate(self._pictures):
             for pane in pictures.panes:
                 where = f"figure of {pictures.analysis.title}"
-                yield Destination(pane.view.title, where, partial(self._visit, at, pane))
+                yield Destination(pane.view.title, where, partial(self._visit, tab, pane))
                 for measure in pane.view.measures if pane.view.tabulate is None else ():
                     title = pictures.analysis.metric(measure).title
                     about = f"measure of {pictures.analysis.title}: {pane.view.title}"
-                    yield Destination(title, about, partial(self._visit, at, pane, measure))
+                    yield Destination(title, about, partial(self._visit, tab, pane, measure))
         if self.run is not None and self.pane is not None:
             for model in self.run.models:
                 about = "model, pointed at in every figure"

@@ -128,8 +128,8 @@ class RunsScreen(ListScreen):
 
     def _read(self) -> Snapshot:
         try:
-            found = Snapshot(self.source.runs())
-            return found if found.under_way else replace(found, demo=self.source.demo())
+            snapshot = Snapshot(self.source.runs())
+            return snapshot if snapshot.under_way else replace(snapshot, demo=self.source.demo())
         except TauscopeError as error:
             return Snapshot(error=error)
         finally:
@@ -270,7 +270,7 @@ class RunsScreen(ListScreen):
         from app.tui.screens.jump import JumpTarget, jump
 
         places, x = self.listing.places(), self.listing.region.x
-        jump(self, [JumpTarget(x, y, f"screen.select({at})") for at, y in places])
+        jump(self, [JumpTarget(x, y, f"screen.select({index})") for index, y in places])
 
     def action_select(self, number: int) -> None:
         """Select a run by its place."""
@@ -368,8 +368,8 @@ class RunsScreen(ListScreen):
 
     def _detail(self, line: int, width: int) -> Content:
         run = self.listing.current
-        told = self._told(run, width) if run is not None else []
-        return told[line] if line < len(told) else Content("")
+        lines = self._told(run, width) if run is not None else []
+        return lines[line] if line < len(lines) else Content("")
 
     def _told(self, run: RunSummary, width: int) -> list[Content]:
         """What is said of the selected run, in more lines where the list leaves some free."""

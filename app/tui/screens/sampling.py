@@ -50,17 +50,17 @@ class SettingsScreen(Dialog[Settings]):
     def on_input_submitted(self) -> None:
         words = {box.id or "": box.value for box in self.query(Input)}
         try:
-            found = settings.read(words)
+            typed = settings.read(words)
         except StudyError as error:
             self._say(error.title, trouble=True)
         else:
-            self.dismiss(found)
+            self.dismiss(typed)
 
     def action_move(self, by: int) -> None:
         """Go to the field above or below."""
         boxes = list(self.query(Input))
-        at = next((n for n, box in enumerate(boxes) if box is self.focused), 0)
-        self.set_focus(boxes[(at + by) % len(boxes)])
+        index = next((n for n, box in enumerate(boxes) if box is self.focused), 0)
+        self.set_focus(boxes[(index + by) % len(boxes)])
 
     def action_page(self, way: int) -> None:
         """Go to the first or the last field."""

@@ -215,9 +215,9 @@ class TabbedScreen(LeavingScreen[None]):
 
         tabs = self.query_one("#tabs", Row)
         targets = [JumpTarget(x, tabs.region.y, action) for x, action in tabs.acts()]
-        for at, pane in enumerate(self.panes()):
+        for index, pane in enumerate(self.panes()):
             if pane.region:
-                targets.append(JumpTarget(pane.region.x, pane.region.y, f"screen.pick({at})"))
+                targets.append(JumpTarget(pane.region.x, pane.region.y, f"screen.pick({index})"))
         jump(self, targets)
 
     def action_pick(self, number: int) -> None:

@@ -59,8 +59,8 @@ def two_ends(left: Iterable[Piece], right: Iterable[Piece], width: int) -> Conte
 
 def named(name: str, words: str, width: int, style: str) -> Content:
     """Words after what they are about, cut to a row."""
-    said = fitted(words, width - NAME).rstrip()
-    return Content.assemble((f"{name:<{NAME - 1}} ", "$muted"), (said, style))
+    text = fitted(words, width - NAME).rstrip()
+    return Content.assemble((f"{name:<{NAME - 1}} ", "$muted"), (text, style))
 
 
 class Row(Steady):
@@ -105,14 +105,14 @@ class Row(Steady):
 
     def acts(self) -> list[tuple[int, str]]:
         """Where words begin that stand for an action, and the action."""
-        found: dict[str, int] = {}
+        starts: dict[str, int] = {}
         x = 0
         for segment in self.render_line(0):
             action = segment.style.meta.get(ACT) if segment.style else None
             if action:
-                found.setdefault(action, x)
+                starts.setdefault(action, x)
             x += segment.cell_length
-        return [(x, action) for action, x in found.items()]
+        return [(x, action) for action, x in starts.items()]
 
     async def on_click(self, event: events.Click) -> None:
         """Do what the words under the mouse stand for."""
@@ -128,10 +128,10 @@ def _key_size(action: Action) -> int:
 
 def _least(ranked: Sequence[Action]) -> Action:
     """What the bottom line loses first: never help, quit, or the way back."""
-    kept = {"app.help", "app.leave"} | {
+    essential = {"app.help", "app.leave"} | {
         f"{place}.back" for place in ("run", "compare", "library", "builder", "bench")
     }
-    return next((a for a in reversed(ranked) if a.id not in kept), ranked[-1])
+    return next((a for a in reversed(ranked) if a.id not in essential), ranked[-1])
 
 
 def _clicked(action: Action) -> str:

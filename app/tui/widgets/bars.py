@@ -75,7 +75,9 @@ class BarsView(FigureView[BarsPlot]):
 
     def clamped(self, cursor: CursorPosition) -> CursorPosition:
         i, j = cursor
-        return min(self.plot.spots, key=lambda at: (abs(at[0] - i), abs(at[1] - j)), default=(0, 0))
+        return min(
+            self.plot.spots, key=lambda spot: (abs(spot[0] - i), abs(spot[1] - j)), default=(0, 0)
+        )
 
     def moved(self, cursor: CursorPosition, dx: int, dy: int) -> CursorPosition:
         """Up and down from bar to bar; left and right from group to group."""

@@ -40,8 +40,8 @@ class BenchLine(Row):
 
     def of(self, study: str) -> BenchSummary | None:
         """The bench of a study of this name, or else the first one."""
-        own = (each for each in self.benches if each.study == study)
-        return next(own, next(iter(self.benches), None))
+        matching = (each for each in self.benches if each.study == study)
+        return next(matching, next(iter(self.benches), None))
 
     def _show(self, benches: tuple[BenchSummary, ...]) -> None:
         changed = bool(benches) != bool(self.benches)
@@ -52,12 +52,12 @@ class BenchLine(Row):
             self.screen.query_one("#keys", Row).renew()
 
     def _said(self, width: int) -> Content:
-        told = [
+        states = [
             f"{each.study}: {each.state}" + (f", {held(each.held)}" if each.held else "")
             for each in self.benches
         ]
         key = written("runs.stop")
-        left = [(" bench  ", "$accent"), (" · ".join(told), "")]
+        left = [(" bench  ", "$accent"), (" · ".join(states), "")]
         return two_ends(left, [(f"{key} ends it ", "$muted")], width)
 
 

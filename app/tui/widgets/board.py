@@ -56,7 +56,7 @@ class TokenRow:
 
     def x_of(self, token: int) -> int:
         """The first sign of a token."""
-        return next((x for x, (_, own) in enumerate(self.signs) if own == token), 0)
+        return next((x for x, (_, owner) in enumerate(self.signs) if owner == token), 0)
 
 
 class BoardView(Steady, can_focus=True):
@@ -95,8 +95,8 @@ class BoardView(Steady, can_focus=True):
     @property
     def knob(self) -> Knob | None:
         """The knob that the cursor stands on."""
-        found = self._knobs(self.at)
-        return found[self.line - 1] if 1 <= self.line <= len(found) else None
+        listed = self._knobs(self.at)
+        return listed[self.line - 1] if 1 <= self.line <= len(listed) else None
 
     @property
     def scores(self) -> bool:
@@ -115,14 +115,14 @@ class BoardView(Steady, can_focus=True):
         """Cells of each column that shows; a line stands between two."""
         count = max(1, len(self.shown))
         room = self.size.width - (count - 1)
-        return [room // count + (at < room % count) for at in range(count)]
+        return [room // count + (index < room % count) for index in range(count)]
 
     # Moving
 
-    def go(self, at: int) -> None:
+    def go(self, index: int) -> None:
         """Go to another column, to the same line if it has that."""
         if self.board.setups:
-            self.at = max(0, min(at, len(self.board.setups) - 1))
+            self.at = max(0, min(index, len(self.board.setups) - 1))
             self.line = self.line if self.line <= len(self._knobs(self.at)) else TEXT
             self._left = self.shown.start
         self.update()
@@ -229,40 +229,44 @@ class BoardView(Steady, can_focus=True):
         self._ramp = plot.ramp
         self.token = max(0, min(self.token, self._tokens() - 1))
         shown, widths = self.shown, self.widths()
-        blocks = [self._block(at, width) for at, width in zip(shown, widths, strict=True)]
+        blocks = [self._block(index, width) for index, width in zip(shown, widths, strict=True)]
         line = Segment("│", Style(color=self.app.theme_variables["line"]))
         return [
-            [part for at, block in enumerate(blocks) for part in (*[line] * bool(at), *block[y])]
+            [
+                part
+                for index, block in enumerate(blocks)
+                for part in (*[line] * bool(index), *block[y])
+            ]
             for y in range(height)
         ]
 
-    def _block(self, at: int, width: int) -> list[Line]:
+    def _block(self, index: int, width: int) -> list[Line]:
         """The rows of one column."""
-        head = [self._heading(at, width), *self._knob_rows(at, width)]
-        foot = self._foot(at, width)
+        head = [self._heading(index, width), *self._knob_rows(index, width)]
+        foot = self._foot(index, width)
         room = max(1, self.size.height - len(head) - len(foot))
-        rows = [*head, *self._text_rows(at, width, room), *foot]
+        rows = [*head, *self._text_rows(index, width, room), *foot]
         return [padded(row, width) for row in rows[: self.size.height]]
 
-    def _edge(self, at: int, line: int) -> Segment:
-        here = at == self.at and line == self.line and self.has_focus
+    def _edge(self, index: int, line: int) -> Segment:
+        here = index == self.at and line == self.line and self.has_focus
         return Segment("▌" if here else " ", Style(color=self.palette.accent))
 
-    def _heading(self, at: int, width: int) -> Line:
-        column = self._of(at)
+    def _heading(self, index: int, width: int) -> Line:
+        column = self._of(index)
         answer = self.board.answers[column]
         state = self._state(answer, width)
-        name = self.blind.name(at) if self.blind else self.board.names[column]
-        told = f"{at + 1} {name}"
+        name = self.blind.name(index) if self.blind else self.board.names[column]
+        title = f"{index + 1} {name}"
         if self.scores and not self.blind and column == self.board.reference:
             state = f"{state} reference".strip()
         room = max(4, width - len(state) - 3)
-        chosen = at == self.at
+        chosen = index == self.at
         style = Style(bold=True, color=self.palette.accent if chosen else self.palette.text)
         ground = Style(bgcolor=self.app.theme_variables["panel"])
         line = [
-            self._edge(at, NAME),
-            Segment(fitted(told, room), style),
+            self._edge(index, NAME),
+            Segment(fitted(title, room), style),
             Segment(f" {state} ", Style(color=self._tone(answer))),
         ]
         return list(Segment.apply_style(padded(line, width), None, ground)) if width else []
@@ -279,25 +283,25 @@ class BoardView(Steady, can_focus=True):
         writing = answer.phase in ("writing", "waiting")
         return self.app.theme_variables["warning"] if writing else self.palette.dim
 
-    def _knob_rows(self, at: int, width: int) -> list[Line]:
+    def _knob_rows(self, index: int, width: int) -> list[Line]:
         """The rows of a column's knobs, equally many in each column; around the cursor if not all
         fit."""
         count = max((len(self._knobs(each)) for each in self.shown), default=0)
         room = min(count, max(1, self.size.height // 4))
-        own = self._knobs(at)
-        top = max(0, min(self.line - room, len(own) - room)) if at == self.at else 0
-        rows = [self._knob_row(at, n + 1, knob, width) for n, knob in enumerate(own) if top <= n][
-            :room
-        ]
+        listed = self._knobs(index)
+        top = max(0, min(self.line - room, len(listed) - room)) if index == self.at else 0
+        rows = [
+            self._knob_row(index, n + 1, knob, width) for n, knob in enumerate(listed) if top <= n
+        ][:room]
         return rows + [[Segment(" ")]] * (room - len(rows))
 
-    def _knob_row(self, at: int, line: int, knob: Knob, width: int) -> Line:
+    def _knob_row(self, index: int, line: int, knob: Knob, width: int) -> Line:
         palette = self.palette
-        here = at == self.at and line == self.line and self.has_focus
+        here = index == self.at and line == self.line and self.has_focus
         ink = Style(color=palette.accent if here else palette.text if knob.on else palette.dim)
         quiet = Style(color=palette.dim)
         label = min(LABEL, width // 3)
-        parts = [self._edge(at, line), Segment(fitted(knob.name, label), quiet), Segment(" ")]
+        parts = [self._edge(index, line), Segment(fitted(knob.name, label), quiet), Segment(" ")]
         if knob.number is None:
             words = knob.words if knob.on else f"off ({knob.words})"
             return [*parts, Segment(fitted(words, max(1, width - label - 2)), ink)]
@@ -305,105 +309,105 @@ class BoardView(Steady, can_focus=True):
         shown = exactly(knob.text if knob.on else f"({knob.text})", NUMBER, "right")
         return [*parts, Segment(slider(knob.number, bar), ink), Segment(f" {shown}", ink)]
 
-    def _text_rows(self, at: int, width: int, height: int) -> list[Line]:
-        column = self._of(at)
-        answer, rows = self.board.answers[column], self._token_rows(at, width)
+    def _text_rows(self, index: int, width: int, height: int) -> list[Line]:
+        column = self._of(index)
+        answer, rows = self.board.answers[column], self._token_rows(index, width)
         palette = self.palette
         if not any(row.signs for row in rows):
             words = self.hint if answer.phase == "empty" else ""
-            said = [[Segment("  "), *joined(r)] for r in wrapped(
+            hint_rows = [[Segment("  "), *joined(r)] for r in wrapped(
                 marked(words, Style(color=palette.dim)), max(1, width - 3))]  # fmt: skip
-            return ([[], *said] + [[]] * height)[:height]
+            return ([[], *hint_rows] + [[]] * height)[:height]
         styles = [shaded(shade, self._ramp, palette) for shade in self._shades[column]]
         if not answer.fresh:
             styles = [palette.faint(style) for style in styles]
         if self.scores and self.has_focus:
-            mark = Style(reverse=True, bold=True) if at == self.at else Style(underline=True)
+            mark = Style(reverse=True, bold=True) if index == self.at else Style(underline=True)
             styles[self.token] = styles[self.token] + mark
-        top = self._top(at, rows, height)
-        here = at == self.at and self.line == TEXT
-        edge = self._edge(at, TEXT) if here else Segment(" ")
+        top = self._top(index, rows, height)
+        here = index == self.at and self.line == TEXT
+        edge = self._edge(index, TEXT) if here else Segment(" ")
         return [
             [edge, Segment(" "), *joined([(sign, styles[t]) for sign, t in row.signs])]
             for row in (rows[top : top + height] + [TokenRow([])] * height)[:height]
         ]
 
-    def _top(self, at: int, rows: Sequence[TokenRow], height: int) -> int:
+    def _top(self, index: int, rows: Sequence[TokenRow], height: int) -> int:
         last = max(0, len(rows) - height)
         if self.scores:
             here = next((y for y, r in enumerate(rows) if self.token in {t for _, t in r.signs}), 0)
             return max(0, min(here - height // 2, last))
-        return min(self._scrolled.get(self._of(at), last), last)
+        return min(self._scrolled.get(self._of(index), last), last)
 
-    def _foot(self, at: int, width: int) -> list[Line]:
+    def _foot(self, index: int, width: int) -> list[Line]:
         """The numbers of a column; none when blind, since they would tell the model."""
         if self.blind:
             return []
-        lines = self._scores(at) if self.scores else self._crossed(at, width)
+        lines = self._scores(index) if self.scores else self._crossed(index, width)
         style = Style(color=self.palette.dim)
         return [[Segment(" "), Segment(fitted(words, width - 2), style)] for words in lines]
 
-    def _scores(self, at: int) -> list[str]:
-        scored = self.board.answers[self._of(at)].scored
+    def _scores(self, index: int) -> list[str]:
+        scored = self.board.answers[self._of(index)].scored
         tall = self.size.height >= TALL
         if scored is None or self.token >= len(scored.likeliest):
             return [""] * (8 if tall else 3)
         change = f"  Δ {scored.nll_change:+.3f}".replace("-", "−")
-        change = change if self._of(at) != self.board.reference else ""
-        first = [f"NLL {scored.nll:.3f}{change}", self._here(at, scored)]
-        found = scored.likeliest[self.token]
-        top = [(shown(piece), probability(value)) for piece, value in found[:5]]
+        change = change if self._of(index) != self.board.reference else ""
+        first = [f"NLL {scored.nll:.3f}{change}", self._here(index, scored)]
+        ranked = scored.likeliest[self.token]
+        top = [(shown(piece), probability(value)) for piece, value in ranked[:5]]
         if not tall:
             return [*first, "  ".join(f"{piece} {share}" for piece, share in top)]
         rows = [f"{share:>6}  {piece}" for piece, share in top]
         return [*first, "", *rows, *[""] * (5 - len(rows))]
 
-    def _here(self, at: int, scored: Scored) -> str:
+    def _here(self, index: int, scored: Scored) -> str:
         """The values of the token under the cursor, for readers without colours."""
-        told = f"here: log p {signed(scored.logprobs[self.token])}"
-        moved = self.board.values(self._of(at), "change")
-        if self._of(at) != self.board.reference and self.token < len(moved):
-            told += f" Δ {signed(moved[self.token])}"
-        return f"{told} KL {scored.kl[self.token]:.2f}"
+        line = f"here: log p {signed(scored.logprobs[self.token])}"
+        moved = self.board.values(self._of(index), "change")
+        if self._of(index) != self.board.reference and self.token < len(moved):
+            line += f" Δ {signed(moved[self.token])}"
+        return f"{line} KL {scored.kl[self.token]:.2f}"
 
-    def _crossed(self, at: int, width: int) -> list[str]:
+    def _crossed(self, index: int, width: int) -> list[str]:
         """The loss of this column's text under each column."""
         if not any(each.crossed for each in self.board.answers):
             return []
-        crossed = self.board.answers[self._of(at)].crossed
+        crossed = self.board.answers[self._of(index)].crossed
         losses = ["–" if nll is None else f"{nll:.2f}" for nll in crossed]
         if self.size.height >= TALL:
             both = zip(self.board.names, losses, strict=False)
             named = [f"  {fitted(name, max(4, width - 14))} {loss:>6}" for name, loss in both]
             return ["NLL of this text under", *named]
-        told = [f"{place}: {loss}" for place, loss in enumerate(losses, 1)]
+        numbered = [f"{place}: {loss}" for place, loss in enumerate(losses, 1)]
         each = max(1, (width - 6) // 10)
-        rows = ["  ".join(told[n : n + each]) for n in range(0, len(told), each)]
+        rows = ["  ".join(numbered[n : n + each]) for n in range(0, len(numbered), each)]
         return [f"{'    ' if n else 'NLL '}{row}" for n, row in enumerate(rows[:3])]
 
     # Parts
 
-    def _of(self, at: int) -> int:
+    def _of(self, index: int) -> int:
         """The column at a place."""
-        return self.blind.order[at] if self.blind else at
+        return self.blind.order[index] if self.blind else index
 
-    def _knobs(self, at: int) -> tuple[Knob, ...]:
-        if self.blind or at >= len(self.board.setups):
+    def _knobs(self, index: int) -> tuple[Knob, ...]:
+        if self.blind or index >= len(self.board.setups):
             return ()
-        return knobs.knobs(self.board.setups[at])
+        return knobs.knobs(self.board.setups[index])
 
     def _tokens(self) -> int:
         """The number of tokens for the cursor."""
         return max((len(shades) for shades in self._shades), default=0) if self.scores else 1
 
-    def _token_rows(self, at: int, width: int | None = None) -> list[TokenRow]:
+    def _token_rows(self, index: int, width: int | None = None) -> list[TokenRow]:
         """The text of a column at its width."""
         if width is None:
-            width = self.widths()[at - self.shown.start]
-        if self._of(at) >= len(self._shades):
+            width = self.widths()[index - self.shown.start]
+        if self._of(index) >= len(self._shades):
             return []
         signs: Marked[int] = []
-        for token, shade in enumerate(self._shades[self._of(at)]):
+        for token, shade in enumerate(self._shades[self._of(index)]):
             text = shade.text.replace("\n", "↵\n") if self.scores else shade.text.lstrip(" ")
             signs += marked(text, token)
         return [TokenRow(row) for row in wrapped(signs, max(1, width - 3))]
@@ -417,19 +421,19 @@ class BoardView(Steady, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Move the cursor to the click."""
-        at, x, widths = self.shown.start, event.x, self.widths()
-        while x >= (width := widths[at - self.shown.start]) and at + 1 < self.shown.stop:
-            at, x = at + 1, x - width - 1
-        rows = len(self._knob_rows(at, width))
+        index, x, widths = self.shown.start, event.x, self.widths()
+        while x >= (width := widths[index - self.shown.start]) and index + 1 < self.shown.stop:
+            index, x = index + 1, x - width - 1
+        rows = len(self._knob_rows(index, width))
         self.line = NAME if event.y == 0 else TEXT if event.y > rows else event.y
         y = event.y - 1 - rows
         if self.line == TEXT and self.scores:
-            found = self._token_rows(at, width)
-            y += self._top(at, found, self._text_height())
-            if y < len(found) and found[y].signs:
-                self.token = found[y].at(x - 2)
+            token_rows = self._token_rows(index, width)
+            y += self._top(index, token_rows, self._text_height())
+            if y < len(token_rows) and token_rows[y].signs:
+                self.token = token_rows[y].at(x - 2)
         self.focus()
-        self.go(at)
+        self.go(index)
 
     def on_mouse_scroll_down(self) -> None:
         self._roll(1)
@@ -451,7 +455,7 @@ def slider(number: float, width: int) -> str:
         return round((value - low) / (high - low) * (width - 1))
 
     first, last = sorted((place(0), place(number)))
-    signs = ["━" if first <= at < last else "─" for at in range(width)]
+    signs = ["━" if first <= cell < last else "─" for cell in range(width)]
     for mark in (0.0, 1.0):
         if low < mark < high:
             signs[place(mark)] = "┼"

@@ -51,9 +51,9 @@ class CurvesView(FigureView[CurvesPlot]):
     def _arranged(self, whole: CurvesPlot) -> CurvesPlot:
         """The plot with its lines together or apart."""
         plot = split(whole) if self._split else whole
-        own = [(p, c) for p, panel in enumerate(plot.panels) for c in panel.curves]
-        apart = [(p, c) for p, c in own if c.name == plot.panels[p].title]
-        self._stops = apart if self._split and apart else own
+        stops = [(p, c) for p, panel in enumerate(plot.panels) for c in panel.curves]
+        apart = [(p, c) for p, c in stops if c.name == plot.panels[p].title]
+        self._stops = apart if self._split and apart else stops
         self._xs = sorted({x for _, curve in self._stops for x in curve.xs})
         return plot
 
@@ -83,15 +83,15 @@ class CurvesView(FigureView[CurvesPlot]):
     def _drawn(self, cursor: CursorPosition) -> curves.Picture:
         """The curves, with the series of the cursor on top while the keys act here."""
         panel, curve = self._stops[cursor[0]]
-        at = curve.name if self.lit else "", panel
-        if at not in self._pictures:
+        key = curve.name if self.lit else "", panel
+        if key not in self._pictures:
             width, height = self._room
             lone = self._alone and not self._split
             plot = alone(self.plot, curve.name) if lone else self.plot
-            self._pictures[at] = curves.picture(
-                plot, width=width, height=height, palette=self.palette, chosen=at[0], panel=panel
+            self._pictures[key] = curves.picture(
+                plot, width=width, height=height, palette=self.palette, chosen=key[0], panel=panel
             )
-        return self._pictures[at]
+        return self._pictures[key]
 
     def watch_cursor(self, old: CursorPosition, new: CursorPosition) -> None:
         """Another series on top: paint the cells that this changes, besides the cursor's own."""
@@ -127,12 +127,12 @@ class CurvesView(FigureView[CurvesPlot]):
         yield Region(0, 0, self.size.width, self._legend)
         for frame in self._picture.frames.values():
             yield Region(frame.column(x), frame.top + frame.height + self._legend, 1, 1)
-        own = self._picture.frames.get(self._stops[cursor[0]][0])
-        if own is not None:
-            yield Region(own.left, own.top - 1 + self._legend, own.width, 1)
+        current = self._picture.frames.get(self._stops[cursor[0]][0])
+        if current is not None:
+            yield Region(current.left, current.top - 1 + self._legend, current.width, 1)
         row = self._row_of_point(cursor)
-        if own is not None and row is not None:
-            yield Region(own.column(x), row + self._legend, 1, 1)
+        if current is not None and row is not None:
+            yield Region(current.column(x), row + self._legend, 1, 1)
 
     def spot_at(self, cursor: CursorPosition) -> Spot:
         panel, curve = self._stops[cursor[0]]
@@ -164,7 +164,7 @@ class CurvesView(FigureView[CurvesPlot]):
         name = names.get(1, names.get(plot.series_name, series.name))
         wanted = index_of(title, titles, panel), name
         stop = index_of(wanted, [(p, s.name) for p, s in stops], self.cursor[0])
-        shown = [plot.x_text(at) for at in xs]
+        shown = [plot.x_text(value) for value in xs]
         return stop, index_of(x, shown, self.cursor[1])
 
     def clamped(self, cursor: CursorPosition) -> CursorPosition:
@@ -176,8 +176,8 @@ class CurvesView(FigureView[CurvesPlot]):
         if self._plot is None or not self.filled():
             return
         panel, series = self._stops[self.cursor[0]]
-        there = [at for at, (other, _) in enumerate(self._stops) if other == panel + way]
-        same = [at for at in there if self._stops[at][1].name == series.name]
+        there = [stop for stop, (other, _) in enumerate(self._stops) if other == panel + way]
+        same = [stop for stop in there if self._stops[stop][1].name == series.name]
         if there:
             self.cursor = (same or there)[0], self.cursor[1]
 
@@ -191,9 +191,9 @@ class CurvesView(FigureView[CurvesPlot]):
             xs = self._xs
             i = min(range(len(xs)), key=lambda i: abs(frame.column(xs[i]) - x))
             near = [
-                (abs(frame.row(value.number) - row), at)
-                for at, (own, curve) in enumerate(self._stops)
-                if own == panel
+                (abs(frame.row(value.number) - row), stop)
+                for stop, (other, curve) in enumerate(self._stops)
+                if other == panel
                 and (value := curve.at(xs[i])) is not None
                 and value.number is not None
             ]
@@ -226,12 +226,17 @@ class CurvesView(FigureView[CurvesPlot]):
         """Set the lines apart or together; the cursor stays on its line."""
         assert self._whole is not None
         panel, curve = self._stops[self.cursor[0]]
-        at = self.plot.panels[panel].title, curve.name
+        before = self.plot.panels[panel].title, curve.name
         self._split = apart
         self._plot = self._arranged(self._whole)
         here = [(self.plot.panels[p].title, c.name) for p, c in self._stops]
         stop = next(
-            (n for n, each in enumerate(here) if each in (at[::-1], (at[1], at[1]), ("", at[1]))), 0
+            (
+                n
+                for n, each in enumerate(here)
+                if each in (before[::-1], (before[1], before[1]), ("", before[1]))
+            ),
+            0,
         )
         self.set_reactive(CurvesView.cursor, self.clamped((stop, self.cursor[1])))
         self.post_message(self.Moved(self))

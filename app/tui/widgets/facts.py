@@ -11,16 +11,26 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from app.results import wording
+from app.results import crew, wording
 from app.text import short
 from app.tui.able import Able
-from app.tui.keys import bindings
+from app.tui.columns import table
+from app.tui.keys import bindings, written
+from core.sizes import counted
 from storage.standing import PLANNED
 
 if TYPE_CHECKING:
     from app.jobs.gauge import Usage
     from app.tui.data import Background
+    from core.engine.measurement import FailedUnit, WorkerState
     from storage.runs import RunSummary, RunWarning
+
+
+_UNIT = 24
+"""Columns that the unit in hand needs beside the rest of its worker."""
+_NARROWEST = 40
+_LISTED = 12
+"""Failed units that are named; an export names all."""
 
 
 class Facts(VerticalScroll, Able, can_focus=True):
@@ -34,6 +44,7 @@ class Facts(VerticalScroll, Able, can_focus=True):
     """
 
     _load: Usage | None = None
+    _shown: tuple[RunSummary, Background] | None = None
 
     def compose(self) -> ComposeResult:
         yield Static("", id="load", markup=False)
@@ -55,13 +66,24 @@ class Facts(VerticalScroll, Able, can_focus=True):
         if self._load is not None:
             words.update(_section("This host", wording.loads(self._load)))
 
+    def on_resize(self) -> None:
+        """Tables are laid out to the width that there is."""
+        if self._shown is not None:
+            self.show(*self._shown)
+
     def show(self, run: RunSummary, background: Background) -> None:
         """Say it all: first what went wrong, then what is doubtful, then the rest."""
+        self._shown = run, background
         progress: list[tuple[str, str]] = []
         progress += [(run.status, wording.in_hand(run))] if run.status in wording.UNDER_WAY else []
         progress += wording.standing(run, background.standings)
         parts = [_section("Progress", progress)] if background.standings else []
         parts += [_warnings(background.warnings), _section("Run", _facts(run))]
+        width = max(_NARROWEST, self.scrollable_content_region.width)
+        if background.workers:
+            parts.insert(0, _workers(background.workers, width))
+        if background.failed:
+            parts.insert(0, _failed(run, background.failed))
         title, hint = wording.trouble(run)
         if title:
             parts.insert(0, _error(title, hint, background.last_words))
@@ -79,6 +101,24 @@ class Facts(VerticalScroll, Able, can_focus=True):
     def action_up(self) -> None:
         """Scroll back."""
         self.scroll_up(animate=False)
+
+
+def _workers(states: Sequence[WorkerState], width: int) -> Content:
+    lines = table(crew.HEAD, crew.rows(states, wording.now()), width, least=_UNIT)
+    heading = Content.assemble(("Workers  ", "bold $accent"), (crew.together(states), "$muted"))
+    return Content("\n").join([heading, *lines])
+
+
+def _failed(run: RunSummary, failed: Sequence[FailedUnit]) -> Content:
+    again = f"{written('run.resume')} tries {'it' if len(failed) == 1 else 'them'} again"
+    heading = Content.assemble(
+        (f"{counted(len(failed), 'failed unit')}  ", "bold $error"),
+        (again if run.ended_early else "", "$muted"),
+    )
+    lines = [Content(short(crew.given_up(each))) for each in failed[:_LISTED]]
+    if len(failed) > _LISTED:
+        lines.append(Content.styled(f"and {len(failed) - _LISTED} more", "$muted"))
+    return Content("\n").join([heading, *lines])
 
 
 def _facts(run: RunSummary) -> Iterator[tuple[str, str]]:

@@ -92,18 +92,18 @@ class FilterLine(Vertical):
         self._close()
 
     def _completed(self, line: str) -> list[str]:
-        found = completed(line, self.names)
-        return [] if found is None else [found]
+        completion = completed(line, self.names)
+        return [] if completion is None else [completion]
 
     def _judge(self, line: str) -> None:
         """Have the line act if it makes sense, else say what is wrong with it."""
         try:
-            found = read(line, self.names)
+            parsed = read(line, self.names)
         except TauscopeError as error:
             self.trouble = said(error)
         else:
             self.trouble = ""
-            self._act(found)
+            self._act(parsed)
         self.query_one("#said", Row).renew()
 
     def _act(self, chosen: Filter) -> None:

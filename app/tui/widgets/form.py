@@ -141,8 +141,8 @@ class FormLine(Widget):
     def render(self) -> Content:
         width, typing = self.size.width, bool(self.query(Input))
         room = _label_width(self.item, width) if typing else width
-        own = line(self.item, room, selected=self.has_class("-selected"), typing=typing)
-        return Content("\n").join([own, *self._trouble(width)])
+        row = line(self.item, room, selected=self.has_class("-selected"), typing=typing)
+        return Content("\n").join([row, *self._trouble(width)])
 
     def _trouble(self, width: int) -> list[Content]:
         if not self.item.trouble:
@@ -224,10 +224,10 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
     def complete(self, complete: Complete | None) -> None:
         """Take over the first completion of what is being typed."""
         for box in self.query(Input):
-            found = complete(box.value) if complete else ()
-            if found:
-                box.value = found[0]
-                box.cursor_position = len(found[0])
+            completions = complete(box.value) if complete else ()
+            if completions:
+                box.value = completions[0]
+                box.cursor_position = len(completions[0])
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
@@ -244,12 +244,12 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     def on_click(self, event: events.Click) -> None:
         lines = self._lines()
-        for at, each in enumerate(lines):
+        for index, each in enumerate(lines):
             if each in (event.widget.ancestors_with_self if event.widget else ()):
-                if at == self.at:
+                if index == self.at:
                     self.post_message(self.Acted(each.item.key))
                 elif self.editing is None:
-                    self.at = at
+                    self.at = index
                     self._show()
 
     def _lines(self) -> list[FormLine]:
@@ -257,8 +257,8 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     def _show(self) -> None:
         lines = self._lines()
-        for at, (each, item) in enumerate(zip(lines, self.items, strict=True)):
-            each.show(item, selected=at == self.at)
+        for index, (each, item) in enumerate(zip(lines, self.items, strict=True)):
+            each.show(item, selected=index == self.at)
         if self.at < len(lines):
             self.call_after_refresh(self._follow)
         self.post_message(self.Selected(self.current))

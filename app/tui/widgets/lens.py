@@ -85,14 +85,17 @@ class LensView(Steady, can_focus=True):
         places = range(first, min(first + count, len(self.grid.rows[0])))
         if y == 1:
             pieces = self.tokens.pieces if self.tokens is not None else ()
-            names = [self._head(pieces[at] if at < len(pieces) else "", at) for at in places]
+            names = [
+                self._head(pieces[position] if position < len(pieces) else "", position)
+                for position in places
+            ]
             return [Segment(" " * LABEL), *names]
         layer = self._top() - (y - HEAD)
         if layer < 0 or y >= self.size.height - 1:
             return []
         ink = Style(color=self.palette.accent if layer == self.depth else self.palette.dim)
         label = Segment(fitted(f" layer {layer}", LABEL), ink)
-        return [label, *(self._cell(layer, at) for at in places)]
+        return [label, *(self._cell(layer, position) for position in places)]
 
     def _top(self) -> int:
         """The layer in the first row."""
@@ -101,16 +104,16 @@ class LensView(Steady, can_focus=True):
         last = len(self.grid.rows) - 1
         return min(last, max(self.depth + room // 2, room - 1))
 
-    def _head(self, piece: str, at: int) -> Segment:
-        here = at == self.position
+    def _head(self, piece: str, position: int) -> Segment:
+        here = position == self.position
         style = Style(color=self.palette.accent if here else self.palette.dim, bold=here)
         return Segment(fitted(shown(piece), CELL - 1) + " ", style)
 
-    def _cell(self, layer: int, at: int) -> Segment:
+    def _cell(self, layer: int, position: int) -> Segment:
         assert self.grid is not None
-        piece, share = self.grid.rows[layer][at]
+        piece, share = self.grid.rows[layer][position]
         style = filled(self.palette.sequential[step(max(0.0, min(1.0, share)))])
-        if (layer, at) == (self.depth, self.position):
+        if (layer, position) == (self.depth, self.position):
             style = style + Style(reverse=True, bold=True)
         return Segment(fitted(f" {shown(piece)}", CELL), style)
 
@@ -140,8 +143,8 @@ class NeuronList(Listing[Neuron]):
         first, second = (fitted(name, 16, "right") for name in self.names)
         return fitted(f"  {'layer':>6} {'neuron':>8} {first} {second} {'difference':>12}", width)
 
-    def line(self, at: int, width: int, colours: Colours) -> Line:
-        layer, neuron, first, second = self.items[at]
+    def line(self, index: int, width: int, colours: Colours) -> Line:
+        layer, neuron, first, second = self.items[index]
         words = f" {layer:>6} {neuron:>8} {first:>16.3f} {second:>16.3f} {second - first:>+12.3f}"
         return [Segment(" "), Segment(words.replace("-", "−"))]
 

@@ -61,7 +61,7 @@ class Listing(Widget, Generic[Item], can_focus=True):
         """The names of the columns."""
         return ""
 
-    def line(self, at: int, width: int, colours: Colours) -> Line:
+    def line(self, index: int, width: int, colours: Colours) -> Line:
         """A row; its first cell is left for the selection and the mark."""
         raise NotImplementedError
 
@@ -87,8 +87,8 @@ class Listing(Widget, Generic[Item], can_focus=True):
         else:
             width, colours = self.size.width, self.colours()
             for y, old in list(self._rows.items()):
-                at = self.top + y - self.HEAD
-                if at < len(self.items) and self.line(at, width, colours) != old:
+                index = self.top + y - self.HEAD
+                if index < len(self.items) and self.line(index, width, colours) != old:
                     self.refresh(Region(0, y, width, 1))
         self.post_message(self.Changed())
 
@@ -108,7 +108,7 @@ class Listing(Widget, Generic[Item], can_focus=True):
     def places(self) -> list[tuple[int, int]]:
         """The rows on the screen by their place in the list, each with its line of the screen."""
         seen = range(self.top, min(self.top + self._body(), len(self.keys)))
-        return [(at, self.region.y + self.HEAD + at - self.top) for at in seen]
+        return [(index, self.region.y + self.HEAD + index - self.top) for index in seen]
 
     def watch_selected(self, old: int, new: int) -> None:
         """Paint the two rows that this changes, or all where the list has to scroll."""
@@ -117,7 +117,7 @@ class Listing(Widget, Generic[Item], can_focus=True):
             self.top = top
             self.refresh()
         elif self.size:
-            lines = (at - top + self.HEAD for at in (old, new))
+            lines = (index - top + self.HEAD for index in (old, new))
             self.refresh(*(Region(0, y, self.size.width, 1) for y in lines))
         self.post_message(self.Changed())
 
@@ -128,22 +128,22 @@ class Listing(Widget, Generic[Item], can_focus=True):
         width, colours, keys = self.size.width, self.colours(), self.keys
         if not keys:
             words = self.empty.split("\n")
-            at = y - self.HEAD
-            said = _said(words[at], colours) if 0 <= at < len(words) else []
-            return Strip(said).adjust_cell_length(width).apply_style(self.rich_style)
+            index = y - self.HEAD
+            segments = _said(words[index], colours) if 0 <= index < len(words) else []
+            return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
         if y < self.HEAD:
             line = [Segment(self.heading(width), Style(color=colours["muted"]))]
             return Strip(line).adjust_cell_length(width).apply_style(self.rich_style)
         self.top = self._top()
-        at = self.top + y - self.HEAD
-        if at >= len(keys):
+        index = self.top + y - self.HEAD
+        if index >= len(keys):
             return Strip.blank(width, self.rich_style)
-        line = self.line(at, width, colours)
+        line = self.line(index, width, colours)
         self._rows[y] = list(line)
-        base, chosen = self.rich_style, at == self.selected
-        if keys[at] in self.marked:  # reversed, so that it shows without colours too
+        base, chosen = self.rich_style, index == self.selected
+        if keys[index] in self.marked:  # reversed, so that it shows without colours too
             style = Style(color=colours["accent"], bold=True, reverse=chosen)
-            line[0] = Segment(self.mark_of(keys[at]), style)
+            line[0] = Segment(self.mark_of(keys[index]), style)
         elif chosen:
             line[0] = Segment("▌", Style(color=colours["accent"]))
         if chosen:
@@ -160,11 +160,11 @@ class Listing(Widget, Generic[Item], can_focus=True):
         return min(top, max(0, len(self.keys) - body))
 
     def on_click(self, event: events.Click) -> None:
-        at = self.top + event.y - self.HEAD
-        if event.y >= self.HEAD and at < len(self.keys):
-            if at == self.selected and event.chain >= self.CLICKS:
+        index = self.top + event.y - self.HEAD
+        if event.y >= self.HEAD and index < len(self.keys):
+            if index == self.selected and event.chain >= self.CLICKS:
                 self.post_message(self.Opened())
-            self.selected = at
+            self.selected = index
 
     def on_mouse_scroll_down(self) -> None:
         self.move(1)

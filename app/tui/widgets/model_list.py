@@ -53,8 +53,8 @@ def guides(branches: Sequence[Branch]) -> list[str]:
     going_on: set[int] = set()
     for branch in reversed(branches):
         above = ("│ " if level in going_on else "  " for level in range(1, branch.depth))
-        own = ("├ " if branch.depth in going_on else "└ ") if branch.depth else ""
-        drawn.append("".join(above) + own)
+        joint = ("├ " if branch.depth in going_on else "└ ") if branch.depth else ""
+        drawn.append("".join(above) + joint)
         going_on = {level for level in going_on if level < branch.depth} | {branch.depth}
     return drawn[::-1]
 
@@ -97,14 +97,14 @@ def shortened(name: str, width: int) -> str:
 
 def narrowed(branches: Sequence[Branch], word: str) -> tuple[Branch, ...]:
     """The models that contain a word, each with what it hangs on."""
-    kept: list[Branch] = []
+    shown: list[Branch] = []
     above: list[Branch] = []
     for branch in branches:
         del above[branch.depth :]
         above.append(branch)
         if contains(branch, word):
-            kept += [each for each in above if not any(each is known for known in kept)]
-    return tuple(kept)
+            shown += [each for each in above if not any(each is known for known in shown)]
+    return tuple(shown)
 
 
 def contains(branch: Branch, word: str) -> bool:
@@ -126,8 +126,8 @@ class ModelList(Listing[Branch]):
     def heading(self, width: int) -> str:
         return heading(width)
 
-    def line(self, at: int, width: int, colours: Colours) -> Line:
-        return row(self.items[at], self._guides[at], width, colours)
+    def line(self, index: int, width: int, colours: Colours) -> Line:
+        return row(self.items[index], self._guides[index], width, colours)
 
     def mark_of(self, key: str) -> str:
         return BASE if key == self.base else TUNED

@@ -46,8 +46,8 @@ class OverviewView(Steady, Able, can_focus=True):
     @property
     def count(self) -> int:
         """How many cards and findings there are."""
-        found = self.overview
-        return 0 if found is None else len(found.cards) + len(found.findings)
+        overview = self.overview
+        return 0 if overview is None else len(overview.cards) + len(overview.findings)
 
     @property
     def place(self) -> FigurePlace | None:
@@ -83,7 +83,7 @@ class OverviewView(Steady, Able, can_focus=True):
         """Go to the next of three places: the first card, the first finding, the last one."""
         cards = 0 if self.overview is None else len(self.overview.cards)
         stops = (0, cards, self.count - 1)[::way]
-        self._select(next((at for at in stops if (at - self.selected) * way > 0), stops[-1]))
+        self._select(next((stop for stop in stops if (stop - self.selected) * way > 0), stops[-1]))
 
     def action_ends(self, way: int) -> None:
         """Select the first card, or the last finding."""
@@ -95,24 +95,24 @@ class OverviewView(Steady, Able, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
-        found = self._layout()
-        row: Row = [(plain(self.words), "muted")] if not y and found is None else []
-        if found is not None:
-            self.top = self._top(found)
-            row = [*found.rows[self.top + y]] if self.top + y < len(found.rows) else []
+        laid_out = self._layout()
+        row: Row = [(plain(self.words), "muted")] if not y and laid_out is None else []
+        if laid_out is not None:
+            self.top = self._top(laid_out)
+            row = [*laid_out.rows[self.top + y]] if self.top + y < len(laid_out.rows) else []
         colours = self.app.theme_variables
         segments = [Segment(words, toned(tone, colours)) for words, tone in row]
         return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
 
     def on_click(self, event: events.Click) -> None:
         """Select the card or finding under the mouse; open it when it was selected already."""
-        found = self._layout()
-        at = self.top + event.y
-        if found is None or at >= len(found.owners) or found.owners[at] < 0:
+        laid_out = self._layout()
+        row = self.top + event.y
+        if laid_out is None or row >= len(laid_out.owners) or laid_out.owners[row] < 0:
             return
-        if found.owners[at] == self.selected and event.chain > 1:
+        if laid_out.owners[row] == self.selected and event.chain > 1:
             self.post_message(self.Opened())
-        self._select(found.owners[at])
+        self._select(laid_out.owners[row])
 
     def on_mouse_scroll_down(self) -> None:
         self.action_move(1)
@@ -132,18 +132,18 @@ class OverviewView(Steady, Able, can_focus=True):
         overview = self.overview
         if overview is None or (self.words and not overview.findings):
             return None
-        at = id(overview), self.size, self.selected
-        if self._made is None or self._made[0] != at:
+        key = id(overview), self.size, self.selected
+        if self._made is None or self._made[0] != key:
             size = self.size
-            self._made = at, layout(overview, size.width, size.height, self.selected)
+            self._made = key, layout(overview, size.width, size.height, self.selected)
         return self._made[1]
 
-    def _top(self, found: Layout) -> int:
+    def _top(self, laid_out: Layout) -> int:
         """The row in the first line, so that the selection is in sight as far as it fits."""
-        rows, height = len(found.rows), self.size.height
-        own = [at for at, owner in enumerate(found.owners) if owner == self.selected]
+        rows, height = len(laid_out.rows), self.size.height
+        chosen = [row for row, owner in enumerate(laid_out.owners) if owner == self.selected]
         top = min(self.top, max(0, rows - height))
-        if own:
-            top = max(top, min(own[-1] + 1 - height, own[0]))
-            top = min(top, own[0])
-        return 0 if own and own[-1] < height else max(0, top)
+        if chosen:
+            top = max(top, min(chosen[-1] + 1 - height, chosen[0]))
+            top = min(top, chosen[0])
+        return 0 if chosen and chosen[-1] < height else max(0, top)

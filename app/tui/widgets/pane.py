@@ -140,15 +140,15 @@ class Pane(Vertical, Steady):
         """Where the selectors and the cursor stand, by coordinate."""
         if self.choice is None or self.drawn is None:
             return {}
-        found: Pointed = {s: getattr(self.choice, s) for s in self.view.selectors}
+        pointed: Pointed = {s: getattr(self.choice, s) for s in self.view.selectors}
         item = self.figure.item() if self.filled else ""
         if item:
-            found[ITEM] = item
+            pointed[ITEM] = item
         for known, name in self._named().items():
             values = {str(v): v for v in self.drawn.catalogue.values(known)}
             if name in values:
-                found[known] = values[name]
-        return found | self._placed()
+                pointed[known] = values[name]
+        return pointed | self._placed()
 
     def _placed(self) -> Pointed:
         """The coordinates at the cursor, where the axes of the figure are none."""
@@ -166,15 +166,15 @@ class Pane(Vertical, Steady):
                  for a in names)  # fmt: skip
         return {coordinate: name for coordinate, name in known if coordinate is not None}
 
-    def point(self, at: Pointed, *, only: bool = False, measure: str = "") -> None:
+    def point(self, pointed: Pointed, *, only: bool = False, measure: str = "") -> None:
         """Stand where another picture pointed, as far as this one has it; of a table `only` what
         was pointed at is shown. `measure`: show this one, as it is. Before its figure was read
         this waits for it.
         """
         if self.choice is None or self.drawn is None:
-            self._waiting = dict(at), only, measure
+            self._waiting = dict(pointed), only, measure
             return
-        names = {k: str(v) for k, v in at.items() if v is not None}
+        names = {k: str(v) for k, v in pointed.items() if v is not None}
         narrow = {self.view.word(k): v for k, v in names.items()} if only else {}
         if narrow != self.narrow:
             self.narrow = narrow
@@ -184,9 +184,9 @@ class Pane(Vertical, Steady):
             choice = settled(self.view, replace(choice, measure=measure, reading="raw"), ranges)
         for selector in self.view.selectors:
             offered = options(self.view, selector, choice, ranges)
-            if selector in at and (selector == ITEM or at[selector] in offered):
-                choice = chosen(choice, selector, at[selector])
-        self._seek(at)
+            if selector in pointed and (selector == ITEM or pointed[selector] in offered):
+                choice = chosen(choice, selector, pointed[selector])
+        self._seek(pointed)
         if choice != self.choice:
             self._choose(lambda _, __: choice)
 
@@ -204,8 +204,8 @@ class Pane(Vertical, Steady):
             ranges = other.drawn.catalogue
         key = (other.path, self.choice, ranges, self.figure.cursor)
         if self._led[0] != key:  # asked for at every painting
-            at: dict[str, Any] = {**(self._named() if self._axes else {}), **self.here()}
-            self._led = key, steering.takes(other.view, at, ranges)
+            pointed: dict[str, Any] = {**(self._named() if self._axes else {}), **self.here()}
+            self._led = key, steering.takes(other.view, pointed, ranges)
         return self._led[1]
 
     def compose(self) -> ComposeResult:
@@ -247,9 +247,9 @@ class Pane(Vertical, Steady):
         self._draw(drawn)
         self._seek(before)
         self.finding.tell(plain(self._finding(drawn)))
-        (at, only, measure), self._waiting = self._waiting, ({}, False, "")
-        if at or measure:
-            self.point(at, only=only, measure=measure)
+        (pointed, only, measure), self._waiting = self._waiting, ({}, False, "")
+        if pointed or measure:
+            self.point(pointed, only=only, measure=measure)
 
     def refuse(self, asked: Choice | None, words: str) -> None:
         """Say why what was asked for can't be shown, unless the choice has moved on meanwhile."""
@@ -270,9 +270,9 @@ class Pane(Vertical, Steady):
         """Is what it shows what this filter leaves?"""
         return self.drawn is not None and self.drawn.catalogue.filter == by
 
-    def _seek(self, at: Pointed) -> None:
+    def _seek(self, pointed: Pointed) -> None:
         """Move the cursor to these values, as far as the figure has them."""
-        words = {k: str(v) for k, v in at.items() if v is not None}
+        words = {k: str(v) for k, v in pointed.items() if v is not None}
         if words:
             named = words if self._axes else {self.view.word(k): v for k, v in words.items()}
             self.figure.seek(named, self._axes)
@@ -288,8 +288,8 @@ class Pane(Vertical, Steady):
         """The sentence in place of a figure without values; the figure's own reason, if any."""
         if drawn.catalogue.filter:
             return FILTERED
-        own = drawn.figure.note if isinstance(drawn.figure, Table | Passages) else ""
-        why = plain(own or self.view.needs)
+        note = drawn.figure.note if isinstance(drawn.figure, Table | Passages) else ""
+        why = plain(note or self.view.needs)
         return f"{EMPTY} {why}".strip() if self.blank == EMPTY else self.blank
 
     def _narrowed(self, figure: Figure) -> Figure:
@@ -300,17 +300,17 @@ class Pane(Vertical, Steady):
         """The names of the actions that would do something here."""
         if self.choice is None or self.drawn is None or self.barren:
             return frozenset()
-        at = self.choice, self.drawn.catalogue
-        if self._offers[0] != at:  # asked for every key that may be shown, at every painting
-            self._offers = at, steering.offered(self.view, *at, self.spec)
+        key = self.choice, self.drawn.catalogue
+        if self._offers[0] != key:  # asked for every key that may be shown, at every painting
+            self._offers = key, steering.offered(self.view, *key, self.spec)
         return self._offers[1] | ({ITEM} if len(self._items[0]) > 1 else set())
 
     def choices(self) -> list[steering.Offer[Choice]]:
         """All that may be chosen here."""
         if self.choice is None or self.drawn is None:
             return []
-        at = self.choice, self.drawn.catalogue
-        return list(steering.offers(self.view, *at, self.analysis.metric))
+        chosen_from = self.choice, self.drawn.catalogue
+        return list(steering.offers(self.view, *chosen_from, self.analysis.metric))
 
     def choose(self, choice: Choice) -> None:
         """Show another choice."""
@@ -417,8 +417,8 @@ class Pane(Vertical, Steady):
             where.append(((f"{name} ", "$muted"), (f"{short}  ", "bold")))
         named = sum(cell_len(words) for each in where for words, _ in each) + cell_len(value)
         skip = named > width  # the value comes before the names of its coordinates
-        told = [part for each in where for part in each[skip:]]
-        first = Content.assemble(*told, (value, "bold $accent"))
+        pieces = [part for each in where for part in each[skip:]]
+        first = Content.assemble(*pieces, (value, "bold $accent"))
         second = Content(in_a_row(beside(spot), width))
         return Content("\n").join([_cut(first, width), _cut(second, width)])
 

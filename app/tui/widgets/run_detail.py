@@ -9,6 +9,7 @@ from textual.content import Content
 from app.results import wording
 from app.text import plain
 from app.tui.widgets.bar import NAME, named
+from core.sizes import counted
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
@@ -23,17 +24,20 @@ def detail(run: RunSummary, width: int, most: int = LINES) -> list[Content]:
     where it stands, then what was computed and what it was warned of, or why it ended."""
     models = ", ".join(f"{name} (control)" if name in run.controls else name for name in run.models)
     lines = [named("models", models, width, "$foreground")]
-    counted = f"{run.done} of {run.total} units"
+    units = f"{run.done} of {run.total} units"
     if run.reused:
-        counted += f", {run.reused} reused"
+        units += f", {run.reused} reused"
     if run.status == "queued" and not run.total:
-        counted = ""  # nobody has counted them yet
-    state = (counted, wording.remaining(run, wording.now()), wording.in_hand(run))
+        units = ""  # nobody has counted them yet
+    many = counted(run.workers, "worker") if run.workers else ""
+    failed = f"{run.failed} failed" if run.failed else ""
+    left = wording.remaining(run, wording.now())
+    state = (units, failed, many, left, wording.in_hand(run))
     lines.append(named("units", " · ".join(filter(None, state)), width, "$foreground"))
     title, hint = wording.trouble(run)
     if title:
-        said = _pairs("error", title, width, "$error", most - len(lines) - bool(hint))
-        lines += said
+        error_lines = _pairs("error", title, width, "$error", most - len(lines) - bool(hint))
+        lines += error_lines
         if hint:
             lines += _pairs("hint", hint, width, "$foreground", most - len(lines))
     else:

@@ -93,8 +93,8 @@ class RunList(Listing["RunSummary"]):
     def heading(self, width: int) -> str:
         return heading(width)
 
-    def line(self, at: int, width: int, colours: Colours) -> Line:
-        return row(self.items[at], width, wording.now(), colours)
+    def line(self, index: int, width: int, colours: Colours) -> Line:
+        return row(self.items[index], width, wording.now(), colours)
 
     def mark_of(self, key: str) -> str:
         return MARKED

@@ -92,8 +92,8 @@ class RunPreview(Steady):
             return [[(plain(self._words), "muted")]]
         from app.render.terminal.overview import layout
 
-        at = self.overview, self.size
-        if self._made is None or self._made[0] != at:
+        key = self.overview, self.size
+        if self._made is None or self._made[0] != key:
             nothing = len(self.overview.cards) + len(self.overview.findings)
-            self._made = at, layout(self.overview, *self.size, nothing).rows
+            self._made = key, layout(self.overview, *self.size, nothing).rows
         return self._made[1]

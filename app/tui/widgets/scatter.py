@@ -60,8 +60,8 @@ class ScatterView(FigureView[PointsPlot]):
         if cursor is None:
             return line
         strong = Style(color=self.palette.accent, bold=True)
-        column, at = self._cell(cursor)
-        if row == at:
+        column, point_row = self._cell(cursor)
+        if row == point_row:
             return replaced(line, column, Segment("◉", strong + Style(reverse=True)))
         frame = self.picture.frame
         if row == frame.top + frame.height:
@@ -99,16 +99,16 @@ class ScatterView(FigureView[PointsPlot]):
         axis = 0 if dx else 1
         places = [point.place or (0.0, 0.0) for point in self.plot.points]
         order = sorted(range(len(places)), key=lambda i: (places[i][axis], places[i][1 - axis], i))
-        at = order.index(cursor[0]) + (dx or -dy)
-        return order[max(0, min(at, len(order) - 1))], 0
+        index = order.index(cursor[0]) + (dx or -dy)
+        return order[max(0, min(index, len(order) - 1))], 0
 
     def place_at(self, x: int, y: int) -> CursorPosition | None:
         """The point nearest to the click; a cell is about twice as high as wide."""
         row = y - len(self._legend)
 
         def distance(i: int) -> float:
-            column, own = self._cell((i, 0))
-            return (column - x) ** 2 + (2 * (own - row)) ** 2
+            column, point_row = self._cell((i, 0))
+            return (column - x) ** 2 + (2 * (point_row - row)) ** 2
 
         return min(range(len(self.plot.points)), key=distance), 0
 

@@ -78,8 +78,8 @@ class Side(Pane):
             return ""
         apart = self.number == THIRD
         notes = "; ".join(self.pair.notes) if apart else self.pair.unlike
-        said = f"{notes[:1].upper()}{notes[1:]}." if notes else ""
-        return f"{self.pair.told if apart else ''} {said}".strip()
+        sentence = f"{notes[:1].upper()}{notes[1:]}." if notes else ""
+        return f"{self.pair.told if apart else ''} {sentence}".strip()
 
     def _selected(self, width: int) -> Content:
         name = (*NAMES, DIFFERENCE)[self.number]
@@ -88,12 +88,12 @@ class Side(Pane):
 
     def _readout(self, width: int) -> Content:
         """The cursor's place and value; below, the values of both and how far they are apart."""
-        own, spot = super()._readout(width), self.figure.spot()
+        readout, spot = super()._readout(width), self.figure.spot()
         if self.pair is None or self.pair.difference is None or spot is None:
-            return own
-        lines = own.split("\n", allow_blank=True)
-        said = Content(in_a_row(tuple(_held(spot, self.pair)), width))
-        return Content("\n").join([lines[0], said.truncate(max(1, width), ellipsis=True)])
+            return readout
+        lines = readout.split("\n", allow_blank=True)
+        values = Content(in_a_row(tuple(_held(spot, self.pair)), width))
+        return Content("\n").join([lines[0], values.truncate(max(1, width), ellipsis=True)])
 
 
 def _held(spot: Spot, pair: Pair) -> Iterator[str]:
@@ -101,11 +101,11 @@ def _held(spot: Spot, pair: Pair) -> Iterator[str]:
     assert pair.difference is not None
     figures = (*pair.figures, pair.difference.figure)
     reading = "" if pair.choice.reading == "raw" else pair.choice.reading
-    for label, at in _places(spot, pair):
-        own, other, apart = (figure.places().get(at) for figure in figures)
+    for label, place in _places(spot, pair):
+        first, second, apart = (figure.places().get(place) for figure in figures)
         before = " ".join(filter(None, (reading, label)))
-        yield f"{before}: {NAMES[0]} {_value(own)}".removeprefix(": ")
-        yield f"{NAMES[1]} {_value(other)}"
+        yield f"{before}: {NAMES[0]} {_value(first)}".removeprefix(": ")
+        yield f"{NAMES[1]} {_value(second)}"
         if apart is not None and apart.shown is not None:
             yield f"{DIFFERENCE} {apart.shown:+.4g}{_allowance(apart)}"
 

@@ -26,8 +26,8 @@ class StudyText(VerticalScroll, can_focus=False):
         self.query_one("#file", Static).update(coloured(text))
         heads = tuple(f"[{part}" for part in parts)
         lines = [line.removeprefix("# ") for line in text.splitlines()]
-        at = next((y for y, line in enumerate(lines) if line.startswith(heads)), 0)
-        self.scroll_to(y=at if parts else 0, animate=False)
+        row = next((y for y, line in enumerate(lines) if line.startswith(heads)), 0)
+        self.scroll_to(y=row if parts else 0, animate=False)
 
 
 def coloured(text: str) -> Content:
@@ -40,6 +40,6 @@ def _line(line: str) -> Content:
     if line.startswith("#"):
         return Content.styled(plain(line), "$muted")
     if line[COMMENT : COMMENT + 1] == "#":
-        said, about = line[:COMMENT], line[COMMENT:]
-        return Content.assemble((plain(said), style), (plain(about), "$muted"))
+        setting, about = line[:COMMENT], line[COMMENT:]
+        return Content.assemble((plain(setting), style), (plain(about), "$muted"))
     return Content.styled(plain(line), style)

@@ -41,8 +41,8 @@ class Tab:
 
 def numbered(tabs: Sequence[Tab]) -> list[range]:
     """The places of the tabs under each number, in order. A tab without a topic is alone."""
-    found = groupby(range(len(tabs)), key=lambda at: tabs[at].topic or at)
-    groups = [list(places) for _, places in found]
+    by_topic = groupby(range(len(tabs)), key=lambda index: tabs[index].topic or index)
+    groups = [list(places) for _, places in by_topic]
     return [range(places[0], places[-1] + 1) for places in groups]
 
 
@@ -53,20 +53,20 @@ def tabs_line(tabs: Sequence[Tab], chosen: int, width: int, first: int = 1) -> C
     then the others have their short titles, then no space between them, then they are cut.
     """
     groups = numbered(tabs)
-    own = next(places for places in groups if chosen in places)
+    group = next(places for places in groups if chosen in places)
     title, place = plain(tabs[chosen].title), ""
-    if len(own) > 1:
-        place = f" {chosen - own.start + 1}/{len(own)}"
+    if len(group) > 1:
+        place = f" {chosen - group.start + 1}/{len(group)}"
         for short in (False, True):
             line = _line(tabs, groups, _names(tabs, groups, short=short), chosen, first)
             if line.cell_length <= width:
                 return line
     for short, space in ((False, " "), (True, " "), (True, "")):
-        names = {**_names(tabs, groups, short=short), own: f"{title}{place}"}
-        line = _alone(groups, names, own, first, space)
+        names = {**_names(tabs, groups, short=short), group: f"{title}{place}"}
+        line = _alone(groups, names, group, first, space)
         if line.cell_length <= width:
             return line
-    return _alone(groups, _cut(names, own, width), own, first, "")
+    return _alone(groups, _cut(names, group, width), group, first, "")
 
 
 def _names(tabs: Sequence[Tab], groups: Sequence[range], *, short: bool) -> dict[range, str]:
@@ -94,30 +94,30 @@ def _line(
             pieces.append(_piece(f" {number} {names[places]} ", OTHER, act) + " ")
             continue
         pieces.append(Content.styled(f" {number} ", CHOSEN))
-        for at in places:
-            style, act = CHOSEN if at == chosen else NEAR, f"screen.turn_to({at})"
-            pieces.append(_piece(f" {plain(tabs[at].title)} ", style, act))
+        for index in places:
+            style, act = CHOSEN if index == chosen else NEAR, f"screen.turn_to({index})"
+            pieces.append(_piece(f" {plain(tabs[index].title)} ", style, act))
         pieces.append(Content(" "))
     return Content("").join(pieces)
 
 
 def _alone(
-    groups: Sequence[range], names: Mapping[range, str], own: range, first: int, space: str
+    groups: Sequence[range], names: Mapping[range, str], group: range, first: int, space: str
 ) -> Content:
     """The row with one name a number."""
     pieces = []
     for number, places in enumerate(groups, first):
-        style, act = CHOSEN if places == own else OTHER, f"screen.tab({number})"
+        style, act = CHOSEN if places == group else OTHER, f"screen.tab({number})"
         pieces.append(_piece(f" {number} {names[places]} ", style, act) + space)
     return Content("").join(pieces)
 
 
-def _cut(names: Mapping[range, str], own: range, width: int) -> dict[range, str]:
+def _cut(names: Mapping[range, str], group: range, width: int) -> dict[range, str]:
     """The names without the ends that have no room, the chosen one's last."""
     others = len(names) - 1
-    room = min(cell_len(names[own]), max(4, width - AROUND - others * (AROUND + 3)))
+    room = min(cell_len(names[group]), max(4, width - AROUND - others * (AROUND + 3)))
     each = max(0, (width - AROUND - room) // max(1, others) - AROUND)
-    rooms = {places: room if places == own else each for places in names}
+    rooms = {places: room if places == group else each for places in names}
     return {p: exactly(name, min(cell_len(name), rooms[p])) for p, name in names.items()}
 
 

@@ -1,4 +1,4 @@
-"""Views of how several values of one place lie: documents, random controls, members of a group.
+"""Views of several values at one place: documents, random controls, members of a group.
 
 Their figure is a grid whose cells have a `Spread` beside their own value.
 """
@@ -11,9 +11,10 @@ from typing import ClassVar
 
 from core.engine.measurement import COORDINATES, Coordinates, Measurement, MetricSpec
 from core.figures import groups
-from core.figures.figure import Grid, Spread
+from core.figures.figure import Grid
 from core.figures.kinds.grids import Heatmap, Placing, Plane
 from core.figures.layout import name_of
+from core.figures.spread import Spread
 from core.figures.views import Catalogue, Choice, Coordinate, Kind
 
 QUARTILES = ("lower_quartile", "median", "upper_quartile")
@@ -35,14 +36,14 @@ class DocumentBoxes(Heatmap):
     def lay_out(
         self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
     ) -> Grid:
-        found: dict[Place, dict[str, float]] = {}
+        by_place: dict[Place, dict[str, float]] = {}
         for row in rows:
             if row.metric_of == choice.measure and (value := _known(row)) is not None:
-                found.setdefault(_named(self.place_of(row)), {})[row.metric] = value
+                by_place.setdefault(_named(self.place_of(row)), {})[row.metric] = value
         spreads = {
-            at: Spread("documents", "mean", *(own[name] for name in QUARTILES))
-            for at, own in found.items()
-            if own.keys() >= set(QUARTILES)
+            place: Spread("documents", "mean", *(values[name] for name in QUARTILES))
+            for place, values in by_place.items()
+            if values.keys() >= set(QUARTILES)
         }
         return _with(Heatmap.lay_out(self, choice, rows, catalogue, spec), choice, spreads)
 
@@ -58,14 +59,15 @@ class ControlBoxes(Plane):
     def lay_out(
         self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
     ) -> Grid:
-        placing, found = self.place(catalogue), dict[Place, list[float]]()
+        placing, by_place = self.place(catalogue), dict[Place, list[float]]()
         for row in rows:
-            own = self.control_of(row.setting) if row.metric == choice.measure else ""
-            at = placing(replace(row, setting=own)) if own else None
-            if at is not None and (value := _known(row)) is not None:
-                found.setdefault(_named(at), []).append(value)
+            setting = self.control_of(row.setting) if row.metric == choice.measure else ""
+            place = placing(replace(row, setting=setting)) if setting else None
+            if place is not None and (value := _known(row)) is not None:
+                by_place.setdefault(_named(place), []).append(value)
         spreads = {
-            at: _spread(values, "random controls", "chosen neurons") for at, values in found.items()
+            spot: _spread(values, "random controls", "chosen neurons")
+            for spot, values in by_place.items()
         }
         return _with(Plane.lay_out(self, choice, rows, catalogue, spec), choice, spreads)
 
@@ -100,9 +102,9 @@ class MemberBoxes(Plane):
         placing, spreads, means = self.place(catalogue), dict[Place, Spread](), []
         for each in groups.spreads(rows, catalogue.groups):
             means.append(each.mean)
-            at = placing(each.mean)
-            assert at is not None, "a spread is of a group"
-            spreads[_named(at)] = _spread(each.values, "members", "mean")
+            place = placing(each.mean)
+            assert place is not None, "a spread is of a group"
+            spreads[_named(place)] = _spread(each.values, "members", "mean")
         return _with(Plane.lay_out(self, choice, means, catalogue, spec), choice, spreads)
 
 
@@ -110,11 +112,11 @@ def _known(row: Measurement) -> float | None:
     return row.value if row.value is not None and abs(row.value) < groups.LARGEST else None
 
 
-def _spread(values: Iterable[float], of: str, own: str) -> Spread:
+def _spread(values: Iterable[float], of: str, centre: str) -> Spread:
     from core.statistics.intervals import quartiles
 
     known = list(values)
-    return Spread(of, own, *quartiles(known), least=min(known), most=max(known))
+    return Spread(of, centre, *quartiles(known), least=min(known), most=max(known))
 
 
 def _with(grid: Grid, choice: Choice, spreads: Mapping[Place, Spread]) -> Grid:
@@ -126,9 +128,9 @@ def _with(grid: Grid, choice: Choice, spreads: Mapping[Place, Spread]) -> Grid:
         cells=tuple(
             tuple(
                 cell and replace(cell, spread=spreads.get((row, column)))
-                for column, cell in zip(grid.columns, own, strict=True)
+                for column, cell in zip(grid.columns, cells, strict=True)
             )
-            for row, own in zip(grid.rows, grid.cells, strict=True)
+            for row, cells in zip(grid.rows, grid.cells, strict=True)
         ),
     )
 

@@ -40,32 +40,39 @@ class Curves(View):
         if self.series != "model" or self.tabulate is not None:
             return False
         known = catalogue.combinations
-        measured = any((at.metric, at.model) == (measure, BASE) for at in known) or not known
+        measured = (
+            any((combination.metric, combination.model) == (measure, BASE) for combination in known)
+            or not known
+        )
         return measured and BASE in catalogue.values("model")
 
-    def place_of(self, at: Coordinates) -> tuple[Any, ...]:
-        panel = getattr(at, self.panel_by) if self.panels else ""
-        return panel, getattr(at, self.series), getattr(at, self.x)
+    def place_of(self, coordinates: Coordinates) -> tuple[Any, ...]:
+        panel = getattr(coordinates, self.panel_by) if self.panels else ""
+        return panel, getattr(coordinates, self.series), getattr(coordinates, self.x)
 
     def lay_out(
         self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
     ) -> Lines:
-        found = cells(self, choice, spec, catalogue, rows, self.place_of)
+        cell_of = cells(self, choice, spec, catalogue, rows, self.place_of)
         if choice.reading == "difference":
-            found = {
-                (panel, name, x): less(own, found[panel, BASE, x])
-                for (panel, name, x), own in found.items()
-                if name != BASE and (panel, BASE, x) in found
+            cell_of = {
+                (panel, name, x): less(cell, cell_of[panel, BASE, x])
+                for (panel, name, x), cell in cell_of.items()
+                if name != BASE and (panel, BASE, x) in cell_of
             }
-        xs = in_order(self.x, (x for _, _, x in found), catalogue)
+        xs = in_order(self.x, (x for _, _, x in cell_of), catalogue)
         counted = xs if self.x == "layer" else range(len(xs))
-        at = dict(zip(xs, counted, strict=True))
-        names = in_order(self.series, (name for _, name, _ in found), catalogue)
+        position = dict(zip(xs, counted, strict=True))
+        names = in_order(self.series, (name for _, name, _ in cell_of), catalogue)
         panels = []
         for panel in self.panels_in(catalogue) if self.panels else ("",):
             series: list[Series] = []
             for name in names:
-                points = [(at[x], found[panel, name, x]) for x in xs if (panel, name, x) in found]
+                points = [
+                    (position[x], cell_of[panel, name, x])
+                    for x in xs
+                    if (panel, name, x) in cell_of
+                ]
                 if points:
                     series += self._series(choice, name, points, catalogue, alone=len(names) == 1)
             panels += [Panel(panel, self._told_once(series))] if series else []
@@ -98,10 +105,10 @@ class Curves(View):
         alone: bool,
     ) -> list[Series]:
         """A line, and its chance level beside it where the view asks for that."""
-        xs, own = zip(*points, strict=True)
+        xs, values = zip(*points, strict=True)
         control = self.series in ("model", "reference") and name in catalogue.controls
         band = self.series == "model" and name in catalogue.groups
-        line = Series(name_of(name), xs, own, control, band=band)
+        line = Series(name_of(name), xs, values, control, band=band)
         beside = self.with_chance and choice.reading == "raw"
         return [line, *(chance_beside(line, self.chance_name, alone=alone) if beside else ())]
 

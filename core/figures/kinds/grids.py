@@ -28,22 +28,22 @@ class Placing(Protocol):
 
     @property
     def names(self) -> tuple[str, str]:
-        """What the rows and what the columns are, in words."""
+        """The names of the rows and of the columns, in words."""
 
     @property
     def of(self) -> tuple[Coordinate, Coordinate]:
-        """The coordinates that rows and columns are values of; "" of what is read out."""
+        """The coordinates of rows and columns; "" where their values are derived from a name."""
 
     def __call__(self, row: Coordinates, /) -> tuple[Any, Any] | None:
-        """The row and the column of what was measured there; None where it has no place."""
+        """The row and the column of a measurement; None where it has no place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Gridded(View):
-    """What all grids share."""
+    """The common part of all grids."""
 
     def axes(self, places: Places, catalogue: Catalogue) -> tuple[Axis, Axis]:
-        """The axis of the rows and that of the columns."""
+        """The axes of rows and columns."""
         raise NotImplementedError
 
     def behind(
@@ -55,8 +55,8 @@ class _Gridded(View):
     def lay_out(
         self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
     ) -> Grid:
-        found = cells(self, choice, spec, catalogue, rows, self.placing(catalogue))
-        down, across = self.axes(found.keys(), catalogue)
+        cell_of = cells(self, choice, spec, catalogue, rows, self.placing(catalogue))
+        down, across = self.axes(cell_of.keys(), catalogue)
         return Grid(
             row_name=down.name,
             column_name=across.name,
@@ -64,7 +64,7 @@ class _Gridded(View):
             column_of=across.of,
             rows=tuple(map(name_of, down.values)),
             columns=tuple(map(name_of, across.values)),
-            cells=tuple(tuple(found.get((r, c)) for c in across.values) for r in down.values),
+            cells=tuple(tuple(cell_of.get((r, c)) for c in across.values) for r in down.values),
             order=catalogue.models,
             controls=catalogue.controls,
             mark_name=self.mark_name,
@@ -90,8 +90,8 @@ class Heatmap(_Gridded):
     def laid_out(self) -> tuple[Coordinate, ...]:
         return self.rows, self.columns
 
-    def place_of(self, at: Coordinates) -> tuple[Any, ...]:
-        return getattr(at, self.rows), getattr(at, self.columns)
+    def place_of(self, coordinates: Coordinates) -> tuple[Any, ...]:
+        return getattr(coordinates, self.rows), getattr(coordinates, self.columns)
 
     def axes(self, places: Places, catalogue: Catalogue) -> tuple[Axis, Axis]:
         down = in_order(self.rows, (row for row, _ in places), catalogue)
@@ -135,12 +135,12 @@ class Bars(Heatmap):
         """Groups without any value come last: they would fill a small screen with nothing."""
         made = Heatmap.lay_out(self, choice, rows, catalogue, spec)
         groups = sorted(zip(made.rows, made.cells, strict=True), key=lambda g: not _has_any(g[1]))
-        names, found = zip(*groups, strict=True) if groups else ((), ())
-        return replace(made, rows=tuple(names), cells=tuple(found))
+        names, drawn = zip(*groups, strict=True) if groups else ((), ())
+        return replace(made, rows=tuple(names), cells=tuple(drawn))
 
 
-def _has_any(found: Sequence[Cell | None]) -> bool:
-    return any(cell is not None and cell.shown is not None for cell in found)
+def _has_any(row: Sequence[Cell | None]) -> bool:
+    return any(cell is not None and cell.shown is not None for cell in row)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,21 +177,25 @@ class Plane(_Gridded):
         self, rows: Sequence[Measurement], catalogue: Catalogue
     ) -> dict[tuple[str, str], dict[str, Any]]:
         place, known = self.place(catalogue), (self.points, *self.free)
-        found = ((place(row), {c: getattr(row, c) for c in known}) for row in rows)
-        return {(name_of(at[0]), name_of(at[1])): own for at, own in found if at is not None}
+        placed = ((place(row), {c: getattr(row, c) for c in known}) for row in rows)
+        return {
+            (name_of(spot[0]), name_of(spot[1])): coordinates
+            for spot, coordinates in placed
+            if spot is not None
+        }
 
     def axes(self, places: Places, catalogue: Catalogue) -> tuple[Axis, Axis]:
         placing = self.place(catalogue)
 
-        def axis(at: int) -> Axis:
-            found, of = {place[at] for place in places}, placing.of[at]
-            values = in_order(of, found, catalogue) if of else _by_value(found)
-            return Axis(placing.names[at], of, values)
+        def axis(number: int) -> Axis:
+            present, of = {place[number] for place in places}, placing.of[number]
+            values = in_order(of, present, catalogue) if of else _by_value(present)
+            return Axis(placing.names[number], of, values)
 
         return axis(0), axis(1)
 
 
-def _by_value(found: Collection[Any]) -> list[Any]:
+def _by_value(values: Collection[Any]) -> list[Any]:
     """The values of an axis: numbers by size, before texts by the numbers in them."""
-    numbers = sorted(v for v in found if not isinstance(v, str))
-    return [*numbers, *sorted((v for v in found if isinstance(v, str)), key=natural)]
+    numbers = sorted(v for v in values if not isinstance(v, str))
+    return [*numbers, *sorted((v for v in values if isinstance(v, str)), key=natural)]

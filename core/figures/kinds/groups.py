@@ -39,16 +39,18 @@ class GroupTable(SortedTable):
 
     def placing(self, catalogue: Catalogue) -> Callable[[Coordinates], tuple[Any, ...] | None]:
         enough = len(catalogue.groups) > self.pairs
-        return lambda at: (at.model,) if enough and at.model in catalogue.groups else None
+        return lambda coordinates: (
+            (coordinates.model,) if enough and coordinates.model in catalogue.groups else None
+        )
 
 
 def means(asked: Tabulation) -> Table:
     """A line for each group and measure: mean, interval and spread of its members."""
-    found = list(groups.spreads(asked.rows, asked.catalogue.groups))
+    spreads = list(groups.spreads(asked.rows, asked.catalogue.groups))
     rows: list[tuple[Text, ...]] = [
         (*_place(s.mean), s.mean.model, s.mean.n, s.mean.value, s.mean.low, s.mean.high,
 s.sd)
-        for s in found
+        for s in spreads
     ]  # fmt: skip
     return Table(
         title="Groups",
@@ -59,20 +61,20 @@ s.sd)
         ),
         rows=tuple(rows),
         results=("mean",),
-        records=tuple(_record(s, s, None, None) for s in found),
+        records=tuple(_record(s, s, None, None) for s in spreads),
         note="low and high: Student's 95 % interval of the mean over the members.",
     )  # fmt: skip
 
 
 def compared(asked: Tabulation) -> Table:
     """A line for every two groups and measure: the difference of their means, tested."""
-    found = groups.comparisons(groups.spreads(asked.rows, asked.catalogue.groups))
+    tests = groups.comparisons(groups.spreads(asked.rows, asked.catalogue.groups))
     if asked.choice.order != ORDERS[1]:
-        found = sorted(found, key=lambda test: 2.0 if test.q is None else test.q)
+        tests = sorted(tests, key=lambda test: 2.0 if test.q is None else test.q)
     rows: list[tuple[Text, ...]] = [
         (*_place(t.first.mean), t.first.mean.model, t.second.mean.model, t.first.mean.value,
          t.second.mean.value, t.difference.value, t.difference.low, t.difference.high, t.q)
-        for t in found
+        for t in tests
     ]  # fmt: skip
     return Table(
         title=f"Groups compared · {asked.choice.order}",
@@ -85,7 +87,7 @@ def compared(asked: Tabulation) -> Table:
         ),
         rows=tuple(rows),
         results=("q", "difference"),
-        records=tuple(_record(t.first, t.second, t.difference.value, t.q) for t in found),
+        records=tuple(_record(t.first, t.second, t.difference.value, t.q) for t in tests),
         note="Welch's t test of the members' values; q: corrected for all tests of this table.",
     )  # fmt: skip
 
@@ -96,9 +98,9 @@ def told_means(figure: Table) -> str:
     if not records:
         return ""
     counts = {record.group: record.members for record in records}
-    said = ", ".join(f"{group} {count}" for group, count in list(counts.items())[:6])
+    sizes = ", ".join(f"{group} {count}" for group, count in list(counts.items())[:6])
     few = "" if max(counts.values()) > 1 else "; one member alone has no spread"
-    return f"Members of each group: {said}{few}."
+    return f"Members of each group: {sizes}{few}."
 
 
 def told_compared(figure: Table) -> str:
@@ -114,9 +116,9 @@ def told_compared(figure: Table) -> str:
     first = min(sure, key=lambda record: record.q or 0.0)
     difference = first.difference or 0.0
     side = "above" if difference > 0 else "below"
-    found = among(len(sure), len(known), "difference", "is", "are")
+    phrase = among(len(sure), len(known), "difference", "is", "are")
     return (
-        f"{found} significant (q < {LEVEL:g}), first "
+        f"{phrase} significant (q < {LEVEL:g}), first "
         f"{first.measure}: {first.other} is {abs(difference):.3g} {side} {first.group}."
     )
 

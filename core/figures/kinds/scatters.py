@@ -31,8 +31,8 @@ class ScatterPlot(View):
 
     @property
     def steppers(self) -> tuple[Selector, ...]:
-        own = (self.across,) if self.across not in self.selectors else ()
-        return (*self.selectors, *own, "against")
+        across = (self.across,) if self.across not in self.selectors else ()
+        return (*self.selectors, *across, "against")
 
     def coordinate(self, selector: Selector) -> Coordinate:
         return self.across if selector == "against" else selector
@@ -40,18 +40,18 @@ class ScatterPlot(View):
     def chosen(
         self, choice: Choice, coordinate: Coordinate, catalogue: Catalogue
     ) -> tuple[Value, ...]:
-        own = (getattr(choice, coordinate),)
-        return (*own, choice.against) if coordinate == self.across else own
+        values = (getattr(choice, coordinate),)
+        return (*values, choice.against) if coordinate == self.across else values
 
-    def place_of(self, at: Coordinates) -> tuple[Any, ...]:
-        return getattr(at, self.points), getattr(at, self.across)
+    def place_of(self, coordinates: Coordinates) -> tuple[Any, ...]:
+        return getattr(coordinates, self.points), getattr(coordinates, self.across)
 
     def lay_out(
         self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
     ) -> Scatter:
-        found = cells(self, choice, spec, catalogue, rows, self.place_of)
+        cell_of = cells(self, choice, spec, catalogue, rows, self.place_of)
         x, y = getattr(choice, self.across), choice.against
-        names = in_order(self.points, (name for name, _ in found), catalogue)
+        names = in_order(self.points, (name for name, _ in cell_of), catalogue)
         models = self.points == "model"
         group = self.group or (lambda name: name if models else "")
         return Scatter(
@@ -60,9 +60,9 @@ class ScatterPlot(View):
             y_name=name_of(y),
             point_name=self.word(self.points),
             points=tuple(
-                Point(name_of(name), group(name_of(name)), found[name, x], found[name, y])
+                Point(name_of(name), group(name_of(name)), cell_of[name, x], cell_of[name, y])
                 for name in names
-                if (name, x) in found and (name, y) in found
+                if (name, x) in cell_of and (name, y) in cell_of
             ),
             x_guides=self.x_guides,
             y_guides=self.y_guides,

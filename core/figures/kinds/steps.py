@@ -40,24 +40,24 @@ class StepCurves(View):
         return ()
 
     def placing(self, catalogue: Catalogue) -> Callable[[Coordinates], tuple[Any, ...] | None]:
-        return lambda at: steps.parted(at.model)
+        return lambda coordinates: steps.parted(coordinates.model)
 
     def lay_out(
         self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
     ) -> Lines:
-        found = cells(self, choice, spec, catalogue, rows, lambda row: row.model)
-        series = steps.series_in(found)
-        every = sorted({member.step for own in series.values() for member in own})
-        at = {step: x for x, step in enumerate(every)}
+        cell_of = cells(self, choice, spec, catalogue, rows, lambda row: row.model)
+        series = steps.series_in(cell_of)
+        every = sorted({member.step for members in series.values() for member in members})
+        x_of = {step: x for x, step in enumerate(every)}
         lines = [
             Series(
                 name,
-                tuple(at[member.step] for member in own),
-                tuple(found[member.name] for member in own),
-                control=own[0].name in catalogue.controls,
-                band=own[0].name in catalogue.groups,
+                tuple(x_of[member.step] for member in members),
+                tuple(cell_of[member.name] for member in members),
+                control=members[0].name in catalogue.controls,
+                band=members[0].name in catalogue.groups,
             )
-            for name, own in series.items()
+            for name, members in series.items()
         ]
         if self.with_chance:
             alone = len(lines) == 1
@@ -69,7 +69,9 @@ class StepCurves(View):
             x_label="step",
             x_names=tuple(map(str, every)),
             series_name="series",
-            panels=(Panel("", (*lines, *_levels(found, len(every), catalogue))),) if lines else (),
+            panels=(Panel("", (*lines, *_levels(cell_of, len(every), catalogue))),)
+            if lines
+            else (),
             order=tuple(line.name for line in lines),
             **common(replace(self, selectors=tuple(known)), choice, spec),
         )
@@ -97,25 +99,28 @@ class StepCosines(View):
     def lay_out(
         self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
     ) -> Lines:
-        found: dict[tuple[Checkpoint, Checkpoint], Cell]
-        found = cells(self, choice, spec, catalogue, rows, _pair)
-        series = steps.series_in(member.name for pair in found for member in pair)
-        every = sorted({member.step for own in series.values() for member in own})
-        at = {step: x for x, step in enumerate(every)}
+        cell_of: dict[tuple[Checkpoint, Checkpoint], Cell]
+        cell_of = cells(self, choice, spec, catalogue, rows, _pair)
+        series = steps.series_in(member.name for pair in cell_of for member in pair)
+        every = sorted({member.step for members in series.values() for member in members})
+        x_of = {step: x for x, step in enumerate(every)}
         pairs = {
-            LAST: [(m, own[-1], m) for own in series.values() for m in own[:-1]],
-            BEFORE: [(m, n, n) for own in series.values() for m, n in pairwise(own)],
+            LAST: [(m, members[-1], m) for members in series.values() for m in members[:-1]],
+            BEFORE: [(m, n, n) for members in series.values() for m, n in pairwise(members)],
         }
         panels = []
         for title, asked in pairs.items():
             lines: list[Series] = []
             for name in series:
-                known = [(at[x.step], found[m, n], m.step / n.step)
-                         for m, n, x in asked if m.series == name and (m, n) in found]  # fmt: skip
+                known = [
+                    (x_of[x.step], cell_of[m, n], m.step / n.step)
+                    for m, n, x in asked
+                    if m.series == name and (m, n) in cell_of
+                ]
                 if known:
-                    xs, own, shares = zip(*known, strict=True)
+                    xs, cosines, shares = zip(*known, strict=True)
                     walk = tuple(Cell(share**0.5, share**0.5) for share in shares)
-                    lines += [Series(name, xs, own)]
+                    lines += [Series(name, xs, cosines)]
                     called = WALK if len(series) == 1 else f"{WALK} of {name}"
                     lines += [Series(called, xs, walk, companion=True)]
             panels += [Panel(title, tuple(lines))] if lines else []
@@ -134,20 +139,20 @@ LAST, BEFORE = "with the last step", "with the step before"
 WALK = "random walk"
 
 
-def _pair(at: Coordinates) -> tuple[Checkpoint, Checkpoint] | None:
+def _pair(coordinates: Coordinates) -> tuple[Checkpoint, Checkpoint] | None:
     """An earlier and a later member of one series; None for any other two models."""
-    model, reference = steps.parted(at.model), steps.parted(at.reference)
+    model, reference = steps.parted(coordinates.model), steps.parted(coordinates.reference)
     if model is None or reference is None or model.series != reference.series:
         return None
     return (model, reference) if model.step < reference.step else None
 
 
-def _levels(found: Mapping[str, Cell], count: int, catalogue: Catalogue) -> list[Series]:
+def _levels(cell_of: Mapping[str, Cell], count: int, catalogue: Catalogue) -> list[Series]:
     """The lines of the models that have one value for all steps, to hold the others against."""
     xs = tuple(range(count))
     return [
         Series(name, xs, (cell,) * count, control=name != BASE, companion=name == BASE)
-        for name, cell in found.items()
+        for name, cell in cell_of.items()
         if steps.parted(name) is None and (name == BASE or name in catalogue.controls)
     ]
 

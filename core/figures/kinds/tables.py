@@ -10,8 +10,8 @@ from core.figures.views import Kind, View
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SortedTable(View):
-    """Whatever `tabulate` makes of measurements and arrays, in one of `orders`. All its measures
-    stand in it at once."""
+    """The table that `tabulate` makes of measurements and arrays, in one of `orders`. It shows all
+    measures at once."""
 
     kind: ClassVar[Kind] = "table"
     together: ClassVar[bool] = True

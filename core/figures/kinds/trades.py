@@ -31,11 +31,14 @@ class DomainPairs(ScatterPlot):
         self, choice: Choice, coordinate: Coordinate, catalogue: Catalogue
     ) -> tuple[Value, ...]:
         """The domains, and the tasks that they are means over."""
-        own = ScatterPlot.chosen(self, choice, coordinate, catalogue)
+        values = ScatterPlot.chosen(self, choice, coordinate, catalogue)
         if coordinate != self.across:
-            return own
-        domains = (each for each in catalogue.domains if score_tables.DOMAIN + each.name in own)
-        return (*own, *(name for each in domains for t in each.tasks for name in _names(each, t)))
+            return values
+        domains = (each for each in catalogue.domains if score_tables.DOMAIN + each.name in values)
+        return (
+            *values,
+            *(name for each in domains for t in each.tasks for name in _names(each, t)),
+        )
 
     def lay_out(
         self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
@@ -65,9 +68,9 @@ class _Shares:
     ) -> None:
         self._domain, self._measure = domain, measure
         self._task_of = {name: task for task in domain.tasks for name in _names(domain, task)}
-        own = [row for row in rows if row.task in self._task_of]
+        domain_rows = [row for row in rows if row.task in self._task_of]
         metrics = {
-            task: {row.metric_of for row in own if self._task_of[row.task] == task}
+            task: {row.metric_of for row in domain_rows if self._task_of[row.task] == task}
             for task in domain.tasks
         }
         order = catalogue.values("metric_of")
@@ -77,7 +80,7 @@ class _Shares:
         }
         self._rows = {
             (row.metric, row.setting, task): row
-            for row in own
+            for row in domain_rows
             if row.metric_of == first[task := self._task_of[row.task]]
         }
         base = {t: self._rows.get((NORMALISED, BASE, t)) for t in domain.tasks}
@@ -96,8 +99,12 @@ class _Shares:
             if not mine or len(self._known) != row.n or len(self._telling) == row.n:
                 yield row
                 continue
-            found = [self._rows.get((self._measure, row.setting, task)) for task in self._telling]
-            values = [each.value for each in found if each is not None and each.value is not None]
+            task_rows = [
+                self._rows.get((self._measure, row.setting, task)) for task in self._telling
+            ]
+            values = [
+                each.value for each in task_rows if each is not None and each.value is not None
+            ]
             whole = values and len(values) == len(self._telling)
             mean = sum(values) / len(values) if whole else None
             yield replace(row, value=mean, n=len(self._telling))
@@ -106,9 +113,9 @@ class _Shares:
         """The tasks left out, and why."""
         silent = [task for task in self._known if task not in self._telling]
         if silent:
-            name, own = self._domain.name, self._domain.own
+            name, owner = self._domain.name, self._domain.own
             where = "there" if self._telling else "there: no task is left"
             yield (
                 f"The mean of {name} leaves out {', '.join(silent)} "
-                f"({own} does not differ from the base {where})."
+                f"({owner} does not differ from the base {where})."
             )

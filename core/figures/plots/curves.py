@@ -163,8 +163,8 @@ class CurvesPlot(Plot):
 
     def where(self, panel: CurvePanel, curve: Curve, x: int) -> list[str]:
         """The place of a value in words."""
-        at = self.x_names[x] if self.x_names else f"{self.x_label} {x}"
-        return [curve.name, at, *filter(None, [panel.title])]
+        label = self.x_names[x] if self.x_names else f"{self.x_label} {x}"
+        return [curve.name, label, *filter(None, [panel.title])]
 
     def told_at(self, x: int) -> str:
         """Where a legend's values are measured."""

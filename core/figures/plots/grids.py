@@ -115,7 +115,7 @@ class GridPlot(Plot):
         return [f"{signs.get(entry.symbol, '')} {entry.text}".strip() for entry in entries]
 
     def columns_from(self, first: int, count: int) -> GridPlot:
-        """The plot with some of its columns; scale and numbers stay those of the whole."""
+        """The plot with some of its columns, and the scale and numbers of the whole."""
         last = first + count
         cells = tuple(row[first:last] for row in self.cells)
         return replace(self, columns=self.columns[first:last], cells=cells)
@@ -140,7 +140,7 @@ class GridPlot(Plot):
 
     @property
     def stacked(self) -> bool:
-        """Does a difference stand below any value?"""
+        """Does any value have a difference below it?"""
         return any(value.below is not None for value in self.values())
 
     def _points(self, arrow: str) -> bool:
@@ -182,13 +182,15 @@ class BarsPlot(GridPlot):
     def groups(self, gap: float) -> Iterator[list[tuple[int, int, float]]]:
         """The row, the column and the top of every bar, by row. Tops are counted in bars, with a
         `gap` between groups and half of it before the first."""
-        for at, (_, group) in enumerate(groupby(enumerate(self.spots), lambda each: each[1][0])):
-            yield [(i, j, number + gap * (at + 0.5)) for number, (i, j) in group]
+        for group_index, (_, group) in enumerate(
+            groupby(enumerate(self.spots), lambda each: each[1][0])
+        ):
+            yield [(i, j, number + gap * (group_index + 0.5)) for number, (i, j) in group]
 
     def index(self, i: int, j: int) -> int:
         """The place that decides a bar's colour: of its model, or of its column without one."""
-        found = (self.rows[i].index, self.columns[j].index)
-        return next((at for at in found if at is not None), j)
+        indices = (self.rows[i].index, self.columns[j].index)
+        return next((index for index in indices if index is not None), j)
 
     def faint(self, i: int, j: int) -> bool:
         """Is it the bar of a control?"""
@@ -197,8 +199,8 @@ class BarsPlot(GridPlot):
 
 @dataclass(frozen=True, kw_only=True)
 class BoxesPlot(BarsPlot):
-    """A box a column, in a group a row: how several values of one place lie, with its own value
-    among them."""
+    """A box a column, in a group a row: the spread of several values at one place, and its own
+    value among them."""
 
     def legend(self) -> list[Entry]:
         spreads = [spread for value in self.values() if (spread := value.cell.spread)]
@@ -221,8 +223,8 @@ def _spread_out(plot: GridPlot) -> Rows:
             if value is not None and spread is not None:
                 known = spread.numbers()
                 head |= dict.fromkeys((spread.own, *known))
-                own = [replace(value, cell=Cell(n, n), tone=None) for n in known.values()]
-                rows.append(Row((row.name, column.name), (value, *own)))
+                values = [replace(value, cell=Cell(n, n), tone=None) for n in known.values()]
+                rows.append(Row((row.name, column.name), (value, *values)))
     return Rows((plot.row_name, plot.column_name, *head), tuple(rows))
 
 
@@ -234,28 +236,28 @@ def places(names: Iterable[str]) -> dict[str, int]:
     """The place of each name, which decides its sign and colour. The base has one of its own: a
     tuned model looks the same beside the base and without it, and never like the base."""
     tuned = (name for name in dict.fromkeys(names) if name != BASE)
-    return {**{name: at for at, name in enumerate(tuned)}, BASE: OF_BASE}
+    return {**{name: index for index, name in enumerate(tuned)}, BASE: OF_BASE}
 
 
 def rows_of(grid: Grid) -> tuple[Name, ...]:
     """The names of the rows. Modules and layers are no controls, whatever their names."""
     if (grid.row_of or grid.row_name) not in MODELS:
         return tuple(map(Name, grid.rows))
-    at = places((*grid.order, *grid.rows))
-    return tuple(Name(name, name in grid.controls, index=at[name]) for name in grid.rows)
+    index_of = places((*grid.order, *grid.rows))
+    return tuple(Name(name, name in grid.controls, index=index_of[name]) for name in grid.rows)
 
 
 def columns_of(grid: Grid) -> tuple[Name, ...]:
     """The names of the columns. Tasks go without the common beginning of their names."""
     models = (grid.column_of or grid.column_name) in MODELS
-    at = places((*grid.order, *grid.columns)) if models else {}
+    index_of = places((*grid.order, *grid.columns)) if models else {}
     tasks = [name for name in grid.columns if name not in grid.each or not grid.each[name].signed]
     shared = len(beginning(tasks)) if grid.column_of == "task" else 0
 
     def named(name: str) -> Name:
         short = name[shared:] if shared and name in tasks else ""
         words = _words(grid.each.get(name))
-        return Name(name, models and name in grid.controls, short, words, at.get(name))
+        return Name(name, models and name in grid.controls, short, words, index_of.get(name))
 
     return tuple(map(named, grid.columns))
 

@@ -29,7 +29,7 @@ def split(plot: CurvesPlot) -> CurvesPlot:
     if len(plot.panels) > 1:
         return _turned(plot)
     curves = plot.panels[0].curves if plot.panels else ()
-    names = [own.name for own, *_ in _groups(curves) if not _is_yardstick(own)]
+    names = [series.name for series, *_ in _groups(curves) if not _is_yardstick(series)]
     panels = tuple(CurvePanel(name, _beside(curves, name)) for name in names)
     return replace(plot, panels=panels, panel_name="of") if len(names) > 1 else plot
 
@@ -70,12 +70,12 @@ def _turned(plot: CurvesPlot) -> CurvesPlot:
 
 def _across(name: str, panels: Sequence[CurvePanel]) -> Iterable[Curve]:
     """The curves of a name in every panel, called by the panels' titles."""
-    for at, panel in enumerate(panels):
+    for index, panel in enumerate(panels):
         for group in _groups(panel.curves):
             for curve in group if group[0].name == name else ():
                 called = f"{panel.title} {curve.name.removeprefix(name).strip()}".strip()
-                own = replace(curve.series, name=called, control=False)
-                yield replace(curve, series=own, index=at)
+                series = replace(curve.series, name=called, control=False)
+                yield replace(curve, series=series, index=index)
 
 
 def _beside(curves: Sequence[Curve], name: str) -> tuple[Curve, ...]:

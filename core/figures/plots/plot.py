@@ -50,8 +50,8 @@ class Entry:
 
 
 def beginning(texts: Sequence[str]) -> str:
-    """What several texts all begin with, up to a sign that separates words, where that is worth
-    saying once and something is left of each."""
+    """The common beginning of several texts, up to a sign that separates words; "" if it is too
+    short to be worth stating once, or if nothing of a text would be left."""
     if len(texts) < 2:
         return ""
     begin: str = commonprefix([min(texts), max(texts)])  # noqa: RUF071 - of words, not of paths
@@ -90,8 +90,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A plot as a table. `head` names the columns, those of names first; `part_name` says what the
-    parts are, where there are any."""
+    """A plot as a table. `head` names the columns, the columns of names first; `part_name` names
+    the parts, where there are any."""
 
     head: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -119,7 +119,7 @@ class Plot:
 
     @property
     def aside(self) -> str:
-        """The unit and the better direction in words, as they stand in brackets."""
+        """The unit and the better direction in words, to write in brackets."""
         return ", ".join(filter(None, (self.unit, in_words(self.better))))
 
     @property
@@ -128,8 +128,8 @@ class Plot:
         measure, dot, where = self.title.partition(" · ")
         unit = f" [{self.unit}]" if self.unit else ""
         better = in_words(self.better)
-        said = f" ({better})" if better else ""
-        return f"{measure}{unit}{said}{dot}{where}"  # a place may end in a unit: top-1%
+        suffix = f" ({better})" if better else ""
+        return f"{measure}{unit}{suffix}{dot}{where}"  # a place may end in a unit: top-1%
 
     @property
     def room(self) -> int:
@@ -166,8 +166,8 @@ class Plot:
 
 def shared_direction(cells: Iterable[Cell]) -> Better:
     """The better direction that all cells have."""
-    found = {cell.better for cell in cells}
-    return found.pop() if len(found) == 1 else "neither"
+    directions = {cell.better for cell in cells}
+    return directions.pop() if len(directions) == 1 else "neither"
 
 
 def in_words(better: Better) -> str:
@@ -176,24 +176,24 @@ def in_words(better: Better) -> str:
 
 
 def value_entries(values: Iterable[Value], star_name: str = "") -> list[Entry]:
-    """The legend of what stands beside values: intervals, chance, verdicts, stars."""
-    found = list(values)
+    """The legend of the signs beside values: intervals, chance, verdicts, stars."""
+    listed = list(values)
     entries = []
-    if any(value.interval for value in found):
+    if any(value.interval for value in listed):
         entries.append(Entry("interval", "95 % interval"))
-    levels = [level for value in found if (level := value.chance) is not None]
+    levels = [level for value in listed if (level := value.chance) is not None]
     if levels:
         entries.append(Entry("chance", "chance"))
         if any(level.high > level.low for level in levels):
             entries.append(Entry("band", f"chance ± {SPREADS} sd"))
-    null = null_words((value.cell for value in found), in_full=True)
+    null = null_words((value.cell for value in listed), in_full=True)
     if null:
         entries.append(Entry("null", null))
-    sides = {value.side for value in found}
+    sides = {value.side for value in listed}
     entries += [Entry(side, side) for side in ("better", "worse") if side in sides]
-    if any(value.cell.shown is None for value in found):
+    if any(value.cell.shown is None for value in listed):
         entries.append(Entry("undefined", "undefined"))
-    marks = {value.marks_of_place for value in found}
+    marks = {value.marks_of_place for value in listed}
     places: dict[str, Entry] = {
         MARK: Entry("star", star_name),
         OWN: Entry("own", OWN_WORDS),

@@ -28,8 +28,8 @@ Ramp = Literal["sequential", "signed", "better"]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What colours stand for: the ramp, and the values that it covers. About zero these include
-    zero, and as far from it on either side is as far along the ramp. `ends` are both ends in words;
+    """A colour scale: the ramp, and the values that it covers. A scale about zero includes zero;
+    equal distances on both sides are equally far along the ramp. `ends` are both ends in words;
     `flipped`: the better end of the ramp stands for the lower values; `relative`: every column has
     its own largest value at an end, so that ends have no numbers."""
 
@@ -46,13 +46,13 @@ class Scale:
         if self.ramp == "sequential":
             return share(value, self.low, self.high)
         reach = max(abs(self.low), abs(self.high))
-        at = share(value, -reach, reach)
-        return 1 - at if self.flipped else at
+        fraction = share(value, -reach, reach)
+        return 1 - fraction if self.flipped else fraction
 
     def tones(self, count: int) -> list[float]:
         """The positions of that many values from one end to the other."""
         step = (self.high - self.low) / (count - 1)
-        return [self.tone(self.low + at * step) for at in range(count)]
+        return [self.tone(self.low + i * step) for i in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,11 @@ class Axis:
 
     def ticks(self, at_most: int) -> list[Tick]:
         """Round numbers in at most that many steps: covering the range, or within it if whole."""
-        at = ticks(self.low, self.high, at_most)
+        positions = ticks(self.low, self.high, at_most)
         if self.whole:
-            within = [t for t in at if self.low <= t <= self.high and t == int(t)]
-            at = within or [float(math.ceil(self.low))]
-        return labelled(at)
+            within = [t for t in positions if self.low <= t <= self.high and t == int(t)]
+            positions = within or [float(math.ceil(self.low))]
+        return labelled(positions)
 
 
 def scale(values: Iterable[float], *, signed: bool, better: Better = "neither") -> Scale:

@@ -56,7 +56,7 @@ def boxes(figure: Grid) -> BoxesPlot:
     fields = _rows_and_columns(figure, ())
     cells = _scaled(figure)
     spreads = [spread.numbers().values() for cell in cells if (spread := cell.spread)]
-    covered = axis([*_shown(cells), *(n for own in spreads for n in own)], zero=True)
+    covered = axis([*_shown(cells), *(n for box in spreads for n in box)], zero=True)
     return BoxesPlot(x_axis=covered, x_axis_whole=covered, **fields)
 
 
@@ -105,10 +105,10 @@ def _column(figure: Grid, j: int) -> list[Cell | None]:
 
 def _coloured(value: Value, colours: Scale) -> Value:
     """The value with its tone: of its difference, where it has one."""
-    told = value if value.below is None else value.below
-    if told.number is None or value.is_null:
+    source = value if value.below is None else value.below
+    if source.number is None or value.is_null:
         return value
-    return replace(value, tone=colours.tone(told.number))
+    return replace(value, tone=colours.tone(source.number))
 
 
 def _own_column(figure: Grid, j: int) -> list[Value | None]:

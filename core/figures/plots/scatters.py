@@ -132,10 +132,10 @@ class PointsPlot(Plot):
         size: tuple[float, float] = (OF_WIDTH, OF_HEIGHT),
         most: int = NAMED,
     ) -> dict[PlotPoint, bool]:
-        """The points whose names stand beside them, between these ends of the axes; True where the
-        name stands to the left. A name that would lie on another is left out, names of points that
-        are set apart come first. `size`: shares of width and height that a character takes;
-        `most`: of how many points all may have names."""
+        """The points that have room for a name, between these ends of the axes; True where the name
+        is on the left. A name that would lie on another is left out, names of points that are set
+        apart come first. `size`: shares of width and height that a character takes; `most`: of how
+        many points all may have names."""
         of_width, of_height = size
         named: dict[PlotPoint, bool] = {}
         taken: list[tuple[float, float, float]] = []

@@ -1,4 +1,4 @@
-"""Tables for reading: which columns stand in sight, in which order, and which values are said once.
+"""Tables for reading: the visible columns, their order, and the values stated once for all rows.
 
 The one place that decides this; painters and the widget place the columns as given. An export
 keeps the columns as they were made.

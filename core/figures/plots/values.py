@@ -41,8 +41,8 @@ class Level:
 @dataclass(frozen=True, slots=True)
 class Value:
     """A measured value; `write` gives numbers the form that its figure's numbers share. `signed`:
-    it is told by which side of zero it lies on. `tone` is the position of its colour on the ramp of
-    its figure; None for a value without colour: undefined, or no different from chance."""
+    its side of zero counts. `tone` is the position of its colour on the ramp of its figure; None
+    for a value without colour: undefined, or no different from chance."""
 
     cell: Cell
     write: Write
@@ -153,7 +153,7 @@ def common_level(values: Iterable[Value]) -> Level | None:
 
 
 def of_difference(cell: Cell) -> Iterator[str]:
-    """A difference as it stands beside the value that it is of."""
+    """A difference to write beside its value."""
     if cell.value is None:
         yield "Δ undefined"
         return

@@ -46,17 +46,17 @@ def adapted(model: Any, adapter: Adapter, run: Run, offload_folder: str, *, apar
             wrapped = PeftModel.from_pretrained(
                 model, adapter.where, low_cpu_mem_usage=not adapter.remakes_base, **given
             )
-        except UserWarning as said:
-            raise _incomplete(adapter, str(said)) from said
+        except UserWarning as warning:
+            raise _incomplete(adapter, str(warning)) from warning
         laid = wrapped if apart else wrapped.merge_and_unload()
     if adapter.changes_vocabulary:
         _tie_no_more(model)
     return laid
 
 
-def _incomplete(adapter: Adapter, said: str) -> CheckpointError:
+def _incomplete(adapter: Adapter, message: str) -> CheckpointError:
     """The error for peft's long warning about an adapter's missing tensors."""
-    names = [name.removeprefix("base_model.model.") for name in re.findall(r"'([^']+)'", said)]
+    names = [name.removeprefix("base_model.model.") for name in re.findall(r"'([^']+)'", message)]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return CheckpointError(
         f"The adapter {adapter.where} lacks tensors that its settings ask for: "
@@ -67,8 +67,8 @@ def _incomplete(adapter: Adapter, said: str) -> CheckpointError:
 
 def _holds(model: Any, adapter: Adapter) -> bool:
     """Does the model in memory have all tensors that the adapter changes, under the same names?"""
-    own = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    return {*adapter.updates, *adapter.replaced} <= own
+    names = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return {*adapter.updates, *adapter.replaced} <= names
 
 
 def _overwritten(model: Any, adapter: Adapter) -> Any:

@@ -44,7 +44,7 @@ class Adapter:
         stored = _stored(folder)
         try:
             self._ground = ground = Ground(folder, self.settings, over, self._under)
-            found = AdapterReader(ground).read(stored)
+            contents = AdapterReader(ground).read(stored)
         except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RuntimeError,
                 re.error) as error:  # fmt: skip
             raise CheckpointError(
@@ -52,15 +52,15 @@ class Adapter:
                 f"({type(error).__name__}: {_first_line(error)}).",
                 hint="Merge it into its base with PEFT, and compare the merged model.",
             ) from error
-        self.updates: Mapping[str, Update] = found.updates
-        self.replaced: Mapping[str, Tensor] = found.replaced
-        self.moved = found.moved
+        self.updates: Mapping[str, Update] = contents.updates
+        self.replaced: Mapping[str, Tensor] = contents.replaced
+        self.moved = contents.moved
         self.notes: tuple[str, ...] = known.notes(self.settings)
-        own = {n: TensorInfo(t.dtype, tuple(t.shape)) for n, t in self.replaced.items()}
-        own |= {n: over.tensors[source] for n, source in found.aliases.items()}
-        unties = bool(own.keys() - over.tensors.keys())  # the model under it has no such head
+        infos = {n: TensorInfo(t.dtype, tuple(t.shape)) for n, t in self.replaced.items()}
+        infos |= {n: over.tensors[source] for n, source in contents.aliases.items()}
+        unties = bool(infos.keys() - over.tensors.keys())  # the model under it has no such head
         self.config: Mapping[str, Any] = untied(over.config) if unties else over.config
-        self.tensors: Mapping[str, TensorInfo] = {**over.tensors, **own}
+        self.tensors: Mapping[str, TensorInfo] = {**over.tensors, **infos}
         self.bytes_read = 0
 
     @property

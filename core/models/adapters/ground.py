@@ -57,19 +57,19 @@ class Ground:
 
     def target(self, name: str) -> AdaptedTensor:
         """The place of the tensor `name`. Raises CheckpointError if the model has none."""
-        found = self.names.target(name)
-        if found is None and self.tie and self.tie.is_head(name):
+        target = self.names.target(name)
+        if target is None and self.tie and self.tie.is_head(name):
             apart = self.tie.head in {**self.collected.replaced, **self.collected.aliases}
             name = self.tie.head if apart else self.tie.embedding
             info = self.info(name)
             return AdaptedTensor(name, 0, info.rows, info.columns)
-        if found is None:
+        if target is None:
             raise self.unknown(name)
-        self.collected.moved |= found.name != name
-        if found.whole:
-            info = self.info(found.name)
-            return AdaptedTensor(found.name, 0, info.rows, info.columns)
-        return found
+        self.collected.moved |= target.name != name
+        if target.whole:
+            info = self.info(target.name)
+            return AdaptedTensor(target.name, 0, info.rows, info.columns)
+        return target
 
     def info(self, name: str) -> TensorInfo:
         """A tensor's info before the updates: the replaced tensor's, else the model's."""

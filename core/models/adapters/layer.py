@@ -69,8 +69,8 @@ class AdaptedModule:
             warnings.simplefilter("ignore")
             model = peft.PeftModel(self._tree(weight, bias), self._config())
             given = {f"base_model.model.{self.path}.{k}": v for k, v in self.stored.items()}
-            found = peft.set_peft_model_state_dict(model, {**given, **self.shared})
-            self._refuse_leftovers(found)
+            loaded = peft.set_peft_model_state_dict(model, {**given, **self.shared})
+            self._refuse_leftovers(loaded)
             layer: Any = model.base_model.model.get_submodule(self.path)
             layer.merge()
         return layer.get_base_layer()
@@ -86,12 +86,12 @@ class AdaptedModule:
         leaf.weight = nn.Parameter(weight, requires_grad=False)
         if bias is not None:
             leaf.bias = nn.Parameter(bias, requires_grad=False)
-        root = at = nn.Module()
+        root = node = nn.Module()
         *parents, name = self.path.split(".")
         for parent in parents:
-            at.add_module(parent, child := nn.Module())
-            at = child
-        at.add_module(name, leaf)
+            node.add_module(parent, child := nn.Module())
+            node = child
+        node.add_module(name, leaf)
         return root
 
     def _config(self) -> Any:
@@ -121,9 +121,9 @@ class AdaptedModule:
         from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 
         prefix = PEFT_TYPE_TO_PREFIX_MAPPING[self.kind]
-        own = f"base_model.model.{self.path}.{prefix}"
+        stem = f"base_model.model.{self.path}.{prefix}"
         bank = "vblora_vector_bank"  # every layer holds the shared bank
-        missing = [k for k in loaded.missing_keys if k.startswith(own) and bank not in k]
+        missing = [k for k in loaded.missing_keys if k.startswith(stem) and bank not in k]
         if missing or loaded.unexpected_keys:
             odd = (missing or loaded.unexpected_keys)[0]
             raise ValueError(f"{odd} is {'missing' if missing else 'unknown'}")

@@ -23,7 +23,7 @@ class Merging:
         self._ground, self._shared = ground, shared
         self._bench = Workbench()
 
-    def module(self, path: str, own: Mapping[str, Tensor]) -> None:
+    def module(self, path: str, tensors: Mapping[str, Tensor]) -> None:
         """Read a module. PEFT's errors in merging it appear when its rows are read."""
         ground = self._ground
         target = ground.target(f"{path}.weight")
@@ -35,10 +35,10 @@ class Merging:
             )
         bias = ground.names.find(f"{path}.bias")
         layer = AdaptedModule(
-            ground.kind, ground.settings, ground.module(path), own, self._shared,
-            embedding="lora_embedding_A" in own,
+            ground.kind, ground.settings, ground.module(path), tensors, self._shared,
+            embedding="lora_embedding_A" in tensors,
         )  # fmt: skip
-        sources = tuple(own[key] for key in sorted(own))
+        sources = tuple(tensors[key] for key in sorted(tensors))
         sources += tuple(self._shared[key] for key in sorted(self._shared))
         made = self._maker(layer, target.name, bias)
         ground.put(target.name, Derived(lambda: made()[0], sources, not layer.additive))

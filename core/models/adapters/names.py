@@ -55,18 +55,18 @@ class AdapterNames:
         if name in self._tensors:
             return name
         for old, new in (("", ""), *_RENAMED):
-            found = self._bare.get(bare(name.replace(old, new) if old else name), ())
-            if len(found) == 1:
-                return found[0]
+            matches = self._bare.get(bare(name.replace(old, new) if old else name), ())
+            if len(matches) == 1:
+                return matches[0]
         return None
 
     def target(self, name: str) -> AdaptedTensor | None:
         """The place of the tensor `name`; an expert's matrix may lie in the stack of all
         experts."""
-        found = self.find(name)
-        if found is not None:
-            info = self._tensors[found]
-            return AdaptedTensor(found, 0, info.rows, info.columns)
+        stored_name = self.find(name)
+        if stored_name is not None:
+            info = self._tensors[stored_name]
+            return AdaptedTensor(stored_name, 0, info.rows, info.columns)
         return self._in_stack(name)
 
     def parameters(self, module: str) -> list[str]:
@@ -74,12 +74,12 @@ class AdapterNames:
         front = bare(f"{without_wrappings(module)}.")
         swaps = [front, *(front.replace(old, new) for old, new in _RENAMED)]
         for start in dict.fromkeys(swaps):
-            found = [
+            names = [
                 each for key, names in self._bare.items()
                 if key.startswith(start) and "." not in key[len(start):] for each in names
             ]  # fmt: skip
-            if found:
-                return found
+            if names:
+                return names
         return []
 
     def _in_stack(self, name: str) -> AdaptedTensor | None:
@@ -87,16 +87,16 @@ class AdapterNames:
         if not match:
             return None
         stack, half = _STACKED[match[3]]
-        found = self.find(f"{match[1]}.{stack}")
-        if found is None or len(self._tensors[found].shape) != 3:
+        stored_name = self.find(f"{match[1]}.{stack}")
+        if stored_name is None or len(self._tensors[stored_name].shape) != 3:
             return None
-        info, expert = self._tensors[found], int(match[2])
+        info, expert = self._tensors[stored_name], int(match[2])
         experts, rows, _ = info.shape
         if expert >= experts:
             return None
         height = rows if half is None else rows // 2
         start = expert * rows + height * (half or 0)
-        return AdaptedTensor(found, start, height, info.columns, whole=False)
+        return AdaptedTensor(stored_name, start, height, info.columns, whole=False)
 
 
 def without_wrappings(name: str) -> str:

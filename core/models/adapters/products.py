@@ -27,36 +27,36 @@ class Products:
 
     def lora(self, path: str) -> None:
         """Read a module that LoRA adapts."""
-        ground, own = self._ground, self._modules[path]
+        ground, tensors = self._ground, self._modules[path]
         if self._parameters(path) and ground.names.target(f"{_own(path)}.weight") is None:
             return self._stack(path)
         if ground.settings.get("use_dora"):
-            ground.stored(path, own, "lora_magnitude_vector")
-        embedding = "lora_embedding_A" in own
+            ground.stored(path, tensors, "lora_magnitude_vector")
+        embedding = "lora_embedding_A" in tensors
         ends = ["lora_A.weight", "lora_B.weight"]
         if embedding:
             ends = ["lora_embedding_A", "lora_embedding_B"]
-        a, b = (ground.stored(path, own, end) for end in ends)
+        a, b = (ground.stored(path, tensors, end) for end in ends)
         module = ground.module(path)
         self._put(path, factors.lora(ground.settings, module, a, b), turned=embedding or None)
-        if (bias := own.get("lora_B.bias")) is not None:
+        if (bias := tensors.get("lora_B.bias")) is not None:
             scaled = factors.scale(ground.settings, module, a.shape[0]) * bias.float()
             ground.put(ground.target(f"{path}.bias").name, Vector(scaled[:, None]))
         return None
 
     def adalora(self, path: str) -> None:
         """Read a module that AdaLoRA adapts."""
-        own = self._modules[path]
-        held = {e: self._ground.stored(path, own, e) for e in ("lora_A", "lora_B", "lora_E")}
+        tensors = self._modules[path]
+        held = {e: self._ground.stored(path, tensors, e) for e in ("lora_A", "lora_B", "lora_E")}
         self._put(path, factors.adalora(self._ground.settings, held))
 
     def vera(self, path: str) -> None:
         """Read a module that VeRA adapts."""
-        ground, own = self._ground, self._modules[path]
-        rows, _ = (len(ground.stored(path, own, f"vera_lambda_{end}")) for end in "bd")
+        ground, tensors = self._ground, self._modules[path]
+        rows, _ = (len(ground.stored(path, tensors, f"vera_lambda_{end}")) for end in "bd")
         a, b = self._projections()
         columns = self._inputs(ground.target(f"{path}.weight").name, rows)
-        self._put(path, factors.vera(own, a, b, columns))
+        self._put(path, factors.vera(tensors, a, b, columns))
 
     def _put(self, path: str, made: factors.Factors, *, turned: bool | None = None) -> None:
         """Set a product as the update of the module's weight, or of its rows in a stack."""
@@ -79,7 +79,7 @@ class Products:
         PEFT wraps the module once for each parameter, in the model's order: the innermost wrapper
         adapts the first.
         """
-        ground, own, module = self._ground, self._modules[path], _own(path)
+        ground, tensors, module = self._ground, self._modules[path], _own(path)
         depths = {p.count(".base_layer") for p in self._modules if _own(p) == module}
         adapted = self._parameters(path)
         if depths != set(range(len(adapted))):
@@ -91,7 +91,7 @@ class Products:
             )
         name = adapted[len(adapted) - 1 - path.count(".base_layer")]
         ground.collected.moved |= name != f"{module}.{_leaf(name)}"
-        a, b = (ground.stored(path, own, end) for end in ("lora_A.weight", "lora_B.weight"))
+        a, b = (ground.stored(path, tensors, end) for end in ("lora_A.weight", "lora_B.weight"))
         info = ground.info(name)
         count = info.shape[0] if len(info.shape) == 3 else 1
         misshapen = ground.misshapen(name, (b.shape[0], a.shape[1]), info.shape)
@@ -117,7 +117,7 @@ class Products:
     def _projections(self) -> factors.Factors:
         """VeRA's shared A and B: the saved ones, else drawn in the size of the largest module."""
         if "base_model.vera_A" not in self._shared:
-            outs = {p: len(own["vera_lambda_b"]) for p, own in self._modules.items()}
+            outs = {p: len(tensors["vera_lambda_b"]) for p, tensors in self._modules.items()}
             names = {p: self._ground.target(f"{p}.weight").name for p in outs}
             columns = max(self._inputs(names[p], out) for p, out in outs.items())
             a, b = factors.drawn(self._ground.settings, max(outs.values()), columns)

@@ -57,18 +57,18 @@ class AdapterReader:
         """Sort one tensor by its key."""
         kind = self._ground.kind
         name = without_wrappings(key).removeprefix("base_model.model.")
-        own = re.match(rf"(.*?)\.({_PREFIXES.get(kind, f'{kind.lower()}_')}.*)$", name)
+        parsed = re.match(rf"(.*?)\.({_PREFIXES.get(kind, f'{kind.lower()}_')}.*)$", name)
         if ".original_module." in name:
             return  # the base's own tensor, which older versions of PEFT saved too
         if match := _TOKENS.match(name):
             self._tokens[match[1]] = tensor
         elif name.startswith("base_model."):
             self._shared[key] = tensor
-        elif own and kind == "LN_TUNING":
-            self._saved[f"{own[1]}.{name.rpartition('.')[2]}"] = tensor
-        elif own:
-            inner = re.sub(r"\.default(?=\.|$)", "", own[2])
-            self._modules.setdefault(own[1], {})[inner] = tensor
+        elif parsed and kind == "LN_TUNING":
+            self._saved[f"{parsed[1]}.{name.rpartition('.')[2]}"] = tensor
+        elif parsed:
+            inner = re.sub(r"\.default(?=\.|$)", "", parsed[2])
+            self._modules.setdefault(parsed[1], {})[inner] = tensor
         else:
             self._saved[_SAVED.sub("", name)] = tensor
 
@@ -108,21 +108,21 @@ class AdapterReader:
         kind, tie = self._ground.kind, self._ground.tie
         products = Products(self._ground, self._modules, self._shared)
         merging = Merging(self._ground, self._shared)
-        for path, own in self._modules.items():
+        for path, tensors in self._modules.items():
             if tie and tie.follows(self._ground.settings, path):
                 continue
-            if kind == "LORA" and not self._needs_weight(own):
+            if kind == "LORA" and not self._needs_weight(tensors):
                 products.lora(path)
             elif kind == "ADALORA":
                 products.adalora(path)
             elif kind == "VERA":
                 products.vera(path)
             else:
-                merging.module(path, own)
+                merging.module(path, tensors)
 
-    def _needs_weight(self, own: Mapping[str, Tensor]) -> bool:
+    def _needs_weight(self, tensors: Mapping[str, Tensor]) -> bool:
         """Does the update of a LoRA module depend on the weight that it updates?"""
-        return remakes_base(self._ground.settings) or any("magnitude" in name for name in own)
+        return remakes_base(self._ground.settings) or any("magnitude" in name for name in tensors)
 
     def _replace_rows(self, path: str, values: Tensor) -> None:
         """Replace single rows of an embedding, by the token indices in the settings."""

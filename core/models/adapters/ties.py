@@ -30,8 +30,8 @@ class Tie:
         """The tie of the model under an adapter; None if the head is a separate tensor."""
         aliases: Mapping[str, str] | None = getattr(over, "aliases", None)
         if aliases is not None:  # the aliases were read from the files
-            found = [(t, s) for t, s in aliases.items() if bare(t) in HEADS and s in over.tensors]
-            return cls(found[0][1], found[0][0]) if found else None
+            ties = [(t, s) for t, s in aliases.items() if bare(t) in HEADS and s in over.tensors]
+            return cls(ties[0][1], ties[0][0]) if ties else None
         if not _is_tied(over.config) or any(names.find(head) for head in HEADS):
             return None
         embedding = next((name for each in EMBEDDINGS if (name := names.find(each))), None)
@@ -88,7 +88,7 @@ def _is_tied(config: Mapping[str, Any]) -> bool:
 
 def untied(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with an untied output head."""
-    found = {**config, "tie_word_embeddings": False}
+    settings = {**config, "tie_word_embeddings": False}
     if isinstance(config.get("text_config"), Mapping):
-        found["text_config"] = {**config["text_config"], "tie_word_embeddings": False}
-    return found
+        settings["text_config"] = {**config["text_config"], "tie_word_embeddings": False}
+    return settings

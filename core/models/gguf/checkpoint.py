@@ -154,8 +154,8 @@ def _checkpoint(
 
 def _identifying(head: Header) -> dict[str, Any]:
     """The fields that identify a model, without its name, its authors and its conversion."""
-    own = {key: value for key, value in head.fields.items() if not key.startswith("general.")}
-    return {**own, "architecture": head.architecture, "quantization_config": "GGUF"}
+    fields = {key: value for key, value in head.fields.items() if not key.startswith("general.")}
+    return {**fields, "architecture": head.architecture, "quantization_config": "GGUF"}
 
 
 def _stored(tensor: heads.Tensor) -> StoredTensor:

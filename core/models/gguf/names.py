@@ -94,8 +94,8 @@ def _operations() -> Mapping[str, Any]:
         from transformers.integrations.gguf import GGUF_ARCHS
     except ImportError:
         return {}
-    found: Mapping[str, Any] = GGUF_ARCHS
-    return found
+    operations: Mapping[str, Any] = GGUF_ARCHS
+    return operations
 
 
 def _by_processor(file: Path, header: Header, module: Any) -> dict[str, BlockRecipe]:
@@ -137,9 +137,9 @@ def _llama(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
     heads, key_value = settings.num_attention_heads, settings.num_key_value_heads
     if None in (heads, key_value) or not re.search(r"\.attn_[qk]\.", name):
         return recipe
-    own = heads if ".attn_q." in name else key_value
+    head_count = heads if ".attn_q." in name else key_value
     # The file interleaves the pairs of rows of each head; transformers has two halves.
-    order = torch.arange(recipe.shape[0]).reshape(own, -1, 2).transpose(1, 2).reshape(-1)
+    order = torch.arange(recipe.shape[0]).reshape(head_count, -1, 2).transpose(1, 2).reshape(-1)
     return BlockRecipe(recipe.sources, recipe.shape, order)
 
 
@@ -246,10 +246,10 @@ def _operated(operation: Any, recipe: BlockRecipe) -> BlockRecipe:
 
 def _permuted(operation: Any, rows: int) -> Tensor:
     order = torch.arange(rows)
-    at = int(operation.offset)
-    order[at:] = order[at:][operation.permutation]
+    offset = int(operation.offset)
+    order[offset:] = order[offset:][operation.permutation]
     return order
 
 
-def _unsqueezed(shape: tuple[int, ...], at: int) -> tuple[int, ...]:
-    return (*shape[:at], 1, *shape[at:])
+def _unsqueezed(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return (*shape[:axis], 1, *shape[axis:])

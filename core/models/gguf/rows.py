@@ -136,18 +136,20 @@ class Made:
         """Rows start:stop (all axes but the last together)."""
         recipe = self._recipe
         if len(recipe.sources) > 1:
-            found = self._joined(start, stop)
+            dequantised = self._joined(start, stop)
         elif recipe.turned:
             whole = self._blocks.turned(recipe.sources[0])
-            found = DequantisedRows(whole.values[start:stop], whole.energy[start:stop])
+            dequantised = DequantisedRows(whole.values[start:stop], whole.energy[start:stop])
         elif recipe.order is not None:
-            found = self._ordered(recipe.sources[0], recipe.order[start:stop])
+            dequantised = self._ordered(recipe.sources[0], recipe.order[start:stop])
         else:
-            found = self._straight(recipe.sources[0], start, stop)
-        values = found.values if recipe.columns is None else found.values[:, recipe.columns]
+            dequantised = self._straight(recipe.sources[0], start, stop)
+        values = (
+            dequantised.values if recipe.columns is None else dequantised.values[:, recipe.columns]
+        )
         if recipe.change:
             values = torch.from_numpy(CHANGES[recipe.change](values.numpy()))
-        return DequantisedRows(values, found.energy)
+        return DequantisedRows(values, dequantised.energy)
 
     def _straight(self, name: str, start: int, stop: int) -> DequantisedRows:
         """Rows in the file's order; a vector may be a single row."""
@@ -163,26 +165,26 @@ class Made:
         """Rows by their places in the file, read in a few runs."""
         places, back = torch.unique(wanted, return_inverse=True)
         runs = list(_runs(places))
-        found = [self._blocks.rows(name, first, last) for first, last in runs]
+        parts = [self._blocks.rows(name, first, last) for first, last in runs]
         read = torch.cat([torch.arange(first, last) for first, last in runs])
-        at = torch.searchsorted(read, places)[back]
+        positions = torch.searchsorted(read, places)[back]
         return DequantisedRows(
-            torch.cat([each.values for each in found])[at],
-            torch.cat([each.energy for each in found])[at],
+            torch.cat([each.values for each in parts])[positions],
+            torch.cat([each.energy for each in parts])[positions],
         )
 
     def _joined(self, start: int, stop: int) -> DequantisedRows:
         """Rows of stacks with alternating matrices: the first source's, then the second's."""
         sources = self._recipe.sources
         each = self._blocks.shape(sources[0])[-2]
-        pieces, at = [], start
-        while at < stop:
-            number, within = divmod(at, each)
-            last = min(stop, at - within + each)
+        pieces, position = [], start
+        while position < stop:
+            number, within = divmod(position, each)
+            last = min(stop, position - within + each)
             expert, which = divmod(number, len(sources))
             first = expert * each + within
-            pieces.append(self._blocks.rows(sources[which], first, first + last - at))
-            at = last
+            pieces.append(self._blocks.rows(sources[which], first, first + last - position))
+            position = last
         return DequantisedRows(
             torch.cat([one.values for one in pieces]), torch.cat([one.energy for one in pieces])
         )

@@ -67,8 +67,8 @@ def _as_transformers(file: Path, header: Header) -> dict[str, Any]:
         return known[header.architecture](*theirs.read_gguf_metadata(str(file)))
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-    found: dict[str, Any] = load_gguf_checkpoint(str(file), return_tensors=False)["config"]
-    return found
+    config: dict[str, Any] = load_gguf_checkpoint(str(file), return_tensors=False)["config"]
+    return config
 
 
 def _plain(value: Any) -> Any:

@@ -53,8 +53,8 @@ def energy(kind: str, blocks: Bytes, dequantise: Callable[[Bytes], Any]) -> Floa
     if kind in _TABLES:
         return _by_table(_TABLES[kind], blocks, dequantise)
     scales, elements = _SCALES[kind](blocks)
-    found: Floats = np.square(scales).sum(-1) * (UNIFORM_CELL * elements)
-    return found
+    energies: Floats = np.square(scales).sum(-1) * (UNIFORM_CELL * elements)
+    return energies
 
 
 def _by_table(table: _Table, blocks: Bytes, dequantise: Callable[[Bytes], Any]) -> Floats:
@@ -67,14 +67,14 @@ def _by_table(table: _Table, blocks: Bytes, dequantise: Callable[[Bytes], Any]) 
     scales = values[:, :: table.group].astype(np.float64) / table.levels[table.probe]
     codes = blocks[:, table.codes :].reshape(len(blocks), -1, table.group // 2)
     shares = (cells[codes & 15] + cells[codes >> 4]).sum(-1)
-    found: Floats = (shares * np.square(scales)).sum(-1)
-    return found
+    energies: Floats = (shares * np.square(scales)).sum(-1)
+    return energies
 
 
 def _half(blocks: Bytes, offset: int) -> Floats:
     """The float16 at byte `offset` of each block, [count, 1]."""
-    found: Floats = blocks[:, offset : offset + 2].copy().view(np.float16).astype(np.float64)
-    return found
+    values: Floats = blocks[:, offset : offset + 2].copy().view(np.float16).astype(np.float64)
+    return values
 
 
 def _one(offset: int, elements: int) -> Callable[[Bytes], tuple[Floats, int]]:

@@ -76,10 +76,10 @@ def find(parts: PartReader, settings: Mapping[str, Any]) -> dict[str, Weight]:
 
 def _runs(parts: PartReader, name: str, state: str) -> Weight:
     try:
-        said = json.loads(bytes(parts.whole(state).to(torch.uint8).tolist()))
-        shape = tuple(int(n) for n in said["shape"])
-        run, nested = int(said["blocksize"]), int(said.get("nested_blocksize", 1))
-        float(said.get("nested_offset", 0))
+        quant_state = json.loads(bytes(parts.whole(state).to(torch.uint8).tolist()))
+        shape = tuple(int(n) for n in quant_state["shape"])
+        run, nested = int(quant_state["blocksize"]), int(quant_state.get("nested_blocksize", 1))
+        float(quant_state.get("nested_offset", 0))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise parts.refuse(name, f"{state} can't be understood.") from None
     count = math.prod(shape)
@@ -87,11 +87,11 @@ def _runs(parts: PartReader, name: str, state: str) -> Weight:
     fits = len(shape) == 2 and run > 0 and nested > 0
     if not (held and fits and math.prod(parts.shape(f"{name}.absmax")) == -(-count // run)):
         raise parts.refuse(name, f"its parts don't give {list(shape)} elements.")
-    own = ("absmax", "quant_map", "nested_absmax", "nested_quant_map")
-    stored = tuple(n for n in (f"{name}.{part}" for part in own) if n in parts)
+    suffixes = ("absmax", "quant_map", "nested_absmax", "nested_quant_map")
+    stored = tuple(n for n in (f"{name}.{part}" for part in suffixes) if n in parts)
     if parts.shape(f"{name}.quant_map") != (16,):
         raise parts.refuse(name, "its map does not have 16 levels.")
-    return Runs(parts, name, shape, (name, state, *stored), said)
+    return Runs(parts, name, shape, (name, state, *stored), quant_state)
 
 
 def _rows_of_int8(parts: PartReader, name: str, scale: str) -> Weight:

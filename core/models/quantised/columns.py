@@ -122,9 +122,9 @@ def _find(
         fits = groups == -(-inputs // group) or f"{module}.g_idx" in parts
         if stored != packed or zeros != (groups, across) or not fits:
             raise parts.refuse(name, f"its shape {list(stored)} doesn't fit its scales.")
-        own = (f"{module}.{part}" for part in ("qweight", "qzeros", "scales", "g_idx"))
+        names = (f"{module}.{part}" for part in ("qweight", "qzeros", "scales", "g_idx"))
         weights[f"{module}.weight"] = PackedWeight(
-            parts, module, (outputs, inputs), tuple(n for n in own if n in parts), bits, group,
+            parts, module, (outputs, inputs), tuple(n for n in names if n in parts), bits, group,
             ordered, behind,
         )  # fmt: skip
     return weights

@@ -55,16 +55,16 @@ def lacking(where: str, what: str, names: Iterable[str]) -> NoReturn:
     )
 
 
-def _string(name: str, found: Any, where: str) -> str:
-    if not isinstance(found, str):
+def _string(name: str, value: Any, where: str) -> str:
+    if not isinstance(value, str):
         hint = "Rename the field if it is not the prompt of the text." if name == PROMPT else ""
-        raise ProbeError(f"{where}: '{name}' is {kind(found)}, not a string.", hint=hint)
+        raise ProbeError(f"{where}: '{name}' is {kind(value)}, not a string.", hint=hint)
     try:
-        found.encode()
+        value.encode()
     except UnicodeEncodeError as error:
-        half = f"U+{ord(found[error.start]):04X}"
+        half = f"U+{ord(value[error.start]):04X}"
         raise ProbeError(f"{where}: '{name}' contains {half}, half of a character.") from None
-    return found
+    return value
 
 
 def beginning(given: str) -> str:

@@ -54,15 +54,15 @@ def read(file: Path, most: int | None = None) -> list[Document]:
         with _opened(file) as stream:
             head = stream.read(_HEAD) + stream.readline(LONGEST) + stream.read(1)
             stream.seek(0)
-            found = list(islice(_documents(file, stream, head), most))
+            documents = list(islice(_documents(file, stream, head), most))
     except FileNotFoundError:
         raise ProbeError(f"There is no probe file {file}.") from None
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or error
         raise ProbeError(f"The probe file {file} can't be read: {why}.") from None
-    if not found:
+    if not documents:
         raise ProbeError(f"The probe file {file} holds no documents.")
-    return found
+    return documents
 
 
 @contextmanager

@@ -58,13 +58,13 @@ def _row(file: Path, rows: Any) -> list[str] | None:
     # csv's limit of a field's length is global, so it is raised only while reading a row.
     before = csv.field_size_limit(LONGEST)
     try:
-        found: list[str] | None = next(rows, None)
+        row: list[str] | None = next(rows, None)
     except csv.Error as error:
         where = f"{file}, line {rows.line_num}"
         raise ProbeError(f"{where} is not a row of a table: {error}.") from None
     finally:
         csv.field_size_limit(before)
-    return found
+    return row
 
 
 def of_parquet(file: Path) -> Iterator[Document]:
@@ -78,8 +78,8 @@ def of_parquet(file: Path) -> Iterator[Document]:
             if FIELD not in names:
                 lacking(str(file), "columns", names)
             place = 0
-            own = [name for name in (FIELD, PROMPT) if name in names]
-            for batch in opened.iter_batches(batch_size=_AT_ONCE, columns=own):
+            columns = [name for name in (FIELD, PROMPT) if name in names]
+            for batch in opened.iter_batches(batch_size=_AT_ONCE, columns=columns):
                 for row in batch.to_pylist():
                     yield document(row, f"{file}, row {place} (from 0)")
                     place += 1

@@ -81,7 +81,7 @@ def _items(where: str, whole: Any) -> list[Any]:
             raise ProbeError(
                 f"{where} holds {len(texts)} in '{FIELD}' but {len(prompts)} in '{PROMPT}'."
             )
-        return [{FIELD: text, PROMPT: own} for text, own in zip(texts, prompts, strict=True)]
+        return [{FIELD: text, PROMPT: prompt} for text, prompt in zip(texts, prompts, strict=True)]
     if FIELD not in lists and len(lists) > 1:
         raise ProbeError(
             f"{where} is an object with {len(lists)} lists, but none named '{FIELD}': "
@@ -97,9 +97,9 @@ def _parsed(given: str, where: str) -> Any:
     except json.JSONDecodeError as error:
         line = f", line {error.lineno}" if "\n" in given.strip() else ""
         rest = given[error.pos :].strip()
-        found = f"found {beginning(rest)}" if rest else "found the end"
+        problem = f"found {beginning(rest)}" if rest else "found the end"
         raise ProbeError(
-            f"{where}{line} is not JSON: {error.msg} at place {error.colno}, {found}.",
+            f"{where}{line} is not JSON: {error.msg} at place {error.colno}, {problem}.",
             hint=READ if given[: error.pos].strip() else _hint(given),
         ) from None
     except RecursionError:

@@ -22,11 +22,11 @@ from tests.app.bench.fake import FakeBench
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """The requests that reached the bench of the command's process."""
-    found: list[Request] = []
+    requests: list[Request] = []
 
     class Noting(FakeBench):
         def answer(self, request: Request, give: Any, pause: Any) -> None:
-            found.append(request)
+            requests.append(request)
             super().answer(request, give, pause)
 
     @contextmanager
@@ -35,7 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
         yield Noting()
 
     monkeypatch.setattr(loading, "loaded", loaded)
-    return found
+    return requests
 
 
 @pytest.fixture
@@ -53,14 +53,14 @@ def study(tmp_path: Path) -> Path:
 def test_it_generates_with_the_base_and_all_but_controls(
     tauscope: Any, study: Path, asked: list[Request]
 ) -> None:
-    said = tauscope("bench", study, "--prompt", "hi\x1b[2J there")
-    assert (said.code, asked) == (
+    result = tauscope("bench", study, "--prompt", "hi\x1b[2J there")
+    assert (result.code, asked) == (
         0,
         [Generate(prompt=Prompt(text="hi\x1b[2J there"), columns=("base", "medical", "maths"))],
     )
-    assert "\x1b" not in said.out
-    assert "maths (1 tokens, ended by its length)\n  hi\\x1b[2J there" in said.out
-    assert "answers hi" in said.err
+    assert "\x1b" not in result.out
+    assert "maths (1 tokens, ended by its length)\n  hi\\x1b[2J there" in result.out
+    assert "answers hi" in result.err
 
 
 def test_every_option_reaches_the_bench(tauscope: Any, study: Path, asked: list[Request]) -> None:
@@ -86,18 +86,18 @@ def test_it_scores_a_continuation_and_shows_the_layers(
     tauscope: Any, study: Path, asked: list[Request]
 ) -> None:
     given = ("bench", study, "--prompt", "Q", "--continuation", "xy", "--column", "medical")
-    said = tauscope(*given, "--lens")
+    result = tauscope(*given, "--lens")
     assert asked[0] == Score(
         prompt=Prompt(text="Q"), continuation="xy", columns=("base", "medical")
     )
-    lines = [line.split() for line in said.out.splitlines()]
+    lines = [line.split() for line in result.out.splitlines()]
     assert ["x", "-1.500", "-2.500", "0.250"] in lines
     assert ["medical", "2.500", "+1.000"] in lines
     assert ["Q", "p", "r"] in lines
     assert [r.do for r in asked] == ["score", "lens", "lens"]
     (trial,) = json.loads(tauscope(*given, "--json").out)["trials"]
     assert trial["tokens"] == {"pieces": ["Q", "x", "y"], "start": 1, "cut": 0}
-    assert [told["nll"] for told in trial["scored"]] == [1.5, 2.5]
+    assert [score["nll"] for score in trial["scored"]] == [1.5, 2.5]
     assert trial["request"]["columns"] == ["base", "medical"]
 
 
@@ -108,13 +108,13 @@ def test_a_file_has_many_prompts(tauscope: Any, study: Path, asked: list[Request
     assert tauscope("bench", study, "--prompts", text, "--prompt", "zero").code == 0
     assert [request.prompt.text for request in asked] == ["zero", "one", "two"]
     asked.clear()
-    said = tauscope("bench", study, "--prompts", rows, "--json")
-    assert [trial["request"]["do"] for trial in json.loads(said.out)["trials"]] == [
+    result = tauscope("bench", study, "--prompts", rows, "--json")
+    assert [trial["request"]["do"] for trial in json.loads(result.out)["trials"]] == [
         "score", "generate",
     ]  # fmt: skip
     # As with --system, a system prompt implies the chat template, unless an option says no.
-    told = [(request.prompt.system, request.prompt.template) for request in asked]
-    assert told == [("s", True), ("", False)]
+    prompts = [(request.prompt.system, request.prompt.template) for request in asked]
+    assert prompts == [("s", True), ("", False)]
     asked.clear()
     tauscope("bench", study, "--prompts", rows, "--no-template")
     assert not asked[0].prompt.template
@@ -125,10 +125,10 @@ def test_what_was_found_before_a_fault_is_shown(
 ) -> None:
     file = study.with_name("p.txt")
     file.write_text("one\nnonsense\ntwo\n")
-    said = tauscope("bench", study, "--prompts", file, "--json")
-    assert said.code == 2
-    assert "Prompt 2 of 3: That makes no sense." in said.err
-    trials = json.loads(said.out)["trials"]
+    result = tauscope("bench", study, "--prompts", file, "--json")
+    assert result.code == 2
+    assert "Prompt 2 of 3: That makes no sense." in result.err
+    trials = json.loads(result.out)["trials"]
     assert [trial["request"]["prompt"]["text"] for trial in trials] == ["one"]
 
 
@@ -160,9 +160,9 @@ def test_what_can_not_be_asked_is_a_usage_error_before_models_load(
     Path("odd.jsonl").write_text('{"prompt": "a"}\n{"prompt": 1}\n')
     Path("none.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b", "continuation": ""}\n')
     Path("bytes.txt").write_bytes(b"\xd7\xff")
-    said = tauscope("bench", study, *options)
-    assert (said.code, asked) == (2, [])
-    assert words in said.err
+    result = tauscope("bench", study, *options)
+    assert (result.code, asked) == (2, [])
+    assert words in result.err
 
 
 def test_a_doubt_is_told_and_a_fault_ends_it(
@@ -179,9 +179,9 @@ def test_a_trial_is_kept_in_a_run(tauscope: Any, study: Path, asked: list[Reques
     db = open_database(write=True)
     run = runs.create_run(db, intake.read(study), ["tuning_vectors"])
     tauscope("bench", study, "--prompt", "hi", "--keep", "latest")
-    (kept,) = trials.trials(db, run)
-    assert kept.content["request"]["prompt"]["text"] == "hi"
-    assert [told["text"] for told in kept.content["written"]] == ["hi"] * 3
+    (stored,) = trials.trials(db, run)
+    assert stored.content["request"]["prompt"]["text"] == "hi"
+    assert [answer["text"] for answer in stored.content["written"]] == ["hi"] * 3
     db.close()
 
 
@@ -196,17 +196,17 @@ def test_a_worker_answers_the_same_and_is_listed_and_ended(
     assert len(asked) == 1  # the worker has answered the others
     assert here.out == first.out == second.out
     for prompt, code in (("nonsense", 2), ("fault", 1)):
-        said = tauscope("bench", study, "--prompt", prompt)
-        assert (said.code, len(asked)) == (code, 1)
-        assert ("That makes no sense." in said.err) is (code == 2)
+        result = tauscope("bench", study, "--prompt", prompt)
+        assert (result.code, len(asked)) == (code, 1)
+        assert ("That makes no sense." in result.err) is (code == 2)
     (listed,) = json.loads(tauscope("runs", "--benches", "--json").out)
     assert (listed["study"], listed["held"], listed["idle"]) == ("s", {"cpu": 123}, 60.0)
     assert json.loads(tauscope("runs", "--json").out) == []
     row = [line.split() for line in tauscope("runs").out.splitlines() if line.startswith("s ")]
     assert row == [["s", str(listed["pid"]), "ready", "123", "B", "on", "cpu", *row[0][7:]]]
     assert f"process {listed['pid']}" in tauscope("doctor", "--json").out
-    said = tauscope("bench", study, "--end")
-    assert (said.code, said.err.startswith("the bench of s, process ")) == (0, True)
+    result = tauscope("bench", study, "--end")
+    assert (result.code, result.err.startswith("the bench of s, process ")) == (0, True)
     assert registry.benches(study.parent / "db" / "x.db") == []
     assert tauscope("bench", study, "--end").err == "no bench of s is running\n"
     assert "No bench is running" in tauscope("runs", "--benches").err

@@ -68,12 +68,12 @@ def test_help_and_version_are_quick_and_light() -> None:
 
 
 def test_a_study_is_run_shown_and_exported(tauscope: Any, study: Path, tmp_path: Path) -> None:
-    said = tauscope("run", study)
-    assert said.code == 0
-    run_id = said.out.splitlines()[-1]
+    result = tauscope("run", study)
+    assert result.code == 0
+    run_id = result.out.splitlines()[-1]
     assert len(run_id) == 12
-    assert "skipped: activation, edit_distance" in said.err
-    assert "100 %" in said.err
+    assert "skipped: activation, edit_distance" in result.err
+    assert "100 %" in result.err
     again = tauscope("run", study)
     assert again.out.strip() != run_id
     assert "reused" in again.err
@@ -98,9 +98,9 @@ def test_a_study_is_run_shown_and_exported(tauscope: Any, study: Path, tmp_path:
     assert shown.out.startswith(first.rstrip()[: first.index("Findings")])
     assert "\nmedical" in first
     assert "Findings, largest first" not in one.out
-    told = json.loads(tauscope("show", run_id, "overview", "--json").out)
-    assert [card["model"] for card in told["cards"]][-1] == "control"
-    for finding in told["findings"]:
+    overview = json.loads(tauscope("show", run_id, "overview", "--json").out)
+    assert [card["model"] for card in overview["cards"]][-1] == "control"
+    for finding in overview["findings"]:
         assert finding["sentence"][:40] in " ".join(first.split())
     refused = tauscope("show", run_id, "overview", "--model", "medical")
     assert (refused.code, "whole run" in refused.err) == (2, True)
@@ -130,9 +130,9 @@ def test_some_models_layers_and_modules_are_shown(tauscope: Any, study: Path) ->
     alone = tauscope("show", "latest", "vector_cosine", "--model", "medical").out
     assert "No results match the filter." in alone, "one model has no cosine with another"
     for wrong, hint in ((("--model", "medcal"), "'medical'"), (("--layers", "9"), "layers 0 to")):
-        said = tauscope("show", "latest", *wrong)
-        assert said.code == 2
-        assert hint in said.err
+        result = tauscope("show", "latest", *wrong)
+        assert result.code == 2
+        assert hint in result.err
 
 
 @pytest.mark.parametrize("columns", [60, 80, 140])
@@ -158,10 +158,10 @@ def test_only_some_analyses_can_be_run(tauscope: Any, study: Path) -> None:
 
 
 def test_inspect_takes_bare_models(tauscope: Any, study: Path, tmp_path: Path) -> None:
-    said = tauscope("inspect", tmp_path / "base", tmp_path / "medical", tmp_path / "control")
-    assert said.code == 0
+    result = tauscope("inspect", tmp_path / "base", tmp_path / "medical", tmp_path / "control")
+    assert result.code == 0
     (run,) = json.loads(tauscope("runs", "--json").out)
-    assert run["id"] == said.out.splitlines()[-1]
+    assert run["id"] == result.out.splitlines()[-1]
     assert run["name"] == "medical and control"
     assert run["models"] == ["medical", "control"]
 
@@ -181,16 +181,16 @@ def test_the_demo_runs_shows_and_exports(
         return SimpleNamespace(study=study, measured={"learnt": {"medical": learnt}})
 
     monkeypatch.setattr(family, "build", build)
-    said = tauscope("demo", "--out", tmp_path / "out", "--family-dir", tmp_path / "family")
-    assert said.code == 0, said.err
-    assert "Cosine" in said.out
+    result = tauscope("demo", "--out", tmp_path / "out", "--family-dir", tmp_path / "family")
+    assert result.code == 0, result.err
+    assert "Cosine" in result.out
     assert (tmp_path / "out" / "report.md").exists()
 
 
 def test_a_detached_run_can_be_cancelled(tauscope: Any, study: Path, tmp_path: Path) -> None:
-    said = tauscope("run", study, "--detach")
-    assert said.code == 0
-    run_id = said.out.strip()
+    result = tauscope("run", study, "--detach")
+    assert result.code == 0
+    run_id = result.out.strip()
     cancelled = tauscope("cancel", run_id)
     assert cancelled.code == 0, cancelled.err
     assert run_id in cancelled.err
@@ -219,12 +219,12 @@ def test_exit_codes_are_by_kind_of_error(
         raise error
 
     monkeypatch.setattr(runner, "run", fail)
-    said = tauscope("run", study)
-    assert said.code == code
-    assert "error: " in said.err
-    assert "Traceback" not in said.err
+    result = tauscope("run", study)
+    assert result.code == code
+    assert "error: " in result.err
+    assert "Traceback" not in result.err
     opened = code not in (2, 3)
-    assert len(said.out.strip()) == 12 * opened
+    assert len(result.out.strip()) == 12 * opened
     assert len(json.loads(tauscope("runs", "--json").out or "[]")) == opened
 
 
@@ -255,18 +255,18 @@ def test_a_start_that_fails_leaves_no_run(
 ) -> None:
     spoil(tmp_path / "medical")
     models = [tmp_path / name for name in ("base", "control", "medical")]
-    said = tauscope("inspect", *models, *detach)
+    result = tauscope("inspect", *models, *detach)
     if detach and spoil is _unlike:
         # Only its worker finds out, and nobody is there to be told: the run shows it.
         db = open_database()
-        run_id = said.out.strip()
+        run_id = result.out.strip()
         assert eventually(lambda: runs.find_run(db, run_id).status == "failed")
         assert words in runs.find_run(db, run_id).error_title
         db.close()
         return
-    assert said.code == 3
-    assert words in said.err
-    assert said.out == ""
+    assert result.code == 3
+    assert words in result.err
+    assert result.out == ""
     assert json.loads(tauscope("runs", "--json").out) == []
 
 
@@ -293,10 +293,10 @@ def test_a_run_that_fails_while_it_computes_stays(
     tensors = tiny_tensors()
     tensors["model.layers.1.mlp.down_proj.weight"][3, 5] = float("nan")
     write_model(tmp_path / "medical", tiny_config(), tensors)
-    said = tauscope("run", study)
-    assert said.code == 3
+    result = tauscope("run", study)
+    assert result.code == 3
     (run,) = json.loads(tauscope("runs", "--json").out)
-    assert run["id"] == said.out.strip()
+    assert run["id"] == result.out.strip()
     assert run["total"] > 0
 
 
@@ -314,10 +314,10 @@ def test_a_task_that_can_not_be_read_is_input_that_can_not(
 ) -> None:  # fmt: skip
     monkeypatch.setattr("core.evaluation.tasks._standard", dict)  # they take seconds to read
     study.write_text(f"{study.read_text()}[evaluation]\n{evaluation}\n")
-    said = tauscope("run", study, "--only", "evaluation")
-    assert said.code == code
-    assert words in " ".join(said.err.split())
-    assert "Traceback" not in said.err
+    result = tauscope("run", study, "--only", "evaluation")
+    assert result.code == code
+    assert words in " ".join(result.err.split())
+    assert "Traceback" not in result.err
 
 
 @pytest.mark.parametrize(
@@ -341,9 +341,9 @@ def test_a_task_that_can_not_be_read_is_input_that_can_not(
 def test_wrong_uses_are_two_lines(
     tauscope: Any, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
-    said = tauscope(*arguments)
-    assert said.code == code
-    error = said.err[said.err.index("error: ") :]
+    result = tauscope(*arguments)
+    assert result.code == code
+    error = result.err[result.err.index("error: ") :]
     assert words in error
     assert 1 <= len(error.splitlines()) <= 2
 
@@ -368,9 +368,9 @@ def test_the_same_study_twice_at_once_is_refused(tauscope: Any, study: Path) -> 
     again = runs.create_run(db, runs.study_of(db, first.id), first.analyses)
     runs.claim(db, again)
     db.close()
-    said = tauscope("run", study)
-    assert said.code == 1
-    assert f"{again} is running right now" in said.err
+    result = tauscope("run", study)
+    assert result.code == 1
+    assert f"{again} is running right now" in result.err
 
 
 @pytest.mark.parametrize("how", [("run",), ("run", "--detach"), ("workstation",)])
@@ -386,10 +386,10 @@ def test_a_refused_start_leaves_no_run(
         with pytest.raises(CheckpointError, match="nowhere"):
             DataSource(db.url).start(study)
     else:
-        said = tauscope(*how, study)
-        assert (said.code, said.out) == (3, "")
-        assert "There is no directory nowhere." in said.err
-        assert "run " not in said.err
+        result = tauscope(*how, study)
+        assert (result.code, result.out) == (3, "")
+        assert "There is no directory nowhere." in result.err
+        assert "run " not in result.err
     assert runs.list_runs(db) == []
     db.close()
 
@@ -430,9 +430,9 @@ def test_a_deleted_run_is_gone_and_its_units_are_freed(
     monkeypatch.setattr(sys, "stdin", _Typed("y\n"))
     assert tauscope("delete", ids[0][:9]).code == 0
     for command in (("show",), ("export", "--to", tmp_path / "out"), ("cancel",), ("watch",)):
-        said = tauscope(command[0], ids[0], *command[1:])
-        assert said.code == 1
-        title, hint = said.err.splitlines()
+        result = tauscope(command[0], ids[0], *command[1:])
+        assert result.code == 1
+        title, hint = result.err.splitlines()
         assert title == f"error: There is no run '{ids[0]}'."
         assert ids[1] in hint
     assert json.loads(tauscope("gc", "--json").out)["units"] == 0, "the other run has them too"
@@ -449,9 +449,9 @@ def test_a_running_run_is_not_deleted(tauscope: Any, study: Path) -> None:
     db = open_database()
     again = runs.create_run(db, runs.study_of(db, runs.find_run(db, "latest").id), ["alignment"])
     runs.claim(db, again)
-    said = tauscope("delete", again)
-    assert said.code == 1
-    assert said.err == (
+    result = tauscope("delete", again)
+    assert result.code == 1
+    assert result.err == (
         f"error: Run {again} is running right now.\n"
         f"  Stop it first, with 'tauscope cancel {again}'.\n"
     )
@@ -474,8 +474,8 @@ def test_text_from_outside_is_only_text(tauscope: Any, tmp_path: Path) -> None:
         tauscope("\x1b[2J"),
         tauscope("export", "latest", "--to", tmp_path / "o\x1b[2Jut", "--format", "csv,md"),
     ]
-    for said in outcomes:
-        for text in (said.out, said.err):
+    for result in outcomes:
+        for text in (result.out, result.err):
             assert "\x1b" not in text
             assert "\u202e" not in text
     assert "x\\x1b[31m\\u202e[bold red]\\n%s{0}" in outcomes[2].out
@@ -495,15 +495,15 @@ def test_a_database_that_can_only_be_read_can_be_looked_at(
     assert tauscope("watch", "latest").code == 0
     assert tauscope("gc", "--dry-run").code == 0
     for command in (("run", study), ("cancel", "latest"), ("delete", "latest"), ("gc",)):
-        said = tauscope(*command)
-        assert said.code == 4
-        assert "can't be written" in said.err
+        result = tauscope(*command)
+        assert result.code == 4
+        assert "can't be written" in result.err
 
 
 def test_the_workstation_needs_a_terminal(tauscope: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = tauscope()
-    assert said.code == 2
-    assert "tauscope demo, run" in said.err
+    result = tauscope()
+    assert result.code == 2
+    assert "tauscope demo, run" in result.err
     for stream in (sys.stdin, sys.stdout):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "dumb")
@@ -544,23 +544,23 @@ def test_what_the_doctor_cannot_find_out_keeps_nothing_else_back(
 ) -> None:
     monkeypatch.setattr("app.cli.doctor._devices", dict)
     monkeypatch.setattr("app.cli.doctor.cache_folder", lambda: tmp_path / ("x" * 300))
-    said = tauscope("doctor", "--json")
-    found = json.loads(said.out)
-    assert said.code == 0
-    assert found["models"] == {"state": "can't be found out: File name too long"}
-    assert "python" in found["versions"]
-    assert "path" in found["database"]
+    result = tauscope("doctor", "--json")
+    answers = json.loads(result.out)
+    assert result.code == 0
+    assert answers["models"] == {"state": "can't be found out: File name too long"}
+    assert "python" in answers["versions"]
+    assert "path" in answers["database"]
 
 
 def test_the_doctor_makes_nothing(
     tauscope: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = json.loads(tauscope("doctor", "--json").out)
-    assert found["database"]["state"] == "not made yet"
+    answers = json.loads(tauscope("doctor", "--json").out)
+    assert answers["database"]["state"] == "not made yet"
     assert not (tmp_path / "db").exists()
-    assert found["devices"]["cpu"] == "yes"
-    assert "compiled" in found["devices"]["loops over weights"]
-    assert found["versions"]["tauscope"] == app.__version__
+    assert answers["devices"]["cpu"] == "yes"
+    assert "compiled" in answers["devices"]["loops over weights"]
+    assert answers["versions"]["tauscope"] == app.__version__
     monkeypatch.setattr("app.cli.doctor._devices", dict)  # it asks a process that imports torch
     bad = json.loads(tauscope("doctor", "--json", "--db", "mysql://x").out)
     assert "can't be used" in bad["database"]["state"]
@@ -673,19 +673,19 @@ def test_a_merge_is_written_and_its_folder_printed(
     tauscope: Any, study: Path, tmp_path: Path
 ) -> None:
     to = tmp_path / "merged"
-    said = tauscope("merge", study, "--coefficients", "control=-0.4, medical=0.7", "--to", to)
-    assert (said.code, said.out) == (0, f"{to}\n"), said.err
-    assert "tiny: medical=0.7,control=-0.4" in said.err
-    assert "100 %" in said.err
+    result = tauscope("merge", study, "--coefficients", "control=-0.4, medical=0.7", "--to", to)
+    assert (result.code, result.out) == (0, f"{to}\n"), result.err
+    assert "tiny: medical=0.7,control=-0.4" in result.err
+    assert "100 %" in result.err
     assert (to / "config.json").exists()
     more = ("--method", "ties", "--density", "0.5", "--restrict", "mlp,0", "--dtype", "bfloat16")
-    said = tauscope("merge", study, "--coefficients", "medical=1", "--to", tmp_path / "x", *more)
-    assert said.code == 0, said.err
+    result = tauscope("merge", study, "--coefficients", "medical=1", "--to", tmp_path / "x", *more)
+    assert result.code == 0, result.err
     recipe = json.loads((tmp_path / "x" / "merge.json").read_text())
     assert recipe["setting"] == "ties(density=0.5):medical=1"
     assert (recipe["restriction"], recipe["dtypes"]) == ("mlp,0", ["bfloat16"])
     assert recipe["models"].keys() == {"base", "medical"}
-    assert "was lost in rounding" in said.err
+    assert "was lost in rounding" in result.err
 
 
 def test_commands_remember_what_identifies_models(
@@ -709,14 +709,14 @@ def test_commands_remember_what_identifies_models(
     assert len(read) == 2
     assert not (tmp_path / "db").exists(), "a merge makes no database"
     read.clear()
-    told = tauscope("plan", study)
-    assert told.code == 0, told.err
-    assert "identifying " in told.err
+    result = tauscope("plan", study)
+    assert result.code == 0, result.err
+    assert "identifying " in result.err
     assert len(read) == len({id(contents) for contents in read}) == 3
     for command in (("plan", study), ("run", study), ("merge", study, *point, tmp_path / "x")):
-        told = tauscope(*command)
-        assert told.code == 0, told.err
-        assert "identifying" not in told.err
+        result = tauscope(*command)
+        assert result.code == 0, result.err
+        assert "identifying" not in result.err
     assert len(read) == 3
     (tmp_path / "db" / "x.db").write_text("no database")
     assert tauscope("merge", study, *point, tmp_path / "y").code == 0
@@ -740,9 +740,9 @@ def test_commands_remember_what_identifies_models(
 def test_a_merge_that_can_not_be_is_bad_usage(
     tauscope: Any, study: Path, tmp_path: Path, options: list[str], words: str
 ) -> None:
-    said = tauscope("merge", study, "--to", tmp_path / "merged", *options)
-    assert (said.code, said.out) == (2, "")
-    assert words in said.err
+    result = tauscope("merge", study, "--to", tmp_path / "merged", *options)
+    assert (result.code, result.out) == (2, "")
+    assert words in result.err
     assert not (tmp_path / "merged").exists()
 
 
@@ -752,15 +752,15 @@ def test_a_merge_says_what_is_doubtful_and_opens_only_what_takes_part(
     config = tmp_path / "medical" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"rope_theta": 1e6}))
     (tmp_path / "control" / "model.safetensors").unlink()
-    said = tauscope("merge", study, "--coefficients", "medical=1", "--to", tmp_path / "m")
-    assert said.code == 0
-    assert "warning: medical: rope_theta is 1000000.0, in the base 10000.0." in said.err
-    said = tauscope("merge", study, "--coefficients", "control=1", "--to", tmp_path / "n")
-    assert said.code == 3
+    result = tauscope("merge", study, "--coefficients", "medical=1", "--to", tmp_path / "m")
+    assert result.code == 0
+    assert "warning: medical: rope_theta is 1000000.0, in the base 10000.0." in result.err
+    result = tauscope("merge", study, "--coefficients", "control=1", "--to", tmp_path / "n")
+    assert result.code == 3
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [
         (OSError(28, "No space left on device", "/x/y"), "/x/y: No space left on device."),
         (PermissionError(13, "Permission denied"), "Permission denied."),
@@ -768,29 +768,45 @@ def test_a_merge_says_what_is_doubtful_and_opens_only_what_takes_part(
     ],
 )
 def test_what_the_system_refuses_is_no_fault_of_the_program(
-    error: Exception, said: str, tauscope: Any, monkeypatch: pytest.MonkeyPatch
+    error: Exception, expected: str, tauscope: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr("app.cli.reading.open_db", fail)
-    found = tauscope("runs")
-    assert (found.code, found.err.splitlines()[0]) == (1, f"error: {said}")
-    assert "fault of tauscope" not in found.err
+    result = tauscope("runs")
+    assert (result.code, result.err.splitlines()[0]) == (1, f"error: {expected}")
+    assert "fault of tauscope" not in result.err
     nothing: dict[str, object] = {}
     monkeypatch.setattr("app.cli.reading.open_db", lambda *_, **__: nothing["x"])
     assert "KeyError: there is no 'x'\n  This is a fault of tauscope" in tauscope("runs").err
 
 
 def test_a_run_that_stays_is_named_once_it_does(tauscope: Any, study: Path) -> None:
-    said = tauscope("run", study)
-    assert f"run {said.out.split()[-1]}\n" in said.err
+    result = tauscope("run", study)
+    assert f"run {result.out.split()[-1]}\n" in result.err
 
 
 def test_a_merge_that_rounding_takes_away_is_a_warning(tauscope: Any, study: Path) -> None:
     to = study.parent / "merged"
     given = ("--coefficients", "medical=0.0000001", "--to", to, "--dtype", "bfloat16")
-    said = tauscope("merge", study, *given)
-    assert said.code == 0, said.err
-    assert "warning: merge: " in said.err
-    assert "--dtype float32" in said.err
+    result = tauscope("merge", study, *given)
+    assert result.code == 0, result.err
+    assert "warning: merge: " in result.err
+    assert "--dtype float32" in result.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--engine", "dask"), "--engine dask can't be used."),
+        (("--engine", "ray", "--address", "auto"), "--engine ray --address auto can't be used."),
+        (("--workers", "2"), "--address and --workers belong to --engine ray."),
+    ],
+)
+def test_wrong_places_of_computation_are_one_error(
+    tauscope: Any, tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    refused = tauscope("run", write_family(tmp_path), *options)
+    assert refused.code == 2
+    assert words in refused.err

@@ -54,59 +54,59 @@ def _float64(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def _relative(base: dict[str, Any], tuned: dict[str, Any], wanted: Any) -> float:
-    own = [name for name in base if wanted(name)]
-    change = sum(float((tuned[n] - base[n]).square().sum()) for n in own)
-    return float((change / sum(float(base[n].square().sum()) for n in own)) ** 0.5)
+    names = [name for name in base if wanted(name)]
+    change = sum(float((tuned[n] - base[n]).square().sum()) for n in names)
+    return float((change / sum(float(base[n].square().sum()) for n in names)) ** 0.5)
 
 
 def test_the_answers_are_those_of_the_files(tauscope: Any, family: Any) -> None:
     folders = family("medical")
-    found = json.loads(tauscope("inspect", *folders, "--json").out)
-    (of,) = found["models"]
+    data = json.loads(tauscope("inspect", *folders, "--json").out)
+    (of,) = data["models"]
     base, tuned = map(_float64, folders)
     size = of["how_far"]["relative_norm"]
     for group in ("attention", "mlp"):
         true = _relative(base, tuned, lambda n, g=group: group_of(n) == g)
         assert size[group]["value"] == pytest.approx(true, rel=1e-6)
     assert size["all"]["value"] == pytest.approx(_relative(base, tuned, lambda n: True), rel=1e-6)
-    for at in of["where"]["by_layer"]["blocks"]:
-        true = _relative(base, tuned, lambda n, i=at["layer"]: f"layers.{i}." in n)
-        assert at["value"] == pytest.approx(true, rel=1e-6)
+    for row in of["where"]["by_layer"]["blocks"]:
+        true = _relative(base, tuned, lambda n, i=row["layer"]: f"layers.{i}." in n)
+        assert row["value"] == pytest.approx(true, rel=1e-6)
     for group in ("attention", "mlp"):
         spectra = [
             torch.linalg.svdvals(tuned[n] - base[n]) for n in base if group_of(n) == group
         ]  # fmt: skip
         stable = median(float(s.square().sum() / s[0] ** 2) for s in spectra)
-        told = of["directions"]["stable_rank"][group]
-        assert told["value"] == pytest.approx(stable, rel=1e-5)
-        assert told["n"] == len(spectra)
+        rank = of["directions"]["stable_rank"][group]
+        assert rank["value"] == pytest.approx(stable, rel=1e-5)
+        assert rank["n"] == len(spectra)
 
 
 def test_verdicts_are_by_value_chance_and_spread(tauscope: Any, family: Any) -> None:
     folders = family("medical", "maths")
-    found = json.loads(tauscope("inspect", *folders, "--json").out)
-    rows = json.loads(tauscope("show", found["run"], "--json").out)
+    data = json.loads(tauscope("inspect", *folders, "--json").out)
+    rows = json.loads(tauscope("show", data["run"], "--json").out)
 
     def beyond(row: dict[str, Any]) -> bool:
         return bool(abs(row["value"] - row["chance"]) >= 2 * row["chance_sd"])
 
-    for of in found["models"]:
-        own = [r for r in rows if r["model"] == of["model"] and r["head"] is None]
+    for of in data["models"]:
+        of_model = [r for r in rows if r["model"] == of["model"] and r["head"] is None]
         aligned = [
-            r for r in own
+            r for r in of_model
             if r["metric"] == "two_sided_excess" and r["layer"] is not None
             and r["module"] not in ("attention", "mlp", "blocks")
         ]  # fmt: skip
         assert of["comparison"]["matrices"] == len(aligned) == 14
         assert of["comparison"]["matrices_beyond_chance"] == sum(map(beyond, aligned))
         other = "maths" if of["model"] == "medical" else "medical"
-        ((name, told),) = of["comparison"]["cosine"].items()
+        ((name, cosine),) = of["comparison"]["cosine"].items()
         (row,) = [
-            r for r in own
+            r for r in of_model
             if r["metric"] == "cosine" and r["layer"] is None and r["module"] == "all"
         ]  # fmt: skip
-        assert (name, told["value"]) == (other, row["value"])
-        assert told["within_chance"] is not beyond(row)
+        assert (name, cosine["value"]) == (other, row["value"])
+        assert cosine["within_chance"] is not beyond(row)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
@@ -115,16 +115,16 @@ def test_it_fits_a_terminal_and_ends_with_the_run(
 ) -> None:
     monkeypatch.delenv("COLUMNS")  # a pipe, of which nobody says how wide
     names = [f"{'a-model-of-a-long-name-' * (i % 2)}{i}" for i in range(count)]
-    said = tauscope("inspect", *family(*names))
-    assert said.code == 0, said.err
-    lines = said.out.splitlines()
+    result = tauscope("inspect", *family(*names))
+    assert result.code == 0, result.err
+    lines = result.out.splitlines()
     assert max(map(cell_len, lines)) <= 80
-    assert "\x1b" not in said.out
-    assert all(said.out.count(title) == 1 for title in TITLES)
+    assert "\x1b" not in result.out
+    assert all(result.out.count(title) == 1 for title in TITLES)
     (run,) = json.loads(tauscope("runs", "--json").out)
     assert lines[-1] == run["id"]
     # Each model has an answer to each question: a line of its own, or one in a table.
-    rest = said.out
+    rest = result.out
     for title, following in zip(TITLES, (*TITLES[1:], "compare with chance"), strict=True):
         answer, rest = rest.split(title, 1)[1].split(following, 1)
         rest = f"{following}{rest}"
@@ -136,19 +136,19 @@ def test_no_number_of_a_table_is_cut(
     tauscope: Any, family: Any, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    said = tauscope("inspect", *family("a", "b", "c", "d"))
-    tables = said.out[: said.out.index("How do they compare")]
+    result = tauscope("inspect", *family("a", "b", "c", "d"))
+    tables = result.out[: result.out.index("How do they compare")]
     assert "…" not in tables
     assert tables.count("\na  ") == 4
 
 
 def test_a_model_that_is_the_base_is_said_to_be(tauscope: Any, family: Any) -> None:
     (base,) = family()
-    said = tauscope("inspect", base, base)
-    assert "Its weights are the base's." in said.out
-    assert "No layer changed." in said.out
-    assert "█" not in said.out
-    assert said.out.count("seems to have the same weights") == 1
+    result = tauscope("inspect", base, base)
+    assert "Its weights are the base's." in result.out
+    assert "No layer changed." in result.out
+    assert "█" not in result.out
+    assert result.out.count("seems to have the same weights") == 1
     for many in (2, 4):
         assert tauscope("inspect", base, *[base] * many).code == 0
 
@@ -160,9 +160,9 @@ def test_what_is_doubtful_is_told_once_with_all_that_it_is_about(
     for folder in folders[1:]:
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.5}))
-    said = tauscope("inspect", *folders)
-    assert said.out.count("rms_norm_eps is 0.5") == 1
-    assert "\na, b: rms_norm_eps is 0.5" in said.out
+    result = tauscope("inspect", *folders)
+    assert result.out.count("rms_norm_eps is 0.5") == 1
+    assert "\na, b: rms_norm_eps is 0.5" in result.out
     data = json.loads(tauscope("inspect", *folders, "--json").out)
     assert [each["about"] for each in data["warnings"]] == [["a", "b"]]
 
@@ -172,8 +172,8 @@ def test_rounding_that_dominates_is_told(tauscope: Any, tmp_path: Path) -> None:
     small = tuned_from({n: t.float() for n, t in base.items()}, 1, 1e-5)
     write_model(tmp_path / "base", tiny_config(), base)
     write_model(tmp_path / "small", tiny_config(), {n: t.bfloat16() for n, t in small.items()})
-    said = tauscope("inspect", tmp_path / "base", tmp_path / "small")
-    assert "A tenth of it or more is rounding" in " ".join(said.out.split())
+    result = tauscope("inspect", tmp_path / "base", tmp_path / "small")
+    assert "A tenth of it or more is rounding" in " ".join(result.out.split())
 
 
 def test_without_answers_there_is_the_id(
@@ -184,16 +184,16 @@ def test_without_answers_there_is_the_id(
 
     folders = family("medical")
     monkeypatch.setattr(runner, "run", fail)
-    said = tauscope("inspect", *folders)
-    assert (said.code, len(said.out.strip())) == (1, 12)
+    result = tauscope("inspect", *folders)
+    assert (result.code, len(result.out.strip())) == (1, 12)
     as_data = json.loads(tauscope("inspect", *folders, "--json").out)
-    assert as_data == {"run": said.out.strip()}
+    assert as_data == {"run": result.out.strip()}
 
 
 def test_a_detached_one_says_which_run_it_is(tauscope: Any, family: Any) -> None:
-    said = tauscope("inspect", *family("medical"), "--detach", "--json")
+    result = tauscope("inspect", *family("medical"), "--detach", "--json")
     (run,) = json.loads(tauscope("runs", "--json").out)
-    assert json.loads(said.out) == {"run": run["id"]}
+    assert json.loads(result.out) == {"run": run["id"]}
 
 
 # Sentences
@@ -226,15 +226,15 @@ def test_nothing_measured_is_no_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "sentence"),
     [
         (0.05, "Attention keeps to the base's directions (+0.050 beyond chance)."),
         (-0.05, "Attention avoids the base's directions (-0.050 beyond chance)."),
         (0.015, NEITHER),
     ],
 )
-def test_what_is_within_chance_is_no_finding(value: float, said: str) -> None:
-    assert sentences.new_or_amplified(account(excess={"attention": cell(value, 0.01)})) == said
+def test_what_is_within_chance_is_no_finding(value: float, sentence: str) -> None:
+    assert sentences.new_or_amplified(account(excess={"attention": cell(value, 0.01)})) == sentence
 
 
 def test_one_layer_and_one_matrix() -> None:
@@ -257,8 +257,8 @@ def test_of_equals_none_is_most_and_what_did_not_change_is_said() -> None:
         "(0.2), least in q (0.1)."
     )
     still = account(layers={"attention": {}, "mlp": {}, "blocks": {0: cell(0.0), 1: cell(0.0)}})
-    found = [pictures.PICTURES["where"]([replace(still, model=str(i)) for i in range(8)])]
-    tables = [drawn for drawn, form in found if isinstance(drawn, Table) and form == "table"]
+    figures = [pictures.PICTURES["where"]([replace(still, model=str(i)) for i in range(8)])]
+    tables = [drawn for drawn, form in figures if isinstance(drawn, Table) and form == "table"]
     assert [row[2:] for table in tables for row in table.rows] == [(None,) * 4] * 8
 
 

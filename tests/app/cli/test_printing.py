@@ -65,8 +65,8 @@ def test_it_is_the_list_that_json_writes(
 def test_what_a_filter_leaves_out_is_not_printed(
     db: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = json.loads(_printed(db, capsys, Filter(model=("medical",))))
-    assert [line["model"] for line in found] == ["medical"]
+    lines = json.loads(_printed(db, capsys, Filter(model=("medical",))))
+    assert [line["model"] for line in lines] == ["medical"]
     assert _printed(db, capsys, Filter(model=("nobody",))) == "[]\n"
 
 

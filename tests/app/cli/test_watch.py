@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy import update
 from app.cli import watch
 from app.jobs.launcher import last_words, log_of
 from app.results import wording
-from core.engine.measurement import Progress
+from core.engine.measurement import Progress, Unit, WorkerState
 from core.errors import RunError
 from core.study.study import Study
 from storage import runs
@@ -73,21 +74,21 @@ def test_a_run_is_followed_to_its_end(
     tauscope: Any, db: Database, run_id: str, meanwhile: Any
 ) -> None:
     meanwhile(_life(db, run_id))
-    said = tauscope("watch", run_id[:9])
-    assert said.code == 0
-    assert said.out == ""
-    assert said.err.startswith(f"run {run_id}: s: alignment\n")
-    assert said.err.count("warning: medical: is\\x1b odd.\n") == 1
-    assert said.err.endswith(f"100 % 10/10\nrun {run_id}: 10 units, 1 of them reused\n")
+    result = tauscope("watch", run_id[:9])
+    assert result.code == 0
+    assert result.out == ""
+    assert result.err.startswith(f"run {run_id}: s: alignment\n")
+    assert result.err.count("warning: medical: is\\x1b odd.\n") == 1
+    assert result.err.endswith(f"100 % 10/10\nrun {run_id}: 10 units, 1 of them reused\n")
 
 
 def test_json_has_a_line_for_every_change(
     tauscope: Any, db: Database, run_id: str, meanwhile: Any
 ) -> None:
     meanwhile(_life(db, run_id))
-    said = tauscope("watch", "latest", "--json")
-    assert (said.code, said.err) == (0, "")
-    lines = [json.loads(line) for line in said.out.splitlines()]
+    result = tauscope("watch", "latest", "--json")
+    assert (result.code, result.err) == (0, "")
+    lines = [json.loads(line) for line in result.out.splitlines()]
     assert len(lines) == 6, "none for a heartbeat"
     assert [line["status"] for line in lines] == ["queued", *["running"] * 4, "done"]
     assert [line["done"] for line in lines] == [0, 0, 3, 3, 10, 10]
@@ -97,7 +98,7 @@ def test_json_has_a_line_for_every_change(
     assert 0 < lines[2]["eta_seconds"] <= LEFT
     new = [warning for line in lines for warning in line["new_warnings"]]
     assert new == [{"subject": "medical", "message": "is\x1b odd."}]
-    assert "\x1b" not in said.out
+    assert "\x1b" not in result.out
 
 
 def test_a_failed_run_ends_it_with_its_own_two_lines(
@@ -105,19 +106,19 @@ def test_a_failed_run_ends_it_with_its_own_two_lines(
 ) -> None:
     attempt = runs.claim(db, run_id)
     runs.finish(db, run_id, attempt, "failed", title="base is cut short.", hint="Fetch it again.")
-    said = tauscope("watch", run_id)
-    assert said.code == 1
-    assert said.err.endswith("error: base is cut short.\n  Fetch it again.\n")
-    said = tauscope("watch", run_id, "--json")
-    assert said.code == 1
-    assert json.loads(said.out)["error_title"] == "base is cut short."
+    result = tauscope("watch", run_id)
+    assert result.code == 1
+    assert result.err.endswith("error: base is cut short.\n  Fetch it again.\n")
+    result = tauscope("watch", run_id, "--json")
+    assert result.code == 1
+    assert json.loads(result.out)["error_title"] == "base is cut short."
 
 
 def test_a_cancelled_run_ends_it(tauscope: Any, db: Database, run_id: str) -> None:
     runs.request_cancel(db, run_id)
-    said = tauscope("watch", run_id)
-    assert said.code == 130
-    assert f"error: Run {run_id} was cancelled.\n  'tauscope run'" in said.err
+    result = tauscope("watch", run_id)
+    assert result.code == 130
+    assert f"error: Run {run_id} was cancelled.\n  'tauscope run'" in result.err
 
 
 def test_a_silent_worker_reads_as_interrupted(
@@ -130,12 +131,12 @@ def test_a_silent_worker_reads_as_interrupted(
             connection.execute(update(RunRow).values(heartbeat=time.time() - 16, host="elsewhere"))
 
     meanwhile([fall_silent])
-    said = tauscope("watch", run_id)
-    assert said.code == 130
+    result = tauscope("watch", run_id)
+    assert result.code == 130
     where = f"(process {os.getpid()} on elsewhere)"
     end = f"error: Run {run_id} was interrupted. Its worker {where} ended without a word.\n"
-    assert f"{end}  'tauscope run' with its study" in said.err
-    assert "Its log" not in said.err, "it has none"
+    assert f"{end}  'tauscope run' with its study" in result.err
+    assert "Its log" not in result.err, "it has none"
 
 
 def test_how_the_log_of_a_silent_worker_ends_is_told(
@@ -147,9 +148,9 @@ def test_how_the_log_of_a_silent_worker_ends_is_told(
     log = log_of(db, run_id)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("".join(f"line {i}\n\n" for i in range(2000)) + "Killed\x1b[2J\n")
-    said = tauscope("watch", run_id)
-    told = [f"Its log, {log}, ends:", *(f"line {i}" for i in range(1996, 2000)), "Killed\\x1b[2J"]
-    assert "\n".join(told) + "\nerror: " in said.err
+    result = tauscope("watch", run_id)
+    ending = [f"Its log, {log}, ends:", *(f"line {i}" for i in range(1996, 2000)), "Killed\\x1b[2J"]
+    assert "\n".join(ending) + "\nerror: " in result.err
     assert tauscope("watch", run_id, "--json").err.startswith("error: ")
     runs.requeue(db, run_id)
     assert last_words(db, runs.find_run(db, run_id)) == ()
@@ -160,9 +161,9 @@ def test_a_run_that_is_deleted_ends_it(
 ) -> None:
     runs.create_run(db, STUDY, ["alignment"])
     meanwhile([lambda: runs.delete_run(db, run_id)])
-    said = tauscope("watch", run_id)
-    assert said.code == 1
-    assert f"There is no run '{run_id}'" in said.err
+    result = tauscope("watch", run_id)
+    assert result.code == 1
+    assert f"There is no run '{run_id}'" in result.err
 
 
 def test_an_interrupt_stops_watching_and_not_the_run(
@@ -173,9 +174,9 @@ def test_an_interrupt_stops_watching_and_not_the_run(
 
     runs.claim(db, run_id)
     monkeypatch.setattr("time.sleep", interrupt)
-    said = tauscope("watch", run_id)
-    assert said.code == 130
-    assert said.err.endswith(
+    result = tauscope("watch", run_id)
+    assert result.code == 130
+    assert result.err.endswith(
         f"error: Stopped watching; run {run_id} continues.\n"
         f"  'tauscope watch {run_id}' follows it again, 'tauscope cancel {run_id}' stops it.\n"
     )
@@ -212,3 +213,47 @@ def test_waiting_and_stopping_are_said(db: Database, run_id: str) -> None:
 def test_there_must_be_a_run(db: Database) -> None:
     with pytest.raises(RunError, match="no runs yet"):
         next(watch.follow(db, "latest"))
+
+
+def _crew(db: Database, run_id: str) -> Steps:
+    """Two workers, of which one dies; a unit is given up, twice."""
+    sinks: list[RunSink] = []
+    first = WorkerState("w1", "node-a", "cuda:0", "medical", "top-1%", 2**30)
+    second = WorkerState("w2", "node-b\x1b", "cuda:1")
+    unit = Unit(key="k", analysis="ablation", label="top-1%")
+    return [
+        lambda: sinks.append(RunSink(db, run_id, runs.claim(db, run_id))),
+        lambda: (sinks[0].workers([first, second]), sinks[0].beat()),
+        lambda: (sinks[0].workers([replace(first, memory=2**31), second]), sinks[0].beat()),
+        lambda: (sinks[0].workers([first]), sinks[0].beat()),
+        lambda: sinks[0].failed(unit, "out of memory", 3),
+        lambda: runs.finish(db, run_id, 1, "failed", title="1 of 2 units failed."),
+    ]
+
+
+def test_workers_come_and_go_and_units_fail(
+    tauscope: Any, db: Database, run_id: str, meanwhile: Any
+) -> None:
+    meanwhile(_crew(db, run_id))
+    said = tauscope("watch", run_id)
+    assert said.code == 1
+    came = "2 workers on 2 hosts, 1 at work; new: w1 (node-a, cuda:0), w2 (node-b\\x1b, cuda:1)\n"
+    assert said.err.count(came) == 1
+    assert said.err.count("\nw2 (node-b\\x1b, cuda:1) is gone\n") == 1
+    assert said.err.count("failed: ablation: top-1% (tried 3 times): out of memory\n") == 1
+    assert "w1 (node-a, cuda:0) is gone" not in said.err, "the run has ended"
+
+
+def test_json_has_the_workers_and_the_failed_units(
+    tauscope: Any, db: Database, run_id: str, meanwhile: Any
+) -> None:
+    meanwhile(_crew(db, run_id))
+    said = tauscope("watch", run_id, "--json")
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    assert len(lines) == 6, "none for a worker's memory"
+    assert [line["workers"] for line in lines] == [0, 0, 2, 1, 1, 0]
+    first = lines[2]["worker_states"][0]
+    assert (first["name"], first["host"], first["memory"]) == ("w1", "node-a", 2**30)
+    failed = {"key": "k", "analysis": "ablation", "label": "top-1%"}
+    assert lines[-1]["failed_units"] == [{**failed, "cause": "out of memory", "attempts": 3}]
+    assert [run["failed"] for run in json.loads(tauscope("runs", "--json").out)] == [1]

@@ -15,7 +15,8 @@ from app.drafts import building, fields, studyfile, toml
 from app.drafts.building import DOMAINS, TUNED, Draft
 from core.engine import registry
 from core.errors import StudyError
-from core.study import intake, study
+from core.study import intake
+from core.study.models import NAME
 
 # Anything that a file system or a person may call a thing, but for NUL and halves of characters.
 WORDS = st.text(
@@ -26,7 +27,7 @@ WORDS = st.text(
     min_size=1,
     max_size=30,
 ).filter(str.strip)
-NAMES = st.from_regex(study.NAME, fullmatch=True).filter(lambda n: n != "base" and len(n) < 30)
+NAMES = st.from_regex(NAME, fullmatch=True).filter(lambda n: n != "base" and len(n) < 30)
 COUNTS = st.integers(1, 10**6)
 SHARES = st.floats(0.001, 1, exclude_max=True)
 LISTED = st.lists(WORDS, min_size=1, max_size=3)
@@ -200,7 +201,7 @@ def test_further_probe_sets_are_added_named_and_dropped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "words", "key", "said"),
+    ("field", "words", "key", "expected"),
     [
         ("name", "a b", "name", "can't be called 'a b'"),
         ("name", "", "name", "needs a name"),
@@ -210,12 +211,12 @@ def test_further_probe_sets_are_added_named_and_dropped(tmp_path: Path) -> None:
     ],
 )
 def test_a_fault_of_a_further_probe_set_is_at_its_field(
-    field: str, words: str, key: str, said: str
+    field: str, words: str, key: str, expected: str
 ) -> None:
     draft = building.changed(building.with_probe(small()), f"probes.0.{field}", words)
-    found = building.faults(draft)
-    assert list(found) == [f"probes.0.{key}"]
-    assert said in found[f"probes.0.{key}"]
+    faults = building.faults(draft)
+    assert list(faults) == [f"probes.0.{key}"]
+    assert expected in faults[f"probes.0.{key}"]
 
 
 def test_lines_and_comments_stay_readable() -> None:
@@ -253,13 +254,13 @@ def test_names_are_what_the_tuning_adds(
 @given(WORDS, WORDS, st.sets(NAMES))
 def test_a_suggested_name_is_allowed_and_free(path: str, base: str, taken: set[str]) -> None:
     name = building.suggested(path, base, taken)
-    assert study.NAME.fullmatch(name)
+    assert NAME.fullmatch(name)
     assert name != "base"
     assert name not in taken
 
 
 @pytest.mark.parametrize(
-    ("key", "words", "at", "said"),
+    ("key", "words", "field", "expected"),
     [
         ("models.base.path", "", "models.base.path", "is needed"),
         (f"{TUNED}.0.name", "in/struct", f"{TUNED}.0.name", "letters"),
@@ -277,13 +278,15 @@ def test_a_suggested_name_is_allowed_and_free(path: str, base: str, taken: set[s
         ("analyses.ablation.selections", "top-x", "analyses.ablation.selections", "top-x"),
     ],
 )
-def test_what_is_wrong_is_said_where_it_was_typed(key: str, words: str, at: str, said: str) -> None:
+def test_what_is_wrong_is_said_where_it_was_typed(
+    key: str, words: str, field: str, expected: str
+) -> None:
     draft = building.changed(small(), key, words)
-    found = building.faults(draft)
-    assert len({key.removesuffix(".int").partition(".literal")[0] for key in found}) == 1
-    (blamed, *_) = found
-    assert f"{blamed}.".startswith(f"{at}.")
-    assert said in found[blamed]
+    faults = building.faults(draft)
+    assert len({key.removesuffix(".int").partition(".literal")[0] for key in faults}) == 1
+    (blamed, *_) = faults
+    assert f"{blamed}.".startswith(f"{field}.")
+    assert expected in faults[blamed]
     with pytest.raises(StudyError):
         building.checked(draft)
 
@@ -381,9 +384,9 @@ def test_a_command_writes_the_same_file(tauscope: Any, tmp_path: Path) -> None:
         "--tuned", "medical=runs/medical", "--probe", "medical",
         "--task", "instruct=pubmedqa,medqa_4options",
     ]  # fmt: skip
-    said = tauscope(*asked)
-    assert said.code == 0, said.err
-    assert said.out == f"{file}\n"
+    result = tauscope(*asked)
+    assert result.code == 0, result.err
+    assert result.out == f"{file}\n"
     assert file.read_text() == studyfile.written(small())
     again = tauscope(*asked)
     assert again.code == 2
@@ -395,7 +398,7 @@ def test_a_command_writes_the_same_file(tauscope: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "said"),
+    ("extra", "expected"),
     [
         (["--probe", "medcal"], "Did you mean 'medical'?"),
         (["--set", "run.dtyp=auto"], "Did you mean 'run.dtype'?"),
@@ -413,12 +416,12 @@ def test_a_command_writes_the_same_file(tauscope: Any, tmp_path: Path) -> None:
     ],
 )
 def test_what_a_command_gets_wrong_is_one_error(
-    tauscope: Any, tmp_path: Path, extra: list[str], said: str
+    tauscope: Any, tmp_path: Path, extra: list[str], expected: str
 ) -> None:
     file = tmp_path / "mine.toml"
     got = tauscope("new", file, "--base", "a/b", "--tuned", "a/b-c", *extra)
     assert got.code == 2
-    assert said in got.err
+    assert expected in got.err
     assert not file.exists()
 
 
@@ -441,7 +444,7 @@ def test_places_that_are_not_there_are_warned_of(
     assert tauscope("new", "-", *models, "--probe", "medcal").err == "", "a file called so"
     assert tauscope("new", "-", *models, "--tuned", str(tmp_path)).err == ""
     asked = ("--tuned", "./gone", "--probe", "texts.txt", "--set", "evaluation.include=own")
-    said = tauscope("new", "x.toml", "--base", "/no/where", *asked)
-    assert said.code == 0
+    result = tauscope("new", "x.toml", "--base", "/no/where", *asked)
+    assert result.code == 0
     for place in ("/no/where", "./gone", "texts.txt", "own"):
-        assert f"warning: there is nothing at {place}\n" in said.err
+        assert f"warning: there is nothing at {place}\n" in result.err

@@ -16,11 +16,11 @@ def test_a_point_is_added_once() -> None:
     asked = {"name": "s", "models": MODELS, "analyses": {"arithmetic": given}}
     asked["evaluation"] = {"tasks": {"medical": ["medqa"]}}
     study = Study.model_validate(asked)
-    found = with_point(with_point(study, "medical=0.7"), "medical=0.7")
-    assert found.analyses["arithmetic"] == {
+    extended = with_point(with_point(study, "medical=0.7"), "medical=0.7")
+    assert extended.analyses["arithmetic"] == {
         "coefficients": [0.0, 1.0], "points": ["maths=2", "medical=0.7"]
     }  # fmt: skip
-    assert found.models == study.models
+    assert extended.models == study.models
 
 
 def test_a_study_without_tasks_takes_no_point() -> None:

@@ -31,11 +31,11 @@ HARNESS_FOLDERS = (
 def _of_the_harness() -> set[str]:
     """The tasks and groups in a few of the harness's folders, read as text: its own index of all
     of them takes seconds."""
-    found = find_spec("lm_eval")
-    if found is None:
+    spec = find_spec("lm_eval")
+    if spec is None:
         raise ModuleNotFoundError("No module named 'lm_eval'", name="lm_eval")
-    assert found.submodule_search_locations is not None
-    root = Path(found.submodule_search_locations[0]) / "tasks"
+    assert spec.submodule_search_locations is not None
+    root = Path(spec.submodule_search_locations[0]) / "tasks"
     named = re.compile(r'^"?(?:task|group)"?: *"?([\w-]+)"?', re.MULTILINE)
     return {
         name

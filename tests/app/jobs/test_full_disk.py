@@ -35,7 +35,7 @@ def db(tmp_path: Path) -> Iterator[Database]:
 def _compute(rows: int, numbers: int) -> Any:
     """An engine of UNITS units, each with so many rows and numbers in a file."""
 
-    def run(study: Study, sink: ResultSink, analyses: Any) -> None:
+    def run(study: Study, sink: ResultSink, analyses: Any, *_: Any) -> None:
         done = sink.finished([f"k{i}" for i in range(UNITS)])
         sink.adopt(done)
         for i in range(UNITS):

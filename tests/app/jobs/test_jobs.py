@@ -16,6 +16,7 @@ from app.jobs import launcher
 from core.engine import registry
 from core.errors import RunError, StudyError
 from core.study.intake import read
+from core.study.study import Study
 from storage import runs
 from storage.database import Database, open_database
 from tests.app.families import write_family
@@ -39,6 +40,31 @@ def _wait(db: Database, run_id: str) -> runs.RunSummary:
     run = eventually(look)
     assert run is not None, "it never ended"
     return run
+
+
+def _placed(study: Study, **settings: str | int) -> Study:
+    return study.model_copy(update={"run": study.run.model_copy(update=settings)})
+
+
+def test_a_run_goes_on_where_the_new_start_says(db: Database, tmp_path: Path) -> None:
+    study = read(write_family(tmp_path))
+    spread = _placed(study, engine="ray", workers=2)
+    run_id = launcher.ready(db, study, ["alignment"])
+    assert launcher.ready(db, spread, ["alignment"]) == run_id
+    assert runs.study_of(db, run_id) == spread
+    assert launcher.ready(db, study, ["alignment"]) == run_id
+    assert runs.study_of(db, run_id) == study
+
+
+def test_an_engine_that_is_not_installed_is_refused_with_the_way_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = read(write_family(tmp_path))
+    monkeypatch.setattr(launcher, "find_spec", lambda name: None)
+    launcher.check(study)
+    with pytest.raises(StudyError, match="needs the package ray") as caught:
+        launcher.check(_placed(study, engine="ray"))
+    assert "pip install 'tauscope[cluster]'" in caught.value.hint
 
 
 def test_a_study_goes_on_with_its_unfinished_run(db: Database, tmp_path: Path) -> None:

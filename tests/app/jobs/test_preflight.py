@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.jobs import preflight
 from tests.app.families import write_family
 from tests.conftest import WEIGHTS, tiny_config, tiny_tensors
 
@@ -47,6 +48,12 @@ def test_a_plan_runs_nothing_and_knows_what_has_run(tauscope: Any, study: Path) 
     again = size["model.embed_tokens.weight"] + size["lm_head.weight"]  # for tokens of directions
     read = [model["read"] for model in before["models"]]
     assert read == [once + again + norm, once + again, once + again]
+
+    assert before["here"] == 1
+    assert [len(each["shares"]) for each in before["spread"]] == [1, 2, 4, 8]
+    spread = tauscope("plan", study, "--workers", 3).out
+    assert spread.count("\nworker ") == 1
+    assert "on 3," in spread
 
     tauscope("run", study, "--only", "alignment")
     after = json.loads(tauscope("plan", study, "--json").out)
@@ -100,3 +107,40 @@ def test_the_errors_are_those_of_run(tauscope: Any, study: Path, tmp_path: Path)
         error = planned.err[planned.err.index("error: ") :]
         assert error == run.err[run.err.index("error: ") :]
         assert planned.out == ""
+
+
+def _cost(device: str, *spread: tuple[int, float | None], here: int = 1) -> dict[str, Any]:
+    """A preflight in JSON, with the times on several cards."""
+    share = {"analysis": "alignment", "units": 8, "finished": 0, "stored": 0}
+    card = {"slices": 3, "units": [["base", 4], ["medical", 5]], "busy": 90.0}
+    return {
+        "device": device, "here": here, "seconds": 600.0, "rough": False, "shares": [share],
+        "models": [], "needed": {},
+        "spread": [
+            {"cards": n, "seconds": seconds, "shares": [card] * n if seconds is not None else []}
+            for n, seconds in spread
+        ],
+    }  # fmt: skip
+
+
+def test_the_times_on_several_cards_are_a_sentence() -> None:
+    known = _cost("cuda:0", (1, 600.0), (2, 310.0), (4, 180.0), (8, 170.0))
+    assert preflight.totals(known)[-1] == (
+        "With --engine ray: about 5 min on 2, 3 min on 4, 3 min on 8 cards like this one: an "
+        "estimate by a schedule, the longest task first."
+    )
+    large = _cost("cuda:0", (1, None), (2, 310.0))
+    assert preflight.totals(large)[-1].endswith("first. 1 card can't hold every model.")
+    assert (
+        "on 2 workers, each with cores of its own"
+        in preflight.totals(_cost("cpu", (1, 600.0), (2, 310.0)))[-1]
+    )
+    assert "ray" not in preflight.totals(_cost("cpu", (1, 600.0)))[-1]
+
+
+def test_each_card_of_several_has_a_row() -> None:
+    assert preflight.cards(_cost("cuda:0", (1, 600.0), (2, 310.0)))[1] == []
+    head, rows = preflight.cards(_cost("cuda:0", (1, 600.0), (2, 310.0), here=2))
+    assert head == ("card", "slices", "busy", "units by model")
+    assert rows == [(str(n), "3", "90 s", "base 4, medical 5") for n in range(2)]
+    assert preflight.cards(_cost("cuda:0", (2, None), here=2))[1] == []

@@ -18,11 +18,19 @@ from app.jobs import worker
 from app.jobs.launcher import log_of
 from app.jobs.stopping import _end_soon
 from core.engine import runner
-from core.engine.measurement import Measurement, Progress, ResultSink, Unit, UnitResult
+from core.engine.measurement import (
+    Measurement,
+    Progress,
+    ResultSink,
+    Unit,
+    UnitResult,
+    WorkerState,
+)
 from core.errors import Cancelled, InputError, RunError, StorageError
 from core.study.study import Study
 from storage import runs
 from storage.database import Database, open_database
+from storage.workers import failed_units
 from tests.patience import PATIENCE, eventually
 
 STUDY = Study.model_validate({"name": "s", "models": {"base": "b", "tuned": {"medical": "m"}}})
@@ -47,7 +55,7 @@ def work(db: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[..., runs.Ru
     return start
 
 
-def _one_unit(study: Study, sink: ResultSink, analyses: Any) -> None:
+def _one_unit(study: Study, sink: ResultSink, analyses: Any, *_: Any) -> None:
     unit = Unit(key="k", analysis="alignment", label="layer 0", model="medical")
     sink.progress(Progress(0, 1, label="layer 0"))
     sink.warn("medical", "is odd.")
@@ -56,11 +64,28 @@ def _one_unit(study: Study, sink: ResultSink, analyses: Any) -> None:
     sink.progress(Progress(1, 1))
 
 
-def _until_cancelled(study: Study, sink: ResultSink, analyses: Any) -> None:
-    for _ in range(1000):
+def _until_cancelled(study: Study, sink: ResultSink, analyses: Any, *_: Any) -> None:
+    for _i in range(1000):
         if sink.cancelled():
             raise Cancelled("stopped")
         time.sleep(0.01)
+
+
+def test_listeners_hear_of_workers_and_failed_units(db: Database, work: Any) -> None:
+    states = [WorkerState("worker 1", "node-a", "GPU 0"), WorkerState("worker 2", "node-b", "CPU")]
+
+    def fail(study: Study, sink: ResultSink, *_: Any) -> None:
+        sink.workers(states)
+        sink.failed(Unit(key="k", analysis="alignment", label="layer 0"), "out of memory", 3)
+        raise RunError("1 of 2 units failed.")
+
+    heard: list[Any] = []
+    with pytest.raises(RunError, match="1 of 2"):
+        work(fail, on_workers=heard.append, on_warning=lambda *warning: heard.append(warning))
+    assert heard == [states, ("layer 0", "failed 3 times: out of memory")]
+    run = runs.find_run(db, "latest")
+    assert (run.status, run.failed, run.warnings, run.workers) == ("failed", 1, 0, 0)
+    assert [unit.cause for unit in failed_units(db, run.id)] == ["out of memory"]
 
 
 def test_a_run_is_done_and_listeners_have_heard(db: Database, work: Any) -> None:
@@ -128,7 +153,7 @@ def test_a_lost_database_is_the_error_that_is_told(db: Database, work: Any) -> N
 
 
 def test_a_wish_in_the_database_cancels(db: Database, work: Any) -> None:
-    def wish_then_wait(study: Study, sink: ResultSink, analyses: Any) -> None:
+    def wish_then_wait(study: Study, sink: ResultSink, analyses: Any, *_: Any) -> None:
         runs.request_cancel(db, "latest")
         _until_cancelled(study, sink, analyses)
 
@@ -161,7 +186,7 @@ def test_a_waiting_run_bears_a_locked_database_for_a_while(
 def test_a_signal_cancels_politely(db: Database, work: Any, number: int) -> None:
     before = signal.getsignal(number)
 
-    def signalled(study: Study, sink: ResultSink, analyses: Any) -> None:
+    def signalled(study: Study, sink: ResultSink, analyses: Any, *_: Any) -> None:
         os.kill(os.getpid(), number)
         _until_cancelled(study, sink, analyses)
 
@@ -216,7 +241,7 @@ from core.engine import runner
 from core.engine.measurement import Measurement, Progress, Unit, UnitResult
 from core.errors import Cancelled
 
-def slow(study, sink, analyses):
+def slow(study, sink, analyses, *_):
     done = sink.finished([f"k{i}" for i in range(1000)])
     sink.adopt(done)
     for i in range(len(done), 1000):

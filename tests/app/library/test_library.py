@@ -19,7 +19,7 @@ from app.library.parentage import origin_of
 from app.library.shelves import DEEPEST, Search
 from core.errors import TauscopeError
 from core.models.family import open_family
-from core.study.study import Models
+from core.study.models import Models
 from tests.app.hub import (
     card,
     shelve,
@@ -41,8 +41,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def only(folder: Path) -> Entry:
-    (found,) = catalogue.scan([folder])
-    return found
+    (entry,) = catalogue.scan([folder])
+    return entry
 
 
 def drawn(entries: tuple[Entry, ...]) -> list[str]:
@@ -59,13 +59,13 @@ def drawn(entries: tuple[Entry, ...]) -> list[str]:
 @pytest.mark.parametrize("name", sorted(zoo.CONFIGS))
 def test_it_counts_what_transformers_counts(name: str, tmp_path: Path) -> None:
     (model,) = zoo.build(name, tmp_path, models=0)
-    found = only(tmp_path / "base")
-    assert found.parameters == sum(p.numel() for p in model.parameters())
-    assert (found.kind, found.dtype, found.trouble) == ("model", "float32", None)
-    assert found.architecture == model.config.model_type
-    assert found.model_class == type(model).__name__
-    assert (found.layers, found.hidden) == (2, 32)
-    assert found.size == sum(file.stat().st_size for file in (tmp_path / "base").iterdir())
+    entry = only(tmp_path / "base")
+    assert entry.parameters == sum(p.numel() for p in model.parameters())
+    assert (entry.kind, entry.dtype, entry.trouble) == ("model", "float32", None)
+    assert entry.architecture == model.config.model_type
+    assert entry.model_class == type(model).__name__
+    assert (entry.layers, entry.hidden) == (2, 32)
+    assert entry.size == sum(file.stat().st_size for file in (tmp_path / "base").iterdir())
 
 
 def test_shards_count_together(tmp_path: Path) -> None:
@@ -74,10 +74,10 @@ def test_shards_count_together(tmp_path: Path) -> None:
     assert len(list((tmp_path / "x").glob("*.safetensors"))) > 2
     assert only(tmp_path / "x").parameters == model.num_parameters()
     next((tmp_path / "x").glob("*.safetensors")).unlink()
-    found = only(tmp_path / "x")
-    assert found.parameters is None
-    assert found.trouble is not None
-    assert "is missing" in found.trouble
+    entry = only(tmp_path / "x")
+    assert entry.parameters is None
+    assert entry.trouble is not None
+    assert "is missing" in entry.trouble
 
 
 def test_old_buffers_are_no_parameters(tmp_path: Path) -> None:
@@ -94,12 +94,12 @@ def test_no_tensor_is_read(tmp_path: Path) -> None:
     write_folder(tmp_path / "x")
     shapes = tiny_shapes() | {"model.embed_tokens.weight": (2**34, 16)}
     write_sparse(tmp_path / "x" / "model.safetensors", shapes)
-    found = only(tmp_path / "x")
-    assert found.parameters is not None
-    assert found.parameters > 2**38
-    assert found.size is not None
-    assert found.size > 2**39
-    assert found.trouble is None
+    entry = only(tmp_path / "x")
+    assert entry.parameters is not None
+    assert entry.parameters > 2**38
+    assert entry.size is not None
+    assert entry.size > 2**39
+    assert entry.trouble is None
 
 
 def test_bin_files_are_not_opened(tmp_path: Path) -> None:
@@ -107,14 +107,14 @@ def test_bin_files_are_not_opened(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(tiny_config()))
     (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'echo no'\ntR.")
-    found = only(folder)
-    assert (found.parameters, found.dtype, found.trouble) == (None, "unknown", None)
+    entry = only(folder)
+    assert (entry.parameters, entry.dtype, entry.trouble) == (None, "unknown", None)
     (folder / "config.json").write_text(json.dumps(tiny_config(architectures=["BertForMaskedLM"])))
     assert only(folder).trouble == ("Bert is an encoder; tauscope compares causal language models.")
 
 
 @pytest.mark.parametrize(
-    ("how", "dtype", "said", "trouble"),
+    ("how", "dtype", "expected", "trouble"),
     [
         ({"quant_method": "awq", "bits": 4}, "I32", "4-bit awq (int32)", None),
         (
@@ -138,38 +138,38 @@ def test_bin_files_are_not_opened(tmp_path: Path) -> None:
     ],
 )
 def test_quantised_weights_are_said_to_be(
-    how: Any, dtype: str, said: str, trouble: str | None, tmp_path: Path
+    how: Any, dtype: str, expected: str, trouble: str | None, tmp_path: Path
 ) -> None:
-    found = only(write_folder(tmp_path / "x", dtype=dtype, quantization_config=how))
-    assert (found.dtype, found.parameters) == (said, None)
-    assert found.trouble == trouble
+    entry = only(write_folder(tmp_path / "x", dtype=dtype, quantization_config=how))
+    assert (entry.dtype, entry.parameters) == (expected, None)
+    assert entry.trouble == trouble
 
 
 def test_packed_weights_are_not_counted_where_no_setting_tells(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "x")
     packed = {name.replace("proj.weight", "proj.qweight"): s for name, s in tiny_shapes().items()}
     write_sparse(folder / "model.safetensors", packed, "I32")
-    found = only(folder)
-    assert (found.parameters, found.dtype) == (None, "int32")
-    assert "is quantised" in str(found.trouble)
+    entry = only(folder)
+    assert (entry.parameters, entry.dtype) == (None, "int32")
+    assert "is quantised" in str(entry.trouble)
 
 
 def test_eight_bit_floats_are_refused_as_the_engine_does(tmp_path: Path) -> None:
-    found = only(write_folder(tmp_path / "x", dtype="F8_E4M3"))
-    assert found.trouble is not None
-    assert found.trouble.startswith("It is quantised (tensor model.embed_tokens.weight), but")
+    entry = only(write_folder(tmp_path / "x", dtype="F8_E4M3"))
+    assert entry.trouble is not None
+    assert entry.trouble.startswith("It is quantised (tensor model.embed_tokens.weight), but")
 
 
 def test_an_adapter(tmp_path: Path) -> None:
-    found = only(write_adapter(tmp_path / "x", "Qwen/Qwen2.5-7B"))
-    assert (found.kind, found.rank, found.architecture) == ("adapter", 2, "lora")
-    assert (found.parameters, found.dtype) == (2 * 2 * 32, "float32")
-    assert (found.parents, found.stated) == (("Qwen/Qwen2.5-7B",), "adapter_config.json")
-    assert found.trouble is None
+    entry = only(write_adapter(tmp_path / "x", "Qwen/Qwen2.5-7B"))
+    assert (entry.kind, entry.rank, entry.architecture) == ("adapter", 2, "lora")
+    assert (entry.parameters, entry.dtype) == (2 * 2 * 32, "float32")
+    assert (entry.parents, entry.stated) == (("Qwen/Qwen2.5-7B",), "adapter_config.json")
+    assert entry.trouble is None
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "reason"),
     [
         ({"peft_type": "P_TUNING"}, "It holds an adapter of kind P_TUNING, which changes no weig"),
         ({"task_type": "SEQ_CLS"}, "It adapts a classifier head"),
@@ -179,10 +179,10 @@ def test_an_adapter(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_adapters_that_are_not_read(settings: Any, said: str, tmp_path: Path) -> None:
-    found = only(write_adapter(tmp_path / "x", "a/b", **settings))
-    assert found.trouble is not None
-    assert said in found.trouble
+def test_adapters_that_are_not_read(settings: Any, reason: str, tmp_path: Path) -> None:
+    entry = only(write_adapter(tmp_path / "x", "a/b", **settings))
+    assert entry.trouble is not None
+    assert reason in entry.trouble
 
 
 # Where models are
@@ -210,11 +210,11 @@ def test_the_snapshot_that_a_name_means_is_shown(cache: Path, tmp_path: Path) ->
     main = shelve(cache, "a/b", write_folder(tmp_path / "1"))
     other = shelve(cache, "a/b", write_folder(tmp_path / "2"), ref="")
     os.utime(main, (1, 1))
-    (found,) = catalogue.scan([])
-    assert (found.path, found.revisions) == (main, (main.name, other.name))
+    (entry,) = catalogue.scan([])
+    assert (entry.path, entry.revisions) == (main, (main.name, other.name))
     (cache / "models--a--b" / "refs" / "main").unlink()
-    (found,) = catalogue.scan([])
-    assert found.path == other, "without a main, the newest"
+    (entry,) = catalogue.scan([])
+    assert entry.path == other, "without a main, the newest"
 
 
 def test_downloads_that_are_not_finished(cache: Path, tmp_path: Path) -> None:
@@ -223,9 +223,9 @@ def test_downloads_that_are_not_finished(cache: Path, tmp_path: Path) -> None:
     begun = cache / "models--a--c" / "blobs"
     begun.mkdir(parents=True)
     (begun / "0123.incomplete").touch()
-    told = {entry.name: entry.trouble for entry in catalogue.scan([])}
-    assert told["a/b"] == "model.safetensors is missing: its download is not finished."
-    assert told["a/c"] == "Its download is not finished."
+    troubles = {entry.name: entry.trouble for entry in catalogue.scan([])}
+    assert troubles["a/b"] == "model.safetensors is missing: its download is not finished."
+    assert troubles["a/c"] == "Its download is not finished."
 
 
 def test_a_tokeniser_alone_is_no_model(cache: Path, tmp_path: Path) -> None:
@@ -275,8 +275,8 @@ def test_folders_are_searched_to_a_depth(tmp_path: Path) -> None:
 def test_relative_folders_give_whole_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folder(tmp_path / "top" / "x")
     monkeypatch.chdir(tmp_path)
-    found = only(Path("top"))
-    assert found.name == str(found.path) == str(tmp_path / "top" / "x")
+    entry = only(Path("top"))
+    assert entry.name == str(entry.path) == str(tmp_path / "top" / "x")
 
 
 def test_a_model_is_found_once_for_all_links_and_loops(tmp_path: Path) -> None:
@@ -309,8 +309,8 @@ def test_what_can_not_be_looked_into_is_said_once(
     monkeypatch.setattr(os, "scandir", scandir)
     search = Search()
     none = tmp_path / "none"
-    found = list(catalogue.appraised(search, [tmp_path / "top", none, none]))
-    assert len(found) == 1
+    entries = list(catalogue.appraised(search, [tmp_path / "top", none, none]))
+    assert len(entries) == 1
     assert search.notes == [
         f"{closed} can't be read: Permission denied.",
         f"{none} can't be read: No such file or directory.",
@@ -322,8 +322,8 @@ def test_a_search_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(5):
         write_folder(tmp_path / "top" / str(i))
     search = Search()
-    found = list(catalogue.appraised(search, [tmp_path / "top"]))
-    assert len(found) == 1, "the cache, the folder, one below it"
+    entries = list(catalogue.appraised(search, [tmp_path / "top"]))
+    assert len(entries) == 1, "the cache, the folder, one below it"
     assert len(search.notes) == 1
     assert search.notes[0].startswith("More than 3 folders")
 
@@ -341,26 +341,26 @@ def test_families_stand_together(tmp_path: Path) -> None:
     write_folder(top / "orphan", card("far/Away"))
     write_folder(top / "sister", card("FAR/away"))
     write_folder(top / "alone")
-    found = catalogue.scan([top])
-    assert drawn(found) == [
+    entries = catalogue.scan([top])
+    assert drawn(entries) == [
         "alone",
         "z-base", "  chat", "    a-doctor", "    b-lora", "  mine",
         "Away?", "  orphan", "  sister",
     ]  # fmt: skip
-    assert [e.path.name for e in catalogue.children(found, str(base))] == ["chat", "mine"]
-    assert [e.path.name for e in catalogue.children(found, "far/away")] == ["orphan", "sister"]
-    doctor = next(e for e in found if e.path.name == "a-doctor")
+    assert [e.path.name for e in catalogue.children(entries, str(base))] == ["chat", "mine"]
+    assert [e.path.name for e in catalogue.children(entries, "far/away")] == ["orphan", "sister"]
+    doctor = next(e for e in entries if e.path.name == "a-doctor")
     assert (doctor.relation, doctor.stated) == ("finetune", "model card")
-    above, alone = lineage.roles(found, [doctor])
+    above, alone = lineage.roles(entries, [doctor])
     assert (above.path.name, alone) == ("chat", (doctor,))
 
 
 def test_a_merge_stands_under_the_first_of_its_parents_that_is_here(tmp_path: Path) -> None:
     write_folder(tmp_path / "top" / "b")
     write_folder(tmp_path / "top" / "merge", card("x/away", str(tmp_path / "top" / "b")))
-    found = catalogue.scan([tmp_path / "top"])
-    assert drawn(found) == ["b", "  merge"]
-    assert [e.path.name for e in catalogue.children(found, "x/away")] == ["merge"]
+    entries = catalogue.scan([tmp_path / "top"])
+    assert drawn(entries) == ["b", "  merge"]
+    assert [e.path.name for e in catalogue.children(entries, "x/away")] == ["merge"]
 
 
 _NAMES = "abcdef"
@@ -387,13 +387,13 @@ def test_every_model_is_in_the_tree_once_whatever_it_says(stated: list[list[str]
 
 @given(st.permutations(["base", "chat", "doctor"]))
 def test_the_base_of_marked_models_is_by_lineage(order: list[str]) -> None:
-    said = {
+    parents_of = {
         "base": (), "chat": ("base",), "doctor": ("chat",), "other": (), "more": (),
         "nurse": ("chat",), "maths": ("base", "other"),
     }  # fmt: skip
     entries = {
         name: Entry(name=name, path=Path(f"/{name}"), kind="model", parents=parents)
-        for name, parents in said.items()
+        for name, parents in parents_of.items()
     }
     every = list(entries.values())
     base, tuned = lineage.roles(every, [entries[name] for name in order])
@@ -465,24 +465,24 @@ def test_no_setting_raises(tmp_path: Path, wrong: dict[str, Any]) -> None:
         folder = tmp_path / name
         write_folder(folder) if name == "model" else write_adapter(folder, "a/b")
         (folder / key).write_text(json.dumps({**tiny_config(), "peft_type": "LORA", **wrong}))
-        found = appraise(folder, "x")
-        assert found.kind == name
-        for value in (found.architecture, found.model_class, found.trouble or ""):
+        entry = appraise(folder, "x")
+        assert entry.kind == name
+        for value in (entry.architecture, entry.model_class, entry.trouble or ""):
             assert isinstance(value, str)
             assert len(value) <= 300
-        assert all(n is None or n > 0 for n in (found.layers, found.hidden, found.rank))
+        assert all(n is None or n > 0 for n in (entry.layers, entry.hidden, entry.rank))
 
 
 @_FAST
 @given(st.binary(max_size=200) | _TEXT.map(lambda t: f"---\nbase_model: {t}\n---".encode()))
 def test_no_card_raises(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "README.md").write_bytes(content)
-    found = origin_of(tmp_path, set(), adapter=False)
-    assert all(isinstance(name, str) and name for name in found.parents)
+    origin = origin_of(tmp_path, set(), adapter=False)
+    assert all(isinstance(name, str) and name for name in origin.parents)
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "said"),
+    ("file", "content", "reason"),
     [
         (
             "model.safetensors",
@@ -497,15 +497,15 @@ def test_no_card_raises(tmp_path: Path, content: bytes) -> None:
     ],
     ids=lambda value: str(value[:30]),
 )
-def test_broken_files_are_said(file: str, content: bytes, said: str, tmp_path: Path) -> None:
+def test_broken_files_are_said(file: str, content: bytes, reason: str, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "x")
     if file.endswith(".index.json"):
         (folder / "model.safetensors").unlink()  # beside a whole file an index is not looked at
     (folder / file).write_bytes(content)
-    found = only(folder)
-    assert found.trouble is not None
-    assert said in found.trouble
-    assert str(tmp_path) not in found.trouble
+    entry = only(folder)
+    assert entry.trouble is not None
+    assert reason in entry.trouble
+    assert str(tmp_path) not in entry.trouble
 
 
 @pytest.mark.parametrize(
@@ -540,9 +540,9 @@ def test_the_command_as_json(tauscope: Any, tmp_path: Path) -> None:
     write_adapter(tmp_path / "top" / "x", "a/b")
     code, out, _ = tauscope("models", "--json", "--folder", tmp_path / "top")
     assert code == 0
-    (found,) = json.loads(out)
-    assert found["name"] == found["path"] == str(tmp_path / "top" / "x")
-    assert found["parents"] == ["a/b"]
+    (entry,) = json.loads(out)
+    assert entry["name"] == entry["path"] == str(tmp_path / "top" / "x")
+    assert entry["parents"] == ["a/b"]
 
 
 def test_the_command_without_models_says_where_they_go(tauscope: Any, cache: Path) -> None:

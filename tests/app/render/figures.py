@@ -36,22 +36,24 @@ def cell(value: float | None, **more: float | int | str | None) -> Cell:
 
 def lines(names: tuple[str, ...] = ("medical", "maths")) -> Lines:
     """Two panels with a gap, intervals, levels of chance, and a control."""
-    found = tuple(
+    tuned = tuple(
         Series(
             name,
             (0, 1, 2),
             (
-                cell(0.5 + at, chance=0.1, chance_sd=0.01),
+                cell(0.5 + index, chance=0.1, chance_sd=0.01),
                 cell(None, chance=0.2, chance_sd=0.02),
-                cell(0.75 + at, chance=0.3, chance_sd=0.03, low=0.7 + at, high=0.8 + at, n=7),
+                cell(
+                    0.75 + index, chance=0.3, chance_sd=0.03, low=0.7 + index, high=0.8 + index, n=7
+                ),
             ),
         )
-        for at, name in enumerate(names)
+        for index, name in enumerate(names)
     )
     control = Series("retrained", (0, 1, 2), (cell(0.2), cell(0.25), cell(0.21)), control=True)
     return Lines(
         title="write alignment", measure="write", unit="", x_label="layer",
-        panels=(Panel("attention", (control, *found)), Panel("mlp", found)),
+        panels=(Panel("attention", (control, *tuned)), Panel("mlp", tuned)),
     )  # fmt: skip
 
 
@@ -86,10 +88,10 @@ def bars(names: tuple[str, ...] = ("medical", "retrained")) -> Grid:
     """Two bars a model, with intervals and chance; one is undefined."""
     rows = [
         (
-            cell(0.1 * (at + 1), low=0.05, high=0.4, chance=0.01, chance_sd=0.02, n=8),
-            cell(-0.2) if at else cell(None),
+            cell(0.1 * (index + 1), low=0.05, high=0.4, chance=0.01, chance_sd=0.02, n=8),
+            cell(-0.2) if index else cell(None),
         )
-        for at in range(len(names))
+        for index in range(len(names))
     ]
     return Grid(
         title="excess", measure="two_sided_excess", unit="", row_name="model",
@@ -105,11 +107,11 @@ def scatter(names: tuple[str, ...] = ("a", "b", "c")) -> Scatter:
     points = [
         Point(
             name,
-            "merged" if at else "base",
-            cell(places[at % 3][0], chance=0.25, chance_sd=0.01, low=0.0, high=0.6),
-            cell(places[at % 3][1] + at // 3 / 4),
+            "merged" if index else "base",
+            cell(places[index % 3][0], chance=0.25, chance_sd=0.01, low=0.0, high=0.6),
+            cell(places[index % 3][1] + index // 3 / 4),
         )
-        for at, name in enumerate(names)
+        for index, name in enumerate(names)
     ]
     points[1] = replace(points[1], y=replace(points[1].y, mark=True))
     points.append(Point("lost", "merged", cell(None), cell(0.5)))

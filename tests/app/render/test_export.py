@@ -119,7 +119,8 @@ def test_the_record_says_where_it_comes_from(db: Database, tmp_path: Path) -> No
     assert record["run"]["status"] == "done"
     assert record["run"]["created"].endswith("+00:00")
     assert record["study"]["models"]["tuned"]["control"]["role"] == "control"
-    assert record["seed"] == 0
+    assert (record["seed"], record["engine"]) == (0, "local")
+    assert "failed_units" not in record
     assert set(record["durations"]) == set(WEIGHTS)
     assert record["provenance"]["models"]["medical"]["fingerprint"]
     assert record["provenance"]["environment"]["versions"]["torch"]
@@ -227,6 +228,26 @@ def _report_writes_out_points_and_tables(text: str) -> None:
     assert "Nowhere" not in text
 
 
+def test_failed_units_are_told(db: Database, tmp_path: Path) -> None:
+    failed = _altered(
+        db, tmp_path / "home",
+        "INSERT INTO failures SELECT id, 'k', 'ablation', ?, 'out of memory', 3 FROM runs",
+        "top-1% of <medical>",
+    )  # fmt: skip
+    with closing(failed):
+        with failed.writing() as connection:
+            connection.exec_driver_sql("DELETE FROM artifacts")
+        export(failed, "latest", tmp_path / "out", ["json", "md", "html"])
+    out = tmp_path / "out"
+    (unit,) = json.loads((out / "run.json").read_text())["failed_units"]
+    assert (unit["label"], unit["cause"], unit["attempts"]) == (
+        "top-1% of <medical>", "out of memory", 3,
+    )  # fmt: skip
+    words = "failed 3 times and has no results: out of memory"
+    assert words in (out / "report.md").read_text()
+    assert f"top-1% of &lt;medical&gt; {words}" in (out / "report.html").read_text()
+
+
 def test_states_that_only_later_units_read_are_not_exported(db: Database, tmp_path: Path) -> None:
     states = _altered(db, tmp_path / "home", "UPDATE artifacts SET name = ?", "final.0")
     with closing(states):
@@ -268,10 +289,10 @@ def test_of_what_was_not_measured_nothing_is_found(tmp_path: Path) -> None:
     db = open_database(str(tmp_path / "empty.db"))
     study = Study.model_validate({"name": "x", "models": {"base": "b", "tuned": {"a": "a"}}})
     run = runs.find_run(db, runs.create_run(db, study, ["tuning_vectors", "alignment"]))
-    told = [each.finding for of in analyses_of(run) for each in shown(db, run, of)]
+    findings = [each.finding for of in analyses_of(run) for each in shown(db, run, of)]
     db.close()
-    assert told
-    assert not any(told)
+    assert findings
+    assert not any(findings)
 
 
 @pytest.mark.parametrize("path", ["../../../.bashrc", "/etc/passwd", "..", "aa/x.npz"])
@@ -298,17 +319,17 @@ def test_an_infinite_value_of_the_database_is_shown_as_undefined(
         export(hostile, "latest", tmp_path / "out", ["csv", "json", "parquet", "html", "md"])
         run = runs.find_run(hostile, "latest")
         (analysis,) = analyses_of(run, "tuning_vectors")
-        (found,) = (s for s in shown(hostile, run, analysis) if s.view.key == "modules")
+        (modules,) = (s for s in shown(hostile, run, analysis) if s.view.key == "modules")
     export(db, "latest", tmp_path / "right", ["csv"])
     ours, right = (_rows(tmp_path / to / "measurements.csv") for to in ("out", "right"))
     (changed,) = ((o, r) for o, r in zip(ours, right, strict=True) if o != r)
     assert changed[0] == changed[1] | {"value": "", "high": ""}
-    figure = found.figure
+    figure = modules.figure
     assert isinstance(figure, Grid)
     cell = figure.cells[figure.rows.index("1")][figure.columns.index("q")]
     assert cell is not None
     assert (cell.shown, cell.value, cell.high) == (None, None, None)
-    assert "inf" not in found.finding
+    assert "inf" not in modules.finding
     for page in ("report.md", "report.html"):
         assert not re.search(
             r"(?<![a-z])inf(inity)?(?![a-z])", (tmp_path / "out" / page).read_text()

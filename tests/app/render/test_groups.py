@@ -39,10 +39,10 @@ def test_a_run_with_groups_shows_and_exports_them(tmp_path: Path) -> None:
     files = {path.name for path in export(db, run.id, tmp_path / "out", ["csv"])}
     assert {"groups.csv", "group_tests.csv"} <= files
     with (tmp_path / "out" / "groups.csv").open() as rows:
-        found = list(csv.DictReader(rows))
-    assert list(found[0]) == [*COLUMNS, "sd"]
-    assert {row["model"] for row in found} == {"x", "y"}
-    assert {row["analysis"] for row in found} == {"tuning_vectors"}
+        means = list(csv.DictReader(rows))
+    assert list(means[0]) == [*COLUMNS, "sd"]
+    assert {row["model"] for row in means} == {"x", "y"}
+    assert {row["analysis"] for row in means} == {"tuning_vectors"}
     with (tmp_path / "out" / "group_tests.csv").open() as rows:
         tests = list(csv.DictReader(rows))
     whole = {row["metric"]: row for row in tests if (row["layer"], row["module"]) == ("", "all")}

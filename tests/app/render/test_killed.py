@@ -27,8 +27,8 @@ def _parts(folder: Path) -> list[Path]:
 
 
 def _export(url: str, folder: Path, name: str) -> None:
-    with contextlib.closing(open_database(url)) as own:
-        export(own, "latest", folder, [name])
+    with contextlib.closing(open_database(url)) as db:
+        export(db, "latest", folder, [name])
 
 
 @pytest.mark.parametrize(

@@ -133,5 +133,5 @@ def test_painters_agree_on_a_cell(name: str) -> None:
     cell = KINDS[name]
     verdict = judge(cell)
     expected = verdict is not None and verdict.is_null
-    found = verdicts(cell)
-    assert found == dict.fromkeys(found, expected)
+    by_painter = verdicts(cell)
+    assert by_painter == dict.fromkeys(by_painter, expected)

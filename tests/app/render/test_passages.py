@@ -141,9 +141,9 @@ def test_narrowed_tables_keep_the_items_of_their_rows() -> None:
 def test_prompts_of_tasks_and_answers_of_models_act_nowhere() -> None:
     evil = "=cmd \x1b[31m [red]x[/red] <script>alert(1)</script>"
     asked = [answers.Answer(0, evil, (evil, "b"), (True, False), (-1.0, -2.0))]
-    prompts, own = answers.artifacts(asked, prompts=True, model="base", task="t")
+    prompts, answered = answers.artifacts(asked, prompts=True, model="base", task="t")
     items = {"acc|index": np.arange(1), "acc|total": np.ones(1), "acc|weight": np.ones(1)}
-    known = {"prompts": prompts.arrays, "answers": own.arrays,
+    known = {"prompts": prompts.arrays, "answers": answered.arrays,
              "items": {**items, "acc|form": np.array("mean")}}  # fmt: skip
     choice = Choice(measure="difference", model="m", task="t", metric_of="acc", item="0")
     tabulation = Tabulation(choice=choice, catalogue=Catalogue(), rows=(),

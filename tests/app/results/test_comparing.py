@@ -45,34 +45,34 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Database, str
 def test_every_view_of_both_has_a_pair_but_that_of_two_tasks(
     both: tuple[Database, str, str],
 ) -> None:
-    found = {view.key: made for view, made in pairs(*both, pretend.ANALYSIS)}
-    assert set(found) == {view.key for view in pretend.VIEWS} - {"nowhere"}
-    for key, made in found.items():
+    by_view = {view.key: made for view, made in pairs(*both, pretend.ANALYSIS)}
+    assert set(by_view) == {view.key for view in pretend.VIEWS} - {"nowhere"}
+    for key, made in by_view.items():
         assert (made.difference is None) == (key in ("neurons", "document"))
-    assert isinstance(found["neurons"].figures[1], Table)
+    assert isinstance(by_view["neurons"].figures[1], Table)
 
 
 def test_what_the_studies_ask_differently_is_noted() -> None:
     one = study("one").model_copy(update={"probe": Probe(builtin="medical")})
     probe = Probe(builtin="maths", documents=40)
     other = one.model_copy(update={"probe": probe, "analyses": {"alignment": {"rank": 8}}})
-    found = {
+    differing = {
         name: asked_differently(one, other, registry.get(name))
         for name in ("alignment", "activation", "tuning_vectors", "evaluation", "edit_distance")
     }
     of_probe = ("probe.builtin", "probe.documents")
-    assert found == {
+    assert differing == {
         "alignment": ("analyses.alignment.rank",), "activation": of_probe, "tuning_vectors": (),
         "evaluation": (), "edit_distance": of_probe,
     }  # fmt: skip
     assert asked_differently(one, one, registry.get("alignment")) == ()
     run = one.run.model_copy(update={"seed": 7, "attention": "eager"})
     other = one.model_copy(update={"run": run})
-    found = {
+    differing = {
         name: asked_differently(one, other, registry.get(name))
         for name in ("alignment", "activation", "evaluation")
     }
-    assert found == {
+    assert differing == {
         "alignment": (), "activation": ("run.attention", "run.seed"),
         "evaluation": ("run.attention", "run.seed"),
     }, "weights are measured without either"  # fmt: skip
@@ -100,7 +100,7 @@ def test_a_difference_of_questions_stands_beside_the_figures(tmp_path: Path) -> 
 
 def test_values_come_from_their_own_run(both: tuple[Database, str, str]) -> None:
     made = pair(*both, pretend.ANALYSIS, pretend.view("curves"))
-    own, other = (
+    of_first, of_second = (
         {
             (row.model, str(row.layer)): row.value
             for row in rows
@@ -108,11 +108,11 @@ def test_values_come_from_their_own_run(both: tuple[Database, str, str]) -> None
         }
         for rows in (pretend.rows(), other_rows())
     )
-    assert {at: c.value for at, c in made.figures[0].places().items()} == own
-    assert {at: c.value for at, c in made.figures[1].places().items()} == other
+    assert {place: c.value for place, c in made.figures[0].places().items()} == of_first
+    assert {place: c.value for place, c in made.figures[1].places().items()} == of_second
     assert made.difference is not None
-    apart = {at: c.value for at, c in made.difference.figure.places().items()}
-    assert apart == pytest.approx({at: 0.5 for at in own if at in other})
+    apart = {place: c.value for place, c in made.difference.figure.places().items()}
+    assert apart == pytest.approx({place: 0.5 for place in of_first if place in of_second})
     assert made.notes == (
         "only A has model medical",
         "only B has layer 6",
@@ -155,9 +155,9 @@ def test_a_table_keeps_to_its_own_run(both: tuple[Database, str, str]) -> None:
     assert made.notes == ()
     notes = [f.note for f in made.figures if isinstance(f, Table)]
     assert notes == ["1 models were measured"] * 2
-    own = default_choice(view, catalogue(db, first, pretend.NAME))
+    opening = default_choice(view, catalogue(db, first, pretend.NAME))
     assert made.choice.model != "medical"
-    assert own.model == "instruct"
+    assert opening.model == "instruct"
 
 
 def test_the_analyses_of_one_run_alone_are_named(
@@ -168,8 +168,8 @@ def test_the_analyses_of_one_run_alone_are_named(
     first = keep(db, "one", [], besides=("vector_cosine", "alignment", "evaluation"))
     second = keep(db, "two", [], besides=("evaluation",))
     one, two = find_run(db, first), find_run(db, second)
-    own = [name for name in registry.names() if name in {"vector_cosine", "alignment"}]
-    titles = tuple(registry.get(name).title for name in own)
+    names = [name for name in registry.names() if name in {"vector_cosine", "alignment"}]
+    titles = tuple(registry.get(name).title for name in names)
     assert alone(one, two) == (titles, ())
     assert alone(two, one) == ((), titles)
     assert alone(one, one) == ((), ())
@@ -215,7 +215,9 @@ def test_a_layer_held_against_another_is_not_the_same(
 ) -> None:
     pretend.register(monkeypatch)
     db = open_database(str(tmp_path / "runs.db"))
-    rows = [Measurement(metric="activated", value=1.0, model="maths", layer=at) for at in range(9)]
+    rows = [
+        Measurement(metric="activated", value=1.0, model="maths", layer=layer) for layer in range(9)
+    ]
     keep(db, "both", rows[:3])
     first, second = keep(db, "one", [], ("both",)), keep(db, "two", rows[3:], ("both",))
     by_number, by_depth = (
@@ -249,18 +251,18 @@ def test_the_command_prints_both_and_their_difference(tauscope: Any, tmp_path: P
     smaller = "\n".join(line for line in text.split("\n") if not line.startswith("control"))
     path.write_text(smaller, encoding="utf-8")
     second = tauscope("run", path, "--only", "tuning_vectors,vector_cosine").out.strip()
-    said = tauscope("compare", first[:10], second)
-    assert said.code == 0
-    assert max(map(len, said.out.splitlines())) <= 80
-    assert f"A  tiny · run {first}" in said.out
-    assert f"B  tiny · run {second}" in said.out
-    assert "Differences are B − A" in said.out
-    assert "B − A · " in said.out
-    assert " places are the same measurements." in said.out
-    assert "every value is 0" in said.out
-    assert "Note: only A has model control." in said.out
-    assert "Cosine" not in said.out
-    assert "\x1b" not in said.out
+    result = tauscope("compare", first[:10], second)
+    assert result.code == 0
+    assert max(map(len, result.out.splitlines())) <= 80
+    assert f"A  tiny · run {first}" in result.out
+    assert f"B  tiny · run {second}" in result.out
+    assert "Differences are B − A" in result.out
+    assert "B − A · " in result.out
+    assert " places are the same measurements." in result.out
+    assert "every value is 0" in result.out
+    assert "Note: only A has model control." in result.out
+    assert "Cosine" not in result.out
+    assert "\x1b" not in result.out
 
     data = json.loads(tauscope("compare", first, second, "tuning_vectors", "--json").out)
     assert (data["A"], data["B"]) == (first, second)

@@ -32,12 +32,12 @@ def _neurons(folder: Path, widths: dict[str, int], **changed: Any) -> Table:
         }  # fmt: skip
         row = Measurement(metric="activated_percent", value=50.0, model=model, layer=0)
         texts = {"beginning": np.array(["the red cat"]), "tokens": np.array([4])}
-        kept = [
+        artifacts = [
             Artifact(name="neurons", arrays={**arrays, **changed}, model=model, layer=0),
             Artifact(name="documents", arrays=texts, model=model),
         ]
         unit = Unit(key=model, analysis="activation", label=model)
-        sink.save(unit, UnitResult([row], kept), 1.0)
+        sink.save(unit, UnitResult([row], artifacts), 1.0)
     try:
         run = runs.find_run(db, run_id)
         (analysis,) = analyses_of(run)

@@ -50,23 +50,23 @@ def _run(db: Database, *, done: bool = True) -> str:
 
 def test_cards_and_findings_come_from_the_run(db: Database) -> None:
     run_id = _run(db)
-    found = overview.read(db, find_run(db, run_id))
-    assert [(f.kind, f.subjects) for f in found.findings] == [
+    contents = overview.read(db, find_run(db, run_id))
+    assert [(f.kind, f.subjects) for f in contents.findings] == [
         ("gain", ("medical",)), ("loss", ("maths",)), ("size", ("medical",)),
     ], "5.6 and 1.4 standard deviations of an item, and a factor of 3"  # fmt: skip
-    assert [card.model for card in found.cards] == ["instruct", "medical", "maths", "retrained"]
-    assert [card.size for card in found.cards] == [None, 0.3, 0.2, 0.1], "a head is no model"
-    assert found.cards[1].own[0].better is True
-    assert (found.waits, found.waiting, found.instead) == ((), "", "")
+    assert [card.model for card in contents.cards] == ["instruct", "medical", "maths", "retrained"]
+    assert [card.size for card in contents.cards] == [None, 0.3, 0.2, 0.1], "a head is no model"
+    assert contents.cards[1].own[0].better is True
+    assert (contents.waits, contents.waiting, contents.instead) == ((), "", "")
     assert catalogue(db, run_id, "evaluation").better == {"bits": "lower", "acc": "higher"}
 
 
 def test_a_run_at_work_says_what_its_overview_waits_for(db: Database) -> None:
-    found = overview.read(db, find_run(db, _run(db, done=False)))
-    assert found.waiting == "Still to come: Alignment."
+    contents = overview.read(db, find_run(db, _run(db, done=False)))
+    assert contents.waiting == "Still to come: Alignment."
     asked = create_run(db, study("later"), ["alignment"])
-    found = overview.read(db, find_run(db, asked))
-    assert (found.instead, found.waits) == (overview.NOT_YET, ("Alignment",))
+    contents = overview.read(db, find_run(db, asked))
+    assert (contents.instead, contents.waits) == (overview.NOT_YET, ("Alignment",))
 
 
 def test_a_finished_run_without_findings_says_so(db: Database) -> None:
@@ -78,17 +78,17 @@ def test_a_finished_run_without_findings_says_so(db: Database) -> None:
 def test_a_run_of_other_analyses_does_not_say_that_nothing_exceeds_chance(db: Database) -> None:
     run_id = create_run(db, study("other"), ["token_shift", "forgetting"])
     finish(db, run_id, claim(db, run_id), "done")
-    said = overview.read(db, find_run(db, run_id)).instead
-    assert said == "The overview reads none of this run's analyses."
+    sentence = overview.read(db, find_run(db, run_id)).instead
+    assert sentence == "The overview reads none of this run's analyses."
 
 
 def test_a_study_of_another_version_leaves_cards(db: Database) -> None:
     """Without the study's domains nothing is a gain on a model's own."""
     run_id = _run(db)
     with db.writing() as connection:
-        told = connection.scalar(select(RunRow.study))
-        assert isinstance(told, dict)
-        connection.execute(update(RunRow).values(study={**told, "unknown": 1}))
-    found = overview.read(db, find_run(db, run_id))
-    assert [card.size for card in found.cards][1:] == [0.3, 0.2, 0.1]
-    assert {f.kind for f in found.findings} == {"loss", "transfer", "size"}
+        stored = connection.scalar(select(RunRow.study))
+        assert isinstance(stored, dict)
+        connection.execute(update(RunRow).values(study={**stored, "unknown": 1}))
+    contents = overview.read(db, find_run(db, run_id))
+    assert [card.size for card in contents.cards][1:] == [0.3, 0.2, 0.1]
+    assert {f.kind for f in contents.findings} == {"loss", "transfer", "size"}

@@ -18,11 +18,11 @@ EVERY = [(a, view) for a in map(registry.get, registry.names()) for view in a.vi
 @pytest.mark.parametrize(("analysis", "view"), EVERY, ids=lambda each: getattr(each, "key", ""))
 def test_help_has_the_paragraph_of_every_figure(analysis: object, view: object) -> None:
     title = analysis.title  # type: ignore[attr-defined]
-    told = reading.paragraph(title, view.title)  # type: ignore[attr-defined]
-    assert told
-    assert not set("*`\n") & set(told)
+    paragraph = reading.paragraph(title, view.title)  # type: ignore[attr-defined]
+    assert paragraph
+    assert not set("*`\n") & set(paragraph)
     topics = pane_topics(view, None, title)  # type: ignore[arg-type]
-    assert told in topics[0].paragraphs
+    assert paragraph in topics[0].paragraphs
 
 
 def test_figures_of_one_title_have_each_their_own_paragraph() -> None:

@@ -92,8 +92,8 @@ class FakeLink:
         return self._all()
 
     async def _all(self) -> AsyncIterator[tuple[int, Any]]:
-        while (said := await self._said.get()) is not None:
-            yield said
+        while (message := await self._said.get()) is not None:
+            yield message
         raise RunError("The bench's worker ended.", hint="Its log ends:\nKilled")
 
 
@@ -126,7 +126,11 @@ def answered(request: Request) -> Iterator[Event]:
 def pieces_of(text: str) -> tuple[str, ...]:
     """The pretended tokens of a text."""
     words = text.split(" ")
-    return tuple(word if at == 0 else f" {word}" for at, word in enumerate(words)) if text else ()
+    return (
+        tuple(word if index == 0 else f" {word}" for index, word in enumerate(words))
+        if text
+        else ()
+    )
 
 
 def _tokens(prompt: str, continuation: str) -> Tokens:
@@ -137,20 +141,21 @@ def _tokens(prompt: str, continuation: str) -> Tokens:
 def _scores(request: Score) -> Iterator[Event]:
     yield _tokens(request.prompt.text, request.continuation)
     pieces = pieces_of(request.continuation)
-    for at in range(len(request.columns)):
-        away = abs(at - request.against)
+    for index in range(len(request.columns)):
+        away = abs(index - request.against)
         logs = tuple(-2.0 + away * ((7 * n) % 5 - 1.5) / 3 for n in range(len(pieces)))
         likeliest = tuple(((piece, log), (" a", -3.0), (" in", -4.0), ("\n", -5.0), (" x", -9.0))
                           for piece, log in zip(pieces, logs, strict=True))  # fmt: skip
         nll = -sum(logs) / max(1, len(logs))
-        yield Scored(column=at, logprobs=logs, kl=tuple(away * n / 9 for n in range(len(pieces))),
+        kl = tuple(away * n / 9 for n in range(len(pieces)))
+        yield Scored(column=index, logprobs=logs, kl=kl,
                      likeliest=likeliest, nll=nll, nll_change=nll - 2.0)  # fmt: skip
 
 
 def _texts(request: Generate) -> Iterator[Event]:
     texts = [f" {request.prompt.text} again, says {name}." for name in request.columns]
-    for at, text in enumerate(texts):
-        yield Piece(column=at, text=text[:9], tokens=3)
-        yield Written(column=at, text=text, tokens=9, ended="length")
+    for index, text in enumerate(texts):
+        yield Piece(column=index, text=text[:9], tokens=3)
+        yield Written(column=index, text=text, tokens=9, ended="length")
     yield Crossed(nll=tuple(tuple(1 + abs(i - j) / 4 for j in range(len(texts)))
                             for i in range(len(texts))))  # fmt: skip

@@ -76,7 +76,7 @@ def study(name: str = "domains") -> Study:
 def rows(analysis: str) -> list[Measurement]:
     """Synthetic measurements with the metrics and coordinates of an analysis."""
     random_ = random.Random(analysis)
-    found = []
+    measured = []
     for spec in registry.get(analysis).metrics:
         for model in MODELS:
             references = [m for m in MODELS if m != model] if analysis in PAIRED else [""]
@@ -85,7 +85,7 @@ def rows(analysis: str) -> list[Measurement]:
                     for module in (*MODULES, *GROUPS):
                         value = math.sin(layer or 0) * 0.2 + random_.random()
                         undefined = spec.name == "rank_k" and module in GROUPS
-                        found.append(
+                        measured.append(
                             Measurement(
                                 metric=spec.name,
                                 value=None if undefined else value,
@@ -98,7 +98,7 @@ def rows(analysis: str) -> list[Measurement]:
                                 chance_sd=0.01 if spec.has_chance else None,
                             )
                         )
-    return found
+    return measured
 
 
 def fill(db: Database, run_id: str, attempt: int) -> None:

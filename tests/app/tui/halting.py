@@ -33,9 +33,9 @@ def until(db: Database, run_id: str, holds: Callable[[RunSummary], object]) -> R
             return run if holds(run) else None
         return None
 
-    found = eventually(look)
-    assert found is not None, find_run(db, run_id)
-    return found
+    reached = eventually(look)
+    assert reached is not None, find_run(db, run_id)
+    return reached
 
 
 def halt(db: Database, run_id: str) -> RunSummary:

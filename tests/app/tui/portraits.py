@@ -41,8 +41,8 @@ def portrait(
         list(zip(_cells(one, names[0]), _cells(other, names[1]), strict=True))
         for one, other in zip(dark, light, strict=True)
     ]
-    found = dict.fromkeys(look for row in looks for look in row)
-    letters = dict(zip(found, _letters(), strict=False))
+    distinct = dict.fromkeys(look for row in looks for look in row)
+    letters = dict(zip(distinct, _letters(), strict=False))
     parts = [
         "\n".join(strip.text.rstrip() for strip in dark),
         "\n".join(_styles(looks, letters)),

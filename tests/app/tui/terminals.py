@@ -30,14 +30,14 @@ def tauscope(folder: Path, *arguments: object, settings: Sequence[str] = ()) -> 
 
     `settings` are variables of its environment, as `NAME=value`.
     """
-    own = [f"{name}={folder}" for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME")]
+    folders = [f"{name}={folder}" for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME")]
     unset = ("COLUMNS", "LINES", "COLORTERM", "NO_COLOR")
     clean = ["env", *(word for name in unset for word in ("-u", name))]
     return [
         *clean,
         f"PYTHONPATH={ROOT}",
         "OMP_NUM_THREADS=1",
-        *own,
+        *folders,
         *settings,
         sys.executable,
         "-c",

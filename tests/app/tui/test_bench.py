@@ -225,9 +225,9 @@ async def test_answers_are_kept_in_the_run(db: Database) -> None:
         await until(pilot, lambda: screen.board.seconds is not None)
         await pilot.press("escape", "ampersand")
         await until(pilot, lambda: bool(trials(db, run_id)))
-        (kept,) = trials(db, run_id)
-        assert kept.content["request"]["columns"] == ["base", "maths"]
-        assert [each["text"] for each in kept.content["written"]] == [
+        (stored,) = trials(db, run_id)
+        assert stored.content["request"]["columns"] == ["base", "maths"]
+        assert [each["text"] for each in stored.content["written"]] == [
             " hi again, says base.", " hi again, says maths."
         ]  # fmt: skip
 

@@ -185,12 +185,12 @@ def test_preferences_are_counted_by_column_whatever_the_order() -> None:
         held = held.preferred(held.order.index(1), None, chance)
     assert held.counts == (0, 6)
     assert sorted(held.order) == [0, 1]
-    told = blind.summary(held.counts, ("base", "medical"))
-    assert told == "preferred: base 0 · medical 6 · sign test p = 0.031"
+    summary = blind.summary(held.counts, ("base", "medical"))
+    assert summary == "preferred: base 0 · medical 6 · sign test p = 0.031"
 
 
 @pytest.mark.parametrize(
-    ("analysis", "at", "names"),
+    ("analysis", "coordinates", "names"),
     [
         ("arithmetic", {"setting": "medical=0.5,maths=1", "module": ""},
          ("base", "medical", "maths", "medical=0.5,maths=1")),
@@ -214,9 +214,9 @@ def test_preferences_are_counted_by_column_whatever_the_order() -> None:
     ],
 )  # fmt: skip
 def test_the_bench_begins_with_the_models_of_a_value(
-    analysis: str, at: dict[str, object], names: tuple[str, ...]
+    analysis: str, coordinates: dict[str, object], names: tuple[str, ...]
 ) -> None:
-    assert opening.columns(analysis, at, TUNED) == names
+    assert opening.columns(analysis, coordinates, TUNED) == names
 
 
 def test_the_bench_begins_with_the_prompt_of_an_item() -> None:
@@ -224,7 +224,7 @@ def test_the_bench_begins_with_the_prompt_of_an_item() -> None:
         Block("Prompt", (passage("", "2 + 2 ="),)),
         Block("Choices", (passage("1", "3"), passage("2", "4", marks=("gold",)))),
     )
-    found = opening.item(Passages(title="", blocks=blocks))
-    assert found == {"prompt": "2 + 2 =", "continuation": " 4"}
+    fields = opening.item(Passages(title="", blocks=blocks))
+    assert fields == {"prompt": "2 + 2 =", "continuation": " 4"}
     text = Passages(title="", blocks=(Block("Text", (passage("", "Once."),)),))
     assert opening.item(text) == {"continuation": "Once."}

@@ -65,8 +65,8 @@ def entry(name: str, *parents: str) -> Entry:
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Models that are on no machine, a preflight that asks nobody, and a folder of the test's."""
-    found = (entry("aaa/other"), entry(BASE), entry(CHAT, BASE), entry(MEDICAL, CHAT))
-    monkeypatch.setattr("app.library.catalogue.scan", lambda folders: found)
+    entries = (entry("aaa/other"), entry(BASE), entry(CHAT, BASE), entry(MEDICAL, CHAT))
+    monkeypatch.setattr("app.library.catalogue.scan", lambda folders: entries)
 
     async def foresee(draft: Draft, url: str) -> dict[str, Any]:
         return FOUND
@@ -159,8 +159,8 @@ async def test_a_study_is_built_by_keys_and_started(
             assert_inside(screen)
         await until(pilot, lambda: "2 min" in words(app))
         text = words(app)
-        for said in ("7 units", "estimated by rough rates", "16.0 GiB", "cuda:0", "x-7b.toml"):
-            assert said in text, said
+        for expected in ("7 units", "estimated by rough rates", "16.0 GiB", "cuda:0", "x-7b.toml"):
+            assert expected in text, expected
         await press(pilot, "s")
         await until(pilot, lambda: isinstance(app.screen, RunScreen))
         (run,) = list_runs(db)
@@ -181,11 +181,11 @@ async def test_arrows_select_on_a_page_that_is_longer_than_the_screen(db: Databa
         await press(pilot, "4")
         form = next(form for form in screen.query(Form) if form.region)
         assert form.max_scroll_y > 0
-        at = form.at
+        before = form.at
         await press(pilot, "down", "down")
-        assert form.at == at + 2
+        assert form.at == before + 2
         await press(pilot, "up")
-        assert form.at == at + 1
+        assert form.at == before + 1
         await press(pilot, "end")
         assert form.at == len(form.items) - 1
         await press(pilot, "home")
@@ -206,13 +206,13 @@ async def test_what_is_wrong_is_said_at_the_field_while_it_is_typed(
             pilot,
             lambda: visible(app)[-1].split() == ["enter", "done", "tab", "complete", "esc", "done"],
         )
-        at = next(y for y, row in enumerate(visible(app)) if "▌" in row)
-        assert "letters," in visible(app)[at + 1], "below the line that is typed"
+        place = next(y for y, row in enumerate(visible(app)) if "▌" in row)
+        assert "letters," in visible(app)[place + 1], "below the line that is typed"
         assert "1 problem" in visible(app)[0]
         assert "1 Models !" in visible(app)[1]
         assert_inside(screen)
         await press(pilot, "backspace")
-        assert "letters," not in visible(app)[at + 1]
+        assert "letters," not in visible(app)[place + 1]
         await press(pilot, "escape", "4", "enter", "j")
         await press(pilot, "4", "j", "j", "j", "j", "enter", "j", "enter", "9")
         await until(pilot, lambda: "must be 1 or less" in words(app))
@@ -285,23 +285,23 @@ async def test_models_that_it_is_handed_drop_no_draft_unasked(
         assert building.value(screen.draft, "name") == wanted
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("resumed", [True, False])
 async def test_lineage_that_comes_late_changes_nothing_back(
-    db: Database, monkeypatch: pytest.MonkeyPatch, kept: bool
+    db: Database, monkeypatch: pytest.MonkeyPatch, resumed: bool
 ) -> None:
     """Between the scan's answer and its taking over, a draft is gone back to, or one is typed."""
     parents = {CHAT: (BASE,), MEDICAL: (CHAT,)}
     left = building.begun("org/left", [CHAT, MEDICAL])
     monkeypatch.setattr("app.tui.screens.builder.in_thread", lambda *_, **__: None)
     app = TauscopeApp(db.url)
-    app.memory = Memory(draft=left.model_dump() if kept else None)
+    app.memory = Memory(draft=left.model_dump() if resumed else None)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
         screen = BuilderScreen(on(app, RunsScreen).source, BASE, [CHAT, MEDICAL])
         app.push_screen(screen)
-        await until(pilot, lambda: screen.is_mounted and (not kept or app.screen is not screen))
+        await until(pilot, lambda: screen.is_mounted and (not resumed or app.screen is not screen))
         entries = tuple(entry(name, *above) for name, above in parents.items())
-        if kept:
+        if resumed:
             await press(pilot, "n")
             await until(pilot, lambda: screen.draft == left)
             screen._scanned(entries)
@@ -506,13 +506,13 @@ WRONG = {
 """Drafts with something wrong: at which line of which step what is said."""
 
 
-@pytest.mark.parametrize(("draft", "step", "at", "said"), WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize(("draft", "step", "line", "expected"), WRONG.values(), ids=WRONG)
 def test_what_is_to_mend_is_said_at_a_line_of_its_step(
-    draft: Draft, step: int, at: str, said: str
+    draft: Draft, step: int, line: str, expected: str
 ) -> None:
     faults = building.faults(draft)
     lines = {item.key: item.trouble for item in pages.items(step, draft, faults)}
-    assert said in lines[at]
+    assert expected in lines[line]
     for each in range(pages.CHECK):
         troubled = [item for item in pages.items(each, draft, faults) if item.trouble]
         assert bool(troubled) == bool(pages.blamed(faults, each))
@@ -563,12 +563,12 @@ async def test_hostile_names_do_no_harm(db: Database, size: tuple[int, int], nam
 async def test_a_real_preflight_and_its_error(tmp_path: Path, db: Database) -> None:
     write_family(tmp_path)
     draft = building.begun(str(tmp_path / "base"), [str(tmp_path / "medical")])
-    found = await foresee(draft, db.url)
-    assert {share["analysis"] for share in found["shares"]} == set(WEIGHTS) - {
+    forecast = await foresee(draft, db.url)
+    assert {share["analysis"] for share in forecast["shares"]} == set(WEIGHTS) - {
         "vector_cosine",
         "interference",  # of pairs
     }
-    shown = outlook.shown(json.loads(json.dumps(found)), 78).plain
+    shown = outlook.shown(json.loads(json.dumps(forecast)), 78).plain
     assert "medical" in shown
     assert max(cell_len(row) for row in shown.split("\n")[3:]) <= 78
     with pytest.raises(RunError, match="nowhere"):
@@ -581,8 +581,8 @@ def test_all_that_an_analysis_asks_is_said(width: int) -> None:
     shown = outlook.shown(FOUND, width).plain
     last = shown.split("\n\n")[1].split("\n")
     assert max(map(cell_len, last)) <= width
-    told = " ".join(row[last[0].index("asks") :].strip() for row in last[1:])
-    assert told == "100 items, 70 items ranked, 6.0 K tokens with gradients"
+    asked = " ".join(row[last[0].index("asks") :].strip() for row in last[1:])
+    assert asked == "100 items, 70 items ranked, 6.0 K tokens with gradients"
     assert all(line in shown for line in preflight.totals(FOUND))
 
 

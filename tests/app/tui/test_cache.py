@@ -15,38 +15,38 @@ from tests.patience import PATIENCE
 
 
 def test_an_answer_is_made_once_for_an_edition() -> None:
-    kept = AnswerCache(10)
+    cache = AnswerCache(10)
     made: list[int] = []
 
     def make() -> list[int]:
         made.append(len(made))
         return list(made)
 
-    first = kept.get("key", 1, make)
-    assert kept.get("key", 1, make) is first
-    assert kept.get("key", 2, make) == [0, 1]
-    assert kept.get("key", 1, make) == [0, 1, 2], "an older edition is not kept beside a newer one"
-    kept.put("other", 1, "put")
-    assert kept.get("other", 1, str) == "put"
+    first = cache.get("key", 1, make)
+    assert cache.get("key", 1, make) is first
+    assert cache.get("key", 2, make) == [0, 1]
+    assert cache.get("key", 1, make) == [0, 1, 2], "an older edition is not kept beside a newer one"
+    cache.put("other", 1, "put")
+    assert cache.get("other", 1, str) == "put"
 
 
 def test_what_was_wanted_last_is_kept() -> None:
-    kept = AnswerCache(2)
+    cache = AnswerCache(2)
     for key in "abac":
-        kept.get(key, 1, lambda: "old")
-    assert [kept.get(key, 1, lambda: "new") for key in "acb"] == ["old", "old", "new"]
+        cache.get(key, 1, lambda: "old")
+    assert [cache.get(key, 1, lambda: "new") for key in "acb"] == ["old", "old", "new"]
 
 
 def test_an_answer_that_fails_is_not_kept() -> None:
-    kept = AnswerCache(2)
+    cache = AnswerCache(2)
     with pytest.raises(ZeroDivisionError):
-        kept.get("key", 1, lambda: 1 // 0)
-    assert kept.get("key", 1, lambda: 7) == 7
+        cache.get("key", 1, lambda: 1 // 0)
+    assert cache.get("key", 1, lambda: 7) == 7
 
 
 def test_who_asks_meanwhile_waits_and_gets_the_same() -> None:
-    kept, begun, go_on = AnswerCache(2), threading.Event(), threading.Event()
-    found: list[object] = []
+    cache, begun, go_on = AnswerCache(2), threading.Event(), threading.Event()
+    answers: list[object] = []
 
     def slowly() -> object:
         begun.set()
@@ -54,7 +54,7 @@ def test_who_asks_meanwhile_waits_and_gets_the_same() -> None:
         return object()
 
     def ask() -> None:
-        found.append(kept.get("key", 1, slowly))
+        answers.append(cache.get("key", 1, slowly))
 
     threads = [threading.Thread(target=ask) for _ in range(2)]
     threads[0].start()
@@ -63,8 +63,8 @@ def test_who_asks_meanwhile_waits_and_gets_the_same() -> None:
     go_on.set()
     for thread in threads:
         thread.join(PATIENCE)
-    assert len(found) == 2
-    assert found[0] is found[1]
+    assert len(answers) == 2
+    assert answers[0] is answers[1]
 
 
 class Clock:
@@ -86,8 +86,8 @@ def test_garbage_is_collected_at_rest(clock: Clock, monkeypatch: pytest.MonkeyPa
     collected: list[float] = []
     monkeypatch.setattr(gc, "collect", lambda: collected.append(clock.now))
     young, middle, _ = gc.get_threshold()
-    found = Collector()
-    found.begin()
+    collector = Collector()
+    collector.begin()
     assert gc.get_threshold()[:2] == (young, middle)
     assert gc.get_threshold()[2] >= 1_000_000, "old objects are left alone"
     for now, typed in (
@@ -96,6 +96,6 @@ def test_garbage_is_collected_at_rest(clock: Clock, monkeypatch: pytest.MonkeyPa
     ):  # fmt: skip
         clock.now = now
         if typed:
-            found.typed()
-        found.look()
+            collector.typed()
+        collector.look()
     assert collected == [103, 164], "a second after the last key, and a minute later"

@@ -284,9 +284,9 @@ async def test_letters_go_to_the_other_side(both: Database) -> None:
         await pilot.press("apostrophe")
         await until(pilot, lambda: isinstance(app.screen, JumpScreen))
         assert isinstance(app.screen, JumpScreen)
-        found = {target.action: letter for letter, target in app.screen.targets.items()}
-        assert {"screen.tab(1)", "screen.pick(0)", "screen.pick(1)"} == found.keys()
-        await pilot.press(found["screen.pick(1)"])
+        letters = {target.action: letter for letter, target in app.screen.targets.items()}
+        assert {"screen.tab(1)", "screen.pick(0)", "screen.pick(1)"} == letters.keys()
+        await pilot.press(letters["screen.pick(1)"])
         await until(pilot, lambda: app.screen is screen and screen.side == 1)
         assert screen.pane is screen.panes()[1]
 
@@ -340,7 +340,7 @@ async def test_what_is_compared_is_copied_and_written(
         for rows in (first, second, less)
     )
     assert apart
-    assert apart == {at: pytest.approx(b[at] - a[at]) for at in a.keys() & b.keys()}
+    assert apart == {place: pytest.approx(b[place] - a[place]) for place in a.keys() & b.keys()}
     text = serve(Request(db=both.url, **requests[2] | {"format": "txt"})).read_text()
     assert "B − A: first" in text
     for kind in ("svg", "png", "parquet", "md"):

@@ -29,8 +29,8 @@ def spectra(db: Database) -> Database:
     share = np.linspace(0, 1, 9)
     arrays = {f"k.{name}": share for name in ("write", "read", "two_sided")}
     arrays["k.singular_values"] = share[::-1] + 0.5
-    kept = Artifact(name="alignment_curves", arrays=arrays, model="medical", layer=2)
-    for name, artifacts in (("tuning_vectors", []), ("alignment", [kept])):
+    curves = Artifact(name="alignment_curves", arrays=arrays, model="medical", layer=2)
+    for name, artifacts in (("tuning_vectors", []), ("alignment", [curves])):
         unit = Unit(key=f"unit-{name}", analysis=name, label=name)
         sink.save(unit, UnitResult(rows(name), artifacts), 1.0)
     finish(db, run_id, attempt, "done")
@@ -65,18 +65,18 @@ async def test_behind_a_cell_of_alignment_are_its_tokens_where_the_run_has_them(
     run_id = create_run(db, study(), ["alignment", "directions"])
     attempt = claim(db, run_id)
     sink = RunSink(db, run_id, attempt)
-    told = {
+    arrays = {
         "k.share": np.ones(1), "k.kurtosis": np.full(1, 9.0), "k.products": np.ones((1, 2, 1)),
         "k.tokens": np.array([[[0], [1]]]), "vocabulary": np.array(["aspirin", "the"]),
     }  # fmt: skip
-    found = Measurement(
+    row = Measurement(
         metric="concentration", model="medical", layer=2, module="k", value=9.0, chance=3.0,
         chance_sd=0.5,
     )  # fmt: skip
-    kept = Artifact(name="directions", arrays=told, model="medical", layer=2)
+    directions = Artifact(name="directions", arrays=arrays, model="medical", layer=2)
     for name, result in (
         ("alignment", UnitResult(rows("alignment"), [])),
-        ("directions", UnitResult([found], [kept])),
+        ("directions", UnitResult([row], [directions])),
     ):
         sink.save(Unit(key=f"unit-{name}", analysis=name, label=name), result, 1.0)
     finish(db, run_id, attempt, "done")
@@ -141,13 +141,15 @@ def scored(db: Database) -> Database:
     for model, totals in items.items():
         arrays = {"acc|index": np.arange(3), "acc|total": np.array(totals)}
         arrays |= {"acc|weight": np.ones(3), "acc|form": np.array("mean")}
-        found = [Measurement(metric="acc", model=model, task="exam", value=2 / 3)]
+        measured = [Measurement(metric="acc", model=model, task="exam", value=2 / 3)]
         if model != "base":
-            at: dict[str, Any] = {"model": model, "reference": "base", "task": "exam"}
-            found.append(Measurement(metric="difference", metric_of="acc", value=0.0, **at))
-        kept = [Artifact(name="items", arrays=arrays, model=model, task="exam")]
+            coordinates: dict[str, Any] = {"model": model, "reference": "base", "task": "exam"}
+            measured.append(
+                Measurement(metric="difference", metric_of="acc", value=0.0, **coordinates)
+            )
+        artifacts = [Artifact(name="items", arrays=arrays, model=model, task="exam")]
         unit = Unit(key=f"unit-{model}", analysis="evaluation", label=model)
-        sink.save(unit, UnitResult(found, kept), 1.0)
+        sink.save(unit, UnitResult(measured, artifacts), 1.0)
     finish(db, run_id, attempt, "done")
     return db
 
@@ -178,20 +180,20 @@ def mixed(db: Database) -> Database:
     attempt = claim(db, run_id)
     sink = RunSink(db, run_id, attempt)
     points = ("base", "medical=1", "maths=1", "medical=1,maths=1")
-    at: dict[str, Any] = {"metric_of": "acc", "task": "exam", "reference": "base"}
-    found = {
+    coordinates: dict[str, Any] = {"metric_of": "acc", "task": "exam", "reference": "base"}
+    measured = {
         "arithmetic": [
-            Measurement(metric="normalised", value=0.1 * i, setting=setting, **at)
+            Measurement(metric="normalised", value=0.1 * i, setting=setting, **coordinates)
             for i, setting in enumerate(points)
         ],
         "ablation": [
             Measurement(metric="drop_percent", value=7.0, setting=name, model=model,
-                        **at | {"reference": source})
+                        **coordinates | {"reference": source})
             for model, source in (("medical", "base"), ("medical", "medical"), ("base", "base"))
             for name in ("top-1%", "all-active")
         ],
     }  # fmt: skip
-    for name, scores in found.items():
+    for name, scores in measured.items():
         sink.save(Unit(key=name, analysis=name, label=name), UnitResult(scores), 1.0)
     finish(db, run_id, attempt, "done")
     return db
@@ -200,15 +202,15 @@ def mixed(db: Database) -> Database:
 async def test_behind_a_cell_of_a_plane_is_its_own_point(mixed: Database) -> None:
     """Its rows and columns are no coordinates, but it has some."""
     app = TauscopeApp(mixed.url)
-    own, all_own = ({"model": "medical", "reference": "medical", "setting": setting}
+    top, all_own = ({"model": "medical", "reference": "medical", "setting": setting}
                     for setting in ("top-1%", "all-active"))  # fmt: skip
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app, "1")
         for path, key, behind in (
             ("arithmetic:grid", "down", {"setting": "medical=1"}),
             ("arithmetic:grid", "right", {"setting": "medical=1,maths=1"}),
-            ("ablation:selections", "down", own),
-            ("ablation:selections", "left", own | {"reference": "base"}),
+            ("ablation:selections", "down", top),
+            ("ablation:selections", "left", top | {"reference": "base"}),
             ("ablation:selections", "end", all_own),
         ):
             await _to(pilot, screen, path)
@@ -223,15 +225,17 @@ async def test_behind_a_cell_of_a_plane_is_its_own_point(mixed: Database) -> Non
 
 
 async def _to(pilot: Any, screen: RunScreen, path: str) -> None:
-    found = screen._found(path)
-    assert found is not None
-    await screen._show(*found)
-    await until(pilot, lambda: screen.pane is found[1] and drawn(screen))
+    place = screen._found(path)
+    assert place is not None
+    await screen._show(*place)
+    await until(pilot, lambda: screen.pane is place[1] and drawn(screen))
 
 
-def _stands(screen: RunScreen, at: dict[str, str]) -> bool:
+def _stands(screen: RunScreen, coordinates: dict[str, str]) -> bool:
     """Is a text shown, of these coordinates?"""
     pane = screen.pane
     if pane is None or pane.choice is None or pane.view.kind != "text":
         return False
-    return drawn(screen) and {name: getattr(pane.choice, name) for name in at} == at
+    return (
+        drawn(screen) and {name: getattr(pane.choice, name) for name in coordinates} == coordinates
+    )

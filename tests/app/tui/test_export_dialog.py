@@ -106,9 +106,9 @@ def test_values_as_parquet_are_those_of_the_csv(filled: Database, tmp_path: Path
     given |= {"analysis": "tuning_vectors", "view": "modules"}
     files = [serve(Request(**given, choice=choice, format=kind)) for kind in ("csv", "parquet")]
     head, *rows = csv.reader(files[0].read_text().splitlines())
-    found = parquet.read_table(files[1])
-    assert found.column_names == head
-    columns = [found[name].to_pylist() for name in head]
+    table = parquet.read_table(files[1])
+    assert table.column_names == head
+    columns = [table[name].to_pylist() for name in head]
     assert [
         ["" if v is None else str(v) for v in row] for row in zip(*columns, strict=True)
     ] == rows
@@ -119,8 +119,8 @@ async def test_another_process_writes_and_says_what_went_wrong(
 ) -> None:
     (tmp_path / "taken").write_text("")
     app = TauscopeApp(filled.url)
-    said: list[str] = []
-    app.notify = lambda message, **_: said.append(message)  # type: ignore[method-assign]
+    messages: list[str] = []
+    app.notify = lambda message, **_: messages.append(message)  # type: ignore[method-assign]
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app)
         for folder in ("taken", "out"):
@@ -129,9 +129,9 @@ async def test_another_process_writes_and_says_what_went_wrong(
             app.screen.query_one(Input).value = str(tmp_path / folder)
             await pilot.press("t")
             await until(pilot, lambda: app.screen is screen)
-        await until(pilot, lambda: len(said) == 4)
-    assert sum("failed: " in words for words in said) == 1
-    assert sum(words.startswith("Wrote ") and words.endswith(".txt") for words in said) == 1
+        await until(pilot, lambda: len(messages) == 4)
+    assert sum("failed: " in words for words in messages) == 1
+    assert sum(words.startswith("Wrote ") and words.endswith(".txt") for words in messages) == 1
 
 
 async def test_the_folder_of_the_last_export_is_offered_again(
@@ -143,9 +143,9 @@ async def test_the_folder_of_the_last_export_is_offered_again(
     monkeypatch.setattr(
         "app.tui.screens.export._write", lambda *given: went.append(given[-1]["folder"])
     )
-    kept = tmp_path / "state.json"
+    memory = tmp_path / "state.json"
     for typed, want in (("", "tauscope-exports"), ("~/plots", "home/plots"), ("", "home/plots")):
-        offered = await exported(TauscopeApp(filled.url, remembered=kept), typed)
+        offered = await exported(TauscopeApp(filled.url, remembered=memory), typed)
         assert typed or offered == str(tmp_path / want)
         assert went[-1] == str(tmp_path / want)
     assert len(went) == 3

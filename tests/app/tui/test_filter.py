@@ -206,9 +206,9 @@ async def test_the_filter_is_kept_over_a_restart_and_over_refreshes(filled: Data
         await until(pilot, lambda: drawn(screen))
         assert {s.name for p in lines(screen).panels for s in p.series} == {"medical"}
         await pilot.press("q")
-    kept = recall(app.remembered).place
-    assert kept is not None
-    assert kept.filter == "model:medical layer:2-"
+    place = recall(app.remembered).place
+    assert place is not None
+    assert place.filter == "model:medical layer:2-"
     app = app_of(filled)
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app)

@@ -48,8 +48,8 @@ def test_an_arrow_says_which_way_is_better_before_the_title_gives_way() -> None:
 
 
 def test_nothing_is_said_of_a_choice_without_a_value() -> None:
-    said = heading("Trade-off", (("task", ""), ("metric", "acc")), "", 40).plain
-    assert said.split() == ["Trade-off", "metric", "acc"]
+    text = heading("Trade-off", (("task", ""), ("metric", "acc")), "", 40).plain
+    assert text.split() == ["Trade-off", "metric", "acc"]
 
 
 def test_views_of_an_analysis_have_short_titles_of_their_own() -> None:

@@ -131,10 +131,10 @@ def _ours() -> Iterator[type[DOMNode]]:
     """Every class of the workstation that can have keys."""
     for module in pkgutil.walk_packages(app.tui.__path__, "app.tui."):
         importlib.import_module(module.name)
-    found = [DOMNode]
-    for each in found:
-        found += [c for c in each.__subclasses__() if c not in found]
-    yield from (c for c in found if c.__module__.startswith("app.tui"))
+    classes = [DOMNode]
+    for each in classes:
+        classes += [c for c in each.__subclasses__() if c not in classes]
+    yield from (c for c in classes if c.__module__.startswith("app.tui"))
 
 
 def test_every_key_is_in_the_registry() -> None:
@@ -179,9 +179,9 @@ def test_every_action_has_a_method_that_takes_its_arguments() -> None:
     for each, action in _declaring():
         _, name, arguments = parse(action.name)
         methods = [getattr(c, f"action_{name}", None) for c in ours if issubclass(c, each)]
-        found = [method for method in methods if method is not None]
-        assert found, f"{each.__name__} has no action_{name}"
-        for method in found:
+        implemented = [method for method in methods if method is not None]
+        assert implemented, f"{each.__name__} has no action_{name}"
+        for method in implemented:
             inspect.signature(method).bind(each, *arguments)
         declared.add(action)
     assert declared == set(ACTIONS)
@@ -230,15 +230,15 @@ def test_the_right_end_of_a_row_is_kept() -> None:
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.id)
 def test_every_action_can_be_given_another_key(action: Action) -> None:
-    own = BindingsMap(bindings(action.where))
-    own.apply_keymap({action.id: "ctrl+y"})
-    assert next(b.action for b in own.get_bindings_for_key("ctrl+y")) == action.name
+    bound = BindingsMap(bindings(action.where))
+    bound.apply_keymap({action.id: "ctrl+y"})
+    assert next(b.action for b in bound.get_bindings_for_key("ctrl+y")) == action.name
     for key in action.keys.split(","):
-        assert not any(b.id == action.id for b in own.key_to_bindings.get(key, []))
+        assert not any(b.id == action.id for b in bound.key_to_bindings.get(key, []))
     try:
         rebind({action.id: "ctrl+y"})
-        (told,) = (a for a in actions(action.where) if a.id == action.id)
-        assert told.shown == "ctrl+y"
+        (renamed,) = (a for a in actions(action.where) if a.id == action.id)
+        assert renamed.shown == "ctrl+y"
     finally:
         rebind({})
 
@@ -249,8 +249,8 @@ def test_one_setting_is_for_one_run_and_for_two() -> None:
         "run.measure-1": "ctrl+y", "compare.measure-1": "ctrl+y",
         "run.export": "E", "compare.export": "E",
     }  # fmt: skip
-    own = keymap({"run.measure-1": "ctrl+y", "compare.measure-1": "ctrl+z"})
-    assert own == {"run.measure-1": "ctrl+y", "compare.measure-1": "ctrl+z"}
+    apart = keymap({"run.measure-1": "ctrl+y", "compare.measure-1": "ctrl+z"})
+    assert apart == {"run.measure-1": "ctrl+y", "compare.measure-1": "ctrl+z"}
     assert keymap({}) == {}
 
 

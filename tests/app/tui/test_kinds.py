@@ -304,9 +304,11 @@ async def test_what_a_row_is_stays_in_sight_while_its_other_columns_pass(
     pretended: Database,
 ) -> None:
     app = TauscopeApp(pretended.url)
-    names = [f"column.{at}" for at in range(12)]
+    names = [f"column.{index}" for index in range(12)]
     columns = (Column(name="recipe"), *(Column(name=name, align="right") for name in names))
-    rows = tuple((f"recipe {row}", *(f"{row}.{at:02d}" for at in range(12))) for row in range(3))
+    rows = tuple(
+        (f"recipe {row}", *(f"{row}.{index:02d}" for index in range(12))) for row in range(3)
+    )
     async with app.run_test(size=SMALL) as pilot:
         view = TableView()
         await app.screen.mount(view)
@@ -318,14 +320,14 @@ async def test_what_a_row_is_stays_in_sight_while_its_other_columns_pass(
         def is_at(row: int, column: int) -> bool:
             return view.cursor == (row, column)
 
-        for at, name in enumerate(names):
+        for index, name in enumerate(names):
             await pilot.press("right")
-            await until(pilot, partial(is_at, 0, at + 1))
+            await until(pilot, partial(is_at, 0, index + 1))
             heading, first = visible(app)[place.y : place.y + 2]
             assert heading.startswith("recipe  ")
             assert first.startswith("recipe 0  ")
             assert name in heading
-            assert f"0.{at:02d}" in first
+            assert f"0.{index:02d}" in first
             assert {word for word in heading.split() if word[0] == "c"} <= set(names), "whole ones"
         both: tuple[tuple[str | int, ...], ...] = tuple(
             (row, 100 + row, *cells) for row, (_, *cells) in enumerate(rows)

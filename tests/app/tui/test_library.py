@@ -273,10 +273,10 @@ async def test_nothing_that_a_model_says_of_itself_breaks_the_screen(
     db: Database, cache: Path, tmp_path: Path, size: tuple[int, int], theme: str
 ) -> None:
     for number, name in enumerate(WORDS.values()):
-        said = card(*(f'"{part}"' for part in (name[:300], "org/base")))
+        text = card(*(f'"{part}"' for part in (name[:300], "org/base")))
         where = name.replace("/", "").replace("\0", "")[:60]
         settings: dict[str, Any] = {"architectures": [name], "model_type": name}
-        write_folder(tmp_path / "runs" / f"{number}{where}", said, **settings)
+        write_folder(tmp_path / "runs" / f"{number}{where}", text, **settings)
     async with library(db, size, tmp_path / "runs") as (pilot, screen):
         if theme == "light":
             await pilot.press("t")
@@ -329,9 +329,9 @@ def test_of_a_long_path_the_end_is_kept() -> None:
 
 @pytest.mark.parametrize("width", [1, 20, 40, 60, 80, 96, 200])
 def test_columns_fill_the_width(width: int) -> None:
-    found = columns(width)
-    assert found[0] >= 1
-    assert sum(found) + 4 == width or width < 5
+    widths = columns(width)
+    assert widths[0] >= 1
+    assert sum(widths) + 4 == width or width < 5
 
 
 def test_a_filter_shows_each_line_once() -> None:
@@ -342,15 +342,15 @@ def test_a_filter_shows_each_line_once() -> None:
 def test_the_models_of_runs_are_listed_here_or_not(
     folder: Path, db: Database, tmp_path: Path
 ) -> None:
-    own = write_folder(tmp_path / "far" / "own")
+    present = write_folder(tmp_path / "far" / "own")
     gone = str(tmp_path / "gone")
     study = Study.model_validate(
-        {"name": "s", "models": {"base": "org/base", "tuned": {"own": str(own), "gone": gone}}}
+        {"name": "s", "models": {"base": "org/base", "tuned": {"own": str(present), "gone": gone}}}
     )
     create_run(db, study, ["alignment"])
-    *_, found = look(DataSource(db.url))
-    branches = {branch.name: branch.entry for branch in found.branches}
-    assert branches[str(own)] is not None
+    *_, holdings = look(DataSource(db.url))
+    branches = {branch.name: branch.entry for branch in holdings.branches}
+    assert branches[str(present)] is not None
     assert branches[gone] is None
-    assert len(found.branches) == len(branches), "each once"
-    assert with_runs(DataSource(db.url), found).branches == found.branches
+    assert len(holdings.branches) == len(branches), "each once"
+    assert with_runs(DataSource(db.url), holdings).branches == holdings.branches

@@ -48,15 +48,15 @@ def test_a_screen_is_there_again_after_the_shell(
 ) -> None:
     with opened(filled, environment) as terminal:
         terminal.until("running-one", terminal.started)
-        at = terminal.press("j\r")
-        terminal.until("largest first", at)
-        terminal.settled(at)
+        since = terminal.press("j\r")
+        terminal.until("largest first", since)
+        terminal.settled(since)
         terminal.press("\x1a")
         pid = terminal.process.pid
         assert eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
-        at = time.perf_counter()
+        since = time.perf_counter()
         os.kill(pid, signal.SIGCONT)
-        terminal.until("largest first", at)
+        terminal.until("largest first", since)
 
 
 @pytest.mark.parametrize("how", ["hang up", "terminate"])
@@ -65,10 +65,10 @@ def test_where_the_user_was_outlives_the_terminal(
 ) -> None:
     with opened(filled, environment) as terminal:
         terminal.until("running-one", terminal.started)
-        at = terminal.press("j\r2")
-        terminal.until("two_sided", at)
-        at = terminal.press("jj")
-        terminal.until("layer 2", at)
+        since = terminal.press("j\r2")
+        terminal.until("two_sided", since)
+        since = terminal.press("jj")
+        terminal.until("layer 2", since)
         if how == "hang up":
             terminal.cut()
             assert terminal.process.wait(PATIENCE) == -signal.SIGHUP

@@ -17,7 +17,7 @@ def test_lines_are_known_by_their_place_however_much_is_read(tmp_path: Path) -> 
     log.write_bytes(b"first\n\nsec\xffond\r\nthird")
     whole = numbered(log, 1000)
     assert [line for _, line in whole] == ["first", "sec\ufffdond", "third"]
-    assert numbered(log, 6) == [(at, line) for at, line in whole if at > 17]
+    assert numbered(log, 6) == [(number, line) for number, line in whole if number > 17]
     assert tail(log) == [line for _, line in whole]
     assert numbered(tmp_path / "none.log", 10) == []
 
@@ -37,7 +37,7 @@ async def test_the_log_is_followed_and_searched(filled: Database) -> None:
         await until(pilot, lambda: isinstance(app.screen, LogScreen))
         await until(pilot, lambda: "There is no log" in words(app))
         log.parent.mkdir(exist_ok=True)
-        log.write_text("".join(f"step {at}\x1b[31m\n" for at in range(60)))
+        log.write_text("".join(f"step {number}\x1b[31m\n" for number in range(60)))
         shown = app.screen
         assert isinstance(shown, LogScreen)
         lines = shown.query_one(LogLines)

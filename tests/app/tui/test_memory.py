@@ -29,20 +29,20 @@ async def leave(db: Database, *keys: str) -> Memory:
 
 
 async def test_the_next_start_goes_on_where_the_last_one_ended(filled: Database) -> None:
-    kept = await leave(filled, "2", "m", "x", "right", "down", "down")
-    assert kept.place is not None
+    memory = await leave(filled, "2", "m", "x", "right", "down", "down")
+    assert memory.place is not None
     app = app_of(filled)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
         current = app.screen.query_one(RunList).current
         assert current is not None
-        assert current.id == kept.place.run
+        assert current.id == memory.place.run
         screen = await opened(pilot, app)
-        assert screen.run_id == kept.place.run
+        assert screen.run_id == memory.place.run
         assert screen.tab == 2
         pane = screen.pane
         assert pane is not None
-        stand = kept.place.stands[pane.path]
+        stand = memory.place.stands[pane.path]
         assert pane.stand() == stand
         assert choice_of(stand) == pane.choice
         assert stand.cursor == (2, 1)
@@ -51,10 +51,10 @@ async def test_the_next_start_goes_on_where_the_last_one_ended(filled: Database)
 
 async def test_what_was_not_looked_at_again_stands_where_it_did(filled: Database) -> None:
     """The pictures of the tab after this one are made beforehand, and not drawn."""
-    kept = await leave(filled, "2", "right", "down", "down", "1", "1")
-    assert kept.place is not None
-    path = next(path for path in kept.place.stands if path.startswith("alignment"))
-    assert kept.place.stands[path].cursor == (2, 1)
+    memory = await leave(filled, "2", "right", "down", "down", "1", "1")
+    assert memory.place is not None
+    path = next(path for path in memory.place.stands if path.startswith("alignment"))
+    assert memory.place.stands[path].cursor == (2, 1)
     app = app_of(filled)
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app)
@@ -78,12 +78,12 @@ async def test_going_back_and_in_again_stays_where_it_was(filled: Database) -> N
 
 
 async def test_a_run_that_is_gone_is_not_opened_again(filled: Database) -> None:
-    kept = await leave(filled, "2")
-    delete_run(filled, kept.selected)
+    memory = await leave(filled, "2")
+    delete_run(filled, memory.selected)
     app = app_of(filled)
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app)
-        assert screen.run_id != kept.selected
+        assert screen.run_id != memory.selected
         assert screen.tab == 0
 
 

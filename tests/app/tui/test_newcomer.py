@@ -29,13 +29,13 @@ VIEWS = (
 tab of places in texts is passed over: the family has no texts."""
 
 
-def begin(at: Terminal, study: Path) -> None:
+def begin(window: Terminal, study: Path) -> None:
     """From the empty list to a run, by the key that the list names."""
-    assert "o               start a study file" in at.shows("No runs yet")
-    at.press("o")
-    at.shows("enter starts")
-    at.type(str(study))
-    at.press("Enter")
+    assert "o               start a study file" in window.shows("No runs yet")
+    window.press("o")
+    window.shows("enter starts")
+    window.type(str(study))
+    window.press("Enter")
 
 
 def picture(number: int | str, count: int) -> str:
@@ -43,77 +43,77 @@ def picture(number: int | str, count: int) -> str:
     return rf"(?m) {number}/{count} ?$"
 
 
-def readout(at: Terminal) -> str:
+def readout(window: Terminal) -> str:
     """What is said of the value at the cursor, once anything is."""
-    return eventually(lambda: at.rows()[-3].strip())
+    return eventually(lambda: window.rows()[-3].strip())
 
 
-def visit(at: Terminal, key: str, title: str, count: int) -> None:
+def visit(window: Terminal, key: str, title: str, count: int) -> None:
     """Every picture of a tab, one after the other."""
-    at.press(*key.split())
-    at.shows(rf"\d {title} |\d .* {title} ")
+    window.press(*key.split())
+    window.shows(rf"\d {title} |\d .* {title} ")
     for number in range(1, count + 1):
         if count > 1:
-            at.shows(picture(number, count), without=picture(rf"(?!{number}/)\d", count))
-        assert readout(at), "\n".join(at.rows())
-        assert "No values" not in "\n".join(at.rows())
-        at.press("v")  # after the last one comes the first
+            window.shows(picture(number, count), without=picture(rf"(?!{number}/)\d", count))
+        assert readout(window), "\n".join(window.rows())
+        assert "No values" not in "\n".join(window.rows())
+        window.press("v")  # after the last one comes the first
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
 def test_from_an_empty_database_to_files(tmp_path: Path, size: tuple[int, int]) -> None:
     study = write_family(tmp_path, name="first-study", layers=20)
     url = tmp_path / "runs.db"
-    with terminal(tmp_path, "--db", url, size=size) as at:
-        begin(at, study)
+    with terminal(tmp_path, "--db", url, size=size) as window:
+        begin(window, study)
         db = open_database(str(url))
         until(db, "latest", lambda run: run.total and 100 * run.done >= run.total)
         run = halt(db, "latest")
         with db.writing() as connection:  # its end must not come while it is held
             connection.execute(update(RunRow).values(took=100.0, expected=time.time() + 900))
-        at.shows("first-study", r"► running .* [1-9]\d? %  ETA ~?\d+ (s|min)\b")
+        window.shows("first-study", r"► running .* [1-9]\d? %  ETA ~?\d+ (s|min)\b")
         go_on(run)
-        text = at.shows("✓ done")
+        text = window.shows("✓ done")
         titles = {"0", "1", "2", "Run"} | (
             {"Weights", "Directions"} if size[0] > 80 else {"Wts", "Dir"}
         )
         assert titles <= set(text.split("\n")[1].split())
         if size[0] > 150:
-            at.press("1", "z", "0")  # one picture at a time, as on the small screen
+            window.press("1", "z", "0")  # one picture at a time, as on the small screen
         for key, title, count in VIEWS:
-            visit(at, key, title, count)
-        at.press("6")
-        at.shows("Progress", r"Vectors +✓ .* units")
+            visit(window, key, title, count)
+        window.press("6")
+        window.shows("Progress", r"Vectors +✓ .* units")
 
-        at.press("2", "2")  # the tab of this topic that was shown last, then the first
-        at.shows(picture(1, 4), without=picture(2, 4))
-        before = readout(at)
-        at.press("Right", "Down", "Down")
-        assert eventually(lambda: at.rows()[-3].strip() != before), "the cursor moved"
-        at.press("y")
-        assert eventually(lambda: at.tmux("list-buffers")), "the clipboard is reached"
-        assert "two_sided" in at.tmux("show-buffer")
-        at.press("Enter")
-        at.shows(picture(3, 4), without=picture(1, 4))
-        at.press("Escape")
-        at.shows(picture(1, 4), without=picture(3, 4))
+        window.press("2", "2")  # the tab of this topic that was shown last, then the first
+        window.shows(picture(1, 4), without=picture(2, 4))
+        before = readout(window)
+        window.press("Right", "Down", "Down")
+        assert eventually(lambda: window.rows()[-3].strip() != before), "the cursor moved"
+        window.press("y")
+        assert eventually(lambda: window.tmux("list-buffers")), "the clipboard is reached"
+        assert "two_sided" in window.tmux("show-buffer")
+        window.press("Enter")
+        window.shows(picture(3, 4), without=picture(1, 4))
+        window.press("Escape")
+        window.shows(picture(1, 4), without=picture(3, 4))
 
-        at.press("X")
-        at.shows("This figure as text")
-        at.press("t")
-        at.shows(r"Wrote\b")
+        window.press("X")
+        window.shows("This figure as text")
+        window.press("t")
+        window.shows(r"Wrote\b")
         (file,) = (tmp_path / "tauscope-exports").iterdir()
         assert "alignment" in file.read_text(encoding="utf-8").casefold()
 
-        at.press("?")
-        at.shows("─ help ─", "Under the cursor")
-        at.press("Escape")
-        at.shows(picture(1, 4), without="─ help ─")
-        at.press("b")
-        assert "first-study" in at.shows(r"\b1 run\b")
-        at.press("q")
-        assert at.has_left()
-        assert "Traceback" not in "\n".join(at.rows())
+        window.press("?")
+        window.shows("─ help ─", "Under the cursor")
+        window.press("Escape")
+        window.shows(picture(1, 4), without="─ help ─")
+        window.press("b")
+        assert "first-study" in window.shows(r"\b1 run\b")
+        window.press("q")
+        assert window.has_left()
+        assert "Traceback" not in "\n".join(window.rows())
     run = find_run(db, "latest")
     db.close()
     assert (run.status, run.done) == ("done", run.total)

@@ -31,8 +31,8 @@ def scored(db: Database) -> tuple[Database, str, RunSink, int]:
     attempt = claim(db, run_id)
     sink = RunSink(db, run_id, attempt)
     sizes = [
-        row("relative_norm", (at + 1) / 10, model=model, module=module, layer=layer)
-        for at, model in enumerate(reversed(MODELS))
+        row("relative_norm", (index + 1) / 10, model=model, module=module, layer=layer)
+        for index, model in enumerate(reversed(MODELS))
         for module in ("all", "attention", "mlp", "blocks")
         for layer in ((None,) if module == "all" else (None, 0, 1))
     ]

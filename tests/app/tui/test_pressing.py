@@ -77,8 +77,8 @@ def one_model(db: Database) -> None:
     attempt = claim(db, run_id)
     sink = RunSink(db, run_id, attempt)
     for name in ("tuning_vectors", "alignment"):
-        own = [row for row in rows(name) if row.model == "medical"]
-        sink.save(Unit(key=name, analysis=name, label=name), UnitResult(own), 1.0)
+        of_medical = [row for row in rows(name) if row.model == "medical"]
+        sink.save(Unit(key=name, analysis=name, label=name), UnitResult(of_medical), 1.0)
     finish(db, run_id, attempt, "done")
 
 
@@ -96,19 +96,19 @@ def no_base_scores(db: Database) -> None:
     run_id = create_run(db, study(), names)
     attempt = claim(db, run_id)
     sink = RunSink(db, run_id, attempt)
-    at: dict[str, Any] = {"task": "medqa", "low": 0.1, "high": 0.3, "n": 9}
-    found = {
-        "evaluation": [Measurement(metric="acc", value=0.2, model="medical", **at)],
+    shared: dict[str, Any] = {"task": "medqa", "low": 0.1, "high": 0.3, "n": 9}
+    measured = {
+        "evaluation": [Measurement(metric="acc", value=0.2, model="medical", **shared)],
         "ablation": [
             Measurement(metric="ablated_score", metric_of="acc", value=0.1, model="medical",
-                        reference="medical", setting="top-1%", **at)
+                        reference="medical", setting="top-1%", **shared)
         ],
         "arithmetic": [
-            Measurement(metric="acc", value=0.2, reference="base", setting="medical=1", **at)
+            Measurement(metric="acc", value=0.2, reference="base", setting="medical=1", **shared)
         ],
         pretend.NAME: [replace(r, model="medical") for r in pretend.rows() if r.model == "medical"],
     }  # fmt: skip
-    for name, scores in found.items():
+    for name, scores in measured.items():
         sink.save(Unit(key=name, analysis=name, label=name), UnitResult(scores), 1.0)
     finish(db, run_id, attempt, "done")
 

@@ -31,12 +31,12 @@ def test_a_model_against_itself_is_not_called_missing() -> None:
 
 def test_yardsticks_are_all_that_is_known() -> None:
     cell = Cell(0.5, 0.5, 0.46, 0.01, 0.05, 0.4, 0.6, 16_777_216)
-    said = "  ".join(yardsticks(cell))
-    assert "chance 0.46 (sd 0.01)" in said
-    assert "z +4.0" in said
-    assert "excess +0.05" in said
-    assert "95 % 0.4 to 0.6" in said
-    assert "n 16\u202f777\u202f216" in said
+    words = "  ".join(yardsticks(cell))
+    assert "chance 0.46 (sd 0.01)" in words
+    assert "z +4.0" in words
+    assert "excess +0.05" in words
+    assert "95 % 0.4 to 0.6" in words
+    assert "n 16\u202f777\u202f216" in words
     assert yardsticks(Cell(0.5, 0.5)) == []
 
 
@@ -44,8 +44,8 @@ def test_a_test_among_others_is_said_by_its_corrected_p_value() -> None:
     assert "q 0.03" in yardsticks(Cell(12.0, 12.0, q=0.03))
     assert "q 0.0012" in yardsticks(Cell(12.0, 12.0, q=1.234e-3))
     assert "q < 0.001" in yardsticks(Cell(12.0, 12.0, q=1.234e-6))
-    said = yardsticks(Cell(12.0, 12.0, 2.0, 2.0, q=0.22))
-    assert said == ["chance 2 (sd 2)", "q 0.22 (not significant)"], "z would say otherwise"
+    words = yardsticks(Cell(12.0, 12.0, 2.0, 2.0, q=0.22))
+    assert words == ["chance 2 (sd 2)", "q 0.22 (not significant)"], "z would say otherwise"
 
 
 def test_a_value_within_chance_is_called_so() -> None:

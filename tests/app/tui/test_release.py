@@ -105,8 +105,8 @@ def endless() -> dict[str, int]:
 
 
 def test_styles_are_those_that_textual_gives() -> None:
-    base, own = Color(1, 2, 3), Color(40, 50, 60, 0.5)
-    found = StylesCache().get_inner_outer(base, own)
-    assert found == (Style(background=base + own), Style(background=base))
+    base, inner = Color(1, 2, 3), Color(40, 50, 60, 0.5)
+    styles = StylesCache().get_inner_outer(base, inner)
+    assert styles == (Style(background=base + inner), Style(background=base))
     original = getattr(StylesCache.get_inner_outer, "__wrapped__", None)
     assert original is None, "ours is in place"

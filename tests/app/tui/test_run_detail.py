@@ -26,20 +26,20 @@ def said(run: RunSummary, most: int) -> list[str]:
 
 def test_an_error_takes_the_lines_there_are(db: Database) -> None:
     run = failed(db, f"{PATH} ends before its last tensor.", "Get the file again.")
-    told = said(run, MOST)
-    assert "".join(line[10:] for line in told[2:-1]).replace(" ", "") == (
+    lines = said(run, MOST)
+    assert "".join(line[10:] for line in lines[2:-1]).replace(" ", "") == (
         f"{PATH}endsbeforeitslasttensor."
     )
-    assert told[-1] == "hint      Get the file again."
-    assert all(cell_len(line) <= WIDTH for line in told)
+    assert lines[-1] == "hint      Get the file again."
+    assert all(cell_len(line) <= WIDTH for line in lines)
 
 
 def test_where_there_is_no_room_it_is_cut(db: Database) -> None:
-    told = said(failed(db, f"{PATH} ends before its last tensor.", "Get it."), LINES)
-    assert len(told) == LINES
-    assert told[2].startswith("error     /models/")
-    assert told[2].endswith("…")
-    assert told[3] == "hint      Get it."
+    lines = said(failed(db, f"{PATH} ends before its last tensor.", "Get it."), LINES)
+    assert len(lines) == LINES
+    assert lines[2].startswith("error     /models/")
+    assert lines[2].endswith("…")
+    assert lines[3] == "hint      Get it."
 
 
 @pytest.mark.parametrize("most", range(LINES, MOST + 1))
@@ -48,11 +48,11 @@ def test_where_there_is_no_room_it_is_cut(db: Database) -> None:
 def test_it_never_takes_more_lines_or_columns(
     db: Database, title: str, hint: str, most: int
 ) -> None:
-    told = said(failed(db, title, hint), most)
-    assert LINES <= len(told) <= most
-    assert all(cell_len(line) <= WIDTH for line in told)
+    lines = said(failed(db, title, hint), most)
+    assert LINES <= len(lines) <= most
+    assert all(cell_len(line) <= WIDTH for line in lines)
 
 
 def test_there_is_no_hint_without_words(db: Database) -> None:
-    told = said(failed(db, "It broke."), MOST)
-    assert [line.split()[0] for line in told] == ["models", "units", "error", "notes"]
+    lines = said(failed(db, "It broke."), MOST)
+    assert [line.split()[0] for line in lines] == ["models", "units", "error", "notes"]

@@ -42,18 +42,18 @@ def test_ranges_are_asked_again_only_once_there_are_other_results(
 @pytest.fixture
 def drawings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The runs and views of which figures are drawn, in order."""
-    found: list[str] = []
+    requested: list[str] = []
     original = figures.drawn
 
     def counted(
         db: Database, run_id: str, analysis: Any, view: Any, *rest: Any, **more: Any
     ) -> Any:
-        found.append(f"{run_id} {view.key}")
+        requested.append(f"{run_id} {view.key}")
         return original(db, run_id, analysis, view, *rest, **more)
 
     for module in (figures, comparing):
         monkeypatch.setattr(module, "drawn", counted)
-    return found
+    return requested
 
 
 def test_what_a_run_begins_with_is_read_ahead(filled: Database, drawings: list[str]) -> None:

@@ -32,31 +32,31 @@ def running(db: Database) -> RunSummary:
 
 
 def test_the_share_done_is_of_the_time_and_not_of_the_units(running: RunSummary) -> None:
-    at = replace(running, took=None, started=NOW - timedelta(seconds=30), done=90, total=100)
-    foreseen = replace(at, expected=NOW + timedelta(seconds=90))
+    started = replace(running, took=None, started=NOW - timedelta(seconds=30), done=90, total=100)
+    foreseen = replace(started, expected=NOW + timedelta(seconds=90))
     assert wording.share(foreseen, NOW) == pytest.approx(0.25)
     assert wording.share(replace(foreseen, expected=NOW), NOW) == pytest.approx(1.0)
     assert wording.share(replace(foreseen, expected=None), NOW) == pytest.approx(0.9)
     assert wording.share(replace(foreseen, status="cancelled"), NOW) == pytest.approx(0.9)
     assert wording.share(replace(foreseen, done=100), NOW) == pytest.approx(1.0)
-    late = replace(at, started=wording.now(), expected=wording.now() - timedelta(days=1))
+    late = replace(started, started=wording.now(), expected=wording.now() - timedelta(days=1))
     assert wording.percent(late) == "99 %", "all of it only at the end"
 
 
 def test_each_analysis_is_done_at_work_or_waits(db: Database, running: RunSummary) -> None:
-    found = standings(db, running.id)
-    assert found["ablation"] == Standing(total=7)
-    assert found["alignment"].total == 10_000
-    assert found["alignment"].done > 0
-    vectors = found["tuning_vectors"]
+    by_name = standings(db, running.id)
+    assert by_name["ablation"] == Standing(total=7)
+    assert by_name["alignment"].total == 10_000
+    assert by_name["alignment"].done > 0
+    vectors = by_name["tuning_vectors"]
     assert vectors.total == vectors.done, "never less than are finished"
-    assert "activation" not in found, "a damaged plan says nothing"
-    told = dict(wording.standing(running, found))
-    assert told["Ablation"] == "○ 0 of 7 units, waits"
-    assert told["Alignment"].startswith("► ")
-    assert " left" in told["Alignment"]
-    assert told["Vectors"].startswith(f"✓ {vectors.done} of {vectors.done} units, took ")
-    ended = dict(wording.standing(replace(running, status="cancelled"), found))
+    assert "activation" not in by_name, "a damaged plan says nothing"
+    words = dict(wording.standing(running, by_name))
+    assert words["Ablation"] == "○ 0 of 7 units, waits"
+    assert words["Alignment"].startswith("► ")
+    assert " left" in words["Alignment"]
+    assert words["Vectors"].startswith(f"✓ {vectors.done} of {vectors.done} units, took ")
+    ended = dict(wording.standing(replace(running, status="cancelled"), by_name))
     assert " left" not in ended["Alignment"]
     assert "waits" not in ended["Ablation"]
 
@@ -64,16 +64,16 @@ def test_each_analysis_is_done_at_work_or_waits(db: Database, running: RunSummar
 def test_a_run_of_an_earlier_version_has_no_plan(db: Database) -> None:
     run_id = runs.create_run(db, study(), WEIGHTS)
     fill(db, run_id, runs.claim(db, run_id))
-    found = standings(db, run_id)
-    assert {own.total for own in found.values()} == {0}
-    told = dict(wording.standing(runs.find_run(db, run_id), found))
-    assert f" {found['alignment'].done} units, " in told["Alignment"]
+    by_name = standings(db, run_id)
+    assert {progress.total for progress in by_name.values()} == {0}
+    words = dict(wording.standing(runs.find_run(db, run_id), by_name))
+    assert f" {by_name['alignment'].done} units, " in words["Alignment"]
 
 
 def test_an_analysis_says_what_it_waits_for(running: RunSummary) -> None:
     expected = wording.now() + timedelta(seconds=61)
-    said = wording.absence(replace(running, expected=expected), "r", registry.get("ablation"))
-    assert said.startswith(
+    words = wording.absence(replace(running, expected=expected), "r", registry.get("ablation"))
+    assert words.startswith(
         "No values yet. Ablation is computed model by model, after Activation. "
         "The run is at layer 3. The whole run: ETA "
     )

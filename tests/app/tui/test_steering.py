@@ -76,10 +76,12 @@ def test_a_choice_settles_on_what_exists() -> None:
 
 
 def test_what_is_selected_is_described() -> None:
-    said = dict(steering.described(HEAT, Choice(measure="write", model="a"), RANGES, None))
-    assert said == {"measure": "write", "reading": "raw", "model": "a"}
-    said = dict(steering.described(MATRIX, Choice(measure="cosine", module="all"), RANGES, None))
-    assert said == {"module": "all", "layer": "all"}
+    described = dict(steering.described(HEAT, Choice(measure="write", model="a"), RANGES, None))
+    assert described == {"measure": "write", "reading": "raw", "model": "a"}
+    described = dict(
+        steering.described(MATRIX, Choice(measure="cosine", module="all"), RANGES, None)
+    )
+    assert described == {"module": "all", "layer": "all"}
     several = replace(HEAT, selectors=("model", "probe"))
     choice = Choice(measure="write", model="a")
     assert "probe" not in dict(steering.described(several, choice, RANGES, None)), (
@@ -98,7 +100,7 @@ def test_the_better_direction_stands_beside_the_metric_or_the_measure() -> None:
     view = replace(HEAT, selectors=("metric_of",))
     choice = Choice(measure="write", metric_of="ppl")
     spec = MetricSpec(name="write", title="write", description="", unit="%", better="metric")
-    said = dict(steering.described(view, choice, ranges, spec))
-    assert (said["measure"], said["metric"]) == ("write [%]", "ppl (lower is better)")
-    said = dict(steering.described(view, choice, ranges, replace(spec, better="higher")))
-    assert (said["measure"], said["metric"]) == ("write [%] (higher is better)", "ppl")
+    described = dict(steering.described(view, choice, ranges, spec))
+    assert (described["measure"], described["metric"]) == ("write [%]", "ppl (lower is better)")
+    described = dict(steering.described(view, choice, ranges, replace(spec, better="higher")))
+    assert (described["measure"], described["metric"]) == ("write [%] (higher is better)", "ppl")

@@ -66,28 +66,28 @@ def child(command: list[str]) -> Iterator[subprocess.Popen[str]]:
 
 def eta(db: Database, run_id: str) -> float:
     """The seconds that the run still takes, by what the database holds."""
-    found = find_run(db, run_id).eta(wording.now())
-    assert found is not None
-    return found
+    seconds = find_run(db, run_id).eta(wording.now())
+    assert seconds is not None
+    return seconds
 
 
-def assert_shares_expected_time(at: Terminal, line: str, run: RunSummary) -> None:
+def assert_shares_expected_time(window: Terminal, line: str, run: RunSummary) -> None:
     """The screen comes to show the share of the expected time that has gone by, and never more."""
     least = int(100 * wording.share(run, wording.now()))
 
     def caught_up() -> bool:
-        shown = re.search(line, at.shows(line))
+        shown = re.search(line, window.shows(line))
         assert shown is not None
         assert int(shown[1]) <= int(100 * wording.share(run, wording.now())) + 1
         return int(shown[1]) >= min(99, least)
 
-    assert eventually(caught_up), (least, at.rows())
+    assert eventually(caught_up), (least, window.rows())
 
 
 def test_a_run_outlives_its_terminal(db: Database, running: RunSummary) -> None:
     folder = db.path.parent
-    with terminal(folder, "--db", db.url) as at:
-        at.shows(r"► running +long-one .* \d+ %")
+    with terminal(folder, "--db", db.url) as window:
+        window.shows(r"► running +long-one .* \d+ %")
     go_on(running)
     assert until(db, running.id, lambda run: run.done > running.done).status == "running"
     run = halt(db, running.id)
@@ -96,31 +96,31 @@ def test_a_run_outlives_its_terminal(db: Database, running: RunSummary) -> None:
     with db.writing() as connection:
         connection.execute(update(RunRow).where(RunRow.id == run.id).values(expected=later))
     longest, least = eta(db, run.id), wording.share(find_run(db, run.id), wording.now())
-    with terminal(folder, "--db", db.url) as at:
-        at.shows(r"► running +long-one .* \d+ %")
-        at.press("Enter")
-        text = at.shows(rf"► running .* \d+ %  ETA ~?{SPAN}")
+    with terminal(folder, "--db", db.url) as window:
+        window.shows(r"► running +long-one .* \d+ %")
+        window.press("Enter")
+        text = window.shows(rf"► running .* \d+ %  ETA ~?{SPAN}")
         shortest, most = eta(db, run.id), wording.share(find_run(db, run.id), wording.now())
         shown = re.search(rf"(\d+) %  ETA ~?({SPAN})", text)
         assert shown is not None
         assert int(100 * least) - 1 <= int(shown[1]) <= int(100 * most) + 1
         assert shown[2] in {wording.span(s) for s in range(int(shortest), int(longest) + 2)}
         go_on(run)
-        at.shows("✓ done")
+        window.shows("✓ done")
     assert find_run(db, run.id).done == run.total
 
 
 def test_a_run_whose_worker_was_killed_says_so_and_goes_on(
     db: Database, running: RunSummary
 ) -> None:
-    with terminal(db.path.parent, "--db", db.url) as at:
-        at.shows(r"► running +long-one")
-        at.press("Enter")
-        at.shows(r"► running .* \d+ %")
+    with terminal(db.path.parent, "--db", db.url) as window:
+        window.shows(r"► running +long-one")
+        window.press("Enter")
+        window.shows(r"► running .* \d+ %")
         os.kill(running.pid or 0, signal.SIGKILL)
-        at.shows("! interrupted", "r resume", "quit")
-        at.press("r")
-        at.shows("✓ done", without="interrupted")
+        window.shows("! interrupted", "r resume", "quit")
+        window.press("r")
+        window.shows("✓ done", without="interrupted")
     run = find_run(db, running.id)
     assert (run.status, run.done) == ("done", run.total)
     assert running.done <= run.reused < run.total, "what was finished was not computed twice"
@@ -145,12 +145,12 @@ def test_many_see_the_same_and_any_may_cancel(db: Database, running: RunSummary)
         second.shows(r"► running +long-one")
         second.press("Enter")
         second.shows(r"► running .* \d+ %")
-        told = said("runs", "--json")
-        (listed,) = json.loads(told.stdout)
+        listing = said("runs", "--json")
+        (listed,) = json.loads(listing.stdout)
         assert (listed["id"], listed["status"]) == (running.id, "running")
         assert listed["done"] == running.done
-        for at, line in ((first, r"long-one .* (\d+) %"), (second, r"► running .* (\d+) %")):
-            assert_shares_expected_time(at, line, running)
+        for window, line in ((first, r"long-one .* (\d+) %"), (second, r"► running .* (\d+) %")):
+            assert_shares_expected_time(window, line, running)
         assert said("cancel", running.id).returncode == 0
         second.shows("► stopping")
         go_on(running)
@@ -162,7 +162,7 @@ def test_many_see_the_same_and_any_may_cancel(db: Database, running: RunSummary)
         assert re.search(r"\d+ % \d+/\d+", err)
         screens = "\n".join([*first.rows(), *second.rows()])
     assert out == ""
-    for words in (err, told.stderr, screens):
+    for words in (err, listing.stderr, screens):
         assert "lock" not in words
     assert find_run(db, running.id).status == "cancelled"
 
@@ -187,18 +187,18 @@ def test_a_run_on_another_host_is_watched_and_cancelled(db: Database) -> None:
     worker = threading.Thread(target=work)
     worker.start()
     try:
-        with terminal(db.path.parent, "--db", db.url) as at:
-            text = at.shows(r"► running +far-away")
-            at.press("Enter")
-            at.shows("► running", "ETA")
+        with terminal(db.path.parent, "--db", db.url) as window:
+            text = window.shows(r"► running +far-away")
+            window.press("Enter")
+            window.shows("► running", "ETA")
             seen = find_run(db, run_id).done
             until(db, run_id, lambda run: run.done > seen)
-            at.press("3")
-            at.shows(r"host +elsewhere")
-            at.press("c")
-            at.shows("Cancel 'far-away'")
-            at.press("y")
-            at.shows("■ cancelled")
+            window.press("3")
+            window.shows(r"host +elsewhere")
+            window.press("c")
+            window.shows("Cancel 'far-away'")
+            window.press("y")
+            window.shows("■ cancelled")
             assert "interrupted" not in text
     finally:
         ended.set()

@@ -26,15 +26,15 @@ def test_tabs_fit(width: int) -> None:
 
 def test_analyses_of_a_topic_are_neighbours_under_one_number() -> None:
     groups = numbered(WHOLE)
-    assert [at for places in groups for at in places] == list(range(len(WHOLE)))
+    assert [index for places in groups for index in places] == list(range(len(WHOLE)))
     topics = [WHOLE[places.start].topic for places in groups]
     assert (topics[0], topics[-1]) == ("", "")
     assert topics[1:-1] == [t for t in registry.TOPICS if t in topics], "each once, in order"
-    assert {WHOLE[at].topic for places in groups[1:-1] for at in places} == set(topics[1:-1])
+    assert {WHOLE[index].topic for places in groups[1:-1] for index in places} == set(topics[1:-1])
     assert len(groups) <= 10, "a key for each number, 0 included"
 
 
-@pytest.mark.parametrize("chosen", range(len(WHOLE)), ids=lambda at: WHOLE[at].title)
+@pytest.mark.parametrize("chosen", range(len(WHOLE)), ids=lambda index: WHOLE[index].title)
 def test_every_tab_of_a_whole_run_can_be_read_at_80_columns(chosen: int) -> None:
     line = tabs_line(WHOLE, chosen, 80, 0)
     assert line.cell_length <= 80

@@ -18,18 +18,18 @@ HEAVY = ("torch", "transformers", "accelerate")
 
 @needs_tmux
 def test_it_opens_in_tmux_and_leaves_with_q(filled: Database) -> None:
-    with terminal(filled.path.parent, "--db", filled.url) as at:
-        at.shows("finished-one")
-        assert "quit" in at.rows()[23], "the bottom line is on the screen"
-        at.press("Enter")
-        at.shows("Findings")
-        at.press("1")
-        assert "● instruct" in at.shows("relative norm")
-        at.press("2")
-        at.shows("two_sided")
-        at.press("q")
-        assert at.has_left()
-        assert "Traceback" not in "\n".join(at.rows())
+    with terminal(filled.path.parent, "--db", filled.url) as window:
+        window.shows("finished-one")
+        assert "quit" in window.rows()[23], "the bottom line is on the screen"
+        window.press("Enter")
+        window.shows("Findings")
+        window.press("1")
+        assert "● instruct" in window.shows("relative norm")
+        window.press("2")
+        window.shows("two_sided")
+        window.press("q")
+        assert window.has_left()
+        assert "Traceback" not in "\n".join(window.rows())
 
 
 @needs_tmux
@@ -42,20 +42,20 @@ def test_hostile_words_act_on_no_terminal(db: Database, setting: str) -> None:
     fill(db, run_id, attempt)
     RunSink(db, run_id, attempt).warn(HOSTILE, HOSTILE)
     finish(db, run_id, attempt, "failed", title=HOSTILE, hint=HOSTILE)
-    with terminal(db.path.parent, "--db", db.url, settings=setting.split()) as at:
-        title = at.tmux("display-message", "-p", "#{pane_title}")
-        rows = at.shows("failed").split("\n")
+    with terminal(db.path.parent, "--db", db.url, settings=setting.split()) as window:
+        title = window.tmux("display-message", "-p", "#{pane_title}")
+        rows = window.shows("failed").split("\n")
         assert "quit" in rows[23], "nothing was pushed off the screen"
         assert "▌" in rows[2], "the selected run shows in any colours"
-        at.press("Enter")
-        at.press("1")
-        assert "▸" in at.shows("two_sided"), "so does the cursor"
-        at.press("2")
-        rows = at.shows("What went wrong").split("\n")
+        window.press("Enter")
+        window.press("1")
+        assert "▸" in window.shows("two_sided"), "so does the cursor"
+        window.press("2")
+        rows = window.shows("What went wrong").split("\n")
         assert any("[bold red]evil[/] \\x1b[31mred" in row for row in rows)
         assert "quit" in rows[23]
-        assert at.tmux("display-message", "-p", "#{pane_title}") == title
-        assert at.tmux("list-buffers") == "", "the clipboard was left alone"
+        assert window.tmux("display-message", "-p", "#{pane_title}") == title
+        assert window.tmux("list-buffers") == "", "the clipboard was left alone"
 
 
 def test_no_screen_imports_a_model_library() -> None:

@@ -21,11 +21,11 @@ from tests.patience import PATIENCE
 
 def test_without_the_extra_it_names_it(tauscope: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "textual_serve.server", None)
-    said = tauscope("serve")
-    assert said.code == 2
-    assert said.out == ""
-    assert "extra 'serve'" in said.err
-    assert "tauscope[serve]" in said.err
+    result = tauscope("serve")
+    assert result.code == 2
+    assert result.out == ""
+    assert "extra 'serve'" in result.err
+    assert "tauscope[serve]" in result.err
 
 
 def test_a_port_that_is_taken_is_one_error(tauscope: Any) -> None:
@@ -34,10 +34,10 @@ def test_a_port_that_is_taken_is_one_error(tauscope: Any) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said = tauscope("serve", "--port", port)
-    assert said.code == 2
-    assert f"Port {port} is not available" in said.err
-    assert "--port" in said.err
+        result = tauscope("serve", "--port", port)
+    assert result.code == 2
+    assert f"Port {port} is not available" in result.err
+    assert "--port" in result.err
 
 
 @pytest.fixture
@@ -77,8 +77,8 @@ async def test_it_is_open_to_its_own_address_alone(served: tuple[str, psutil.Pro
     import aiohttp
 
     address, process = served
-    own, _, token = address.rstrip("/").rpartition("/")
-    host, _, port = own.rpartition(":")
+    origin, _, token = address.rstrip("/").rpartition("/")
+    host, _, port = origin.rpartition(":")
     assert host == "http://127.0.0.1"
     assert len(token) >= 32
     listening: set[str] = set()
@@ -97,10 +97,10 @@ async def test_it_is_open_to_its_own_address_alone(served: tuple[str, psutil.Pro
                 await response.read()
                 return response
 
-        assert (await asked(own)).status == 403
-        assert (await asked(f"{own}/?token={token}")).status == 403
-        assert (await asked(f"{own}/{token[:-1]}/")).status == 403
-        assert (await asked(f"{own}/static/js/textual.js")).status == 403
+        assert (await asked(origin)).status == 403
+        assert (await asked(f"{origin}/?token={token}")).status == 403
+        assert (await asked(f"{origin}/{token[:-1]}/")).status == 403
+        assert (await asked(f"{origin}/static/js/textual.js")).status == 403
         page = await asked(address)
         assert page.status == 200
         policy = page.headers["Content-Security-Policy"]
@@ -116,7 +116,7 @@ async def test_it_is_open_to_its_own_address_alone(served: tuple[str, psutil.Pro
             await browser.ws_connect(f"{address}ws", origin="http://evil.example")
 
         size = "width=99999999&height=24"
-        async with browser.ws_connect(f"{address}ws?{size}", origin=own) as terminal:
+        async with browser.ws_connect(f"{address}ws?{size}", origin=origin) as terminal:
             shown = b""
             async with asyncio.timeout(PATIENCE):
                 while b"No runs yet" not in shown:
@@ -150,11 +150,11 @@ async def test_a_window_ends_with_a_server_that_was_killed(
     import aiohttp
 
     address, process = served
-    own = address.rstrip("/").rpartition("/")[0]
+    origin = address.rstrip("/").rpartition("/")[0]
     async with aiohttp.ClientSession() as browser, asyncio.timeout(PATIENCE):
         while True:  # the address is printed before the server listens
             try:
-                terminal = await browser.ws_connect(f"{address}ws", origin=own)
+                terminal = await browser.ws_connect(f"{address}ws", origin=origin)
                 break
             except aiohttp.ClientConnectorError:
                 await asyncio.sleep(0.05)

@@ -11,6 +11,7 @@ import torch
 
 from core.models import loading
 from core.study import study
+from core.study.models import Models
 from tests.core import zoo
 
 TEXTS = ("the first of them", "a", "neurons at work", "one more", "it is long", "z and so on")
@@ -25,7 +26,7 @@ def study_of(folder: Path, *tuned: str, **more: Any) -> study.Study:
     }
     return study.Study(
         name="s",
-        models=study.Models(
+        models=Models(
             base=str(folder / "base"), tuned={name: str(folder / name) for name in tuned}
         ),
         **given,
@@ -49,7 +50,9 @@ def ids_of(folder: Path, texts: tuple[str, ...]) -> list[torch.Tensor]:
 
 def log_probabilities(module: Any, documents: list[torch.Tensor]) -> list[torch.Tensor]:
     """Of each document, the model's own predictions of its tokens but the first, in float64."""
-    own = copy.deepcopy(module).double().eval()
-    own.set_experts_implementation("eager")  # the grouped kernel has no float64
+    copied = copy.deepcopy(module).double().eval()
+    copied.set_experts_implementation("eager")  # the grouped kernel has no float64
     with torch.no_grad():
-        return [torch.log_softmax(own(input_ids=ids[None]).logits[0, :-1], 1) for ids in documents]
+        return [
+            torch.log_softmax(copied(input_ids=ids[None]).logits[0, :-1], 1) for ids in documents
+        ]

@@ -58,9 +58,9 @@ class Watched:
         self.scored: dict[str, list[tuple[int, ...]]] = {}
         evaluate, write = Evaluator.evaluate, examples.examples
 
-        def evaluated(own: Evaluator, task: Any, items: Any = None) -> Any:
+        def evaluated(evaluator: Evaluator, task: Any, items: Any = None) -> Any:
             self.scored.setdefault(task.name, []).append(tuple(items))
-            return evaluate(own, task, items)
+            return evaluate(evaluator, task, items)
 
         def written(task: Any, items: Any, **more: Any) -> Any:
             self.chosen.setdefault(task.name, []).append(tuple(items))
@@ -115,8 +115,8 @@ def test_rows_have_the_contract_s_settings_and_no_two_the_same_place(watched: Wa
     assert {row.setting for row in watched.sink.rows("score")} == set(SELECTIONS)
     for row in watched.sink.rows("neurons", setting="top-1%"):
         assert row.value == 1
-        at = {"model": row.model, "reference": row.reference, "task": row.task}
-        others = [watched.sink.value("neurons", setting=controls[i], **at) for i in (0, 1)]
+        coordinates = {"model": row.model, "reference": row.reference, "task": row.task}
+        others = [watched.sink.value("neurons", setting=controls[i], **coordinates) for i in (0, 1)]
         assert [other.value for other in others] == [1, 1]
 
 
@@ -130,11 +130,11 @@ def test_drops_and_their_level_follow_from_the_scores(watched: Watched) -> None:
     lower = {"brier_score", "bits_per_byte", "word_perplexity", "perplexity"}
     sink, seen = watched.sink, set()
     for row in sink.rows("drop_percent"):
-        at = {"model": row.model, "reference": row.reference, "task": row.task,
+        coordinates = {"model": row.model, "reference": row.reference, "task": row.task,
               "metric_of": row.metric_of}  # fmt: skip
         name = row.setting.removeprefix("random-").partition("-seed")[0]
-        before = sink.value("score", setting=name, **at).value or 0
-        after = sink.value("ablated_score", setting=row.setting, **at).value or 0
+        before = sink.value("score", setting=name, **coordinates).value or 0
+        after = sink.value("ablated_score", setting=row.setting, **coordinates).value or 0
         sign = -1 if row.metric_of in lower else 1
         assert (row.value is None) == (before == 0)
         if row.value is not None:
@@ -143,7 +143,7 @@ def test_drops_and_their_level_follow_from_the_scores(watched: Watched) -> None:
         if not ranking.is_selection(row.setting):
             assert (row.chance, row.chance_sd) == (None, None)
             continue
-        random = [sink.value("drop_percent", setting=f"random-{name}-seed{s}", **at).value
+        random = [sink.value("drop_percent", setting=f"random-{name}-seed{s}", **coordinates).value
                   for s in (5, 6)]  # fmt: skip
         if None not in random:
             assert row.chance == pytest.approx(np.mean(random))  # type: ignore[arg-type]
@@ -156,12 +156,12 @@ def test_q_values_are_benjamini_and_hochberg_s_over_each_metric(watched: Watched
     tests = sink.rows("p_value")
     assert len(sink.rows("q_value")) == len(tests)
     for metric in {row.metric_of for row in tests}:
-        own = [row for row in tests if row.metric_of == metric]
-        known = sorted(row.value for row in own if row.value is not None)
-        for row in own:
-            at = {"model": row.model, "reference": row.reference, "task": row.task}
-            q = sink.value("q_value", metric_of=metric, setting=row.setting, **at)
-            assert q.n == len(own)
+        same_metric = [row for row in tests if row.metric_of == metric]
+        known = sorted(row.value for row in same_metric if row.value is not None)
+        for row in same_metric:
+            coordinates = {"model": row.model, "reference": row.reference, "task": row.task}
+            q = sink.value("q_value", metric_of=metric, setting=row.setting, **coordinates)
+            assert q.n == len(same_metric)
             steps = [
                 len(known) * p / (i + 1)
                 for i, p in enumerate(known)
@@ -174,9 +174,9 @@ def test_a_run_whose_tests_hardly_find_anything_warns_of_it(watched: Watched) ->
     """Of two controls, Student's t with one degree of freedom has a closed form."""
     tests = max(row.n or 0 for row in watched.sink.rows("q_value"))
     far = math.sqrt(1.5) / math.tan(math.pi * 0.05 / tests)
-    (said,) = [words for about, words in watched.sink.warnings if about == "ablation"]
-    assert f"With 2 random draws and {tests} tests" in said
-    assert f"by {far:.0f} of their standard deviations" in said
+    (warning,) = [words for about, words in watched.sink.warnings if about == "ablation"]
+    assert f"With 2 random draws and {tests} tests" in warning
+    assert f"by {far:.0f} of their standard deviations" in warning
     few = [row for row in watched.sink.rows("q_value") if row.metric_of == "acc"]
     drawn = [
         replace(few[0], metric="drop_percent", n=None, setting=f"random-top-1%-seed{seed}")
@@ -211,7 +211,7 @@ def test_neurons_may_be_chosen_on_the_probe_set(
     )  # fmt: skip
     whole = Watched(asked, monkeypatch)
     assert not whole.chosen
-    assert {items for own in whole.scored.values() for items in own} == {
+    assert {items for sets in whole.scored.values() for items in sets} == {
         tuple(range(harness_zoo.ITEMS))
     }
     counted = [u for u, _ in whole.sink.units.values() if u.analysis == "activation"]
@@ -220,13 +220,13 @@ def test_neurons_may_be_chosen_on_the_probe_set(
     }
     for unit, result in whole.sink.units.values():
         if "ranked on the probe set" in unit.label:
-            kept = result.arrays("ranking")
-            found = [r for u, r in whole.sink.units.values()
+            stored_ranking = result.arrays("ranking")
+            results = [r for u, r in whole.sink.units.values()
                      if u.analysis == "activation" and u.model == unit.model]  # fmt: skip
-            arrays = {a.name: a.arrays for r in found for a in r.artifacts if a.layer == 1}
-            np.testing.assert_array_equal(kept["1.score"], arrays["scores"]["magnitude"])
-            np.testing.assert_array_equal(kept["1.rate"], arrays["neurons"]["rate"])
-            np.testing.assert_array_equal(kept["1.mean"], arrays["scores"]["mean"])
+            arrays = {a.name: a.arrays for r in results for a in r.artifacts if a.layer == 1}
+            np.testing.assert_array_equal(stored_ranking["1.score"], arrays["scores"]["magnitude"])
+            np.testing.assert_array_equal(stored_ranking["1.rate"], arrays["neurons"]["rate"])
+            np.testing.assert_array_equal(stored_ranking["1.mean"], arrays["scores"]["mean"])
     apart = MemorySink()
     runner.run(asked, apart, ["activation"])
     before = len(apart.saved)
@@ -259,10 +259,10 @@ def _keys(folders: Folders, tasks: Path, **ablation: Any) -> dict[str, set[str]]
     asked = _study(folders, tasks, "medical", ablation=ablation)
     subject = open_subject(asked, ["tasks"])
     units: list[Unit] = registry.get("ablation").plan(subject, asked.parameters("ablation"))
-    found: dict[str, set[str]] = {}
+    by_step: dict[str, set[str]] = {}
     for unit in units:
-        found.setdefault(unit.options.get("step", "corrected"), set()).add(unit.key)
-    return found
+        by_step.setdefault(unit.options.get("step", "corrected"), set()).add(unit.key)
+    return by_step
 
 
 def test_a_ranking_hangs_on_nothing_but_how_it_is_made(
@@ -381,7 +381,7 @@ def test_a_neuron_that_carries_the_answer_is_found_and_random_ones_are_not(
     original = ablation.ablated
 
     def watched(neurons: Any, places: Any, means: Any = None) -> Any:
-        chosen.append([own.tolist() for own in places])
+        chosen.append([units.tolist() for units in places])
         return original(neurons, places, means)
 
     monkeypatch.setattr(ablation, "ablated", watched)
@@ -443,32 +443,32 @@ def test_intervals_are_paired_bootstraps_over_the_scored_items(watched: Watched)
         for metric, before in whole.items():
             if before.items is None or before.higher is None:
                 continue
-            own = scores._items(after.arrays, metric)
-            assert own is not None
-            found = comparison.drop(
-                before.items, own, higher_is_better=before.higher, resamples=50, seed=5
+            after_items = scores._items(after.arrays, metric)
+            assert after_items is not None
+            drop = comparison.drop(
+                before.items, after_items, higher_is_better=before.higher, resamples=50, seed=5
             )
             row = sink.value(
                 "drop_percent", model=unit.model, reference=unit.reference, task=unit.task,
                 setting=unit.setting, metric_of=metric,
             )  # fmt: skip
-            assert (row.value, row.low, row.high) == (found.value, found.low, found.high)
+            assert (row.value, row.low, row.high) == (drop.value, drop.low, drop.high)
             assert row.n == harness_zoo.ITEMS // 2
             checked += 1
     assert checked > 10
 
 
-def _behind(sink: MemorySink, view: str, at: dict[str, str], setting: str) -> Any:
+def _behind(sink: MemorySink, view: str, coordinates: dict[str, str], setting: str) -> Any:
     """The figure of a view of what lies behind a drop, of this run's artifacts."""
-    kept = [a for _, result in sink.units.values() for a in result.artifacts]
+    artifacts = [a for _, result in sink.units.values() for a in result.artifacts]
 
     def arrays(name: str, *, model: str = "", reference: str = "", task: str = "", **_: Any) -> Any:
         place = (name, model, reference, task)
-        own = (a.arrays for a in kept if (a.name, a.model, a.reference, a.task) == place)
-        return next(own, None)
+        matching = (a.arrays for a in artifacts if (a.name, a.model, a.reference, a.task) == place)
+        return next(matching, None)
 
     settings = [setting, *(ranking.control_name(setting, seed) for seed in range(10))]
-    choice = Choice(measure="drop_percent", setting=setting, **at)  # type: ignore[arg-type]
+    choice = Choice(measure="drop_percent", setting=setting, **coordinates)  # type: ignore[arg-type]
     catalogue = Catalogue(ranges={"setting": tuple(settings)})
     asked = Tabulation(choice=choice, catalogue=catalogue, rows=(), arrays=arrays)
     made = next(v for v in registry.get("ablation").views if v.key == view).tabulate
@@ -479,25 +479,25 @@ def _behind(sink: MemorySink, view: str, at: dict[str, str], setting: str) -> An
 def test_behind_a_drop_are_its_controls_its_neurons_and_the_items_that_broke(
     watched: Watched,
 ) -> None:
-    sink, told = watched.sink, 0
+    sink, tested = watched.sink, 0
     rows = [row for _, result in sink.units.values() for row in result.measurements]
     drops = [r for r in rows if r.metric == "drop_percent" and ranking.is_selection(r.setting)]
     for row in drops:
-        at = {"model": row.model, "reference": row.reference, "task": row.task}
-        figure = _behind(sink, "behind", {**at, "metric_of": row.metric_of}, row.setting)
+        coordinates = {"model": row.model, "reference": row.reference, "task": row.task}
+        figure = _behind(sink, "behind", {**coordinates, "metric_of": row.metric_of}, row.setting)
         if figure.is_empty:
             continue
         shown, layers = figure.blocks
         random = [r.value for r in rows if r.metric == "drop_percent" and r.metric_of
-                  == row.metric_of and (r.model, r.reference, r.task) == tuple(at.values())
+                  == row.metric_of and (r.model, r.reference, r.task) == tuple(coordinates.values())
                   and r.setting.startswith(f"random-{row.setting}-")]  # fmt: skip
         expected = [row.value, *random]
         if row.value is not None:
             assert [p.beside for p in shown.passages] == [f"drop {v:.3g} %" for v in expected]
         count = next(r.value for r in rows if r.metric == "neurons" and r.setting == row.setting
-                     and (r.model, r.reference, r.task) == tuple(at.values()))  # fmt: skip
+                     and (r.model, r.reference, r.task) == tuple(coordinates.values()))  # fmt: skip
         assert sum(int(p.beside.partition(" of ")[0]) for p in layers.passages) == count
-        table = _behind(sink, "broken", {**at, "metric_of": row.metric_of}, row.setting)
+        table = _behind(sink, "broken", {**coordinates, "metric_of": row.metric_of}, row.setting)
         whole, after = (
             next(a.arrays for _, result in sink.units.values() for a in result.artifacts
                  if (a.name, a.model, a.task, a.reference) == (name, row.model, row.task, source))
@@ -508,6 +508,6 @@ def test_behind_a_drop_are_its_controls_its_neurons_and_the_items_that_broke(
             lost = int(((whole[total] == 1) & (after[total] == 0)).sum())
             assert [record.flip for record in table.records].count("right → wrong") == lost
             assert f"{lost} items right → wrong" in shown.passages[0].text
-            told += 1
+            tested += 1
         assert len(table.rows) == len(whole[total])
-    assert told, "or nothing was tested"
+    assert tested, "or nothing was tested"

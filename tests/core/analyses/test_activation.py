@@ -21,6 +21,7 @@ from core.figures import contexts, findings
 from core.figures.passages import Passages
 from core.figures.views import Catalogue, Choice, Tabulation
 from core.study import study
+from core.study.models import Models
 from core.texts.documents.source import read
 from tests.conftest import MemorySink, load_all
 from tests.core import oracle, zoo
@@ -34,11 +35,11 @@ LAYERS = (0, 1)
 def folder(tmp_path_factory: Any) -> Path:
     """A base, a model tuned from it, and itself with its neurons in another order, which computes
     the same; and a probe file."""
-    at: Path = tmp_path_factory.mktemp("family")
-    zoo.build("llama", at, models=1)
-    zoo.write_tokenizer(at / "base")
-    shutil.copytree(at / "base", at / "permuted")
-    tensors, rng = load_all(at / "base"), np.random.default_rng(0)
+    root: Path = tmp_path_factory.mktemp("family")
+    zoo.build("llama", root, models=1)
+    zoo.write_tokenizer(root / "base")
+    shutil.copytree(root / "base", root / "permuted")
+    tensors, rng = load_all(root / "base"), np.random.default_rng(0)
     for layer in LAYERS:
         order = torch.from_numpy(rng.permutation(48))
         mlp = f"model.layers.{layer}.mlp"
@@ -46,15 +47,15 @@ def folder(tmp_path_factory: Any) -> Path:
             tensors[f"{mlp}.{name}.weight"] = tensors[f"{mlp}.{name}.weight"][order].contiguous()
         down = f"{mlp}.down_proj.weight"
         tensors[down] = tensors[down][:, order].contiguous()
-    save_file(tensors, at / "permuted" / "model.safetensors", metadata={"format": "pt"})
-    (at / "probe.txt").write_text("\n".join(TEXTS))
-    return at
+    save_file(tensors, root / "permuted" / "model.safetensors", metadata={"format": "pt"})
+    (root / "probe.txt").write_text("\n".join(TEXTS))
+    return root
 
 
 def _study(folder: Path, *tuned: str, probe: Any = None, **analyses: Any) -> study.Study:
     return study.Study(
         name="s",
-        models=study.Models(
+        models=Models(
             base=str(folder / "base"),
             tuned={name: str(folder / name) for name in tuned},
         ),
@@ -75,16 +76,16 @@ def _measured(of: study.Study, sink: MemorySink | None = None, only: Any = BOTH)
 def _flags(folder: Path, name: str, criterion: str = "gate") -> list[list[Any]]:
     """The flags [tokens, neurons] of each layer and document."""
     model = hf.AutoModelForCausalLM.from_pretrained(folder / name)
-    found: list[list[Any]] = [[] for _ in LAYERS]
+    by_layer: list[list[Any]] = [[] for _ in LAYERS]
     for text, _ in read(folder / "probe.txt"):
         ids = torch.tensor([[1, *(3 + zoo.LETTERS.index(letter) for letter in text)]])
-        for layer, own in enumerate(oracle.neurons(model, ids, torch.ones_like(ids))):
-            found[layer].append((getattr(own, criterion)[0] > 0).numpy())
-    return found
+        for layer, neurons in enumerate(oracle.neurons(model, ids, torch.ones_like(ids))):
+            by_layer[layer].append((getattr(neurons, criterion)[0] > 0).numpy())
+    return by_layer
 
 
 def _patterns(flags: list[Any]) -> Any:
-    return np.array([own.mean(0) > 0.5 for own in flags])
+    return np.array([layer_flags.mean(0) > 0.5 for layer_flags in flags])
 
 
 @pytest.fixture(scope="module")
@@ -98,17 +99,19 @@ def test_shares_of_activated_neurons_equal_brute_force(
 ) -> None:
     flags = _flags(folder, model)
     whole = [np.concatenate(each, axis=1) for each in zip(*flags, strict=True)]
-    for layer, own in [*enumerate(flags), (None, whole)]:
+    for layer, layer_flags in [*enumerate(flags), (None, whole)]:
         row = measured.value("activated_percent", model=model, layer=layer)
-        documents = 100 * np.array([each.mean() for each in own])
-        assert row.value == pytest.approx(100 * np.concatenate(own).mean())
+        documents = 100 * np.array([each.mean() for each in layer_flags])
+        assert row.value == pytest.approx(100 * np.concatenate(layer_flags).mean())
         assert row.n == len(TEXTS)
         assert row.low is not None
         assert row.high is not None
         assert row.low < row.value < row.high  # type: ignore[operator]
         for name, share in (("lower_quartile", 25), ("median", 50), ("upper_quartile", 75)):
-            found = measured.value(name, metric_of="activated_percent", model=model, layer=layer)
-            assert found.value == pytest.approx(np.percentile(documents, share))
+            percentile = measured.value(
+                name, metric_of="activated_percent", model=model, layer=layer
+            )
+            assert percentile.value == pytest.approx(np.percentile(documents, share))
 
 
 def test_rates_and_drivers_are_kept(folder: Path, measured: MemorySink) -> None:
@@ -116,7 +119,7 @@ def test_rates_and_drivers_are_kept(folder: Path, measured: MemorySink) -> None:
     unit = next(u for u, r in measured.units.values() if r.artifacts and u.model == "tuned0")
     arrays = measured.load(unit.key).arrays("neurons", 1)
     np.testing.assert_allclose(arrays["rate"], np.concatenate(flags[1]).mean(0), rtol=1e-6)
-    rates = np.array([own.mean(0) for own in flags[1]])
+    rates = np.array([document_flags.mean(0) for document_flags in flags[1]])
     np.testing.assert_allclose(arrays["driven"][0], rates.max(0), rtol=1e-6)
     documents = measured.load(unit.key).arrays("documents")
     assert documents["beginning"].tolist() == list(TEXTS)
@@ -128,35 +131,43 @@ def test_distances_of_patterns_equal_brute_force(folder: Path, measured: MemoryS
     for layer in LAYERS:
         a, b = _patterns(base[layer]), _patterns(tuned[layer])
         apart = (a[:, None] != b[None]).mean(2)
-        at = {"model": "tuned0", "reference": "base", "layer": layer}
-        row = measured.value("hamming", **at)
-        own, unlike = np.diag(apart), apart[~np.eye(len(a), dtype=bool)].mean()
-        low, high = scipy.stats.t.interval(0.95, len(a) - 1, own.mean(), scipy.stats.sem(own))
-        assert (row.value, row.low, row.high) == pytest.approx((own.mean(), low, high))
+        coordinates = {"model": "tuned0", "reference": "base", "layer": layer}
+        row = measured.value("hamming", **coordinates)
+        matched, unlike = np.diag(apart), apart[~np.eye(len(a), dtype=bool)].mean()
+        low, high = scipy.stats.t.interval(
+            0.95, len(a) - 1, matched.mean(), scipy.stats.sem(matched)
+        )
+        assert (row.value, row.low, row.high) == pytest.approx((matched.mean(), low, high))
         assert row.chance == pytest.approx(unlike)
         assert row.n == len(TEXTS)
-        assert measured.value("ratio", **at).value == pytest.approx(own.mean() / unlike)
+        assert measured.value("ratio", **coordinates).value == pytest.approx(
+            matched.mean() / unlike
+        )
         rates = np.abs(a.mean(0) - b.mean(0)).mean()
-        assert measured.value("rate_change", **at).value == pytest.approx(rates)
+        assert measured.value("rate_change", **coordinates).value == pytest.approx(rates)
         edits = [Levenshtein.distance(x.tolist(), y.tolist()) for x, y in zip(a, b, strict=True)]
-        assert measured.value("levenshtein", **at).value == pytest.approx(np.mean(edits) / 48)
-        middle = measured.value("median", metric_of="hamming", **at)
-        assert middle.value == pytest.approx(np.median(own))
+        assert measured.value("levenshtein", **coordinates).value == pytest.approx(
+            np.mean(edits) / 48
+        )
+        middle = measured.value("median", metric_of="hamming", **coordinates)
+        assert middle.value == pytest.approx(np.median(matched))
 
 
 def test_all_layers_are_one_long_pattern(folder: Path, measured: MemorySink) -> None:
     base, tuned = (
-        np.concatenate([_patterns(own) for own in _flags(folder, name)], axis=1)
+        np.concatenate([_patterns(layer_flags) for layer_flags in _flags(folder, name)], axis=1)
         for name in ("base", "tuned0")
     )
     apart = (base[:, None] != tuned[None]).mean(2)
     unlike = apart[~np.eye(len(base), dtype=bool)].mean()
-    at = {"model": "tuned0", "reference": "base", "layer": None}
-    row = measured.value("hamming", **at)
+    coordinates = {"model": "tuned0", "reference": "base", "layer": None}
+    row = measured.value("hamming", **coordinates)
     assert (row.value, row.chance) == pytest.approx((np.diag(apart).mean(), unlike))
-    assert measured.value("ratio", **at).value == pytest.approx(np.diag(apart).mean() / unlike)
+    assert measured.value("ratio", **coordinates).value == pytest.approx(
+        np.diag(apart).mean() / unlike
+    )
     rates = np.abs(base.mean(0) - tuned.mean(0)).mean()
-    assert measured.value("rate_change", **at).value == pytest.approx(rates)
+    assert measured.value("rate_change", **coordinates).value == pytest.approx(rates)
 
 
 def test_the_order_of_neurons_is_no_likeness(folder: Path, measured: MemorySink) -> None:
@@ -174,13 +185,13 @@ def test_the_order_of_neurons_is_no_likeness(folder: Path, measured: MemorySink)
             for name in ("base", "permuted")
         ]
         assert shares[0] == pytest.approx(shares[1])
-        at = {"model": "permuted", "reference": "base", "layer": layer}
+        coordinates = {"model": "permuted", "reference": "base", "layer": layer}
         row, tuned = (
-            measured.value("hamming", **{**at, "model": m}) for m in ("permuted", "tuned0")
+            measured.value("hamming", **{**coordinates, "model": m}) for m in ("permuted", "tuned0")
         )
         assert row.value is not None
         assert row.value > 0.2 > 2 * (tuned.value or 0)
-        assert measured.value("ratio", **at).value == pytest.approx(1, abs=0.15)
+        assert measured.value("ratio", **coordinates).value == pytest.approx(1, abs=0.15)
 
 
 def test_every_criterion_has_rows_of_its_own(folder: Path) -> None:
@@ -197,10 +208,11 @@ def test_every_criterion_has_rows_of_its_own(folder: Path) -> None:
 def test_patterns_of_the_last_token(folder: Path) -> None:
     sink = _measured(_study(folder, "tuned0", probe={"token": "last"}))
     base, tuned = (
-        np.array([own[-1] for own in _flags(folder, name)[1]]) for name in ("base", "tuned0")
+        np.array([document_flags[-1] for document_flags in _flags(folder, name)[1]])
+        for name in ("base", "tuned0")
     )
-    at = {"model": "tuned0", "reference": "base", "layer": 1}
-    assert sink.value("hamming", **at).value == pytest.approx((base != tuned).mean())
+    coordinates = {"model": "tuned0", "reference": "base", "layer": 1}
+    assert sink.value("hamming", **coordinates).value == pytest.approx((base != tuned).mean())
 
 
 def test_the_edit_distance_may_be_left_out(folder: Path) -> None:
@@ -212,11 +224,11 @@ def test_the_edit_distance_may_be_left_out(folder: Path) -> None:
 def test_a_single_document_has_neither_baseline_nor_interval(folder: Path) -> None:
     sink = _measured(_study(folder, "tuned0", probe={"documents": 1}))
     for layer in (*LAYERS, None):
-        at = {"model": "tuned0", "reference": "base", "layer": layer}
-        row = sink.value("hamming", **at)
+        coordinates = {"model": "tuned0", "reference": "base", "layer": layer}
+        row = sink.value("hamming", **coordinates)
         assert (row.low, row.chance, row.n) == (None, None, 1)
         assert row.value is not None
-        assert sink.value("ratio", **at).value is None
+        assert sink.value("ratio", **coordinates).value is None
 
 
 # -- the runner around them
@@ -232,14 +244,14 @@ def _results(sink: MemorySink) -> dict[str, Any]:
 def test_scores_are_kept_for_every_layer(folder: Path) -> None:
     sink = _measured(_study(folder, "tuned0"), only=["activation"])
     for model in ("base", "tuned0"):
-        found = {
+        by_layer = {
             artifact.layer: artifact.arrays
             for _, result in sink.units.values()
             for artifact in result.artifacts
             if artifact.name == "scores" and artifact.model == model
         }
-        assert set(found) == set(LAYERS)
-        for arrays in found.values():
+        assert set(by_layer) == set(LAYERS)
+        for arrays in by_layer.values():
             assert set(arrays) == {"attribution", "effect", "magnitude", "mean"}
             assert (arrays["attribution"] > 0).any()
     without = _measured(_study(folder, "tuned0", activation={"scores": False}), only=["activation"])
@@ -254,9 +266,9 @@ def test_neurons_in_context_are_read_beside_the_texts(folder: Path) -> None:
     def arrays(
         name: str, *, model: str = "", reference: str = "", layer: int | None = None, **_: Any
     ) -> Any:
-        at = name, model, reference, layer
-        found = (a for a in artifacts if (a.name, a.model, a.reference, a.layer) == at)
-        return next((each.arrays for each in found), None)
+        place = name, model, reference, layer
+        matching = (a for a in artifacts if (a.name, a.model, a.reference, a.layer) == place)
+        return next((each.arrays for each in matching), None)
 
     def shown(item: str) -> Passages:
         choice = Choice(measure="activated_percent", model="tuned0", item=item)
@@ -284,11 +296,11 @@ def test_neurons_in_context_are_read_beside_the_texts(folder: Path) -> None:
             letters = (3 + zoo.LETTERS.index(letter) for letter in TEXTS[document])
             ids = torch.tensor([[1, *letters]])
             values = oracle.neurons(model, ids, torch.ones_like(ids))[layer].product[0, :, neuron]
-            told = [token.value for token in passage.tokens]
-            assert told == pytest.approx(values.tolist(), rel=1e-4, abs=1e-6)
+            passage_values = [token.value for token in passage.tokens]
+            assert passage_values == pytest.approx(values.tolist(), rel=1e-4, abs=1e-6)
     largest = {
-        name: max(abs(t.value or 0) for p in figure.blocks[at].passages for t in p.tokens)
-        for name, at in (("tuned0", 1), ("base", 3))
+        name: max(abs(t.value or 0) for p in figure.blocks[index].passages for t in p.tokens)
+        for name, index in (("tuned0", 1), ("base", 3))
     }
     assert findings.of_context(figure) == (
         f"Layer 1 neuron {neuron} · tuned0: |h| reaches {largest['tuned0']:.3g} in tuned0, "
@@ -333,7 +345,9 @@ def test_a_pass_over_the_probe_set_may_be_cancelled_between_batches(folder: Path
 
 
 def test_what_is_known_of_texts_and_placement_is_kept(folder: Path) -> None:
-    told = _measured(_study(folder, "tuned0")).provenance
-    assert told["placement"] == {name: {"cpu": ["the whole model"]} for name in ("base", "tuned0")}
-    assert told["probe"]["documents"] == len(TEXTS)
-    assert told["probe"]["tokens"] == sum(1 + len(text) for text in TEXTS)
+    provenance = _measured(_study(folder, "tuned0")).provenance
+    assert provenance["placement"] == {
+        name: {"cpu": ["the whole model"]} for name in ("base", "tuned0")
+    }
+    assert provenance["probe"]["documents"] == len(TEXTS)
+    assert provenance["probe"]["tokens"] == sum(1 + len(text) for text in TEXTS)

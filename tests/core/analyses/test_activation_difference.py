@@ -21,16 +21,18 @@ BOTH = ("representation", "activation_difference")
 
 def _states(module: Any, probe: Any) -> list[list[Any]]:
     """Each layer's states [tokens, d] of each document, in float64."""
-    own = copy.deepcopy(module).double().eval()
+    copied = copy.deepcopy(module).double().eval()
     held: list[list[Any]] = [[], []]
-    for number, block in enumerate(own.model.layers):
+    for number, block in enumerate(copied.model.layers):
         block.register_forward_hook(
-            lambda m, g, r, at=held[number]: at.append((r[0] if isinstance(r, tuple) else r)[0])
+            lambda m, g, r, states=held[number]: states.append(
+                (r[0] if isinstance(r, tuple) else r)[0]
+            )
         )
     with torch.no_grad():
         for ids in probe.ids:
-            own(input_ids=torch.from_numpy(ids)[None])
-    return [[own.numpy() for own in each] for each in held]
+            copied(input_ids=torch.from_numpy(ids)[None])
+    return [[states.numpy() for states in each] for each in held]
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +47,11 @@ def measured(tmp_path_factory: Any) -> tuple[Any, Any, Any, MemorySink]:
 def test_sizes_and_cosines_equal_brute_force(measured: Any) -> None:
     base, tuned, probe, sink = measured
     for layer, (b, t) in enumerate(zip(_states(base, probe), _states(tuned, probe), strict=True)):
-        at = {"model": "tuned0", "reference": "base", "layer": layer}
+        coordinates = {"model": "tuned0", "reference": "base", "layer": layer}
         pairs = list(zip(b, t, strict=True))
         whole = np.mean([y.mean(0) - x.mean(0) for x, y in pairs], axis=0)
         norm = np.mean([np.linalg.norm(x, axis=1).mean() for x, _ in pairs])
-        row = sink.value("relative_size", setting="all tokens", **at)
+        row = sink.value("relative_size", setting="all tokens", **coordinates)
         assert row.value == pytest.approx(np.linalg.norm(whole) / norm, rel=1e-3)
         assert row.low < row.value < row.high
         assert row.n == len(b)
@@ -57,12 +59,12 @@ def test_sizes_and_cosines_equal_brute_force(measured: Any) -> None:
             long = [(x, y) for x, y in pairs if len(x) > p]
             mean = np.mean([y[p] - x[p] for x, y in long], axis=0)
             norm = np.mean([np.linalg.norm(x[p]) for x, _ in long])
-            own = {**at, "setting": f"position {p + 1}"}
-            row = sink.value("relative_size", **own)
+            at_position = {**coordinates, "setting": f"position {p + 1}"}
+            row = sink.value("relative_size", **at_position)
             assert row.value == pytest.approx(np.linalg.norm(mean) / norm, rel=1e-3)
             assert row.n == len(long)
             cosine = mean @ whole / np.linalg.norm(mean) / np.linalg.norm(whole)
-            assert sink.value("cosine", **own).value == pytest.approx(cosine, abs=1e-3)
+            assert sink.value("cosine", **at_position).value == pytest.approx(cosine, abs=1e-3)
 
 
 def test_the_base_itself_differs_by_nothing(measured: Any) -> None:

@@ -31,9 +31,9 @@ def _flat(parts: list[Any]) -> Any:
     return np.concatenate([p.reshape(-1) for p in parts])
 
 
-def _by_module(found: Any) -> dict[tuple[int, str], list[Any]]:
+def _by_module(by_place: Any) -> dict[tuple[int, str], list[Any]]:
     merged: dict[tuple[int, str], list[Any]] = {}
-    for (layer, module, _), parts in found.items():
+    for (layer, module, _), parts in by_place.items():
         merged.setdefault((layer, module), []).extend(parts)
     return merged
 
@@ -55,21 +55,25 @@ def test_norms_and_cosines_equal_brute_force(measured: Any) -> None:
         if place == (None, "norm"):
             continue  # the final norm stands outside of the blocks
         W, d1, d2 = (np.concatenate([t[i] for t in triples]) for i in range(3))
-        at = {"model": "tuned0", "layer": place[0], "module": place[1]}
-        assert sink.value("norm", **at).value == pytest.approx(np.linalg.norm(d1), rel=1e-5)
+        coordinates = {"model": "tuned0", "layer": place[0], "module": place[1]}
+        assert sink.value("norm", **coordinates).value == pytest.approx(
+            np.linalg.norm(d1), rel=1e-5
+        )
         relative = np.linalg.norm(d1) / np.linalg.norm(W)
-        assert sink.value("relative_norm", **at).value == pytest.approx(relative, rel=1e-5)
-        assert sink.value("norm", **at).n == W.size
+        assert sink.value("relative_norm", **coordinates).value == pytest.approx(relative, rel=1e-5)
+        assert sink.value("norm", **coordinates).n == W.size
         cosine = W @ d1 / np.linalg.norm(W) / np.linalg.norm(d1)
-        assert sink.value("base_cosine", **at).value == pytest.approx(cosine, abs=1e-5)
-        assert sink.value("largest_change", **at).value == pytest.approx(abs(d1).max(), rel=1e-5)
-        assert sink.value("changed_share", **at).value == pytest.approx((d1 != 0).mean())
+        assert sink.value("base_cosine", **coordinates).value == pytest.approx(cosine, abs=1e-5)
+        assert sink.value("largest_change", **coordinates).value == pytest.approx(
+            abs(d1).max(), rel=1e-5
+        )
+        assert sink.value("changed_share", **coordinates).value == pytest.approx((d1 != 0).mean())
         mutual = d1 @ d2 / np.linalg.norm(d1) / np.linalg.norm(d2)
         for a, b in (("tuned0", "tuned1"), ("tuned1", "tuned0")):
-            found = sink.value("cosine", model=a, reference=b, layer=place[0], module=place[1])
-            assert found.value == pytest.approx(mutual, abs=1e-5)
-            assert found.chance == 0
-            assert found.chance_sd == pytest.approx(1 / np.sqrt(W.size))
+            row = sink.value("cosine", model=a, reference=b, layer=place[0], module=place[1])
+            assert row.value == pytest.approx(mutual, abs=1e-5)
+            assert row.chance == 0
+            assert row.chance_sd == pytest.approx(1 / np.sqrt(W.size))
 
 
 def test_ranks_equal_brute_force(measured: Any) -> None:
@@ -80,15 +84,19 @@ def test_ranks_equal_brute_force(measured: Any) -> None:
         several = sum(k[:2] == (layer, module) for k in base) > 1 or (
             len(parts) > 1 and (parts[1].ndim == 2)
         )
-        at = {"model": "tuned0", "layer": layer, "module": module}
+        coordinates = {"model": "tuned0", "layer": layer, "module": module}
         if several:
-            assert sink.rows("stable_rank", **at) == []
+            assert sink.rows("stable_rank", **coordinates) == []
             continue
         energy = np.linalg.svd(first[layer, module, expert][0] - parts[0], compute_uv=False) ** 2
         p = energy / energy.sum()
         effective = np.exp(-(p * np.log(p)).sum())
-        assert sink.value("stable_rank", **at).value == pytest.approx(1 / p.max(), rel=1e-5)
-        assert sink.value("effective_rank", **at).value == pytest.approx(effective, rel=1e-5)
+        assert sink.value("stable_rank", **coordinates).value == pytest.approx(
+            1 / p.max(), rel=1e-5
+        )
+        assert sink.value("effective_rank", **coordinates).value == pytest.approx(
+            effective, rel=1e-5
+        )
 
 
 def test_alignment_equals_brute_force(measured: Any) -> None:
@@ -98,10 +106,10 @@ def test_alignment_equals_brute_force(measured: Any) -> None:
         if module == "norm" or parts[0].ndim != 2 or (len(parts) > 1 and parts[1].ndim == 2):
             continue
         truth = oracle.alignment(parts[0], first[layer, module, expert][0] - parts[0])
-        at = {"model": "tuned0", "layer": layer, "module": module, "expert": expert}
+        coordinates = {"model": "tuned0", "layer": layer, "module": module, "expert": expert}
         for metric, value in truth.items():
-            found = sink.value(metric, **at).value
-            assert found == pytest.approx(value, abs=1e-3), (metric, at)
+            actual = sink.value(metric, **coordinates).value
+            assert actual == pytest.approx(value, abs=1e-3), (metric, coordinates)
             checked += 1
     assert checked >= 2 * 6 * 9 - 18
 
@@ -118,5 +126,7 @@ def test_heads_equal_brute_force(measured: Any) -> None:
             w, d = (np.split(m, heads, axis=axis)[head] for m in (W, D))
             truth = oracle.alignment(w, d)
             for metric in ("rank_k", "write", "read", "two_sided", "gain", "intruders"):
-                at = {"model": "tuned0", "layer": 0, "module": module, "head": head}
-                assert sink.value(metric, **at).value == pytest.approx(truth[metric], abs=1e-3)
+                coordinates = {"model": "tuned0", "layer": 0, "module": module, "head": head}
+                assert sink.value(metric, **coordinates).value == pytest.approx(
+                    truth[metric], abs=1e-3
+                )

@@ -69,7 +69,7 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def sink(family_folders: Folders, task_folder: Path) -> MemorySink:
     """A grid of two vectors, with what else can be asked for."""
-    found = MemorySink()
+    results = MemorySink()
     points = ["medical=0.5,maths=0.5,copy=1", "transfer:maths+medical=1"]
     given = {
         "vectors": ["medical", "maths"], "coefficients": [0.0, 0.5, 1.0], "negation": [1.0],
@@ -77,9 +77,11 @@ def sink(family_folders: Folders, task_folder: Path) -> MemorySink:
     }  # fmt: skip
     domains = {**DOMAINS, "general": ["tiny_text"]}
     runner.run(
-        _study(family_folders, task_folder, domains=domains, arithmetic=given, limit=6), found, BOTH
+        _study(family_folders, task_folder, domains=domains, arithmetic=given, limit=6),
+        results,
+        BOTH,
     )
-    return found
+    return results
 
 
 def _made(sink: MemorySink, setting: str, module: str = "") -> dict[tuple[str, str], Any]:
@@ -114,10 +116,10 @@ def test_points_that_are_models_score_as_those_do(
     sink: MemorySink, setting: str, model: str
 ) -> None:
     """To the last bit: it is the self-test of the whole chain."""
-    found = _made(sink, setting)
-    assert len(found) == 11
-    assert found == _own(sink, model)
-    assert found != _own(sink, "medical" if model == "base" else "base")
+    scores = _made(sink, setting)
+    assert len(scores) == 11
+    assert scores == _own(sink, model)
+    assert scores != _own(sink, "medical" if model == "base" else "base")
 
 
 def test_the_points_are_those_that_were_asked_for(sink: MemorySink) -> None:
@@ -139,8 +141,8 @@ def test_the_points_are_those_that_were_asked_for(sink: MemorySink) -> None:
 
 
 def test_rows_have_places_of_their_own_and_declared_metrics(sink: MemorySink) -> None:
-    own = [r for u, r in sink.units.values() if u.analysis == "arithmetic"]
-    rows = [row for result in own for row in result.measurements]
+    results = [r for u, r in sink.units.values() if u.analysis == "arithmetic"]
+    rows = [row for result in results for row in result.measurements]
     places = [tuple(getattr(row, c) for c in KEY_COLUMNS[1:]) for row in rows]
     assert len(places) == len(set(places))
     declared = {metric.name for metric in registry.get("arithmetic").metrics}
@@ -166,20 +168,20 @@ def test_shares_are_fractions_of_the_domain_s_own_model(sink: MemorySink) -> Non
             assert row.low <= row.high
         checked.add((row.metric, row.metric_of))
     assert {m for _, m in checked} == {m for task, m in base if task != "tiny_text"}
-    at = {"setting": "maths=1", "task": "tiny_last_word", "metric_of": "perplexity"}
-    whole = sink.value("normalised", module="", **at)
+    coordinates = {"setting": "maths=1", "task": "tiny_last_word", "metric_of": "perplexity"}
+    whole = sink.value("normalised", module="", **coordinates)
     assert (whole.value, whole.low, whole.high) == (1, 1, 1)
 
 
 def test_a_domain_s_share_is_the_mean_over_its_tasks(sink: MemorySink) -> None:
     first = {"tiny_choice": "acc", "tiny_generation": "exact_match:whole"}
     for row in sink.rows("regained", task="domain:medical"):
-        at = {"setting": row.setting, "module": row.module, "reference": row.reference}
-        own = [
-            sink.value("regained", task=task, metric_of=metric, **at).value
+        coordinates = {"setting": row.setting, "module": row.module, "reference": row.reference}
+        shares = [
+            sink.value("regained", task=task, metric_of=metric, **coordinates).value
             for task, metric in first.items()
         ]
-        known = [value for value in own if value is not None]
+        known = [value for value in shares if value is not None]
         assert row.n == 2
         assert row.value == (
             pytest.approx(sum(known) / 2) if len(known) == 2 else None
@@ -200,19 +202,21 @@ def test_a_task_of_two_domains_is_held_against_the_own_model_of_each(
     runner.run(asked, sink, BOTH)
     scores = {name: _own(sink, name) for name in ("base", "medical", "maths")}
     metric = "perplexity"
-    own = {name: found["tiny_last_word", metric] for name, found in scores.items()}
-    assert len(set(own.values())) == 3
+    by_model = {
+        name: model_scores["tiny_last_word", metric] for name, model_scores in scores.items()
+    }
+    assert len(set(by_model.values())) == 3
     for domain in ("medical", "maths"):
         for point in ("base", "medical", "maths"):
             setting = point if point == "base" else f"{point}=1"
-            at = {"setting": setting, "reference": "base"}
-            alone = {**at, "task": f"tiny_last_word@{domain}", "metric_of": metric}
-            kept, back = (sink.value(name, **alone) for name in ("normalised", "regained"))
-            assert kept.value == pytest.approx(own[domain] / own[point])
-            share = (own[point] - own["base"]) / (own[domain] - own["base"])
+            coordinates = {"setting": setting, "reference": "base"}
+            alone = {**coordinates, "task": f"tiny_last_word@{domain}", "metric_of": metric}
+            normalised, back = (sink.value(name, **alone) for name in ("normalised", "regained"))
+            assert normalised.value == pytest.approx(by_model[domain] / by_model[point])
+            share = (by_model[point] - by_model["base"]) / (by_model[domain] - by_model["base"])
             assert back.value == pytest.approx(share, abs=1e-9)
-            mean = sink.value("normalised", task=f"domain:{domain}", **at)
-            assert (mean.value, mean.n) == (kept.value, 1)
+            mean = sink.value("normalised", task=f"domain:{domain}", **coordinates)
+            assert (mean.value, mean.n) == (normalised.value, 1)
     rows = [r for u, result in sink.units.values() if u.analysis == "arithmetic"
             for r in result.measurements]  # fmt: skip
     places = [tuple(getattr(row, c) for c in KEY_COLUMNS[1:]) for row in rows]
@@ -224,7 +228,7 @@ def test_a_task_of_two_domains_is_held_against_the_own_model_of_each(
                               arrays=no_arrays))  # fmt: skip
     lines = [row for row in table.rows if row[3] == metric]
     assert {(row[0], row[2]): row[7] for row in lines} == {
-        (s, f"tiny_last_word@{d}"): pytest.approx(own[d] / own[s.removesuffix("=1")])
+        (s, f"tiny_last_word@{d}"): pytest.approx(by_model[d] / by_model[s.removesuffix("=1")])
         for s in ("base", "medical=1", "maths=1") for d in ("medical", "maths")
     }  # fmt: skip
 
@@ -246,10 +250,10 @@ def test_a_restricted_point_has_the_vectors_of_those_parts_alone(
     evaluator = Evaluator(model, tokenizer)
     evaluation = harness_zoo.evaluation(task_folder, "tiny_last_word", limit=6)
     (task,) = open_tasks(evaluation, seed=5)
-    found = _made(sink, "medical=1", "attention")
+    scores = _made(sink, "medical=1", "attention")
     for score in evaluator.evaluate(task):
-        assert found[task.name, score.metric] == score.value
-    assert found != _made(sink, "medical=1")
+        assert scores[task.name, score.metric] == score.value
+    assert scores != _made(sink, "medical=1")
 
 
 def test_a_sweep_that_is_cancelled_goes_on_with_the_next_point(
@@ -289,11 +293,11 @@ def test_each_domain_s_model_alone_and_in_pairs_by_default(
         reference={"sums": "maths"},
     )
     parameters: Any = asked.parameters("arithmetic")
-    found = [p.setting for p in points_of(open_subject(asked, ["tasks"]), parameters)]
-    assert found[0] == "base"
-    assert len(found) == len(set(found)) == 1 + 2 * 2 + 4 + 2 * 2
-    assert {"medical=1,maths=0.5", "removal:maths=1", "medical=-1"} <= set(found)
-    assert not [name for name in found if "copy" in name]
+    settings = [p.setting for p in points_of(open_subject(asked, ["tasks"]), parameters)]
+    assert settings[0] == "base"
+    assert len(settings) == len(set(settings)) == 1 + 2 * 2 + 4 + 2 * 2
+    assert {"medical=1,maths=0.5", "removal:maths=1", "medical=-1"} <= set(settings)
+    assert not [name for name in settings if "copy" in name]
 
 
 @pytest.mark.parametrize(
@@ -394,7 +398,7 @@ def test_architectures_that_store_tensors_their_own_way(
 
 
 def _catalogue(*settings: str, task: str = "t") -> Catalogue:
-    at = [
+    combinations = [
         Combination(metric="normalised", reference="base", task=task, setting=s, metric_of="acc")
         for s in settings
     ]
@@ -406,7 +410,7 @@ def _catalogue(*settings: str, task: str = "t") -> Catalogue:
             "metric_of": ("acc",),
             "metric": ("normalised",),
         },
-        combinations=frozenset(at),
+        combinations=frozenset(combinations),
     )
 
 
@@ -463,11 +467,11 @@ def test_the_table_of_points_says_where_base_and_own_model_are_alike(
 ) -> None:
     catalogue = _catalogue("base", "a=1")
     view = next(v for v in registry.get("arithmetic").views if v.key == "table")
-    at: dict[str, Any] = {"reference": "base", "task": "t"}
-    rows = [Measurement(metric="acc", value=0.5, setting=s, **at) for s in ("base", "a=1")]
-    at |= {"metric": "normalised", "metric_of": "acc"}
-    rows.append(Measurement(value=0.9, low=low, high=high, setting="base", **at))
-    rows.append(Measurement(value=1.0, low=0.9, high=1.2, setting="a=1", **at))
+    coordinates: dict[str, Any] = {"reference": "base", "task": "t"}
+    rows = [Measurement(metric="acc", value=0.5, setting=s, **coordinates) for s in ("base", "a=1")]
+    coordinates |= {"metric": "normalised", "metric_of": "acc"}
+    rows.append(Measurement(value=0.9, low=low, high=high, setting="base", **coordinates))
+    rows.append(Measurement(value=1.0, low=0.9, high=1.2, setting="a=1", **coordinates))
     choice = default_choice(view, catalogue)
     table = points(
         Tabulation(choice=choice, catalogue=catalogue, rows=tuple(rows), arrays=no_arrays)
@@ -493,14 +497,14 @@ def test_behind_a_point_are_its_scores_and_the_command_that_writes_it(
     choice = default_choice(view, catalogue)
     made = view.tabulate
     assert made is not None
-    own = tuple(row for row in rows if row.setting == setting)
-    figure = made(Tabulation(choice=choice, catalogue=catalogue, rows=own, arrays=no_arrays))
+    chosen = tuple(row for row in rows if row.setting == setting)
+    figure = made(Tabulation(choice=choice, catalogue=catalogue, rows=chosen, arrays=no_arrays))
     assert isinstance(figure, Passages)
     *scores, commands = figure.blocks
-    found = _made(sink, setting)
+    point_scores = _made(sink, setting)
     lines = {(p.label.partition("@")[0], *p.text.split(" (")[0].split(" "))
              for p in scores[0].passages}  # fmt: skip
-    assert lines == {(*key, f"{value:.4g}") for key, value in found.items()}
+    assert lines == {(*key, f"{value:.4g}") for key, value in point_scores.items()}
     whole, restricted = (shlex.split(each.text) for each in commands.passages)
     assert whole[whole.index("--coefficients") + 1] == setting
     assert "--restrict" not in whole

@@ -44,17 +44,17 @@ def test_rows_and_passages_equal_brute_force(name: str, tmp_path: Path) -> None:
     probe = probe_of(tmp_path)
     places = _places(probe)
     before, after = oracle.modules(base), oracle.modules(tuned)
-    own, its = (Oracle(module, name, probe, places).states for module in (tuned, base))
+    tuned_states, its = (Oracle(module, name, probe, places).states for module in (tuned, base))
     for layer, module in ((0, "o"), (1, "down" if name == "llama" else "fc_out")):
         change = after[layer, module, None][0] - before[layer, module, None][0]
         u = np.linalg.svd(change, full_matrices=False)[0][:, 0]
         for states, model, reference, setting in (
-            (own, "tuned0", "", "own"), (its, "base", "tuned0", "base"),
+            (tuned_states, "tuned0", "", "own"), (its, "base", "tuned0", "base"),
         ):  # fmt: skip
             unit = states[layer] / np.linalg.norm(states[layer], axis=1, keepdims=True)
             cosines = unit @ u
-            at = {"model": "tuned0", "layer": layer, "module": module, "setting": setting}
-            row = sink.value("extreme_cosine", **at)
+            coordinates = {"model": "tuned0", "layer": layer, "module": module, "setting": setting}
+            row = sink.value("extreme_cosine", **coordinates)
             assert row.value == pytest.approx(np.abs(cosines).max(), rel=1e-4)
             assert row.n == len(places)
             drawn = np.random.default_rng(0).standard_normal((7, len(u)))
@@ -112,10 +112,10 @@ def test_a_forgotten_batch_and_the_first_token_leave_no_trace() -> None:
     follow.commit()
     assert follow.places == 2
     assert follow.largest(0) == pytest.approx(0.5**0.5)
-    found, peaks = follow.passages([0])
+    passages, peaks = follow.passages([0])
     assert peaks[:, 0] == pytest.approx([0.5**0.5, -(0.1**0.5)])
-    assert found.documents[:, 0].tolist() == [0, 0]
-    assert found.values[0, 0, :3] == pytest.approx([1, 0.5**0.5, -(0.1**0.5)])
+    assert passages.documents[:, 0].tolist() == [0, 0]
+    assert passages.values[0, 0, :3] == pytest.approx([1, 0.5**0.5, -(0.1**0.5)])
     alone = Extremes(np.array([[1.0, 0]], np.float32), random=3, seed=0)
     alone.begin(batch)
     alone.see(states)

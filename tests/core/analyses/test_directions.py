@@ -31,8 +31,10 @@ def _run(base: Path, *tuned: Path, top: int = TOP, **parameters: Any) -> MemoryS
 
 
 def _arrays(sink: MemorySink, name: str, model: str, layer: int | None) -> Any:
-    found = [a for _, result in sink.units.values() for a in result.artifacts]
-    return next((a.arrays for a in found if (a.name, a.model, a.layer) == (name, model, layer)), {})
+    artifacts = [a for _, result in sink.units.values() for a in result.artifacts]
+    return next(
+        (a.arrays for a in artifacts if (a.name, a.model, a.layer) == (name, model, layer)), {}
+    )
 
 
 def _kurtosis(values: Any) -> Any:
@@ -79,21 +81,21 @@ def test_directions_and_tokens_equal_brute_force(name: str, tmp_path: Path) -> N
             u, s, v = np.linalg.svd(matrix, full_matrices=False)
             products = _told(base, module, u.T[:TOP] if module in WRITES else v[:TOP])
             arrays = _arrays(sink, "directions", model, layer)
-            at = module if expert is None else f"{module}.{expert}"
+            key = module if expert is None else f"{module}.{expert}"
             tolerance: Any = {"rtol": 2e-3, "atol": 1e-6}  # the update is a difference in float32
             share = s[:TOP] ** 2 / (s**2).sum()
-            np.testing.assert_allclose(arrays[f"{at}.share"], share, **tolerance)
+            np.testing.assert_allclose(arrays[f"{key}.share"], share, **tolerance)
             expected = _kurtosis(products)
-            np.testing.assert_allclose(arrays[f"{at}.kurtosis"], expected, **tolerance)
+            np.testing.assert_allclose(arrays[f"{key}.kurtosis"], expected, **tolerance)
             row = sink.value("concentration", model=model, layer=layer, module=module,
                              expert=expert)  # fmt: skip
             assert row.value == pytest.approx(expected.mean(), rel=2e-3)
-            words = arrays["vocabulary"][arrays[f"{at}.tokens"]]
+            words = arrays["vocabulary"][arrays[f"{key}.tokens"]]
             for j, column in enumerate(products.T):
                 first = int(words[j, 0, 0].removeprefix("#"))
                 signed = column if abs(column.max() - column[first]) < 1e-5 else -column
                 ends = np.stack([np.sort(signed)[::-1][:4], np.sort(signed)[:4]])
-                np.testing.assert_allclose(arrays[f"{at}.products"][j], ends, rtol=1e-2, atol=1e-3)
+                np.testing.assert_allclose(arrays[f"{key}.products"][j], ends, rtol=1e-2, atol=1e-3)
                 ids = [[int(word.removeprefix("#")) for word in end] for end in words[j]]
                 np.testing.assert_allclose(signed[ids], ends, rtol=1e-2, atol=1e-3)
         checked.add(module)
@@ -101,9 +103,9 @@ def test_directions_and_tokens_equal_brute_force(name: str, tmp_path: Path) -> N
     rows = sink.rows("concentration", model="tuned0", layer=0)
     assert {row.module for row in rows if row.expert is None} == checked
     if name == "qwen2_moe":
-        own = [row for row in rows if row.module == "down"]
-        experts = [row.value or 0.0 for row in own if row.expert is not None]
-        (whole,) = (row for row in own if row.expert is None)
+        down_rows = [row for row in rows if row.module == "down"]
+        experts = [row.value or 0.0 for row in down_rows if row.expert is not None]
+        (whole,) = (row for row in down_rows if row.expert is None)
         assert len(experts) == 4
         assert whole.value == pytest.approx(np.mean(experts))
         assert whole.n == 4 * TOP
@@ -142,10 +144,10 @@ def test_a_planted_token_is_found(tmp_path: Path) -> None:
     assert row.value is not None
     assert row.chance is not None
     assert row.chance_sd is not None
-    own = sink.value("concentration", model="base", layer=1, module="down").value
+    base_value = sink.value("concentration", model="base", layer=1, module="down").value
     assert row.value > row.chance + 2 * row.chance_sd
-    assert own is not None
-    assert row.value > own
+    assert base_value is not None
+    assert row.value > base_value
     arrays = _arrays(sink, "directions", "tuned", 1)
     ends = arrays["vocabulary"][arrays["down.tokens"]][0]
     assert f"#{token}" in (ends[0, 0], ends[1, 0])
@@ -161,22 +163,22 @@ def test_a_planted_token_is_found(tmp_path: Path) -> None:
 def test_moved_tokens_and_their_neighbours(tied: bool, tmp_path: Path) -> None:
     """Of the rows that both have; a row of zeros has no relative move."""
     config = tiny_config(vocab_size=30, tie_word_embeddings=tied)
-    own = tiny_tensors(vocab=30)
+    tensors = tiny_tensors(vocab=30)
     other = tiny_tensors(seed=4, vocab=33)
     names = {"embedding": "model.embed_tokens.weight"}
     names |= {} if tied else {"unembedding": "lm_head.weight"}
     for name in names.values():
-        own[name][5] = 0
-        other[name][:30] = own[name] + 0.3 * other[name][:30]
+        tensors[name][5] = 0
+        other[name][:30] = tensors[name] + 0.3 * other[name][:30]
     if tied:
-        own.pop("lm_head.weight"), other.pop("lm_head.weight")
-    base = write_model(tmp_path / "base", config, own)
+        tensors.pop("lm_head.weight"), other.pop("lm_head.weight")
+    base = write_model(tmp_path / "base", config, tensors)
     tuned = write_model(tmp_path / "tuned", {**config, "vocab_size": 33}, other)
     sink = _run(base, tuned, moved=7)
     arrays = _arrays(sink, "moved", "tuned", None)
     assert {n.split(".")[0] for n in arrays} == {*names, "vocabulary"}
     for module, name in names.items():
-        e, f = (each[name][:30].double().numpy() for each in (own, other))
+        e, f = (each[name][:30].double().numpy() for each in (tensors, other))
         keep = np.arange(30) != 5
         moves = np.linalg.norm(f - e, axis=1)[keep] / np.linalg.norm(e, axis=1)[keep]
         row = sink.value("embedding_move", model="tuned", module=module)
@@ -199,13 +201,13 @@ def test_moved_tokens_and_their_neighbours(tied: bool, tmp_path: Path) -> None:
 
 def test_blocks_of_rows_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zoo.build("llama", tmp_path)
-    found = []
+    arrays = []
     for size in (1 << 22, 200):
         monkeypatch.setattr("core.weights.vocabulary.BLOCK", size)
         sink = _run(tmp_path / "base", tmp_path / "tuned0")
-        found.append((_arrays(sink, "directions", "tuned0", 0), _arrays(sink, "moved", "tuned0",
+        arrays.append((_arrays(sink, "directions", "tuned0", 0), _arrays(sink, "moved", "tuned0",
                                                                         None)))  # fmt: skip
-    for one, other in zip(*found, strict=True):
+    for one, other in zip(*arrays, strict=True):
         assert one.keys() == other.keys() != set()
         for name, array in one.items():
             if array.dtype.kind == "U" or array.dtype.kind == "i":
@@ -235,21 +237,23 @@ def test_the_pass_hands_over_directions(monkeypatch: pytest.MonkeyPatch) -> None
     view = MatrixView(None, matrix)  # type: ignore[arg-type]
     view.basis(0.9, None)
     monkeypatch.setattr(linalg, "directions", None)
-    few, own = update.directions(4), view.directions(4)
+    few, viewed = update.directions(4), view.directions(4)
     u, _, v = np.linalg.svd(matrix.double().numpy(), full_matrices=False)
     assert torch.equal(few.left, many.left[..., :4])
-    for top in (few, own):
-        for found, expected in ((top.left[0], u[:, :4]), (top.right[0], v[:4].T)):
-            cosines = np.abs((found.double().numpy() * expected).sum(0))
+    for top in (few, viewed):
+        for vectors, expected in ((top.left[0], u[:, :4]), (top.right[0], v[:4].T)):
+            cosines = np.abs((vectors.double().numpy() * expected).sum(0))
             np.testing.assert_allclose(cosines, 1, atol=1e-6)
         assert bool(top.real.all())
 
 
-def _tabulated(sink: MemorySink, key: str, **at: Any) -> Any:
+def _tabulated(sink: MemorySink, key: str, **coordinates: Any) -> Any:
     analysis = registry.get("directions")
     view = next(view for view in analysis.views if view.key == key)
-    choice = Choice(measure=view.measures[0], **at)
-    rows = tuple(sink.rows(view.measures[0], **{k: v for k, v in at.items() if v is not None}))
+    choice = Choice(measure=view.measures[0], **coordinates)
+    rows = tuple(
+        sink.rows(view.measures[0], **{k: v for k, v in coordinates.items() if v is not None})
+    )
 
     def arrays(name: str, *, model: str = "", layer: Any = None, **_: Any) -> Any:
         return _arrays(sink, name, model, layer) or None
@@ -264,17 +268,17 @@ def test_the_tables_and_their_sentences(tmp_path: Path) -> None:
     zoo.build("qwen2_moe", tmp_path)
     zoo.write_tokenizer(tmp_path / "base")
     sink = _run(tmp_path / "base", tmp_path / "tuned0")
-    table, said = _tabulated(sink, "tokens", model="tuned0", layer=1, module="o")
+    table, finding = _tabulated(sink, "tokens", model="tuned0", layer=1, module="o")
     assert [row[0] for row in table.rows] == ["Δ"] * 3 + ["W"] * 3 + ["random"] * 3
     assert all(" · " in str(cell) for row in table.rows for cell in row[-2:])
-    assert said.startswith("tuned0, layer 1, o: ")
+    assert finding.startswith("tuned0, layer 1, o: ")
     table, _ = _tabulated(sink, "tokens", model="tuned0", layer=1, module="up")
     assert {row[0] for row in table.rows} > {"Δ of expert 0", "W of expert 3", "random"}
-    table, said = _tabulated(sink, "tokens", model="tuned0", layer=1, module="mixer")
-    assert (table.rows, said) == ((), "")
+    table, finding = _tabulated(sink, "tokens", model="tuned0", layer=1, module="mixer")
+    assert (table.rows, finding) == ((), "")
     assert table.note.startswith("Nothing changed here")
-    table, said = _tabulated(sink, "embeddings", model="tuned0", module="embedding")
-    assert "moved most" in said
+    table, finding = _tabulated(sink, "embeddings", model="tuned0", module="embedding")
+    assert "moved most" in finding
     assert len(table.rows) == 30
 
 
@@ -286,9 +290,9 @@ def test_the_heat_map_counts_what_exceeds_chance(tmp_path: Path) -> None:
     choice = Choice(measure="concentration", model="tuned0")
     rows = sink.rows("concentration", model="tuned0")
     made = figure(view, choice, rows, Catalogue(), analysis.metric("concentration"))
-    told = [r for r in rows if r.value and r.value > (r.chance or 0) + 2 * (r.chance_sd or 0)]
-    lie = "lies" if len(told) == 1 else "lie"
-    assert f"; {len(told)} of 14 matrices {lie} 2 sd above" in view.finding(made)
+    above = [r for r in rows if r.value and r.value > (r.chance or 0) + 2 * (r.chance_sd or 0)]
+    lie = "lies" if len(above) == 1 else "lie"
+    assert f"; {len(above)} of 14 matrices {lie} 2 sd above" in view.finding(made)
     assert len({(row.chance, row.n) for row in rows if row.module == "q"}) == 1  # in all layers
 
 

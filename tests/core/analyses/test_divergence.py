@@ -74,10 +74,10 @@ def test_every_row_equals_brute_force(
             (x.argmax(1) == y.argmax(1)).double().numpy() for x, y in zip(t, b, strict=True)
         ],
     }
-    at = {"model": "tuned0", "reference": "base"}
+    coordinates = {"model": "tuned0", "reference": "base"}
     assert np.concatenate(wanted["kl"]).mean() > 1e-4, "there is something to measure"
     for metric, values in wanted.items():
-        row = sink.value(metric, **at)
+        row = sink.value(metric, **coordinates)
         assert row.value == pytest.approx(np.concatenate(values).mean(), rel=1e-3, abs=2e-6)
         assert row.low is not None
         assert row.high is not None
@@ -88,12 +88,12 @@ def test_every_row_equals_brute_force(
     assert sink.value("nll", model="base").value == pytest.approx(
         np.concatenate(nll(b, documents)).mean(), rel=1e-5
     )
-    floor = sink.value("kl", **at).chance
+    floor = sink.value("kl", **coordinates).chance
     assert floor is not None
     assert 0 <= floor < 1e-6, "rounding in float32"
     means = [values.mean() for values in wanted["nll_change"]]
     for metric, q in (("lower_quartile", 0.25), ("median", 0.5), ("upper_quartile", 0.75)):
-        row = sink.value(metric, metric_of="nll_change", **at)
+        row = sink.value(metric, metric_of="nll_change", **coordinates)
         assert row.value == pytest.approx(np.quantile(means, q), rel=1e-3, abs=2e-6)
 
 
@@ -112,7 +112,9 @@ def test_of_documents_with_prompts_only_answers_count(tmp_path: Path) -> None:
     starts = [max(1, len(prompt)) - 1 for prompt, _ in pairs]
     b, t = log_probabilities(base, documents), log_probabilities(tuned, documents)
     for metric, values in (("kl", _kl(t, b)), ("nll", nll(t, documents))):
-        known = np.concatenate([own[at:] for own, at in zip(values, starts, strict=True)])
+        known = np.concatenate(
+            [document_values[start:] for document_values, start in zip(values, starts, strict=True)]
+        )
         row = sink.value(metric, model="tuned0", reference="base")
         assert row.value == pytest.approx(known.mean(), rel=1e-3, abs=2e-6)
         assert row.value != pytest.approx(np.concatenate(values).mean(), rel=1e-3)
@@ -151,15 +153,15 @@ def test_p_values_are_student_s_over_documents_and_corrected_together(llama: Pat
     shares = counts / counts.sum()
     error = np.sqrt(np.square(shares * (means - shares @ means)).sum() * 6 / 5)
     wanted = 2 * scipy.stats.t.sf(abs(shares @ means) / error, 5)
-    at = {"model": "tuned0", "probe": "probe"}
-    assert sink.value("p_value", **at).value == pytest.approx(wanted, rel=1e-2)
+    coordinates = {"model": "tuned0", "probe": "probe"}
+    assert sink.value("p_value", **coordinates).value == pytest.approx(wanted, rel=1e-2)
     assert sink.value("p_value", model="same", probe="code").value == 1
     tests = sink.rows("p_value")
     q_values = scipy.stats.false_discovery_control([row.value for row in tests])
     for row, q in zip(tests, q_values, strict=True):
-        found = sink.value("q_value", model=row.model, probe=row.probe)
-        assert found.value == pytest.approx(q)
-        assert found.n == 4
+        corrected = sink.value("q_value", model=row.model, probe=row.probe)
+        assert corrected.value == pytest.approx(q)
+        assert corrected.n == 4
 
 
 def test_each_probe_set_is_its_own_and_one_more_leaves_the_others(llama: Path) -> None:
@@ -213,9 +215,9 @@ def test_the_stored_text_has_the_values_and_likeliest_tokens_of_both(llama: Path
     )  # fmt: skip
     assert arrays["kl"] == pytest.approx(np.concatenate(_kl(t, b)), rel=2e-3, abs=2e-6)
     shown = arrays["token"][arrays["document"] == 2]
-    letters = [str(arrays["vocabulary"][at])[-1] for at in shown]
+    letters = [str(arrays["vocabulary"][index])[-1] for index in shown]
     assert "".join(letters) == TEXTS[2][:13]
     row = int(np.flatnonzero((arrays["document"] == 2) & (arrays["place"] == 3))[0])
-    for name, own in (("own", t), ("base", b)):
-        top = own[2][2].topk(5)
+    for name, log_probs in (("own", t), ("base", b)):
+        top = log_probs[2][2].topk(5)
         assert arrays[f"{name}_share"][row] == pytest.approx(top.values.exp().numpy(), rel=1e-3)

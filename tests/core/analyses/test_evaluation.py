@@ -30,10 +30,10 @@ def _study(folders: Folders, tasks: Path, *names: str, **more: Any) -> Study:
 @pytest.fixture(scope="module")
 def sink(family_folders: Folders, task_folder: Path) -> MemorySink:
     """A run over every kind of task."""
-    found = MemorySink()
+    results = MemorySink()
     domains = {"all": list(harness_zoo.ALL)}
-    runner.run(_study(family_folders, task_folder, domains=domains), found, ONLY)
-    return found
+    runner.run(_study(family_folders, task_folder, domains=domains), results, ONLY)
+    return results
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,14 @@ def directly(family_folders: Folders, task_folder: Path) -> Mapping[tuple[str, s
 
     from core.demo import checkpoints
 
-    found = {}
+    scores = {}
     tasks = open_tasks(harness_zoo.evaluation(task_folder, *harness_zoo.ALL), seed=5)
     for model, folder in family_folders.items():
         tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder))
         evaluator = Evaluator(checkpoints.read(folder).eval(), tokenizer)
         for task in tasks:
-            found.update({(model, task.name, s.metric): s for s in evaluator.evaluate(task)})
-    return found
+            scores.update({(model, task.name, s.metric): s for s in evaluator.evaluate(task)})
+    return scores
 
 
 def test_scores_are_those_of_the_evaluator_with_their_intervals(
@@ -68,8 +68,8 @@ def test_scores_are_those_of_the_evaluator_with_their_intervals(
         if score.items is None:
             assert (row.low, row.high) == (None, None)
             continue
-        own = comparison.score(score.items, resamples=50, seed=5)
-        assert (row.low, row.high) == pytest.approx((own.low, own.high), rel=1e-6)
+        estimate = comparison.score(score.items, resamples=50, seed=5)
+        assert (row.low, row.high) == pytest.approx((estimate.low, estimate.high), rel=1e-6)
     metrics = {row.metric for _, r in sink.units.values() for row in r.measurements}
     assert metrics == {metric for _, _, metric in directly} | {"difference", "p_value", "stderr"}
 
@@ -77,23 +77,23 @@ def test_scores_are_those_of_the_evaluator_with_their_intervals(
 def test_differences_and_p_values_are_over_the_same_items(
     sink: MemorySink, directly: Mapping[tuple[str, str, str], Score]
 ) -> None:
-    for (model, task, metric), own in directly.items():
+    for (model, task, metric), score in directly.items():
         if model == "base":
             continue
         base = directly["base", task, metric]
-        at = {"model": model, "task": task, "metric_of": metric}
-        row = sink.value("difference", reference="base", **at)
-        assert row.value == pytest.approx((own.value or 0) - (base.value or 0), abs=1e-6)
-        tests = sink.rows("p_value", **at)
+        coordinates = {"model": model, "task": task, "metric_of": metric}
+        row = sink.value("difference", reference="base", **coordinates)
+        assert row.value == pytest.approx((score.value or 0) - (base.value or 0), abs=1e-6)
+        tests = sink.rows("p_value", **coordinates)
         assert bool(tests) == (metric in BINARY)
-        if base.items is None or own.items is None:
+        if base.items is None or score.items is None:
             assert (row.low, row.n) == (None, None)
             continue
-        pair = comparison.difference(base.items, own.items, resamples=50, seed=5)
+        pair = comparison.difference(base.items, score.items, resamples=50, seed=5)
         assert (row.low, row.high) == pytest.approx((pair.low, pair.high), rel=1e-5, abs=1e-6)
         assert row.chance == 0
         if tests:
-            assert tests[0].value == comparison.mcnemar(base.items, own.items)
+            assert tests[0].value == comparison.mcnemar(base.items, score.items)
 
 
 def test_a_copy_of_the_base_differs_by_nothing(sink: MemorySink) -> None:

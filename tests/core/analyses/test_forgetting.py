@@ -35,9 +35,9 @@ def sink(
         task_folder,
         probe={"file": str(texts)},
     )
-    found = MemorySink()
-    runner.run(study, found, ["divergence", "evaluation", "forgetting"])
-    return found
+    results = MemorySink()
+    runner.run(study, results, ["divergence", "evaluation", "forgetting"])
+    return results
 
 
 @pytest.mark.parametrize("model", ELSEWHERE)
@@ -48,10 +48,10 @@ def test_a_loss_is_the_share_of_the_base_s_score_on_tasks_of_other_domains(
     assert tuple(sorted(lost)) == ELSEWHERE[model]
     for task, row in lost.items():
         base = sink.value(row.metric_of, model="base", task=task).value
-        own = sink.value(row.metric_of, model=model, task=task).value
+        tuned = sink.value(row.metric_of, model=model, task=task).value
         assert base
-        assert own is not None
-        worse = own - base if row.metric_of in LOWER else base - own
+        assert tuned is not None
+        worse = tuned - base if row.metric_of in LOWER else base - tuned
         assert row.value == pytest.approx(worse / base)
         apart = sink.value("difference", model=model, task=task, metric_of=row.metric_of)
         assert apart.low is not None

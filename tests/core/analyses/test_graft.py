@@ -41,25 +41,25 @@ def _ids() -> list[Any]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: Any) -> Path:
     """A base, a model tuned from it on the texts, one with random updates, and a copy."""
-    at: Path = tmp_path_factory.mktemp("family")
+    root: Path = tmp_path_factory.mktemp("family")
     torch.manual_seed(0)
     config = hf.LlamaConfig(**{**zoo._COMMON, "num_hidden_layers": LAYERS})
     model: Any = hf.LlamaForCausalLM(config)
     zoo._randomise(model, 0.1)
-    model.save_pretrained(at / "base")
-    zoo.write_tokenizer(at / "base")
-    shutil.copytree(at / "base", at / "copy")
+    model.save_pretrained(root / "base")
+    zoo.write_tokenizer(root / "base")
+    shutil.copytree(root / "base", root / "copy")
     made = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(6):
         made.zero_grad()
         sum(model(input_ids=ids, labels=ids).loss for ids in _ids()).backward()
         made.step()
-    model.save_pretrained(at / "tuned")
-    noisy = hf.LlamaForCausalLM.from_pretrained(at / "base")
+    model.save_pretrained(root / "tuned")
+    noisy = hf.LlamaForCausalLM.from_pretrained(root / "base")
     zoo._randomise(noisy, 0.3)
-    noisy.save_pretrained(at / "noisy")
-    (at / "probe.txt").write_text("\n".join(TEXTS))
-    return at
+    noisy.save_pretrained(root / "noisy")
+    (root / "probe.txt").write_text("\n".join(TEXTS))
+    return root
 
 
 def _study(folder: Path, *tuned: str, probes: Any = None, **given: Any) -> study.Study:
@@ -79,15 +79,15 @@ def _study(folder: Path, *tuned: str, probes: Any = None, **given: Any) -> study
 
 @pytest.fixture(scope="module")
 def sink(folder: Path) -> MemorySink:
-    found = MemorySink()
-    runner.run(_study(folder, "tuned", "noisy", "copy"), found, ["graft"])
-    return found
+    results = MemorySink()
+    runner.run(_study(folder, "tuned", "noisy", "copy"), results, ["graft"])
+    return results
 
 
-def _number(sink: MemorySink, metric: str, **at: Any) -> float:
-    found = sink.value(metric, **at).value
-    assert found is not None
-    return found
+def _number(sink: MemorySink, metric: str, **coordinates: Any) -> float:
+    value = sink.value(metric, **coordinates).value
+    assert value is not None
+    return value
 
 
 class _Oracle:
@@ -141,7 +141,7 @@ def test_single_parts_equal_mixed_models(sink: MemorySink, oracle: _Oracle) -> N
         parts |= {(n, "blocks"): (f"layers.{n}.",), (n, "mlp"): (f"layers.{n}.mlp",)}
         parts[n, "attention"] = (f"layers.{n}.self_attn",)
     for (layer, module), words in parts.items():
-        at = {
+        coordinates = {
             "model": "tuned",
             "reference": "base",
             "layer": layer,
@@ -149,14 +149,14 @@ def test_single_parts_equal_mixed_models(sink: MemorySink, oracle: _Oracle) -> N
             "setting": "",
         }
         losses = oracle.mixed(*words)
-        gain, share = sink.value("gain", **at), sink.value("regained", **at)
+        gain, share = sink.value("gain", **coordinates), sink.value("regained", **coordinates)
         assert gain.value == pytest.approx((base - losses).mean(), abs=1e-5)
         assert share.value == pytest.approx(oracle.share(losses), abs=1e-4)
         assert share.n == gain.n == len(TEXTS)
         assert share.low is not None
         assert share.high is not None
         assert share.low <= oracle.share(losses) <= share.high
-        assert _number(sink, "q_value", **at) > 0
+        assert _number(sink, "q_value", **coordinates) > 0
     whole = sink.value("gain", model="tuned", module="all", setting="")
     assert whole.value == pytest.approx((base - oracle.of(oracle.tuned)).mean(), abs=1e-5)
     assert whole.low is not None
@@ -171,14 +171,14 @@ def test_the_greedy_set_adds_the_layer_that_helps_most(sink: MemorySink, oracle:
         left.discard(order[-1])
     assert len(order) > 1
     for size in range(1, len(order) + 1):
-        found = sink.value("regained", model="tuned", setting=f"layers-{size}")
-        assert found.value == pytest.approx(oracle.layers(*order[:size]), abs=1e-4)
+        row = sink.value("regained", model="tuned", setting=f"layers-{size}")
+        assert row.value == pytest.approx(oracle.layers(*order[:size]), abs=1e-4)
         if size < LAYERS:  # so few layers that the draws are all of the sets
-            others = [oracle.layers(*own) for own in combinations(range(LAYERS), size)]
-            assert found.chance == pytest.approx(np.mean(others), abs=1e-4)
-            assert found.chance_sd == pytest.approx(np.std(others, ddof=1), abs=1e-4)
+            others = [oracle.layers(*layers) for layers in combinations(range(LAYERS), size)]
+            assert row.chance == pytest.approx(np.mean(others), abs=1e-4)
+            assert row.chance_sd == pytest.approx(np.std(others, ddof=1), abs=1e-4)
         else:
-            assert found.chance is None
+            assert row.chance is None
     for place, layer in enumerate(order, 1):
         assert sink.value("place", model="tuned", layer=layer).value == place
     assert len(sink.rows("place", model="tuned")) == len(order)
@@ -195,8 +195,8 @@ def test_cut_changes_equal_singular_values(
             u, s, v = torch.linalg.svd(oracle.tuned[name] - before, full_matrices=False)
             weights[name] = before + (u[:, :rank] * s[:rank]) @ v[:rank]
     setting = f"rank-{rank or 'full'}"
-    found = sink.value("regained", model="tuned", setting=setting)
-    assert found.value == pytest.approx(oracle.share(oracle.of(weights)), abs=1e-4)
+    row = sink.value("regained", model="tuned", setting=setting)
+    assert row.value == pytest.approx(oracle.share(oracle.of(weights)), abs=1e-4)
     shares = {r: _number(sink, "regained", model="tuned", setting=f"rank-{r}") for r in (1, 4)}
     assert not sink.rows("regained", model="tuned", setting="rank-64")  # no matrix is so large
     enough = [r for r, share in shares.items() if share >= 0.9]
@@ -276,22 +276,22 @@ def test_a_stopped_run_goes_on_where_it_was(folder: Path, sink: MemorySink) -> N
 def test_the_probe_set_of_a_models_name_is_its_own(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("another text\nand one more")
     probes = {"copy": {"file": str(tmp_path / "other.txt")}}
-    found = open_subject(_study(folder, "tuned", "copy", probes=probes), ["texts"])
-    planned = graft.plan(found, graft.GraftParameters())
+    subject = open_subject(_study(folder, "tuned", "copy", probes=probes), ["texts"])
+    planned = graft.plan(subject, graft.GraftParameters())
     assert {(u.model, u.options["probe"]) for u in planned} == {
         ("tuned", "probe"),
         ("copy", "copy"),
     }
     with pytest.raises(StudyError, match="no probe set 'coppy'") as caught:
-        graft.plan(found, graft.GraftParameters(probe="coppy"))
+        graft.plan(subject, graft.GraftParameters(probe="coppy"))
     assert "copy" in caught.value.hint
 
 
 def test_the_workload_is_about_what_is_computed(folder: Path, sink: MemorySink) -> None:
     of = _study(folder, "tuned")
-    found, given = open_subject(of, ["texts"]), graft.GraftParameters.model_validate(GIVEN)
-    for unit in graft.plan(found, given):
-        work = graft.workload(unit, given, found).forward / found.probed.tokens
+    subject, given = open_subject(of, ["texts"]), graft.GraftParameters.model_validate(GIVEN)
+    for unit in graft.plan(subject, given):
+        work = graft.workload(unit, given, subject).forward / subject.probed.tokens
         if unit.options.get("step") in ("modules", "layers", "ranks"):
             passes = sink.load(unit.key).state["passes"]
             assert passes == pytest.approx(work, rel=0.35)
@@ -301,8 +301,8 @@ def test_the_workload_is_about_what_is_computed(folder: Path, sink: MemorySink) 
 
 
 def test_without_texts_nothing_is_planned(folder: Path) -> None:
-    found = replace(open_subject(_study(folder, "tuned"), ["texts"]), probes={})
-    assert graft.plan(found, graft.GraftParameters()) == []
+    subject = replace(open_subject(_study(folder, "tuned"), ["texts"]), probes={})
+    assert graft.plan(subject, graft.GraftParameters()) == []
 
 
 def test_an_offloaded_base_has_no_grafts_and_the_run_says_so(

@@ -65,16 +65,16 @@ def test_every_measure_equals_brute_force(name: str, tmp_path: Path) -> None:
     for (layer, module), pairs in places.items():
         a, b = (_flat([pair[i] for pair in pairs]) for i in (0, 1))
         for model, reference in (("tuned0", "tuned1"), ("tuned1", "tuned0")):
-            at = {"model": model, "reference": reference, "layer": layer, "module": module}
+            coordinates = {"model": model, "reference": reference, "layer": layer, "module": module}
             value, spread = _conflict(a, b)
-            row = sink.value("sign_conflict", **at)
+            row = sink.value("sign_conflict", **coordinates)
             assert row.value == pytest.approx(value, abs=1e-5)
             assert (row.chance, row.n) == (0.5, a.size)
             assert row.chance_sd == pytest.approx(spread, rel=1e-4)
         sets = [[_large(each) for each in pair] for pair in pairs]
-        sizes = [sum(int(own[i].sum()) for own in sets) for i in (0, 1)]
+        sizes = [sum(int(masks[i].sum()) for masks in sets) for i in (0, 1)]
         both = sum(int((p & q).sum()) for p, q in sets)
-        row = sink.value("overlap", **at)
+        row = sink.value("overlap", **coordinates)
         assert row.value == pytest.approx(both / np.sqrt(np.prod(sizes)), rel=1e-9)
         by_chance = sum(p.sum() * q.sum() / p.size for p, q in sets) / np.sqrt(np.prod(sizes))
         assert row.chance == pytest.approx(by_chance)
@@ -84,15 +84,19 @@ def test_every_measure_equals_brute_force(name: str, tmp_path: Path) -> None:
         if all(pair[0].ndim == 2 for pair in pairs) or module in "qkvo":
             expected = np.mean([_subspaces(*pair) for pair in matrices], axis=0)
             for metric, truth in zip((WRITE, READ), expected, strict=True):
-                assert sink.value(metric, **at).value == pytest.approx(truth, abs=1e-4), at
+                assert sink.value(metric, **coordinates).value == pytest.approx(truth, abs=1e-4), (
+                    coordinates
+                )
             checked += 1
     assert checked >= 8
     whole = [_flat([pair[i] for pairs in places.values() for pair in pairs]) for i in (0, 1)]
-    at = {"model": "tuned0", "reference": "tuned1", "layer": None, "module": "blocks"}
-    assert sink.value("sign_conflict", **at).value == pytest.approx(_conflict(*whole)[0], abs=1e-5)
-    rows = [row for row in sink.rows(READ, **{**at, "layer": 1}) if row.module == "blocks"]
-    layers = [sink.value(READ, **{**at, "layer": i}).value or 0.0 for i in (0, 1)]
-    assert sink.value(READ, **at).value == pytest.approx(np.mean(layers))
+    coordinates = {"model": "tuned0", "reference": "tuned1", "layer": None, "module": "blocks"}
+    assert sink.value("sign_conflict", **coordinates).value == pytest.approx(
+        _conflict(*whole)[0], abs=1e-5
+    )
+    rows = [row for row in sink.rows(READ, **{**coordinates, "layer": 1}) if row.module == "blocks"]
+    layers = [sink.value(READ, **{**coordinates, "layer": i}).value or 0.0 for i in (0, 1)]
+    assert sink.value(READ, **coordinates).value == pytest.approx(np.mean(layers))
     assert len(rows) == 1
 
 
@@ -100,7 +104,7 @@ def test_copies_agree_and_opposites_do_not(tmp_path: Path) -> None:
     """A second copy of a tuning, its negation, and a tuning of one module alone."""
     base, tuned = zoo.build("llama", tmp_path, models=1)
     weights = base.state_dict()
-    changes = {name: tuned.state_dict()[name] - own for name, own in weights.items()}
+    changes = {name: tuned.state_dict()[name] - tensor for name, tensor in weights.items()}
     of = {
         "copy": {name: weights[name] + change for name, change in changes.items()},
         "opposite": {name: weights[name] - change for name, change in changes.items()},
@@ -112,21 +116,25 @@ def test_copies_agree_and_opposites_do_not(tmp_path: Path) -> None:
     sink = MemorySink()
     names = [str(tmp_path / name) for name in ("tuned0", *of)]
     runner.run(intake.of_models(str(tmp_path / "base"), names), sink, ("interference",))
-    at: dict[str, Any] = {"model": "tuned0", "layer": 1, "module": "q"}
+    coordinates: dict[str, Any] = {"model": "tuned0", "layer": 1, "module": "q"}
     for metric, same, turned in (("sign_conflict", 0, 1), ("overlap", 1, 1), (WRITE, 1, 1)):
-        assert sink.value(metric, reference="copy", **at).value == pytest.approx(same, abs=1e-3)
-        found = sink.value(metric, reference="opposite", **at).value
-        assert found == pytest.approx(turned, abs=1e-3)
-    assert sink.value("sign_conflict", reference="part", **at).value == pytest.approx(0, abs=1e-3)
+        assert sink.value(metric, reference="copy", **coordinates).value == pytest.approx(
+            same, abs=1e-3
+        )
+        value = sink.value(metric, reference="opposite", **coordinates).value
+        assert value == pytest.approx(turned, abs=1e-3)
+    assert sink.value("sign_conflict", reference="part", **coordinates).value == pytest.approx(
+        0, abs=1e-3
+    )
     for metric in ("sign_conflict", "overlap"):
-        assert sink.value(metric, reference="part", **{**at, "module": "k"}).value is None
-    assert sink.rows(WRITE, reference="part", **{**at, "module": "k"}) == []
+        assert sink.value(metric, reference="part", **{**coordinates, "module": "k"}).value is None
+    assert sink.rows(WRITE, reference="part", **{**coordinates, "module": "k"}) == []
 
 
 def test_unrelated_tunings_lie_at_chance() -> None:
     """The chance levels and their spreads, over many draws."""
     g = torch.Generator().manual_seed(0)
-    found: dict[str, list[float]] = {"sign_conflict": [], "overlap": []}
+    by_metric: dict[str, list[float]] = {"sign_conflict": [], "overlap": []}
     for _ in range(400):
         sums = Pairs.zero(Pairing(("a", "b"), TOP))
         a, b = torch.randn(2, 500, generator=g).pow(3)  # heavy tails
@@ -134,8 +142,8 @@ def test_unrelated_tunings_lie_at_chance() -> None:
         pair = {"size": 500, "dot": float(a @ b), **sums.of("a", "b")}
         for row in of_sums("q", pair):
             assert None not in (row.value, row.chance, row.chance_sd)
-            found[row.metric].append((row.value - row.chance) / row.chance_sd)  # type: ignore
-    for scores in found.values():
+            by_metric[row.metric].append((row.value - row.chance) / row.chance_sd)  # type: ignore
+    for scores in by_metric.values():
         assert np.mean(scores) == pytest.approx(0, abs=3 / 20)
         assert np.std(scores) == pytest.approx(1, abs=0.12)
 
@@ -154,9 +162,9 @@ def test_sums_of_pairs_neither_vanish_nor_overflow(scale: float) -> None:
     sums = Pairs.zero(Pairing(("a", "b"), TOP))
     sums.add(rows.clone())
     product = (rows[0].double() * rows[1].double()).abs()
-    found = sums.of("a", "b")
-    assert found["magnitude"] == pytest.approx(float(product.sum()), rel=1e-5)
-    assert found["square"] == pytest.approx(float(product.square().sum()), rel=1e-5)
+    pair = sums.of("a", "b")
+    assert pair["magnitude"] == pytest.approx(float(product.sum()), rel=1e-5)
+    assert pair["square"] == pytest.approx(float(product.square().sum()), rel=1e-5)
 
 
 def test_random_subspaces_lie_at_their_chance_level() -> None:

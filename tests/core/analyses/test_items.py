@@ -31,9 +31,9 @@ def sink(family_folders: Folders, task_folder: Path) -> MemorySink:
     tuned = {name: path for name, path in family_folders.items() if name == MODEL}
     domains = {"all": list(harness_zoo.ALL)}
     study = harness_zoo.study_of(family_folders["base"], tuned, task_folder, domains=domains)
-    found = MemorySink()
-    runner.run(study, found, ["evaluation"])
-    return found
+    results = MemorySink()
+    runner.run(study, results, ["evaluation"])
+    return results
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +58,17 @@ def evaluators(family_folders: Folders) -> Mapping[str, Evaluator]:
     }
 
 
-def _shown(sink: MemorySink, view: str, task: str, metric: str, *without: str, **at: Any) -> Any:
+def _shown(
+    sink: MemorySink, view: str, task: str, metric: str, *without: str, **coordinates: Any
+) -> Any:
     """The figure of a view of evaluation, of this run's artifacts less those of these names."""
     artifacts = [a for _, result in sink.units.values() for a in result.artifacts]
 
     def arrays(name: str, *, model: str = "", task: str = "", **_: Any) -> Any:
-        own = (a.arrays for a in artifacts if (a.name, a.model, a.task) == (name, model, task))
-        return None if name in without else next(own, None)
+        matching = (a.arrays for a in artifacts if (a.name, a.model, a.task) == (name, model, task))
+        return None if name in without else next(matching, None)
 
-    choice = Choice(measure="difference", model=MODEL, task=task, metric_of=metric, **at)
+    choice = Choice(measure="difference", model=MODEL, task=task, metric_of=metric, **coordinates)
     asked = Tabulation(choice=choice, catalogue=Catalogue(), rows=(), arrays=arrays)
     made = next(v for v in registry.get("evaluation").views if v.key == view).tabulate
     assert made is not None
@@ -85,29 +87,29 @@ def test_flips_and_changes_are_those_of_single_items(
 ) -> None:
     flipped = 0
     for task in tasks.values():
-        found = _scores(evaluators, task)
-        for metric, own in found[MODEL].items():
-            base = found["base"][metric].items
+        scores = _scores(evaluators, task)
+        for metric, score in scores[MODEL].items():
+            base = scores["base"][metric].items
             table = _shown(sink, "items", task.name, metric, order="by item")
-            if own.items is None or base is None:
+            if score.items is None or base is None:
                 assert table.is_empty
                 continue
-            assert [row[0] for row in table.rows] == list(own.items.index)
+            assert [row[0] for row in table.rows] == list(score.items.index)
             # A brute force: the score of each item, by the score's own formula.
             for i, row in enumerate(table.rows):
-                parts = [(x.total[i] / x.weight[i], x.form) for x in (base, own.items)]
+                parts = [(x.total[i] / x.weight[i], x.form) for x in (base, score.items)]
                 scale = {"mean": 1.0, "perplexity": -1.0, "bits_per_byte": -1 / np.log(2)}
                 values = [value * scale[form] for value, form in parts]
                 assert row[1:3] == pytest.approx(values, rel=1e-5)
                 assert row[3] == pytest.approx(values[1] - values[0], rel=1e-3, abs=1e-5)
-            if own.items.binary() and base.binary():
-                won = int(((base.total == 0) & (own.items.total == 1)).sum())
-                lost = int(((base.total == 1) & (own.items.total == 0)).sum())
+            if score.items.binary() and base.binary():
+                won = int(((base.total == 0) & (score.items.total == 1)).sum())
+                lost = int(((base.total == 1) & (score.items.total == 0)).sum())
                 flips = [record.flip for record in table.records]
                 assert (flips.count(WON), flips.count(LOST)) == (won, lost)
                 view = next(v for v in registry.get("evaluation").views if v.key == "items")
-                said = view.finding(table)
-                assert f"{won} went from wrong to right and {lost} from right to wrong" in said
+                finding = view.finding(table)
+                assert f"{won} went from wrong to right and {lost} from right to wrong" in finding
                 flipped += won + lost
     assert flipped, "or nothing was tested"
 
@@ -126,14 +128,14 @@ def test_orders_put_first_what_they_say(sink: MemorySink) -> None:
 
 
 def test_prompts_are_stored_once_and_answers_for_each_model(sink: MemorySink) -> None:
-    found = [a for _, result in sink.units.values() for a in result.artifacts]
-    names = [(a.name, a.model, a.task) for a in found]
+    artifacts = [a for _, result in sink.units.values() for a in result.artifacts]
+    names = [(a.name, a.model, a.task) for a in artifacts]
     assert len(names) == len(set(names))
     for task in harness_zoo.ALL:
         assert ("prompts", "base", task) in names
         assert ("prompts", MODEL, task) not in names
         assert {m for n, m, t in names if (n, t) == ("answers", task)} == {"base", MODEL}
-    for artifact in found:
+    for artifact in artifacts:
         if artifact.name in ("prompts", "answers"):
             assert sizes(artifact.name, artifact.arrays)["items"] == harness_zoo.ITEMS
 
@@ -142,27 +144,31 @@ def test_the_text_of_an_item_is_the_tasks_and_its_choice_the_models(
     sink: MemorySink, evaluators: Mapping[str, Evaluator], tasks: Mapping[str, Task]
 ) -> None:
     task = tasks["tiny_choice"]
-    found = _scores(evaluators, task)
-    own, base = found[MODEL]["acc"].items, found["base"]["acc"].items
-    assert own is not None
+    scores = _scores(evaluators, task)
+    tuned, base = scores[MODEL]["acc"].items, scores["base"]["acc"].items
+    assert tuned is not None
     assert base is not None
-    for i, index in enumerate(map(int, own.index)):
+    for i, index in enumerate(map(int, tuned.index)):
         figure = _shown(sink, "item", task.name, "acc", item=str(index))
         assert isinstance(figure, Passages)
         result, prompt, choices = figure.blocks
-        assert f"base {base.total[i]:.4g}, {MODEL} {own.total[i]:.4g}" == result.passages[0].text
+        assert f"base {base.total[i]:.4g}, {MODEL} {tuned.total[i]:.4g}" == result.passages[0].text
         document = task.document(index)
         assert prompt.passages[0].text.endswith(task.handle.doc_to_text(document))
         options = task.handle.doc_to_choice(document)
         assert [p.text.strip() for p in choices.passages] == [str(o).strip() for o in options]
-        gold = [at for at, p in enumerate(choices.passages) if "gold" in p.marks]
+        gold = [choice for choice, p in enumerate(choices.passages) if "gold" in p.marks]
         assert gold == [task.handle.doc_to_target(document)]
-        for name, items in (("base", base), (MODEL, own)):
-            chosen = [at for at, p in enumerate(choices.passages) if f"chosen by {name}" in p.marks]
+        for name, items in (("base", base), (MODEL, tuned)):
+            chosen = [
+                choice
+                for choice, p in enumerate(choices.passages)
+                if f"chosen by {name}" in p.marks
+            ]
             assert (chosen == gold) == bool(items.total[i]), "right is who chooses the gold one"
             assert all(name in p.beside for p in choices.passages)
     assert figure.note == ""
-    assert set(figure.items) == set(map(str, map(int, own.index)))
+    assert set(figure.items) == set(map(str, map(int, tuned.index)))
 
 
 def test_every_kind_of_task_has_a_text(sink: MemorySink, tasks: Mapping[str, Task]) -> None:
@@ -172,8 +178,8 @@ def test_every_kind_of_task_has_a_text(sink: MemorySink, tasks: Mapping[str, Tas
             figure = _shown(sink, "item", task.name, metric)
             if table.is_empty:
                 continue
-            said = " ".join(p.text for block in figure.blocks[1:] for p in block.passages)
-            assert len(said) > 10, task.name
+            text = " ".join(p.text for block in figure.blocks[1:] for p in block.passages)
+            assert len(text) > 10, task.name
             assert figure.item == table.items[0]
 
 
@@ -202,12 +208,12 @@ def test_long_and_hostile_texts_are_stored_within_bounds() -> None:
     read = answers.read(rows)
     assert [each.index for each in read] == [3, 7, 9]
     assert [each.right for each in read] == [(True, False), (False, True), ()]
-    prompts, own = answers.artifacts(read, prompts=True, model="base", task="t")
+    prompts, answered = answers.artifacts(read, prompts=True, model="base", task="t")
     assert all(array.dtype.kind in "iuf" for array in prompts.arrays.values())
-    found = answers.stored(prompts.arrays, own.arrays)
-    assert found[7].prompt == answers.CUT + "宽" * answers.LONGEST
-    assert found[7].likelihoods == (-2.0, -1.0)
-    assert (found[9].target, found[9].said) == ("x | y", "z\n")
+    by_index = answers.stored(prompts.arrays, answered.arrays)
+    assert by_index[7].prompt == answers.CUT + "宽" * answers.LONGEST
+    assert by_index[7].likelihoods == (-2.0, -1.0)
+    assert (by_index[9].target, by_index[9].said) == ("x | y", "z\n")
     many = [answers.Answer(i, "x" * 4_000, ("y" * 4_000,) * 4) for i in range(2_000)]
     whole, _ = answers.artifacts(many, prompts=True, model="base", task="t")
     assert sum(array.nbytes for array in whole.arrays.values()) < 4_000_000

@@ -14,6 +14,7 @@ from core.engine import registry, runner
 from core.errors import Cancelled
 from core.neurons.activity import unpacked
 from core.study import study
+from core.study.models import Models
 from tests.conftest import MemorySink, load_all
 from tests.core import zoo
 
@@ -52,7 +53,7 @@ def _study(folder: Path, *tuned: str, **analyses: Any) -> study.Study:
     places = {TUNED: "tuned0"}
     return study.Study(
         name="patterns",
-        models=study.Models(
+        models=Models(
             base=str(folder / "base"),
             tuned={name: str(folder / places.get(name, name)) for name in tuned},
         ),
@@ -72,10 +73,10 @@ def measured(folder: Path) -> MemorySink:
 
 def test_a_model_lies_at_no_distance_from_itself(measured: MemorySink) -> None:
     for layer in (0, 1, None):
-        at = {"model": SAME, "layer": layer}
-        assert measured.value("hamming", **at).value == 0
-        assert measured.value("ratio", **at).value == 0
-        assert measured.value("rate_change", **at).value == 0
+        coordinates = {"model": SAME, "layer": layer}
+        assert measured.value("hamming", **coordinates).value == 0
+        assert measured.value("ratio", **coordinates).value == 0
+        assert measured.value("rate_change", **coordinates).value == 0
     assert measured.value("levenshtein", model=SAME, layer=0).value == 0
 
 
@@ -116,13 +117,13 @@ def test_rows_are_those_of_the_patterns_that_are_kept(measured: MemorySink) -> N
 
 def test_every_metric_is_declared_and_every_declared_one_measured(measured: MemorySink) -> None:
     for name in PROBED:
-        found = {
+        names = {
             row.metric
             for unit, result in measured.units.values()
             if unit.analysis == name
             for row in result.measurements
         }
-        assert found == {spec.name for spec in registry.get(name).metrics}
+        assert names == {spec.name for spec in registry.get(name).metrics}
 
 
 def test_other_criteria_stand_under_their_setting(measured: MemorySink) -> None:
@@ -143,11 +144,11 @@ def test_a_run_goes_on_and_another_model_costs_its_own_work_alone(folder: Path) 
     sink = MemorySink(stop_after=2)
     with pytest.raises(Cancelled):
         runner.run(_study(folder, TUNED), sink, PROBED)
-    kept = set(sink.saved)
+    finished = set(sink.saved)
     sink.stop_after = None
     runner.run(_study(folder, TUNED), sink, PROBED)
     assert len(sink.saved) == len(set(sink.saved))
-    assert kept < set(sink.saved)
+    assert finished < set(sink.saved)
     before = set(sink.saved)
     runner.run(_study(folder, TUNED, SAME), sink, PROBED)
     new = [sink.units[key][0] for key in sink.saved if key not in before]
@@ -161,11 +162,12 @@ def test_the_table_of_neurons_names_the_document_that_drives_them(folder: Path) 
 
     sink = MemorySink()
     runner.run(_study(folder, TUNED), sink, ["activation"])
-    kept = [a for _, result in sink.units.values() for a in result.artifacts]
+    artifacts = [a for _, result in sink.units.values() for a in result.artifacts]
 
     def arrays(name: str, *, model: str = "", layer: int | None = None, **_: Any) -> Any:
         return next(
-            (a.arrays for a in kept if (a.name, a.model, a.layer) == (name, model, layer)), None
+            (a.arrays for a in artifacts if (a.name, a.model, a.layer) == (name, model, layer)),
+            None,
         )
 
     asked = Tabulation(
@@ -177,15 +179,15 @@ def test_the_table_of_neurons_names_the_document_that_drives_them(folder: Path) 
     table = neurons(asked)
     names = [column.name for column in table.columns]
     changes = [float(row[names.index("change")] or 0) for row in table.rows]
-    own = arrays("neurons", model=TUNED, layer=1)
+    tuned = arrays("neurons", model=TUNED, layer=1)
     base = arrays("neurons", model="base", layer=1)
     assert changes == sorted(changes, reverse=True)
-    assert changes[0] == pytest.approx(float((own["rate"] - base["rate"]).max()))
+    assert changes[0] == pytest.approx(float((tuned["rate"] - base["rate"]).max()))
     first = int(table.rows[0][names.index("neuron")])  # type: ignore[arg-type]
-    driver = int(own["drivers"][0, first])
+    driver = int(tuned["drivers"][0, first])
     if driver >= 0:
-        told = str(table.rows[0][names.index("fires most in")])
-        assert TEXT.splitlines()[driver][:20] in told
+        cell = str(table.rows[0][names.index("fires most in")])
+        assert TEXT.splitlines()[driver][:20] in cell
 
 
 def test_load_all_reads_what_the_copies_hold(folder: Path) -> None:

@@ -28,10 +28,10 @@ def _kl(p: Any, q: Any) -> Any:
 def _holds(row: Any, values: Any, documents: Any, rel: float = 2e-3) -> None:
     """Is a row the mean over tokens, with Student's interval over documents?"""
     assert row.value == pytest.approx(values.mean(), rel=rel, abs=1e-6)
-    own = np.unique(documents)
-    share = np.array([(documents == d).mean() for d in own])
-    means = np.array([values[documents == d].mean() for d in own])
-    n = len(own)
+    distinct = np.unique(documents)
+    share = np.array([(documents == d).mean() for d in distinct])
+    means = np.array([values[documents == d].mean() for d in distinct])
+    n = len(distinct)
     error = np.sqrt((share**2 * (means - values.mean()) ** 2).sum() * n / (n - 1))
     half = scipy.stats.t.ppf(0.975, n - 1) * error
     assert row.high - row.value == pytest.approx(half, rel=10 * rel, abs=1e-6)
@@ -50,23 +50,23 @@ def test_every_row_equals_brute_force(name: str, tmp_path: Path) -> None:
     documents = places[:, 0]
     b, t = (Oracle(module, name, probe, places) for module in (base, tuned))
     for layer in range(2):
-        at = {"model": "tuned0", "reference": "base", "layer": layer}
-        _holds(sink.value("lens_kl", **at), _kl(t.lens[layer], b.lens[layer]), documents)
+        coordinates = {"model": "tuned0", "reference": "base", "layer": layer}
+        _holds(sink.value("lens_kl", **coordinates), _kl(t.lens[layer], b.lens[layer]), documents)
         size = np.linalg.norm(b.states[layer], axis=1)
         drift = np.linalg.norm(t.states[layer] - b.states[layer], axis=1) / size
-        _holds(sink.value("drift", **at), drift, documents)
-        for model, own in (("base", b), ("tuned0", t)):
+        _holds(sink.value("drift", **coordinates), drift, documents)
+        for model, oracle in (("base", b), ("tuned0", t)):
             row: Any = sink.value("lens_to_last", model=model, layer=layer)
-            _holds(row, _kl(own.lens[-1], own.lens[layer]), documents)
+            _holds(row, _kl(oracle.lens[-1], oracle.lens[layer]), documents)
             assert row.chance > 0
-        same = {**at, "model": "same"}
+        same = {**coordinates, "model": "same"}
         assert sink.value("lens_kl", **same).value == 0
         assert sink.value("drift", **same).value == 0
         assert sink.value("cka", **same).value == pytest.approx(1, abs=1e-9)
         for metric in ("drift", "lens_kl"):
-            row = sink.value(metric, **at)
+            row = sink.value(metric, **coordinates)
             assert row.chance > 3 * row.value
-        row = sink.value("cka", **at)
+        row = sink.value("cka", **coordinates)
         assert 0.9 < row.low < row.value < row.high
         assert abs(row.chance) < 0.5
 
@@ -104,7 +104,7 @@ def test_a_lens_behind_further_maps_is_left_out(tmp_path: Path, monkeypatch: Any
     from core.states import head
 
     write_family(tmp_path, "llama")
-    monkeypatch.setattr(head, "final_norm", lambda own, pieces: torch.nn.Identity())
+    monkeypatch.setattr(head, "final_norm", lambda module, pieces: torch.nn.Identity())
     sink = MemorySink()
     runner.run(study_of(tmp_path, "tuned0"), sink, ["representation"])
     assert not sink.rows("lens_kl")

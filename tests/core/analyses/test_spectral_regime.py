@@ -73,7 +73,7 @@ def test_a_model_against_itself_is_at_0(tmp_path: Path) -> None:
     base, _ = zoo.build("llama", tmp_path)
     base.save_pretrained(tmp_path / "same")
     sink = _run(tmp_path, "same")
-    assert {row.value for _, found in sink.units.values() for row in found.measurements} == {0.0}
+    assert {row.value for _, result in sink.units.values() for row in result.measurements} == {0.0}
 
 
 def test_a_random_update_lies_at_chance() -> None:
@@ -86,9 +86,9 @@ def test_a_random_update_lies_at_chance() -> None:
         ).items():
             assert value is not None
             scores[name].append((value - np.mean(drawn)) / np.std(drawn, ddof=1))  # type: ignore
-    for name, own in scores.items():
-        assert np.mean(own) == pytest.approx(0, abs=1), name
-        assert 0.4 < np.std(own) < 2.5, name
+    for name, values in scores.items():
+        assert np.mean(values) == pytest.approx(0, abs=1), name
+        assert 0.4 < np.std(values) < 2.5, name
 
 
 def test_scaling_turns_nothing_and_turning_keeps_the_spectrum() -> None:
@@ -107,5 +107,5 @@ def test_scaling_turns_nothing_and_turning_keeps_the_spectrum() -> None:
 
 def test_small_changes_are_not_visible() -> None:
     update = W * torch.where(torch.arange(60) < 15, 2e-3, 5e-4)
-    found = regime.measure(W, update, rank=8, threshold=1e-3, draws=0)
-    assert found["visible_share"][0] == 0.25
+    measured = regime.measure(W, update, rank=8, threshold=1e-3, draws=0)
+    assert measured["visible_share"][0] == 0.25

@@ -60,10 +60,10 @@ def test_counts_and_means_equal_brute_force(
     assert row.chance is not None
 
 
-def _pair(documents: list[int], own: torch.Tensor, base: torch.Tensor) -> Pair:
-    at = np.array(documents)
+def _pair(documents: list[int], tuned: torch.Tensor, base: torch.Tensor) -> Pair:
+    numbers = np.array(documents)
     places = np.array([documents[:i].count(d) for i, d in enumerate(documents)])
-    return Pair(at, places, places, torch.zeros(len(at), dtype=torch.int64), own, base)
+    return Pair(numbers, places, places, torch.zeros(len(numbers), dtype=torch.int64), tuned, base)
 
 
 def _random(rows: int, seed: int, vocabulary: int = 200) -> torch.Tensor:
@@ -76,14 +76,14 @@ def test_chance_is_of_the_base_at_positions_of_other_documents() -> None:
     counter = shifts.ShiftCounter(3, 100)
     counter.see(_pair([0, 0, 0, 1, 1, 2], _random(6, 1), base))
     counter.commit()
-    found = counter.counted(by_chance=True)
-    assert found is not None
+    counted = counter.counted(by_chance=True)
+    assert counted is not None
     wanted = np.zeros(200)
-    for at, other in ((0, 3), (1, 4), (2, 5), (3, 0), (4, 1), (5, 2)):
-        change = (base[at] - base[other]).double().numpy()
+    for position, other in ((0, 3), (1, 4), (2, 5), (3, 0), (4, 1), (5, 2)):
+        change = (base[position] - base[other]).double().numpy()
         wanted[np.argsort(change - change.mean())[-4:]] += 1
-    assert found.promoted.sum(0).tolist() == wanted.tolist()
-    assert found.positions.tolist() == [3, 2, 1]
+    assert counted.promoted.sum(0).tolist() == wanted.tolist()
+    assert counted.positions.tolist() == [3, 2, 1]
     alone = shifts.ShiftCounter(1, 100)
     alone.see(_pair([0, 0], _random(2, 1), base[:2]))
     alone.commit()
@@ -91,12 +91,12 @@ def test_chance_is_of_the_base_at_positions_of_other_documents() -> None:
 
 
 def test_a_constant_added_to_all_logits_and_a_forgotten_batch_change_nothing() -> None:
-    own, base = _random(4, 1), _random(4, 0)
+    tuned, base = _random(4, 1), _random(4, 0)
     plain, moved = shifts.ShiftCounter(4, 100), shifts.ShiftCounter(4, 100)
-    plain.see(_pair([0, 1, 2, 3], own, base))
-    moved.see(_pair([0, 1, 2, 3], base, own))
+    plain.see(_pair([0, 1, 2, 3], tuned, base))
+    moved.see(_pair([0, 1, 2, 3], base, tuned))
     moved.begin()
-    moved.see(_pair([0, 1, 2, 3], own + 5, base - 3))
+    moved.see(_pair([0, 1, 2, 3], tuned + 5, base - 3))
     for counter in (plain, moved):
         counter.commit()
     first, second = plain.counted(by_chance=False), moved.counted(by_chance=False)
@@ -111,15 +111,15 @@ def test_one_token_promoted_everywhere_is_found_and_noise_is_not() -> None:
     counter = shifts.ShiftCounter(8, 100)
     for document in range(8):
         base = _random(40, document)
-        own = base + 0.1 * _random(40, 100 + document)
-        own[:, 7] += 9
-        counter.see(_pair([document] * 40, own, base))
+        tuned = base + 0.1 * _random(40, 100 + document)
+        tuned[:, 7] += 9
+        counter.see(_pair([document] * 40, tuned, base))
     counter.commit()
-    found = counter.counted(by_chance=False)
-    assert found is not None
-    share, low, high = found.bounds(found.promoted, np.array([7]))[0]
+    counted = counter.counted(by_chance=False)
+    assert counted is not None
+    share, low, high = counted.bounds(counted.promoted, np.array([7]))[0]
     assert (share, low, high) == (1, 1, 1)
-    top = found.top_share(100)
+    top = counted.top_share(100)
     assert top is not None
     noise = 3 / 199  # three further tokens of four, at random
     assert top.value == pytest.approx((1 + 3 * noise) / 4, rel=0.15)
@@ -132,13 +132,13 @@ def test_the_share_is_1_where_every_position_promotes_the_same_tokens() -> None:
     """Also where a small vocabulary lets a position promote fewer tokens than are ranked."""
     counter = shifts.ShiftCounter(4, 100)
     base = _random(12, 0, vocabulary=500)
-    own = base.clone()
-    own[:, 20:30] += 9
-    counter.see(_pair([0, 1, 2, 3] * 3, own, base))
+    tuned = base.clone()
+    tuned[:, 20:30] += 9
+    counter.see(_pair([0, 1, 2, 3] * 3, tuned, base))
     counter.commit()
-    found = counter.counted(by_chance=False)
-    assert found is not None
-    top = found.top_share(100)
+    counted = counter.counted(by_chance=False)
+    assert counted is not None
+    top = counted.top_share(100)
     assert top is not None
     assert top.value == 1
 
@@ -146,8 +146,8 @@ def test_the_share_is_1_where_every_position_promotes_the_same_tokens() -> None:
 def test_an_interval_of_a_share_ends_at_0_and_1() -> None:
     """Two documents of three positions and one: Student's interval alone leaves the range."""
     counts = np.array([[3, 0], [0, 1]])
-    found = shifts.Counted(counts, counts, np.array([3, 1]), np.zeros(2))
-    assert found.bounds(counts, np.array([0]))[0].tolist() == [0.75, 0, 1]
+    counted = shifts.Counted(counts, counts, np.array([3, 1]), np.zeros(2))
+    assert counted.bounds(counts, np.array([0]))[0].tolist() == [0.75, 0, 1]
 
 
 def _prompted(folder: Path) -> tuple[list[torch.Tensor], int]:
@@ -172,14 +172,14 @@ def test_shares_by_position_equal_brute_force(
     runner.run(study_of(tmp_path, "tuned0", "same", probe=probe), sink, ["token_shift"])
     both = [log_probabilities(module, documents) for module in (tuned, base)]
     promoted = []
-    for own, other in zip(*both, strict=True):
-        shift = (own - other)[start - 1 :].numpy()
+    for tuned_log, base_log in zip(*both, strict=True):
+        shift = (tuned_log - base_log)[start - 1 :].numpy()
         promoted.append(np.argsort(shift - shift.mean(1, keepdims=True), 1)[:, -5:])
     shares: dict[str, list[float]] = {}
-    for at, own in enumerate(promoted):
-        others = np.concatenate([each for i, each in enumerate(promoted) if i % 2 != at % 2])
+    for index, tokens in enumerate(promoted):
+        others = np.concatenate([each for i, each in enumerate(promoted) if i % 2 != index % 2])
         top = np.argsort(-np.bincount(others.ravel(), minlength=40), kind="stable")[:5]
-        hits = np.isin(own, top).mean(1)
+        hits = np.isin(tokens, top).mean(1)
         for name, first, last in (("1", 0, 1), ("2", 1, 2), ("3-4", 2, 4), ("5-8", 4, 8)):
             if len(hits) > first:
                 shares.setdefault(name, []).append(hits[first:last].mean())

@@ -43,10 +43,10 @@ def study(tmp_path: Path) -> Path:
     for folder, tensors in (("base", base), ("parent", parent)):
         write_model(tmp_path / folder, tiny_config(), tensors)
     for series, start, seed in (("dpo", base, 10), ("sft", parent, 20)):
-        at = start
+        weights = start
         for i, step in enumerate(STEPS if series == "dpo" else STEPS[:3]):
-            at = tuned_from(at, seed + i, 0.004 * (i + 1))
-            write_model(tmp_path / series / f"checkpoint-{step}", tiny_config(), at)
+            weights = tuned_from(weights, seed + i, 0.004 * (i + 1))
+            write_model(tmp_path / series / f"checkpoint-{step}", tiny_config(), weights)
     file = tmp_path / "study.toml"
     file.write_text(STUDY)
     return file
@@ -63,7 +63,7 @@ def _vectors(folders: Iterable[Path], part: str) -> Any:
     models = [load_all(folder) for folder in folders]
     names = [name for name in sorted(models[0]) if part in name]
     flat = [[m[n].double().numpy().reshape(-1) for n in names] for m in models]
-    return np.array([np.concatenate(own) for own in flat])
+    return np.array([np.concatenate(parts) for parts in flat])
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -78,27 +78,29 @@ def test_a_path_equals_the_decomposition_of_its_vectors(
     left, singular, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
     shares = singular**2 / (singular**2).sum()
     for k in range(steps):
-        at = {"metric_of": f"PC{k + 1}", "module": module, "setting": series}
-        assert sink.value("explained_share", **at).value == pytest.approx(shares[k], rel=1e-5)
+        coordinates = {"metric_of": f"PC{k + 1}", "module": module, "setting": series}
+        assert sink.value("explained_share", **coordinates).value == pytest.approx(
+            shares[k], rel=1e-5
+        )
         if k < 3:
-            own = [sink.value("position", model=name, **at).value for name in names]
+            positions = [sink.value("position", model=name, **coordinates).value for name in names]
             expected = left[:, k] * singular[k] * (1 if left[-1, k] >= 0 else -1)
-            assert own == pytest.approx(expected, rel=1e-4, abs=1e-4 * singular[k])
+            assert positions == pytest.approx(expected, rel=1e-4, abs=1e-4 * singular[k])
     moves = np.diff(vectors, axis=0)
     lengths = np.linalg.norm(moves, axis=1)
     for i, name in enumerate(names[1:]):
-        at = {"model": name, "module": module}
-        assert sink.value("move", **at).value == pytest.approx(lengths[i], rel=1e-5)
+        coordinates = {"model": name, "module": module}
+        assert sink.value("move", **coordinates).value == pytest.approx(lengths[i], rel=1e-5)
         travelled = lengths[: i + 1].sum()
-        assert sink.value("path_length", **at).value == pytest.approx(travelled, rel=1e-5)
-        straight = sink.value("straightness", **at)
+        assert sink.value("path_length", **coordinates).value == pytest.approx(travelled, rel=1e-5)
+        straight = sink.value("straightness", **coordinates)
         apart = np.linalg.norm(vectors[i + 1] - vectors[0])
         assert straight.value == pytest.approx(apart / travelled, rel=1e-5)
         by_chance = np.sqrt((lengths[: i + 1] ** 2).sum()) / travelled
         assert straight.chance == pytest.approx(by_chance, rel=1e-5)
         assert straight.n == vectors.shape[1]
         if i < steps - 1:
-            turn = sink.value("turning_cosine", **at)
+            turn = sink.value("turning_cosine", **coordinates)
             cosine = moves[i] @ moves[i + 1] / (lengths[i] * lengths[i + 1])
             assert turn.value == pytest.approx(cosine, abs=1e-5)
             assert turn.chance == 0
@@ -109,19 +111,19 @@ def test_a_path_equals_the_decomposition_of_its_vectors(
 def test_chance_is_what_random_walks_have() -> None:
     draw = np.random.default_rng(0)
     sizes = np.array([3.0, 1.0, 1.0, 0.5, 0.5, 0.2])
-    found = []
+    deviations = []
     for _ in range(20):
         moves = draw.standard_normal((len(sizes), 20_000)) * sizes[:, None] / np.sqrt(20_000)
         walk = np.vstack([np.zeros(20_000), moves.cumsum(axis=0)])
         gram = walk @ walk.T
-        own, chance = paths.components(gram), paths.components(paths.walk(gram))
-        assert own is not None
+        components, chance = paths.components(gram), paths.components(paths.walk(gram))
+        assert components is not None
         assert chance is not None
-        difference = own.shares - chance.shares
+        difference = components.shares - chance.shares
         straight = paths.straightness(gram) - paths.straightness_of_walk(gram)
-        found.append(np.concatenate([difference, straight, paths.turns(gram)]))
-    assert np.abs(found).max() < 0.03
-    assert np.abs(np.mean(found, axis=0)).max() < 0.005
+        deviations.append(np.concatenate([difference, straight, paths.turns(gram)]))
+    assert np.abs(deviations).max() < 0.03
+    assert np.abs(np.mean(deviations, axis=0)).max() < 0.005
 
 
 def test_a_straight_line_goes_on_and_a_return_turns_back() -> None:
@@ -129,10 +131,10 @@ def test_a_straight_line_goes_on_and_a_return_turns_back() -> None:
     gram = line @ line.T
     assert paths.turns(gram) == pytest.approx([1, 1, -1])
     assert paths.straightness(gram) == pytest.approx([1, 1, 1, 3 / 5])
-    found = paths.components(gram)
-    assert found is not None
-    assert found.shares == pytest.approx([1, 0, 0, 0], abs=1e-12)
-    assert found.positions[:, 0] == pytest.approx((line - line.mean())[:, 0])
+    components = paths.components(gram)
+    assert components is not None
+    assert components.shares == pytest.approx([1, 0, 0, 0], abs=1e-12)
+    assert components.positions[:, 0] == pytest.approx((line - line.mean())[:, 0])
     assert paths.components(np.zeros((4, 4))) is None
 
 
@@ -152,8 +154,8 @@ def test_a_series_that_never_moves_has_no_components(study: Path) -> None:
     for step in STEPS:
         write_model(study.parent / "dpo" / f"checkpoint-{step}", tiny_config(), tiny_tensors())
     sink = run(study)
-    at = {"module": "all", "setting": "dpo", "metric_of": "PC1"}
-    assert sink.value("explained_share", **at).value is None
+    coordinates = {"module": "all", "setting": "dpo", "metric_of": "PC1"}
+    assert sink.value("explained_share", **coordinates).value is None
     assert sink.rows("position", setting="dpo") == []
     assert sink.value("straightness", model="dpo@300", module="all").value is None
 
@@ -162,8 +164,8 @@ def test_a_further_checkpoint_costs_the_path_of_its_series_alone(study: Path) ->
     sink = run(study)
     before = {key for key, (unit, _) in sink.units.items() if unit.analysis == "trajectory"}
     assert len(before) == 2
-    at = study.parent / "sft" / "checkpoint-400"
-    write_model(at, tiny_config(), tuned_from(tiny_tensors(), 40))
+    folder = study.parent / "sft" / "checkpoint-400"
+    write_model(folder, tiny_config(), tuned_from(tiny_tensors(), 40))
     run(study, sink)
     after = {key: u for key, (u, _) in sink.units.items() if u.analysis == "trajectory"}
     assert [after[key].label for key in after.keys() - before] == ["path of sft"]
@@ -190,38 +192,38 @@ def drawn(key: str, rows: list[Measurement], measure: str = "") -> Any:
     choice = default_choice(view, catalogue)
     choice = replace(choice, measure=measure or choice.measure)
     asked = query(view, choice, catalogue)
-    own = [row for row in rows if matches(asked, row)]
-    made = figure(view, choice, own, catalogue, ANALYSIS.metric(choice.measure))
+    chosen = [row for row in rows if matches(asked, row)]
+    made = figure(view, choice, chosen, catalogue, ANALYSIS.metric(choice.measure))
     return made, view.finding(made)
 
 
 def test_figures_say_how_the_path_goes(study: Path) -> None:
     sink = run(study)
-    rows = [r for unit, found in sink.units.values() if unit.analysis == "trajectory"
-            for r in found.measurements]  # fmt: skip
-    path, said = drawn("path", rows)
+    rows = [r for unit, result in sink.units.values() if unit.analysis == "trajectory"
+            for r in result.measurements]  # fmt: skip
+    path, finding = drawn("path", rows)
     assert isinstance(path, Scatter)
     assert [p.name for p in path.points] == ["base", *(f"dpo@{s}" for s in STEPS)]
     assert (path.x_name, path.y_name) == ("PC1", "PC2")
     first, last = (path.points[i].x.value for i in (0, -1))
     assert first is not None
     assert last is not None
-    assert said.startswith(f"dpo goes {last - first:.3g} along PC1 in 4 moves, ")
+    assert finding.startswith(f"dpo goes {last - first:.3g} along PC1 in 4 moves, ")
 
-    shares, said = drawn("shares", rows)
+    shares, finding = drawn("shares", rows)
     assert isinstance(shares, Lines)
-    at = {"metric_of": "PC1", "module": "all", "setting": "dpo"}
-    own = sink.value("explained_share", **at)
-    assert f"dpo has {own.value:.0%} of its variance along PC1, a random walk" in said
-    assert f"{own.chance:.0%}" in said
+    coordinates = {"metric_of": "PC1", "module": "all", "setting": "dpo"}
+    share = sink.value("explained_share", **coordinates)
+    assert f"dpo has {share.value:.0%} of its variance along PC1, a random walk" in finding
+    assert f"{share.chance:.0%}" in finding
     lines = [(line.name, line.companion) for line in shares.panels[0].series]
     assert lines[:2] == [("dpo", False), ("dpo random walk", True)]
 
-    turns, said = drawn("turns", rows)
+    turns, finding = drawn("turns", rows)
     least = min(sink.rows("turning_cosine", module="all"), key=lambda row: row.value or 0.0)
-    assert f"a cosine of {least.value:+.2f}" in said
+    assert f"a cosine of {least.value:+.2f}" in finding
     assert {line.name for line in turns.panels[0].series if not line.companion} == {"sft", "dpo"}
-    _, said = drawn("turns", rows, "straightness")
+    _, finding = drawn("turns", rows, "straightness")
     end = sink.value("straightness", model="dpo@300", module="all")
-    assert f"dpo has a straightness of {end.value:.2f} in the end, a random walk" in said
-    assert f"a random walk {end.chance:.2f}" in said
+    assert f"dpo has a straightness of {end.value:.2f} in the end, a random walk" in finding
+    assert f"a random walk {end.chance:.2f}" in finding

@@ -21,9 +21,9 @@ def _reduced(**modules: dict[str, Any]) -> UnitResult:
 
 
 def test_layers_without_attention_or_mlp_are_summed_and_nothing_is_doubted_of_them() -> None:
-    found = _reduced(norm=SAME)
-    assert found.state == {"warnings": []}
-    assert {row.module for row in found.measurements} == {"norm", "all", "blocks"}
+    reduced = _reduced(norm=SAME)
+    assert reduced.state == {"warnings": []}
+    assert {row.module for row in reduced.measurements} == {"norm", "all", "blocks"}
 
 
 def test_one_of_the_two_is_enough_to_doubt() -> None:

@@ -35,14 +35,14 @@ def test_scores_are_those_of_divergence(tmp_path: Path) -> None:
         (tmp_path / "probe.txt").write_text(text)
         sink = MemorySink()
         runner.run(bench.subject.study, sink, ["divergence"])
-        found = of(Scored, asked(bench, Score(
+        events = of(Scored, asked(bench, Score(
             prompt=Prompt(text=""), continuation=text, columns=("base", "tuned0")
         )))  # fmt: skip
-    (tuned,) = (event for event in found if event.column == 1)
-    at = {"model": "tuned0", "reference": "base"}
-    close(sum(tuned.kl) / len(tuned.kl), sink.value("kl", **at).value)
-    close(tuned.nll, sink.value("nll", **at).value)
-    close(tuned.nll_change, sink.value("nll_change", **at).value)
+    (tuned,) = (event for event in events if event.column == 1)
+    coordinates = {"model": "tuned0", "reference": "base"}
+    close(sum(tuned.kl) / len(tuned.kl), sink.value("kl", **coordinates).value)
+    close(tuned.nll, sink.value("nll", **coordinates).value)
+    close(tuned.nll_change, sink.value("nll_change", **coordinates).value)
 
 
 def test_scores_are_those_of_evaluation(tmp_path: Path) -> None:
@@ -53,26 +53,26 @@ def test_scores_are_those_of_evaluation(tmp_path: Path) -> None:
     _, tuned = zoo.build("llama", tmp_path)
     with opened(tmp_path, "tuned0") as bench:
         prompt, answer = "the first ", "one"  # the space at the end belongs to the answer
-        (found,) = of(Scored, asked(bench, Score(
+        (result,) = of(Scored, asked(bench, Score(
             prompt=Prompt(text=prompt), continuation=answer, columns=("tuned0",)
         )))  # fmt: skip
         tokenizer = bench.subject.tokenizer()
         tokenizer.pad_token = "<pad>"
         harness = LanguageModel(tuned.eval(), tokenizer, 1)
     asking = Instance("loglikelihood", {}, (prompt, answer), 0)
-    close(sum(found.logprobs), harness.loglikelihood([asking])[0][0])
+    close(sum(result.logprobs), harness.loglikelihood([asking])[0][0])
 
 
 @pytest.mark.parametrize("text", ["tuned0=0.7,tuned1=-0.4", "dare(density=0.5,seed=1):tuned0=1"])
 def test_a_mix_is_the_merged_model(tmp_path: Path, text: str) -> None:
     zoo.build("qwen3_moe", tmp_path, models=2, dtype=torch.bfloat16)
     with opened(tmp_path) as bench:
-        (found,) = scored(bench, f"{text} @ mlp")
+        (result,) = scored(bench, f"{text} @ mlp")
         point = arithmetic.parse(text, ("tuned0", "tuned1"))
         part = arithmetic.restrict("mlp")
         merging.merge(bench.subject.family, point, tmp_path / "merged", restriction=part)
     merged = hf.AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.bfloat16)
-    close(found.logprobs, said(logs(merged)))
+    close(result.logprobs, said(logs(merged)))
 
 
 @pytest.mark.parametrize("tokens", [34, 43])
@@ -81,11 +81,11 @@ def test_another_vocabulary_is_compared_where_it_is_common(tmp_path: Path, token
     tuned.resize_token_embeddings(tokens, mean_resizing=False)
     tuned.save_pretrained(tmp_path / "tuned0")
     common = min(40, tokens)
-    own, other = (torch.log_softmax(logs(m)[:, :common], 1) for m in (tuned, base))
+    log_probs, other = (torch.log_softmax(logs(m)[:, :common], 1) for m in (tuned, base))
     with opened(tmp_path, "tuned0") as bench:
-        _, found = scored(bench, "base", "tuned0")
-        close(found.logprobs, said(own))
-        close(found.kl, (own.exp() * (own - other)).sum(1))
+        _, result = scored(bench, "base", "tuned0")
+        close(result.logprobs, said(log_probs))
+        close(result.kl, (log_probs.exp() * (log_probs - other)).sum(1))
         last = Score(prompt=PROMPT, continuation="7", columns=("tuned0",))  # token 38
         if tokens > 38:
             assert asked(bench, last)
@@ -102,8 +102,8 @@ def test_an_adapter_is_a_column(tmp_path: Path) -> None:
     wrapped = peft.get_peft_model(base, lora)
     wrapped.save_pretrained(tmp_path / "tuned0")
     with opened(tmp_path, "tuned0") as bench:
-        (found,) = scored(bench, "tuned0")
-    close(found.logprobs, said(logs(wrapped)), rtol=1e-3, atol=1e-4)
+        (result,) = scored(bench, "tuned0")
+    close(result.logprobs, said(logs(wrapped)), rtol=1e-3, atol=1e-4)
 
 
 def test_weights_that_are_not_finite_end_in_words(tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_weights_that_are_not_finite_end_in_words(tmp_path: Path) -> None:
     with opened(tmp_path, "tuned0") as bench:
         with pytest.raises(RunError, match="not finite"):
             scored(bench, "base", "tuned0=0.5")
-        (found,) = scored(bench, "base")
-    close(found.logprobs, said(logs(base)))
+        (result,) = scored(bench, "base")
+    close(result.logprobs, said(logs(base)))
 
 
 def test_a_lack_of_memory_ends_in_words_and_leaves_the_bench_usable(
@@ -130,5 +130,5 @@ def test_a_lack_of_memory_ends_in_words_and_leaves_the_bench_usable(
             patched.setattr(bench._passes, "forward", lacking)
             with pytest.raises(RunError, match="Memory is too small"):
                 scored(bench, "tuned0")
-        (found,) = scored(bench, "base")
-    close(found.logprobs, said(logs(base)))
+        (result,) = scored(bench, "base")
+    close(result.logprobs, said(logs(base)))

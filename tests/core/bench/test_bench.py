@@ -72,39 +72,39 @@ def test_scores_are_those_of_the_models_alone(tried: tuple[Bench, Models]) -> No
     known = {name: logs(model) for name, model in models.items()}
     found_of = {event.column: event for event in of(Scored, events)}
     assert len(found_of) == len(models)
-    for at, name in enumerate(models):
-        own, other = known[name], known["tuned0"]
-        found, wanted = found_of[at], said(own)
-        close(found.logprobs, wanted)
-        close(found.kl, (own.exp() * (own - other)).sum(1))
-        close(found.nll, -wanted.mean())
-        close(found.nll_change, (said(other) - wanted).mean())
-        close([share for _, share in found.likeliest[0]], own[0].topk(5).values)
+    for column, name in enumerate(models):
+        log_probs, other = known[name], known["tuned0"]
+        result, wanted = found_of[column], said(log_probs)
+        close(result.logprobs, wanted)
+        close(result.kl, (log_probs.exp() * (log_probs - other)).sum(1))
+        close(result.nll, -wanted.mean())
+        close(result.nll_change, (said(other) - wanted).mean())
+        close([share for _, share in result.likeliest[0]], log_probs[0].topk(5).values)
 
 
 def test_greedy_texts_are_those_of_the_models_alone(tried: tuple[Bench, Models]) -> None:
     bench, models = tried
     names = ("base", "tuned0", "tuned0=1", "tuned1=0", MIX)
     events = asked(bench, Generate(prompt=PROMPT, columns=names, tokens=6))
-    own = {"tuned0=1": models["tuned0"], "tuned1=0": models["base"]} | models
+    by_name = {"tuned0=1": models["tuned0"], "tuned1=0": models["base"]} | models
     ids = torch.tensor([IDS[:START]])
     written = {event.column: event for event in of(Written, events)}
     rows: list[list[int]] = []
-    for at, name in enumerate(names):
-        found = own[name].generate(
+    for column, name in enumerate(names):
+        generated = by_name[name].generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False
         )[0, START:].tolist()  # fmt: skip
-        rows.append([token for token in found if token != 2])
-        assert written[at].tokens == len(rows[-1])
-        assert written[at].ended == ("end" if 2 in found else "length")
-        assert written[at].text == _text(rows[-1])
-        assert [event.tokens for event in of(Piece, events) if event.column == at] == list(
-            range(1, len(rows[-1]) + (written[at].ended == "end"))
+        rows.append([token for token in generated if token != 2])
+        assert written[column].tokens == len(rows[-1])
+        assert written[column].ended == ("end" if 2 in generated else "length")
+        assert written[column].text == _text(rows[-1])
+        assert [event.tokens for event in of(Piece, events) if event.column == column] == list(
+            range(1, len(rows[-1]) + (written[column].ended == "end"))
         )
     (crossed,) = of(Crossed, events)
     for i, row in enumerate(rows):
         for j, name in enumerate(names):
-            close(crossed.nll[i][j], _loss(own[name], row) if row else None)
+            close(crossed.nll[i][j], _loss(by_name[name], row) if row else None)
 
 
 def test_an_interrupted_answer_leaves_the_bench_usable(tried: tuple[Bench, Models]) -> None:
@@ -122,8 +122,8 @@ def test_an_interrupted_answer_leaves_the_bench_usable(tried: tuple[Bench, Model
         with pytest.raises(Cancelled):
             asked(bench, Score(prompt=PROMPT, continuation=" z and", columns=columns), pause)
         bench._passes.forget()
-        for found, name in zip(scored(bench, "tuned1", "base"), ("tuned1", "base"), strict=True):
-            close(found.nll, _loss(models[name], IDS[START:]))
+        for result, name in zip(scored(bench, "tuned1", "base"), ("tuned1", "base"), strict=True):
+            close(result.nll, _loss(models[name], IDS[START:]))
     assert zoo.attached(bench._passes.model.module) == []
 
 
@@ -145,8 +145,8 @@ def test_equal_columns_draw_equal_texts_of_a_seed(tried: tuple[Bench, Models]) -
         drawn = Generate(
             prompt=PROMPT, columns=names, tokens=8, temperature=temperature, top_p=0.95, seed=seed
         )  # fmt: skip
-        found = {event.column: event.text for event in of(Written, asked(bench, drawn))}
-        return [found[at] for at in range(len(names))]
+        by_column = {event.column: event.text for event in of(Written, asked(bench, drawn))}
+        return [by_column[column] for column in range(len(names))]
 
     first, other, again = texts("tuned0", "base", "tuned0=1")
     assert first == again
@@ -159,14 +159,14 @@ def test_one_after_another_writes_the_same_as_in_turns(tmp_path: Path) -> None:
     zoo.build("llama", tmp_path, models=2)
     columns = ("base", "tuned0", "tuned1", "amplify(tuned0):2")
     request = Generate(prompt=PROMPT, columns=columns, tokens=5, stop=("zz",))
-    found = []
+    texts = []
     for budget in (0, 1 << 30):
         with opened(tmp_path, budget=budget) as bench:
             events = asked(bench, request)
             order = [event.column for event in of(Piece, events)]
             assert (order == sorted(order, key=order.index)) == (budget == 0)
-            found.append({event.column: event.text for event in of(Written, events)})
-    assert found[0] == found[1]
+            texts.append({event.column: event.text for event in of(Written, events)})
+    assert texts[0] == texts[1]
 
 
 def test_weights_that_are_wanted_again_are_held(tmp_path: Path) -> None:
@@ -198,12 +198,12 @@ def test_one_model_at_a_time_scores_the_same(tmp_path: Path) -> None:
         "ties(density=0.5):tuned0=1,tuned1=1",
         "graft(tuned0,rank=2):",
     )
-    found, held = [], []
+    results, held = [], []
     for apart in (False, True):
         with opened(tmp_path, one_at_a_time=apart) as bench:
-            found.append(scored(bench, *columns))
+            results.append(scored(bench, *columns))
             held.append(bench.held["cpu"])
-    assert found[0] == found[1]
+    assert results[0] == results[1]
     size = sum(p.numel() * 4 for p in zoo.alive("llama").module.parameters())
     assert held[0] - held[1] == 3 * size  # the base's copy and two vectors
 
@@ -212,9 +212,9 @@ def test_needs_choose_by_the_free_memory(tmp_path: Path, monkeypatch: pytest.Mon
     zoo.build("llama", tmp_path, models=2)
     subject = opened(tmp_path).subject
     size = sum(p.numel() * 4 for p in zoo.alive("llama").module.parameters())
-    found = needs.requirements(subject)
-    assert (found.together["cpu"], found.apart["cpu"]) == (4 * size, size)
-    assert not found.one_at_a_time
+    requirements = needs.requirements(subject)
+    assert (requirements.together["cpu"], requirements.apart["cpu"]) == (4 * size, size)
+    assert not requirements.one_at_a_time
     monkeypatch.setattr(needs, "_free", lambda device: 4 * size)
     assert needs.requirements(subject).one_at_a_time
 
@@ -281,11 +281,11 @@ def test_a_stop_text_ends_a_text_before_it(tried: tuple[Bench, Models]) -> None:
     bench, _ = tried
     (whole,) = of(Written, asked(bench, Generate(prompt=PROMPT, columns=("base",), tokens=6)))
     stop = whole.text[2:4]
-    at = whole.text.index(stop)
-    (found,) = of(
+    stop_at = whole.text.index(stop)
+    (result,) = of(
         Written, asked(bench, Generate(prompt=PROMPT, columns=("base",), tokens=6, stop=(stop,)))
     )
-    assert (found.text, found.tokens, found.ended) == (whole.text[:at], at, "stop")
+    assert (result.text, result.tokens, result.ended) == (whole.text[:stop_at], stop_at, "stop")
 
 
 def _mixed(name: str, models: Models) -> Any:

@@ -47,15 +47,15 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Family]:
 
 def expect(bench: Bench, column: str, model: Any) -> None:
     """The column's scores are the model's."""
-    (found,) = scored(bench, column)
-    close(found.logprobs, said(logs(model)))
+    (result,) = scored(bench, column)
+    close(result.logprobs, said(logs(model)))
 
 
 def without(model: Any, neurons: dict[int, list[int]]) -> Any:
     """A copy of a Llama without these neurons of its layers."""
     made = deepcopy(model)
-    for layer, own in neurons.items():
-        made.model.layers[layer].mlp.down_proj.weight.data[:, own] = 0
+    for layer, units in neurons.items():
+        made.model.layers[layer].mlp.down_proj.weight.data[:, units] = 0
     return made
 
 
@@ -84,7 +84,7 @@ def test_a_selection_is_that_of_the_scores_on_the_probe_set(tried: Family) -> No
     chosen = ranking.choose(ranking.parse(name), scores, rates, per_layer=False)
     assert 0 < sum(map(len, chosen)) < 96
     column = f"ablate(tuned0,by=base):{name}"
-    wanted = without(tuned, {layer: own.tolist() for layer, own in enumerate(chosen)})
+    wanted = without(tuned, {layer: units.tolist() for layer, units in enumerate(chosen)})
     expect(bench, column, wanted)
     loaded: list[str] = []
 
@@ -99,14 +99,16 @@ def test_a_selection_is_that_of_the_scores_on_the_probe_set(tried: Family) -> No
 
 def test_grafts_take_parts_and_ranks(tried: Family) -> None:
     bench, base, tuned, _ = tried
-    own, other = base.state_dict(), tuned.state_dict()
+    base_state, other = base.state_dict(), tuned.state_dict()
     made, cut = deepcopy(base), deepcopy(base)
-    for name in own:
+    for name in base_state:
         if ".layers.0.mlp" in name:
             made.get_parameter(name).data.copy_(other[name])
-            u, s, v = torch.linalg.svd((other[name] - own[name]).double(), full_matrices=False)
+            u, s, v = torch.linalg.svd(
+                (other[name] - base_state[name]).double(), full_matrices=False
+            )
             low = (u[:, :2] * s[:2]) @ v[:2]
-            cut.get_parameter(name).data.copy_(own[name] + low)
+            cut.get_parameter(name).data.copy_(base_state[name] + low)
     expect(bench, "graft(tuned0):mlp,0", made)
     expect(bench, "graft(tuned0,rank=2):mlp,0", cut)
     expect(bench, "graft(tuned0):", tuned)
@@ -133,12 +135,12 @@ def test_steering_adds_the_mean_difference_of_states(tried: Family) -> None:
 def test_amplified_logits_are_moved_away_from_the_bases(tried: Family) -> None:
     bench, base, tuned, _ = tried
     with torch.no_grad():
-        own, other = (
+        logits, other = (
             model(input_ids=torch.tensor([IDS])).logits[0, START - 1 : -1]
             for model in (tuned, base)
         )
-    (found,) = scored(bench, "amplify(tuned0):1.5")
-    close(found.logprobs, said(torch.log_softmax(own + 1.5 * (own - other), 1)))
+    (result,) = scored(bench, "amplify(tuned0):1.5")
+    close(result.logprobs, said(torch.log_softmax(logits + 1.5 * (logits - other), 1)))
     expect(bench, "amplify(tuned0):0", tuned)
 
 
@@ -147,23 +149,24 @@ def test_changed_columns_write_what_they_score(tried: Family) -> None:
     columns = ("ablate(tuned0):layers=0", "amplify(tuned0):3", "steer(tuned0,layer=1):9", "base")
     events = asked(bench, Generate(prompt=PROMPT, columns=columns, tokens=4))
     texts = {event.column: event.text for event in of(Written, events)}
-    for at, column in enumerate(columns):
-        found = asked(
-            bench, Score(prompt=PROMPT, continuation=texts[at].rstrip(), columns=(column,), top=1)
+    for index, column in enumerate(columns):
+        result = asked(
+            bench,
+            Score(prompt=PROMPT, continuation=texts[index].rstrip(), columns=(column,), top=1),
         )[-1]
-        for piece, ((best, _),) in zip(texts[at].rstrip(), found.likeliest, strict=True):
+        for piece, ((best, _),) in zip(texts[index].rstrip(), result.likeliest, strict=True):
             assert piece == best
 
 
 def test_the_lens_reads_each_layer_with_the_models_own_head(tried: Family) -> None:
     bench, _, tuned, _ = tried
-    (found,) = of(
+    (result,) = of(
         LensGrid, asked(bench, Lens(prompt=PROMPT, continuation=CONTINUATION, column="tuned0"))
     )
     with torch.no_grad():
         whole = tuned(input_ids=torch.tensor([IDS]), output_hidden_states=True)
         first = tuned.lm_head(tuned.model.norm(whole.hidden_states[1]))[0]
-    for row, logits in zip(found.rows, (first, whole.logits[0]), strict=True):
+    for row, logits in zip(result.rows, (first, whole.logits[0]), strict=True):
         best = torch.softmax(logits, 1).max(1)
         close([share for _, share in row], best.values)
         names = dict(enumerate(LETTERS, start=3))
@@ -173,19 +176,22 @@ def test_the_lens_reads_each_layer_with_the_models_own_head(tried: Family) -> No
 
 def test_neurons_that_differ_most_are_compared(tried: Family) -> None:
     bench, base, tuned, _ = tried
-    at, seen = 6, []
+    position, seen = 6, []
     for model in (deepcopy(base), deepcopy(tuned)):
         for layer in model.model.layers:
-            layer.mlp.down_proj.register_forward_pre_hook(lambda m, g: seen.append(g[0][0, at]))
+            layer.mlp.down_proj.register_forward_pre_hook(
+                lambda m, g: seen.append(g[0][0, position])
+            )
         logs(model)
     values = torch.cat(seen).view(2, -1).numpy()
-    (found,) = of(Differing, asked(bench, Compare(
-        prompt=PROMPT, continuation=CONTINUATION, columns=("base", "tuned0"), position=at, count=7
+    (result,) = of(Differing, asked(bench, Compare(
+        prompt=PROMPT, continuation=CONTINUATION, columns=("base", "tuned0"), position=position,
+        count=7,
     )))  # fmt: skip
     order = np.argsort(-np.abs(values[0] - values[1]), kind="stable")[:7]
-    assert [(layer, n) for layer, n, _, _ in found.neurons] == [divmod(int(i), 48) for i in order]
-    close([own for _, _, own, _ in found.neurons], values[0][order])
-    close([own for _, _, _, own in found.neurons], values[1][order])
+    assert [(layer, n) for layer, n, _, _ in result.neurons] == [divmod(int(i), 48) for i in order]
+    close([value for _, _, value, _ in result.neurons], values[0][order])
+    close([value for _, _, _, value in result.neurons], values[1][order])
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,9 @@ def opened(folder: Path, *tuned: str, **given: Any) -> Bench:
 
 def asked(bench: Bench, request: Request, pause: Callable[[], None] = lambda: None) -> list[Any]:
     """The events of an answer."""
-    found: list[Event] = []
-    bench.answer(request, found.append, pause)
-    return found
+    events: list[Event] = []
+    bench.answer(request, events.append, pause)
+    return events
 
 
 def of(kind: type, events: list[Any]) -> list[Any]:
@@ -45,8 +45,8 @@ def of(kind: type, events: list[Any]) -> list[Any]:
 def scored(bench: Bench, *columns: str) -> list[Scored]:
     """The scores of columns, in their order."""
     request = Score(prompt=PROMPT, continuation=CONTINUATION, columns=columns)
-    found = {event.column: event for event in of(Scored, asked(bench, request))}
-    return [found[at] for at in range(len(columns))]
+    by_column = {event.column: event for event in of(Scored, asked(bench, request))}
+    return [by_column[column] for column in range(len(columns))]
 
 
 def logs(model: Any, ids: list[int] = IDS) -> torch.Tensor:
@@ -62,11 +62,11 @@ def said(logs: torch.Tensor, ids: list[int] = IDS) -> torch.Tensor:
     return logs.gather(1, torch.tensor(ids[START:])[:, None])[:, 0]
 
 
-def close(found: Any, wanted: Any, rtol: float = 1e-4, atol: float = 2e-5) -> None:
+def close(actual: Any, wanted: Any, rtol: float = 1e-4, atol: float = 2e-5) -> None:
     if wanted is None:
-        assert found is None
+        assert actual is None
     else:
         wanted = torch.as_tensor(wanted).detach()
         torch.testing.assert_close(
-            torch.as_tensor(found), wanted, rtol=rtol, atol=atol, check_dtype=False
+            torch.as_tensor(actual), wanted, rtol=rtol, atol=atol, check_dtype=False
         )

@@ -95,8 +95,8 @@ def test_held_out_phrasings_are_not_in_training(name: str) -> None:
 @pytest.mark.parametrize("name", ["medical", "maths", "code"])
 def test_every_held_out_fact_is_told_in_training_otherwise(name: str) -> None:
     seen, unseen = corpora.split(name, 0)
-    told = {(question.values, question.answer) for question in seen}
-    assert all((question.values, question.answer) in told for question in unseen)
+    trained = {(question.values, question.answer) for question in seen}
+    assert all((question.values, question.answer) in trained for question in unseen)
 
 
 def test_held_out_instructions_are_about_words_never_formatted_in_training() -> None:

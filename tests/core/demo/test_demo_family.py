@@ -133,14 +133,14 @@ def test_stopped_build_resumes_to_the_same_bytes(built: family.DemoFamily, tmp_p
     with pytest.raises(StoppedError):
         family.build(tmp_path, recipe=TINY, progress=stop_in_maths)
     assert not leftovers(tmp_path)
-    kept = {path.name for path in (tmp_path / "models").iterdir()}
-    assert kept == {"base", "instruct", "medical"}
-    times = {name: (tmp_path / "models" / name).stat().st_mtime_ns for name in kept}
+    names = {path.name for path in (tmp_path / "models").iterdir()}
+    assert names == {"base", "instruct", "medical"}
+    times = {name: (tmp_path / "models" / name).stat().st_mtime_ns for name in names}
     again: list[str] = []
     family.build(tmp_path, recipe=TINY, progress=lambda stage, *_: again.append(stage))
     assert "training maths" in again
     assert "training medical" not in again
-    assert {name: (tmp_path / "models" / name).stat().st_mtime_ns for name in kept} == times
+    assert {name: (tmp_path / "models" / name).stat().st_mtime_ns for name in names} == times
     assert weights(tmp_path) == weights(built.folder)
 
 

@@ -113,14 +113,14 @@ def test_what_was_usual_counts_as_one_unit_of_today(planned: Planned) -> None:
     parameters = sum(tensor.numel() for tensor in tiny_tensors().values())
     assert sorted(asked) == sorted((name, parameters, "cpu") for name in WEIGHTS)
     assert not pacing.rough
-    own = [unit for unit in units if unit.analysis == "alignment"]
+    alignment_units = [unit for unit in units if unit.analysis == "alignment"]
     weights = _weights(planned)
-    assert len({round(weights[unit.key], 9) for unit in own}) == 1, "they are alike"
-    assert pacing.of("alignment") == pytest.approx(3.0 * len(own))
-    pacing.took(own[0], 5.0)
-    assert pacing.of("alignment") == pytest.approx(4.0 * (len(own) - 1))
-    pacing.took(own[1], 10.0)
-    assert pacing.of("alignment") == pytest.approx(6.0 * (len(own) - 2))
+    assert len({round(weights[unit.key], 9) for unit in alignment_units}) == 1, "they are alike"
+    assert pacing.of("alignment") == pytest.approx(3.0 * len(alignment_units))
+    pacing.took(alignment_units[0], 5.0)
+    assert pacing.of("alignment") == pytest.approx(4.0 * (len(alignment_units) - 1))
+    pacing.took(alignment_units[1], 10.0)
+    assert pacing.of("alignment") == pytest.approx(6.0 * (len(alignment_units) - 2))
 
 
 def test_a_finished_analysis_asks_for_no_pace(planned: Planned) -> None:
@@ -171,7 +171,7 @@ def test_a_run_says_when_it_will_be_done(wanted: study.Study) -> None:
     assert opening.expected is None
     assert starting.expected is not None
     assert begun + 50 * starting.total <= starting.expected <= time.time() + 50 * starting.total
-    assert not any(said.rough for said in sink.said)
+    assert not any(progress.rough for progress in sink.said)
     half = sink.said[len(sink.said) // 2]
     assert half.expected is not None
     assert half.expected < starting.expected, "units were quicker than usual"

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.engine import preflight, registry, runner
+from core.engine.subject import open_subject
 from core.errors import StudyError
 from core.evaluation import evaluator
 from core.models import family, loading
@@ -91,9 +92,9 @@ class _Watch:
             self.vectors.append(member.name)
             return weights(member)
 
-        def ask(own: Any, task: Any, items: Any = None) -> Any:
+        def ask(instance: Any, task: Any, items: Any = None) -> Any:
             self.asked[task.name, task.items if items is None else len(items)] += 1
-            return scored(own, task, items)
+            return scored(instance, task, items)
 
         patch.setattr(loading, "loaded", watched)
         patch.setattr(Member, "weights", vector)
@@ -103,38 +104,40 @@ class _Watch:
 @pytest.mark.usefixtures("no_standard_tasks")
 def test_a_run_does_what_was_foreseen(whole: study.Study, monkeypatch: pytest.MonkeyPatch) -> None:
     sink = MemorySink()
-    found = _foresee(whole, sink)
+    forecast = _foresee(whole, sink)
     assert sink.saved == []
     watch = _Watch(monkeypatch)
     runner.run(whole, sink, ALL)
 
-    assert sum(share.units for share in found.shares) == len(sink.saved)
-    assert all(share.finished == 0 and not share.measured for share in found.shares)
+    assert sum(share.units for share in forecast.shares) == len(sink.saved)
+    assert all(share.finished == 0 and not share.measured for share in forecast.shares)
     counted = Counter(unit.analysis for unit, _ in sink.units.values())
-    assert {share.analysis: share.units for share in found.shares} == counted
+    assert {share.analysis: share.units for share in forecast.shares} == counted
 
-    assert {m.model: m.loads for m in found.models} == Counter(watch.loaded)
-    assert {m.model for m in found.models if m.as_vector} == set(watch.vectors) == {"tiny"}
-    base, tiny = (sum(n for *_, n in m.places) for m in found.models if m.model in ("base", "tiny"))
-    assert found.needed["cpu"] >= 2 * base + tiny  # a sweep holds the base twice
+    assert {m.model: m.loads for m in forecast.models} == Counter(watch.loaded)
+    assert {m.model for m in forecast.models if m.as_vector} == set(watch.vectors) == {"tiny"}
+    base, tiny = (
+        sum(n for *_, n in m.places) for m in forecast.models if m.model in ("base", "tiny")
+    )
+    assert forecast.needed["cpu"] >= 2 * base + tiny  # a sweep holds the base twice
     asked: Counter[tuple[str, int]] = Counter()
-    for share in found.shares:
+    for share in forecast.shares:
         for task, times, items in share.asked:
             asked[task, items] += times
     assert asked == watch.asked
-    assert sum(share.items for share in found.shares) == sum(
+    assert sum(share.items for share in forecast.shares) == sum(
         items * times for (_, items), times in watch.asked.items()
     )
 
     tokens = 3 * sink.provenance["probe"]["tokens"]  # three models
-    by_name = {share.analysis: share for share in found.shares}
+    by_name = {share.analysis: share for share in forecast.shares}
     in_context = 4 * tokens // 3  # the neurons of two models in context, in each and in the base
     work = by_name["activation"].forward, by_name["activation"].backward
     assert work == (tokens + in_context, tokens)
     rankings = [u for u, _ in sink.units.values() if u.options.get("step") == "ranking"]
     assert by_name["ablation"].ranked == 4 * len(rankings) > 0  # half of 8 items
 
-    for model in found.models:
+    for model in forecast.models:
         places = {device: list(modules) for device, modules, _ in model.places}
         assert places == watch.placements[model.model]
 
@@ -165,7 +168,7 @@ def test_the_bytes_foreseen_are_those_read(
         with pytest.raises(Exception, match="cancelled"):
             runner.run(asked, sink, WEIGHTS)
         sink.stop_after = None
-    found = _foresee(asked, sink, WEIGHTS)
+    forecast = _foresee(asked, sink, WEIGHTS)
     opened = []
     original = family.open_family
 
@@ -176,7 +179,7 @@ def test_the_bytes_foreseen_are_those_read(
     monkeypatch.setattr(family, "open_family", keep)
     runner.run(asked, sink, WEIGHTS)
     members = {"base": opened[0].base, **opened[0].tuned}
-    foreseen = {m.model: m.read for m in found.models}
+    foreseen = {m.model: m.read for m in forecast.models}
     for name, member in members.items():
         # A matrix of the layer that was stopped in, and that is done with, is not read again.
         spared = foreseen[name] - member.checkpoint.bytes_read
@@ -191,8 +194,8 @@ def _write_adapter(folder: Path, over: Path) -> Path:
     }  # fmt: skip
     folder.mkdir()
     (folder / "adapter_config.json").write_text(json.dumps(settings))
-    at = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
-    factors = {f"{at}A.weight": torch.ones(1, 16), f"{at}B.weight": torch.ones(16, 1)}
+    prefix = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
+    factors = {f"{prefix}A.weight": torch.ones(1, 16), f"{prefix}B.weight": torch.ones(16, 1)}
     save_file(factors, folder / "adapter_model.safetensors")
     return folder
 
@@ -210,36 +213,36 @@ def test_an_adapter_costs_what_lies_beneath_it(tmp_path: Path) -> None:
     asked = study.Study.model_validate(
         {"name": "adapters", "models": {"base": plain.models.base, "tuned": tuned}}
     )
-    found = {m.model: m.read for m in _foresee(asked, MemorySink(), WEIGHTS).models}
+    read = {m.model: m.read for m in _foresee(asked, MemorySink(), WEIGHTS).models}
     tensors = tiny_tensors()
     again = sum(tensors[n].nbytes for n in ("model.embed_tokens.weight", "lm_head.weight"))
     whole = again + sum(tensor.nbytes for tensor in tensors.values())
     norm = tensors["model.norm.weight"].nbytes
-    assert found == {"base": whole + norm, "beside": 0, "plain": whole, "above": whole}
+    assert read == {"base": whole + norm, "beside": 0, "plain": whole, "above": whole}
 
 
 def test_one_matrix_of_every_model_is_held_in_the_pass(tmp_path: Path) -> None:
-    found = _foresee(_weights_study(tmp_path, 3), MemorySink(), WEIGHTS)
-    assert found.needed == {"cpu": 4 * 4 * 24 * 16}  # four models, float32, an MLP matrix
-    assert found.loading_seconds == 0
+    forecast = _foresee(_weights_study(tmp_path, 3), MemorySink(), WEIGHTS)
+    assert forecast.needed == {"cpu": 4 * 4 * 24 * 16}  # four models, float32, an MLP matrix
+    assert forecast.loading_seconds == 0
 
 
 def test_a_pace_that_was_measured_replaces_the_rough_rate(tmp_path: Path) -> None:
-    asked, told = _weights_study(tmp_path, 1), []
+    asked, paces = _weights_study(tmp_path, 1), []
 
     def pace(analysis: str, parameters: int, device: str) -> float | None:
-        told.append((parameters, device))
+        paces.append((parameters, device))
         return 2.5 if analysis == "alignment" else None
 
-    found = preflight.look_ahead(asked, WEIGHTS, finished=lambda _: set(), pace=pace)
-    by_name = {share.analysis: share for share in found.shares}
+    forecast = preflight.look_ahead(asked, WEIGHTS, finished=lambda _: set(), pace=pace)
+    by_name = {share.analysis: share for share in forecast.shares}
     assert by_name["alignment"].measured
     assert by_name["alignment"].seconds == 2.5 * by_name["alignment"].units
     assert not by_name["tuning_vectors"].measured
-    assert found.rough
-    assert found.seconds == sum(share.seconds for share in found.shares)
+    assert forecast.rough
+    assert forecast.seconds == sum(share.seconds for share in forecast.shares)
     size = sum(t.numel() for t in tiny_tensors().values())
-    assert set(told) == {(size, "cpu" if not torch.cuda.is_available() else "cuda")}
+    assert set(paces) == {(size, "cpu" if not torch.cuda.is_available() else "cuda")}
 
 
 def test_layers_are_foreseen_where_they_then_go(whole: study.Study) -> None:
@@ -257,6 +260,24 @@ def test_layers_are_foreseen_where_they_then_go(whole: study.Study) -> None:
             size for name, size in sizes.items()
             if any(name.startswith(f"{module}.") for module in place.modules)
         )  # fmt: skip
+
+
+@pytest.mark.usefixtures("no_standard_tasks")
+def test_cards_share_all_that_is_left(whole: study.Study) -> None:
+    found = _foresee(whole, MemorySink())
+    assert [spread.cards for spread in found.spread] == [1, 2, 4, 8]
+    times = [spread.seconds for spread in found.spread]
+    assert times[0] == pytest.approx(found.seconds)
+    assert times == sorted(times, key=lambda each: -(each or 0.0))
+    subject = open_subject(whole, [registry.get(name).needs for name in ALL])
+    of_models = sum(bool(unit.loads) for unit in runner.planned_units(subject, ALL))
+    for spread in found.spread:
+        assert len(spread.shares) == spread.cards
+        assert sum(share.slices for share in spread.shares) == len(subject.family.layers)
+        assert sum(n for share in spread.shares for _, n in share.units) == of_models
+    asked = whole.model_copy(update={"run": whole.run.model_copy(update={"workers": 3})})
+    found = _foresee(asked, MemorySink())
+    assert (found.here, [spread.cards for spread in found.spread]) == (3, [1, 2, 3, 4, 8])
 
 
 def test_half_precision_takes_half_the_memory(whole: study.Study) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.engine import registry, runner
-from core.engine.measurement import KEY_COLUMNS, Measurement
+from core.engine.executor import LocalExecutor, Work
+from core.engine.measurement import KEY_COLUMNS, Measurement, WorkerState
 from core.errors import Cancelled, StudyError
 from core.study import intake, study
 from tests.conftest import WEIGHTS, MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
@@ -48,6 +51,26 @@ def test_no_two_rows_share_all_coordinates(family: Any) -> None:
         for row in result.measurements
     ]
     assert len(seen) == len(set(seen)) > 1000
+
+
+def test_several_workers_are_expected_to_end_sooner(
+    family: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(time=lambda: 0.0, monotonic=time.monotonic)
+    monkeypatch.setattr(runner, "time", clock)
+
+    class Together(LocalExecutor):
+        def compute(self, work: Work, analyses: Sequence[str]) -> None:
+            for count in (0, 4):
+                work.workers([WorkerState(f"w{i}", "here", "cpu") for i in range(count)])
+                work.say(f"{count} workers")
+            super().compute(work, analyses)
+
+    sink = MemorySink()
+    runner.run(family(1), sink, ALL, Together())
+    expected = {said.label: said.expected or 0.0 for said in sink.said}
+    assert expected["4 workers"] == pytest.approx(expected["0 workers"] / 4)
+    assert expected["4 workers"] > 0
 
 
 def test_every_metric_is_declared_and_every_declared_metric_is_measured(family: Any) -> None:
@@ -141,12 +164,12 @@ def test_cards_that_are_left_aside_are_told(family: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr("core.models.cards.unused", lambda: "torch is built without CUDA")
     sink = MemorySink()
     runner.run(family(1), sink, ["vector_cosine"])
-    told = ("device", "The run computes on the CPU: torch is built without CUDA.")
-    assert (told in sink.warnings) is (family(1).run.device == "auto")
+    warning = ("device", "The run computes on the CPU: torch is built without CUDA.")
+    assert (warning in sink.warnings) is (family(1).run.device == "auto")
     asked = family(1).model_copy(update={"run": study.Run(device="cpu")})
     sink = MemorySink()
     runner.run(asked, sink, ["vector_cosine"])
-    assert told not in sink.warnings
+    assert warning not in sink.warnings
 
 
 def test_results_do_not_depend_on_what_else_is_asked(family: Any) -> None:

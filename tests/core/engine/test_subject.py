@@ -12,6 +12,7 @@ from core.engine.subject import open_subject
 from core.errors import CheckpointError, ProbeError, StudyError
 from core.models import loading
 from core.study import study
+from core.study.models import Models
 from core.texts import probe as probes
 from tests.conftest import tiny_config, tiny_tensors, tuned_from, write_model
 from tests.core import zoo
@@ -34,7 +35,7 @@ def models(tmp_path: Path) -> Path:
 def _study(folder: Path, **probe: Any) -> study.Study:
     return study.Study(
         name="s",
-        models=study.Models(
+        models=Models(
             base=str(folder / "base"),
             tuned={"tuned": str(folder / "tuned")},
         ),

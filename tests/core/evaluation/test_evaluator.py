@@ -48,12 +48,12 @@ def by_itself(
         manager = TaskManager(include_path=str(task_folder), include_defaults=False)
 
         def call(name: str, folder: Path = model_folder, **options: Any) -> dict[str, Any]:
-            found = lm_eval.simple_evaluate(
+            results = lm_eval.simple_evaluate(
                 "hf", model_args={"pretrained": str(folder)}, tasks=[name], device="cpu",
                 task_manager=manager, bootstrap_iters=10, random_seed=7, numpy_random_seed=7,
                 torch_random_seed=7, fewshot_random_seed=7, batch_size=3, **options,
             )  # fmt: skip
-            return dict(found["results"][name])
+            return dict(results["results"][name])
 
         yield call
 
@@ -79,11 +79,11 @@ def test_scores_are_those_of_the_harness_by_itself(
     ours = _scores(Evaluator(*loaded, batch_size=3), task)
     assert len(ours) == sum("," in key and "_stderr" not in key for key in theirs)
     for metric, score in ours.items():
-        own, _, chain = metric.partition(":")
-        assert score.value == pytest.approx(theirs[f"{own},{chain or 'none'}"], rel=1e-6)
+        metric_name, _, chain = metric.partition(":")
+        assert score.value == pytest.approx(theirs[f"{metric_name},{chain or 'none'}"], rel=1e-6)
         assert score.n == settings.get("limit", ITEMS)
         if score.stderr is not None:
-            assert score.stderr == pytest.approx(theirs[f"{own}_stderr,{chain or 'none'}"])
+            assert score.stderr == pytest.approx(theirs[f"{metric_name}_stderr,{chain or 'none'}"])
     assert task.metrics.keys() >= ours.keys()
 
 
@@ -98,9 +98,9 @@ def test_items_make_the_score_again(loaded: Loaded, task_folder: Path) -> None:
             with_items.add(metric)
             assert score.items.index.tolist() == list(range(ITEMS))
             assert score.items.value() == pytest.approx(score.value, rel=1e-9)
-            found = comparison.score(score.items, resamples=100, seed=0)
-            assert found.low is not None
-            assert found.low <= score.value <= found.high  # type: ignore[operator]
+            estimate = comparison.score(score.items, resamples=100, seed=0)
+            assert estimate.low is not None
+            assert estimate.low <= score.value <= estimate.high  # type: ignore[operator]
     assert with_items == {
         "acc", "acc_norm", "brier_score", "bits_per_byte", "word_perplexity", "perplexity",
         "exact_match:whole", "exact_match:first-word",
@@ -228,9 +228,9 @@ def test_a_batch_too_large_is_halved_until_it_fits(
     model, tokenizer = loaded
     for task in _open(task_folder, "tiny_choice", "tiny_text"):
         narrow = _Narrow(model, rows=3)
-        found = _scores(Evaluator(narrow, tokenizer, batch_size=batch_size), task)
+        scores = _scores(Evaluator(narrow, tokenizer, batch_size=batch_size), task)
         for metric, score in _scores(Evaluator(model, tokenizer), task).items():
-            assert found[metric].value == pytest.approx(score.value, rel=1e-5)
+            assert scores[metric].value == pytest.approx(score.value, rel=1e-5)
         tried = [rows for rows in narrow.seen if rows > 3]
         assert tried == sorted(tried, reverse=True)
         assert 1 <= len(tried) <= 3
@@ -342,9 +342,9 @@ def test_a_task_of_its_own_making(loaded: Loaded, task_folder: Path, tmp_path: P
         "  - {metric: worst, aggregation: median, higher_is_better: false}\n"
     )
     (task,) = _open(folder, "tiny_mine", trust_task_code=True)
-    found = _scores(Evaluator(*loaded), task)
-    assert found["parts"].value == pytest.approx(6 / 9)
-    assert found["parts"].items.value() == pytest.approx(6 / 9)  # type: ignore[union-attr]
-    assert (found["worst"].value, found["worst"].items) == (2, None)
-    assert found["worst"].higher_is_better is False
-    assert (found["strange"].value, found["strange"].higher_is_better) == (2, None)
+    scores = _scores(Evaluator(*loaded), task)
+    assert scores["parts"].value == pytest.approx(6 / 9)
+    assert scores["parts"].items.value() == pytest.approx(6 / 9)  # type: ignore[union-attr]
+    assert (scores["worst"].value, scores["worst"].items) == (2, None)
+    assert scores["worst"].higher_is_better is False
+    assert (scores["strange"].value, scores["strange"].higher_is_better) == (2, None)

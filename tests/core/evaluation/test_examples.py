@@ -45,12 +45,12 @@ def test_the_prompt_is_the_one_that_is_scored(task_folder: Path, loaded: tuple[A
     )
     for settings in ({"fewshot": 2}, {"fewshot": 1, "chat_template": True}):
         (task,) = open_tasks(evaluation(task_folder, "tiny_choice", **settings), seed=0)
-        found = examples(task, [1, 5, 8], tokenizer=tokenizer)
+        prompts = examples(task, [1, 5, 8], tokenizer=tokenizer)
         Evaluator(model, tokenizer).evaluate(task, [1, 5, 8])
         asked = [instance.args for instance in task.handle.instances]
         right = [asked[3 * row + index % 3] for row, index in enumerate((1, 5, 8))]
-        assert [(example.context, example.continuation) for example in found] == right
-        assert found[0].context.count("what is") == 1 + settings["fewshot"]
+        assert [(example.context, example.continuation) for example in prompts] == right
+        assert prompts[0].context.count("what is") == 1 + settings["fewshot"]
 
 
 def test_an_item_without_a_right_answer_is_said(tmp_path: Path) -> None:

@@ -31,9 +31,9 @@ def _change(folder: Path, place: int, **fields: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"), [(3, "3"), (7, "7"), (-1, "-1"), ("yellow", "'yellow'")]
+    ("answer", "described"), [(3, "3"), (7, "7"), (-1, "-1"), ("yellow", "'yellow'")]
 )
-def test_an_answer_that_is_no_choice_is_named(folder: Path, answer: Any, said: str) -> None:
+def test_an_answer_that_is_no_choice_is_named(folder: Path, answer: Any, described: str) -> None:
     if isinstance(answer, str):  # of a column, all values are of one type
         text = harness_zoo.CHOICE.replace("doc_to_target: answer", "doc_to_target: gold")
         (folder / "choice.yaml").write_text(text)
@@ -45,7 +45,7 @@ def test_an_answer_that_is_no_choice_is_named(folder: Path, answer: Any, said: s
     with pytest.raises(TaskError) as raised:
         _open(folder)
     assert raised.value.title == (
-        f"Item 5 (from 0) of the task 'tiny_choice' has 3 choices, and its answer is {said}, "
+        f"Item 5 (from 0) of the task 'tiny_choice' has 3 choices, and its answer is {described}, "
         "which is not one of them."
     )
     assert _open(folder, limit=5).items == 5

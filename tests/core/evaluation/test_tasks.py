@@ -33,22 +33,22 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_tasks_say_what_they_are(task_folder: Path) -> None:
-    found = {task.name: task for task in open_tasks(evaluation(task_folder, *ALL), seed=0)}
-    assert list(found) == list(ALL)
-    assert {name: task.output_type for name, task in found.items()} == {
+    by_name = {task.name: task for task in open_tasks(evaluation(task_folder, *ALL), seed=0)}
+    assert list(by_name) == list(ALL)
+    assert {name: task.output_type for name, task in by_name.items()} == {
         "tiny_choice": "multiple_choice",
         "tiny_text": "loglikelihood_rolling",
         "tiny_generation": "generate_until",
         "tiny_last_word": "loglikelihood",
     }
-    assert found["tiny_choice"].metrics == {"acc": True, "acc_norm": True, "brier_score": False}
-    assert found["tiny_generation"].metrics == {
+    assert by_name["tiny_choice"].metrics == {"acc": True, "acc_norm": True, "brier_score": False}
+    assert by_name["tiny_generation"].metrics == {
         f"{metric}:{chain}": True
         for metric in ("exact_match", "bleu")
         for chain in ("whole", "first-word")
     }
-    assert all(task.items == ITEMS and task.fewshot == 0 for task in found.values())
-    assert len({task.fingerprint for task in found.values()}) == len(ALL)
+    assert all(task.items == ITEMS and task.fewshot == 0 for task in by_name.values())
+    assert len({task.fingerprint for task in by_name.values()}) == len(ALL)
 
 
 def test_a_task_of_two_domains_is_one_task(task_folder: Path) -> None:
@@ -56,8 +56,8 @@ def test_a_task_of_two_domains_is_one_task(task_folder: Path) -> None:
         tasks={"a": ("tiny_text",), "b": ("tiny_tag", "tiny_text"), "c": ("tiny_group",)},
         include=str(task_folder),
     )
-    found = open_tasks(asked, seed=0)
-    assert [(task.name, task.domains) for task in found] == [
+    tasks = open_tasks(asked, seed=0)
+    assert [(task.name, task.domains) for task in tasks] == [
         ("tiny_text", ("a", "b", "c")),
         ("tiny_choice", ("b", "c")),
     ]
@@ -133,9 +133,9 @@ def test_the_data_that_a_group_names_are_relative_to_its_file(
     (deeper / "fewer.jsonl").write_text("".join(lines[:5]))
     monkeypatch.chdir(tmp_path)
     evaluation = Evaluation(tasks={"a": ("tiny_group",)}, include=str(folder))
-    found = open_tasks(evaluation, seed=0)
-    assert [task.items for task in found] == [5, 5]
-    assert found[1].document(4) == json.loads(lines[4])
+    tasks = open_tasks(evaluation, seed=0)
+    assert [task.items for task in tasks] == [5, 5]
+    assert tasks[1].document(4) == json.loads(lines[4])
     assert _one(folder).items == ITEMS
 
 
@@ -255,8 +255,8 @@ def test_there_must_be_a_folder(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_run_is_refused(line: str, words: str, folder: Path) -> None:
     key = line.partition(":")[0]
-    kept = [one for one in harness_zoo.CHOICE.splitlines() if not one.startswith(f"{key}:")]
-    (folder / "choice.yaml").write_text("\n".join([*kept, line, ""]))
+    remaining = [one for one in harness_zoo.CHOICE.splitlines() if not one.startswith(f"{key}:")]
+    (folder / "choice.yaml").write_text("\n".join([*remaining, line, ""]))
     with pytest.raises(TaskError, match=words):
         _one(folder, trust_task_code=True)
     assert _one(folder, "tiny_text").items == ITEMS

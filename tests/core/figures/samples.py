@@ -16,8 +16,8 @@ def catalogue() -> Catalogue:
     """What storage would say of the rows."""
 
     def values(name: str) -> tuple[Any, ...]:
-        found = dict.fromkeys(getattr(row, name) for row in ROWS)
-        return tuple(value for value in found if value)
+        distinct = dict.fromkeys(getattr(row, name) for row in ROWS)
+        return tuple(value for value in distinct if value)
 
     return Catalogue(
         ranges={
@@ -45,5 +45,5 @@ def arrays(
     task: str = "",
     analysis: str = "",
 ) -> Mapping[str, Any] | None:
-    found = (a for a in pretend.arrays() if (a.name, a.model, a.layer) == (name, model, layer))
-    return next((a.arrays for a in found), None)
+    matching = (a for a in pretend.arrays() if (a.name, a.model, a.layer) == (name, model, layer))
+    return next((a.arrays for a in matching), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from core.analyses.ablation import ANALYSIS as ABLATION
 from core.engine import registry
 from core.engine.measurement import Measurement
 from core.figures.choices import default_choice, query
-from core.figures.figure import Cell, Grid, Spread
+from core.figures.figure import Cell, Grid
 from core.figures.groups import added
 from core.figures.kinds.groups import OF_GROUPS
 from core.figures.layout import figure
 from core.figures.plots import resolution
 from core.figures.plots.values import yardsticks
+from core.figures.spread import Spread
 from core.figures.spread_findings import of_controls, of_spread
 from core.figures.views import Catalogue, Choice, Combination
 
@@ -27,7 +29,7 @@ DROPS = (1.0, 4.0, 2.0, 8.0, 5.0)
 
 
 def _boxes(*cells: Cell) -> Grid:
-    names = tuple(f"m{at}" for at in range(len(cells)))
+    names = tuple(f"m{i}" for i in range(len(cells)))
     return Grid(
         title="drop", measure="drop_percent", unit="%", row_name="model", column_name="probe",
         row_of="model", rows=names, columns=("",), cells=tuple((cell,) for cell in cells),
@@ -40,10 +42,17 @@ def _documents(lower: float, median: float, upper: float) -> Spread:
 
 def test_the_controls_of_a_drop_are_a_box_beside_it() -> None:
     view = next(v for v in ABLATION.views if v.key == "controls")
-    at = {"model": "medical", "reference": "base", "task": "medqa", "metric_of": "acc"}
-    rows = [Measurement(metric="drop_percent", value=9.0, setting="top-1%", **at)]  # type: ignore[arg-type]
+    coordinates: dict[str, Any] = {
+        "model": "medical",
+        "reference": "base",
+        "task": "medqa",
+        "metric_of": "acc",
+    }
+    rows = [Measurement(metric="drop_percent", value=9.0, setting="top-1%", **coordinates)]
     rows += [
-        Measurement(metric="drop_percent", value=value, setting=f"random-top-1%-seed{seed}", **at)  # type: ignore[arg-type]
+        Measurement(
+            metric="drop_percent", value=value, setting=f"random-top-1%-seed{seed}", **coordinates
+        )
         for seed, value in enumerate(DROPS)
     ]
     catalogue = Catalogue(

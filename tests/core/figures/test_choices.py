@@ -42,8 +42,8 @@ FILTERED = {"model": "model", "reference": "model", "layer": "layer", "module": 
 def of_weights(analysis: Analysis) -> list[Measurement]:
     """A number at every place of an analysis of weights, no two alike."""
     pairs = [(m, r) for m in MODELS for r in MODELS if m != r]
-    own = [view for view in analysis.views if not view.loose]
-    if not any("reference" in (*view.selectors, *view.laid_out) for view in own):
+    views = [view for view in analysis.views if not view.loose]
+    if not any("reference" in (*view.selectors, *view.laid_out) for view in views):
         pairs = [(m, "") for m in MODELS]
     return [
         Measurement(
@@ -51,8 +51,8 @@ def of_weights(analysis: Analysis) -> list[Measurement]:
             module=module, chance=0.1 if spec.has_chance else None,
         )
         for value, (spec, (model, reference), layer, module) in enumerate(
-            (s, p, at, m)
-            for s in analysis.metrics for p in pairs for at in (None, *LAYERS) for m in MODULES
+            (s, p, layer, m)
+            for s in analysis.metrics for p in pairs for layer in (None, *LAYERS) for m in MODULES
         )
     ]  # fmt: skip
 
@@ -72,14 +72,14 @@ def ranges_of(rows: list[Measurement]) -> Catalogue:
 
 
 def cases() -> list[tuple[Analysis, View, list[Measurement], Catalogue]]:
-    found: list[tuple[Analysis, View, list[Measurement], Catalogue]]
-    found = [(pretend.ANALYSIS, v, ROWS, PRETEND) for v in pretend.VIEWS if v.kind != "table"]
+    result: list[tuple[Analysis, View, list[Measurement], Catalogue]]
+    result = [(pretend.ANALYSIS, v, ROWS, PRETEND) for v in pretend.VIEWS if v.kind != "table"]
     for name in ("tuning_vectors", "vector_cosine", "alignment"):
         analysis = registry.get(name)
         rows = of_weights(analysis)
-        own = [v for v in analysis.views if not (v.tabulate or v.loose)]  # loose: of series alone
-        found += [(analysis, v, rows, ranges_of(rows)) for v in own]
-    return found
+        views = [v for v in analysis.views if not (v.tabulate or v.loose)]  # loose: of series alone
+        result += [(analysis, v, rows, ranges_of(rows)) for v in views]
+    return result
 
 
 CASES = cases()
@@ -217,8 +217,8 @@ def test_the_base_that_all_is_held_against_stays() -> None:
     few = narrowed(PRETEND, Filter(model=("maths",)))
     choice = default_choice(view, few)
     assert choice.model == "maths"
-    own = selected(query(view, choice, few), ROWS)
-    assert {(row.model, row.reference) for row in own} == {("maths", "base")}
+    matching = selected(query(view, choice, few), ROWS)
+    assert {(row.model, row.reference) for row in matching} == {("maths", "base")}
 
 
 def test_a_table_of_many_models_keeps_the_rows_of_some() -> None:
@@ -247,15 +247,15 @@ def test_a_table_of_many_models_keeps_the_rows_of_some() -> None:
 
 
 def test_names_are_those_of_all_catalogues_once() -> None:
-    found = names_of(
+    names = names_of(
         [
             Catalogue(ranges={"model": ("a", "b"), "layer": (1, 3), "module": ("mlp", "q")}),
             Catalogue(ranges={"model": ("b", "c"), "layer": (0, 1), "module": ("k",)}),
         ]
     )
-    assert found["model"] == ("a", "b", "c")
-    assert found["layer"] == (0, 1, 3)
-    assert found["module"] == ("q", "k", "mlp")
+    assert names["model"] == ("a", "b", "c")
+    assert names["layer"] == (0, 1, 3)
+    assert names["module"] == ("q", "k", "mlp")
 
 
 def test_a_task_is_begun_with_that_has_most_to_show() -> None:

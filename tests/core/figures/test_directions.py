@@ -44,5 +44,5 @@ def test_a_cell_is_better_or_worse(
     choice = default_choice(view, catalogue)
     made = figure(view, choice, [row], catalogue, declared.metric(metric))
     assert isinstance(made, Grid)
-    (found,) = resolution.grid(made).values()
-    assert found.side == side
+    (cell,) = resolution.grid(made).values()
+    assert cell.side == side

@@ -48,8 +48,8 @@ def test_rows_go_by_evidence_then_by_the_size_beyond_controls(order: str, expect
 
 def test_q_has_two_digits_and_an_end() -> None:
     table = drops(_asked(*ROWS, controls=8))
-    at = next(j for j, column in enumerate(table.columns) if column.name == "q")
-    written = [table.columns[at].written(row[at]) for row in table.rows]
+    index = next(j for j, column in enumerate(table.columns) if column.name == "q")
+    written = [table.columns[index].written(row[index]) for row in table.rows]
     assert written == ["< 0.001", "< 0.001", "0.012", ""]
 
 

@@ -60,7 +60,7 @@ def test_a_line_means_what_it_says(line: str, wanted: Filter) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("model:medcal", "No model is called 'medcal'. Did you mean 'medical'?"),
         ("medcal", "No model and no module is called 'medcal'. Did you mean 'medical'?"),
@@ -75,10 +75,10 @@ def test_a_line_means_what_it_says(line: str, wanted: Filter) -> None:
         (":x", "There is no ':' to filter by."),
     ],
 )
-def test_nonsense_is_said_to_be_so(line: str, said: str) -> None:
+def test_nonsense_is_said_to_be_so(line: str, message: str) -> None:
     with pytest.raises(StudyError) as caught:
         read(line, NAMES)
-    assert f"{caught.value.title} {caught.value.hint}".startswith(said)
+    assert f"{caught.value.title} {caught.value.hint}".startswith(message)
 
 
 def test_what_is_not_measured_yet_may_be_asked_for() -> None:
@@ -91,7 +91,7 @@ def test_what_is_not_measured_yet_may_be_asked_for() -> None:
 filters = st.builds(
     Filter,
     model=st.sets(st.sampled_from(NAMES["model"])).map(
-        lambda found: tuple(m for m in NAMES["model"] if m in found)
+        lambda values: tuple(m for m in NAMES["model"] if m in values)
     ),
     layer=st.lists(
         st.tuples(st.integers(0, 79), st.integers(0, 90) | st.just(LAST)).filter(
@@ -101,7 +101,7 @@ filters = st.builds(
         max_size=3,
     ).map(tuple),
     module=st.sets(st.sampled_from(NAMES["module"])).map(
-        lambda found: tuple(m for m in NAMES["module"] if m in found)
+        lambda values: tuple(m for m in NAMES["module"] if m in values)
     ),
 )
 
@@ -126,8 +126,8 @@ def test_hidden_and_seen_make_up_all(one: Filter) -> None:
 def test_any_line_is_a_filter_or_an_error_in_words(line: str) -> None:
     for each in (line, f"layer:{line}", f"module:{line}"):
         with suppress(StudyError):
-            found = read(each, NAMES)
-            assert read(str(found), NAMES) == found
+            parsed = read(each, NAMES)
+            assert read(str(parsed), NAMES) == parsed
         offered(each, NAMES)
         completed(each, NAMES)
 

@@ -55,11 +55,11 @@ def test_intervals_are_compared_within_one_model() -> None:
 
 def test_both_sides_avoiding_is_called_avoiding() -> None:
     figure = _grid(("a",), SIDES, (_cell(-0.1, -0.12, -0.08), _cell(-0.3, -0.32, -0.28)))
-    said = findings.of_attention_against_mlp(figure)
-    assert said.startswith(
+    finding = findings.of_attention_against_mlp(figure)
+    assert finding.startswith(
         "Updates of attention avoid the base's directions less than those of mlp"
     )
-    assert "apart for 1 of 1" in said
+    assert "apart for 1 of 1" in finding
 
 
 def test_controls_are_no_findings() -> None:
@@ -144,8 +144,8 @@ def test_patterns_and_rates_that_did_not_change_are_said_to_be_so() -> None:
     assert findings.of_activation(_curves(base, replace(base, name="a"))) == (
         "Tuned models activate as many neurons as the base."
     )
-    kept = findings.of_distances(_curves(_of("a", 0.0, 0.0), _of("b", 0.0)))
-    assert kept.startswith("The base's patterns are unchanged (mean ratio 0.00);")
+    finding = findings.of_distances(_curves(_of("a", 0.0, 0.0), _of("b", 0.0)))
+    assert finding.startswith("The base's patterns are unchanged (mean ratio 0.00);")
     even = findings.of_distances(_curves(_of("a", 0.5), _of("b", 0.5)))
     assert even.startswith("All models keep as much of the base's patterns (mean ratio 0.50);")
     still = NeuronRecord(0, 0, 0.0, None), NeuronRecord(0, 1, 0.0, None)
@@ -190,8 +190,8 @@ def test_of_scores_counts_what_is_apart_from_the_base_for_certain() -> None:
 def test_of_differences_names_the_furthest() -> None:
     sure = _cell(0.1, 0.05, 0.15), _cell(-0.4, -0.9, 0.1)
     figure = _grid(("a", "b"), ("t", "u"), (sure[0], None), (sure[1], _cell(None)))
-    said = score_findings.of_differences(replace(figure, chosen={"metric_of": "acc"}))
-    assert said == (
+    finding = score_findings.of_differences(replace(figure, chosen={"metric_of": "acc"}))
+    assert finding == (
         "acc: the interval excludes 0 for 1 of 2 differences from the base; the largest is b's on "
         "t (-0.4)."
     )
@@ -210,14 +210,14 @@ def test_of_drops_counts_those_beyond_their_controls_alone() -> None:
         "the random controls."
     )
     chosen = {"task": "t", "reference": "base", "metric_of": "acc", "setting": "top-1%"}
-    said = score_findings.of_drops(replace(figure, chosen=chosen))
-    assert said.startswith("t, acc: ablating top-1% of base costs +30 %")
+    finding = score_findings.of_drops(replace(figure, chosen=chosen))
+    assert finding.startswith("t, acc: ablating top-1% of base costs +30 %")
 
 
 def test_of_the_table_of_drops_what_was_not_tested_does_not_count() -> None:
     drops = (DropRecord(9.0, q) for q in (0.049, 0.05, None))
-    said = score_findings.of_drop_table(_table(*drops))
-    assert said.startswith("1 of 2 drops exceeds")
+    finding = score_findings.of_drop_table(_table(*drops))
+    assert finding.startswith("1 of 2 drops exceeds")
 
 
 def test_the_front_is_what_nothing_beats_and_the_best_has_the_largest_lesser_share() -> None:
@@ -279,10 +279,10 @@ def test_heads_say_which_keep_most_to_the_base() -> None:
 
 
 def test_tables_say_what_stands_out_in_them() -> None:
-    found = NeuronRecord(2, 7, 0.25, None), NeuronRecord(0, 1, 0.1, 8.0)
-    assert findings.of_neurons(_table(*found)).endswith("neuron 7 of layer 2 comes first; its rate "
-                                                        "changed by +0.250.")  # fmt: skip
-    ranked = findings.of_neurons(_table(*found[::-1]))
+    records = NeuronRecord(2, 7, 0.25, None), NeuronRecord(0, 1, 0.1, 8.0)
+    finding = findings.of_neurons(_table(*records))
+    assert finding.endswith("neuron 7 of layer 2 comes first; its rate changed by +0.250.")
+    ranked = findings.of_neurons(_table(*records[::-1]))
     assert ranked.endswith("changed by +0.100, its attribution is 8.")
     for empty in (findings.of_neurons, score_findings.of_points):
         assert empty(_table()) == ""
@@ -300,9 +300,9 @@ def test_points_that_say_little_are_not_counted_among_the_others() -> None:
         "2 of 4 scores reach that of the domain's own model, tuned models left out."
     )
     alike = tuple(PointRecord("a=0.5", "all", share, level) for share in (1.1, 0.9))
-    said = score_findings.of_points(_table(*points, *alike))
-    assert said.startswith("2 of 4 scores")
-    assert "2 further scores say little" in said, "base and own model are alike there"
+    finding = score_findings.of_points(_table(*points, *alike))
+    assert finding.startswith("2 of 4 scores")
+    assert "2 further scores say little" in finding, "base and own model are alike there"
     assert score_findings.of_points(_table(*alike)).startswith("2 scores say little")
 
 
@@ -329,8 +329,8 @@ def test_controls_are_not_mistaken_for_models_that_did_not_change() -> None:
 
 def test_what_can_not_be_told_apart_is_not_called_more() -> None:
     figure = _grid(("a",), SIDES, (_cell(0.4, 0.0, 0.8), _cell(0.1, 0.0, 0.6)))
-    said = findings.of_attention_against_mlp(figure)
-    assert said.startswith("Updates of attention and mlp can't be told apart")
+    finding = findings.of_attention_against_mlp(figure)
+    assert finding.startswith("Updates of attention and mlp can't be told apart")
     bare = _grid(("a",), SIDES, (_cell(0.9), _cell(0.1)))
     assert "more than" in findings.of_attention_against_mlp(bare), "nothing is known of it"
     against = (
@@ -346,13 +346,13 @@ def test_what_can_not_be_told_apart_is_not_called_more() -> None:
 def test_cosines_say_of_which_weights_they_are() -> None:
     cells = ((None, _cell(0.2)), (_cell(0.2), None))
     figure = _grid(("a", "b"), ("a", "b"), *cells)
-    for layer, module, said in (
+    for layer, module, beginning in (
         ("all", "all", "Of all weights together, a and b"),
         ("3", "all", "In all modules of layer 3, a and b"),
         ("all", "q", "In q of all layers, a and b"),
     ):
         chosen = {"layer": layer, "module": module}
-        assert findings.of_cosines(replace(figure, chosen=chosen)).startswith(said)
+        assert findings.of_cosines(replace(figure, chosen=chosen)).startswith(beginning)
 
 
 def test_states_that_do_not_differ_are_no_largest() -> None:
@@ -391,15 +391,17 @@ def test_a_model_without_a_gain_has_no_share_to_regain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kurtosis", "said"),
+    ("kurtosis", "beginning"),
     [
         (3.0, "q: no model's directions are about fewer tokens than random ones"),
         (9.0, "q: the directions of a are about the fewest tokens"),
     ],
 )
-def test_directions_below_random_ones_are_about_no_fewer_tokens(kurtosis: float, said: str) -> None:
-    own = Series("a", (0,), (Cell(kurtosis, kurtosis, chance=4.0),))
-    figure = replace(_curves(own), chosen={"module": "q"})
+def test_directions_below_random_ones_are_about_no_fewer_tokens(
+    kurtosis: float, beginning: str
+) -> None:
+    series = Series("a", (0,), (Cell(kurtosis, kurtosis, chance=4.0),))
+    figure = replace(_curves(series), chosen={"module": "q"})
     assert direction_tables.of_depth(figure) == (
-        f"{said} (mean kurtosis {kurtosis:.1f}; random directions 4.0)."
+        f"{beginning} (mean kurtosis {kurtosis:.1f}; random directions 4.0)."
     )

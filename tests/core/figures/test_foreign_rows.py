@@ -46,7 +46,7 @@ def _pool(name: str, coordinate: str) -> tuple[Any, ...]:
 
 def _row(name: str, asked: Query, chance: random.Random, models: tuple[str, ...]) -> Measurement:
     """A row that is asked for, as any database may hold it: odd numbers, gaps, no order."""
-    at: dict[str, Any] = {}
+    coordinates: dict[str, Any] = {}
     for coordinate, missing in ABSENT.items():
         wanted = asked[coordinate]
         values = _pool(name, coordinate) or SETTINGS.get(name, SETTINGS[""])
@@ -57,13 +57,13 @@ def _row(name: str, asked: Query, chance: random.Random, models: tuple[str, ...]
             values = (missing,)
         elif wanted != "present":
             values = wanted
-        at[coordinate] = chance.choice(values)
+        coordinates[coordinate] = chance.choice(values)
     numbers: dict[str, Any] = {
         key: chance.choice(NUMBERS) for key in ("value", "low", "high", "chance")
     }
     sd, n = chance.choice((None, 0.0, 0.1, math.inf)), chance.choice((None, 0, 1, 7))
     return Measurement(
-        metric=str(chance.choice(asked["metric"])), chance_sd=sd, n=n, **at, **numbers
+        metric=str(chance.choice(asked["metric"])), chance_sd=sd, n=n, **coordinates, **numbers
     )
 
 
@@ -89,9 +89,9 @@ def test_a_finding_holds_whatever_the_rows_are(name: str, key: str) -> None:
     )
     choice = default_choice(view, catalogue)
     asked, spec = query(view, choice, catalogue), analysis.metric(choice.measure)
-    told = 0
+    count = 0
     for seed in range(60):
         chance = random.Random(seed)
         rows = [_row(name, asked, chance, models) for _ in range(chance.choice((1, 5, 100)))]
-        told += bool(view.finding(figure(view, choice, rows, catalogue, spec)))
-    assert told or key in ARRAYS, "rows like these say something, or nothing was tested"
+        count += bool(view.finding(figure(view, choice, rows, catalogue, spec)))
+    assert count or key in ARRAYS, "rows like these say something, or nothing was tested"

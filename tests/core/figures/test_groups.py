@@ -35,9 +35,11 @@ VALUES = {
 }
 
 
-def rows_of(values: dict[str, float], **at: Any) -> list[Measurement]:
+def rows_of(values: dict[str, float], **coordinates: Any) -> list[Measurement]:
     return [
-        Measurement(**{"metric": "norm", "model": m, "value": v, "n": 99, "chance": 0.5, **at})
+        Measurement(
+            **{"metric": "norm", "model": m, "value": v, "n": 99, "chance": 0.5, **coordinates}
+        )
         for m, v in values.items()
     ]
 
@@ -57,11 +59,11 @@ def drawn(view: View, rows: list[Measurement], ranges: Catalogue) -> Any:
     choice = default_choice(view, ranges)
     wanted = query(view, choice, ranges)
     asked = groups.asked(wanted, ranges.groups)
-    found = [row for row in rows if matches(asked, row)]
+    chosen = [row for row in rows if matches(asked, row)]
     if view.tabulate is None:
-        found = groups.joined(found, wanted, ranges.groups)
+        chosen = groups.joined(chosen, wanted, ranges.groups)
     spec = registry.get("tuning_vectors").metric(choice.measure)
-    return figure(view, choice, found, ranges, spec)
+    return figure(view, choice, chosen, ranges, spec)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -82,23 +84,23 @@ def test_groups_without_spread_are_not_tested(a: list[float], b: list[float]) ->
 
 
 def test_means_have_students_interval_over_members() -> None:
-    found = {s.mean.model: s for s in groups.spreads(rows_of(VALUES), groups.of_models(GROUPS))}
-    assert set(found) == {"a", "b", "lone"}
-    mean = found["a"].mean
+    by_group = {s.mean.model: s for s in groups.spreads(rows_of(VALUES), groups.of_models(GROUPS))}
+    assert set(by_group) == {"a", "b", "lone"}
+    mean = by_group["a"].mean
     low, high = stats.t.interval(0.95, 2, np.mean([1, 1.5, 1.1]), stats.sem([1, 1.5, 1.1]))
     assert (mean.value, mean.low, mean.high) == pytest.approx((1.2, low, high))
     assert (mean.n, mean.chance, mean.chance_sd) == (3, 0.5, None)
-    assert found["a"].sd == pytest.approx(np.std([1, 1.5, 1.1], ddof=1))
-    assert (found["lone"].mean.low, found["lone"].sd) == (None, None)
+    assert by_group["a"].sd == pytest.approx(np.std([1, 1.5, 1.1], ddof=1))
+    assert (by_group["lone"].mean.low, by_group["lone"].sd) == (None, None)
 
 
 def test_two_groups_are_compared_and_corrected_together() -> None:
     rows = rows_of(VALUES) + rows_of({**VALUES, "b1": 1.0, "b2": 1.4}, metric="relative_norm")
-    found = groups.comparisons(groups.spreads(rows, groups.of_models({**GROUPS, "c": ""})))
-    assert [(t.first.mean.model, t.second.mean.model) for t in found] == [("a", "b")] * 2
-    p = [t.difference.p or 0.0 for t in found]
+    tests = groups.comparisons(groups.spreads(rows, groups.of_models({**GROUPS, "c": ""})))
+    assert [(t.first.mean.model, t.second.mean.model) for t in tests] == [("a", "b")] * 2
+    p = [t.difference.p or 0.0 for t in tests]
     assert 0.0 not in p
-    assert [t.q for t in found] == pytest.approx(stats.false_discovery_control(p))
+    assert [t.q for t in tests] == pytest.approx(stats.false_discovery_control(p))
 
 
 def test_pairs_of_models_and_tests_over_items_have_no_mean() -> None:

@@ -20,7 +20,7 @@ def test_a_score_without_items_says_why_and_which_have_some() -> None:
     asked = Tabulation(
         choice=Choice(measure="", model="medical", task="t", metric_of="f1"),
         catalogue=Catalogue(), rows=(),
-        arrays=lambda name, **at: items if name == "items" else None,
+        arrays=lambda name, **coordinates: items if name == "items" else None,
     )  # fmt: skip
     table, text = item_tables.of_scores(asked), item_tables.of_item(asked)
     assert (table.note, text.note) == (why, why)

@@ -38,15 +38,15 @@ METRIC = {"our_text": "ppl", "our_quiz": "acc", "our_code": "acc"}
 def board(order: str = ORDERS[0]) -> Grid:
     rows = [Measurement(metric="acc_norm", value=0.9, model="med", task="our_quiz")]
     for (model, task), (score, apart) in SCORES.items():
-        at: dict[str, Any] = {"model": model, "task": task}
-        rows.append(Measurement(metric=METRIC[task], value=score, **at))
-        rows.append(Measurement(metric="stderr", metric_of=METRIC[task], value=0.1, **at))
+        coordinates: dict[str, Any] = {"model": model, "task": task}
+        rows.append(Measurement(metric=METRIC[task], value=score, **coordinates))
+        rows.append(Measurement(metric="stderr", metric_of=METRIC[task], value=0.1, **coordinates))
         if apart is not None:
             value, low, high = apart
             rows.append(
                 Measurement(
                     metric="difference", metric_of=METRIC[task], reference="base", value=value,
-                    low=low, high=high, chance=0.0, n=50, **at,
+                    low=low, high=high, chance=0.0, n=50, **coordinates,
                 )
             )  # fmt: skip
     catalogue = Catalogue(
@@ -71,9 +71,9 @@ def board(order: str = ORDERS[0]) -> Grid:
 
 
 def cell(made: Grid, model: str, column: str) -> Cell:
-    found = made.cells[made.rows.index(model)][made.columns.index(column)]
-    assert found is not None
-    return found
+    result = made.cells[made.rows.index(model)][made.columns.index(column)]
+    assert result is not None
+    return result
 
 
 def test_each_task_stands_with_the_first_of_its_metrics() -> None:
@@ -92,8 +92,8 @@ def test_the_best_of_a_task_and_the_own_models_are_marked() -> None:
     made = board()
     best = {(m, t) for m in MODELS for t in METRIC if cell(made, m, t).mark}
     assert best == {("med", "our_text"), ("code", "our_quiz"), ("code", "our_code")}
-    own = {(m, t) for m in MODELS for t in made.columns if cell(made, m, t).own}
-    assert own == {
+    marked = {(m, t) for m in MODELS for t in made.columns if cell(made, m, t).own}
+    assert marked == {
         ("med", "our_text"), ("med", "our_quiz"), ("code", "our_code"), ("med", "mean medical"),
         ("code", "mean code"),
     }  # fmt: skip
@@ -126,27 +126,27 @@ def test_models_have_several_orders(order: str, rows: tuple[str, ...]) -> None:
 
 def test_its_colours_and_signs_are_of_the_differences() -> None:
     plot = resolution.grid(board())
-    found = {
+    values = {
         (row.name, column.name): value
         for row, values in zip(plot.rows, plot.cells, strict=True)
         for column, value in zip(plot.columns, values, strict=True)
         if value is not None
     }
-    texts = {at: value.text + value.signs for at, value in found.items()}
+    texts = {place: value.text + value.signs for place, value in values.items()}
     assert texts["med", "our_text"] == "2.00✓❖"
     assert texts["code", "our_text"] == "4.50✗"
     assert texts["med", "our_quiz"] == "0.300~◆"
     assert texts["code", "our_quiz"] == "0.350✓★"
     assert texts["base", "our_text"] == "4.00"
     assert texts["code", "mean medical"] == "-0.25✗"
-    tones = {at: value.tone for at, value in found.items()}
+    tones = {place: value.tone for place, value in values.items()}
     assert (tones["med", "our_text"], tones["code", "our_text"]) == (1.0, 0.375)
     assert (tones["med", "our_quiz"], tones["base", "our_text"]) == (None, None)
     assert (tones["code", "our_code"], tones["med", "our_code"]) == (1.0, 0.625)
     assert [column.text for column in plot.columns[:3]] == ["text", "quiz", "code"]
     assert [column.words for column in plot.columns[:3]] == ["↓ ppl", "↑ acc", "↑ acc"]
     assert plot.prefix == "our_"
-    facts = yardsticks(found["med", "our_text"].cell)
+    facts = yardsticks(values["med", "our_text"].cell)
     assert facts[:2] == ["Δ -2 (better)", "Δ 95 % -2.2 to -1.8"]
 
 

@@ -26,13 +26,15 @@ def _asked(choice: Choice, rows: Any = (), arrays: Any = no_arrays, **ranges: An
 
 
 def _rows() -> list[Measurement]:
-    at: dict[str, Any] = {"reference": "base", "n": 9}
+    coordinates: dict[str, Any] = {"reference": "base", "n": 9}
     return [
         row
         for model, (kl, change) in KL.items()
         for row in (
-            Measurement(metric="kl", model=model, probe="one", value=kl, chance=0.01, **at),
-            Measurement(metric="nll_change", model=model, probe="two", value=change, **at),
+            Measurement(
+                metric="kl", model=model, probe="one", value=kl, chance=0.01, **coordinates
+            ),
+            Measurement(metric="nll_change", model=model, probe="two", value=change, **coordinates),
         )
     ]
 
@@ -42,8 +44,8 @@ def test_divergence_on_one_set_stands_against_the_change_on_another() -> None:
     figure = forgetting.by_divergence(_asked(choice, _rows()))
     assert {p.name: p.place for p in figure.points} == KL
     assert [p.name for p in figure.points if p.name in figure.controls] == ["control"]
-    said = output_findings.of_forgetting(figure)
-    assert said == (
+    finding = output_findings.of_forgetting(figure)
+    assert finding == (
         "In 1 of 3 pairs of tuned models the larger KL on one goes with the larger change of NLL "
         "on two (without a relation: half of them)."
     )

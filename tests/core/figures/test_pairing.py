@@ -44,9 +44,10 @@ def grid(rows: str, columns: str, seed: int, reach: float = 1.0) -> Grid:
 def lines(values: dict[str, dict[str, list[float]]]) -> Lines:
     panels = tuple(
         Panel(title, tuple(
-            Series(name, tuple(range(len(ys))), tuple(map(cell, ys))) for name, ys in own.items()
+            Series(name, tuple(range(len(ys))), tuple(map(cell, ys)))
+            for name, ys in by_name.items()
         ))
-        for title, own in values.items()
+        for title, by_name in values.items()
     )  # fmt: skip
     return Lines(title="T", measure="m", unit="", x_label="layer", panels=panels)
 
@@ -67,23 +68,23 @@ def scatter(points: dict[str, tuple[float, float]]) -> Scatter:
 
 def test_a_grid_is_subtracted_place_by_place() -> None:
     first, second = grid("acd", "qv", 1), grid("abd", "qvo", 2, reach=3)
-    own, other = aligned(first, second)
-    assert isinstance(own, Grid)
+    one, other = aligned(first, second)
+    assert isinstance(one, Grid)
     assert isinstance(other, Grid)
-    assert own.rows == other.rows == tuple("acbd")
-    assert own.columns == other.columns == tuple("qvo")
-    assert resolution.grid(own).scale == resolution.grid(other).scale
-    found = difference(own, other)
-    assert found is not None
-    assert isinstance(found.figure, Grid)
-    assert found.figure.signed
+    assert one.rows == other.rows == tuple("acbd")
+    assert one.columns == other.columns == tuple("qvo")
+    assert resolution.grid(one).scale == resolution.grid(other).scale
+    result = difference(one, other)
+    assert result is not None
+    assert isinstance(result.figure, Grid)
+    assert result.figure.signed
     want = {
         (r, c): number(second.cells["abd".index(r)]["qvo".index(c)])
         - number(first.cells["acd".index(r)]["qv".index(c)])
         for r in "ad" for c in "qv"
     }  # fmt: skip
-    assert {at: c.value for at, c in found.figure.places().items()} == pytest.approx(want)
-    assert found.notes == (
+    assert {place: c.value for place, c in result.figure.places().items()} == pytest.approx(want)
+    assert result.notes == (
         "only A has model c", "only B has model b", "only B has module o",
     )  # fmt: skip
 
@@ -91,22 +92,22 @@ def test_a_grid_is_subtracted_place_by_place() -> None:
 def test_curves_share_axes_and_signs_and_are_subtracted() -> None:
     first = lines({"x": {"a": [1, 2, 3], "c": [1, 1, 1]}, "y": {"a": [0, 0, 1]}})
     second = lines({"x": {"b": [9, 9, 9, 9], "c": [2, 4, 8, 9]}, "y": {"c": [5, 5, 5, 5]}})
-    own, other = aligned(first, second)
-    assert isinstance(own, Lines)
+    one, other = aligned(first, second)
+    assert isinstance(one, Lines)
     assert isinstance(other, Lines)
-    plots = resolution.curves(own), resolution.curves(other)
+    plots = resolution.curves(one), resolution.curves(other)
     assert plots[0].x_axis == plots[1].x_axis == Axis(0, 3, whole=True)
     assert plots[0].y_axis == plots[1].y_axis
     assert plots[0].y_axis.high >= 9
-    assert [[s.name for s in p.series] for p in own.panels] == [["a", "b", "c"]] * 2
+    assert [[s.name for s in p.series] for p in one.panels] == [["a", "b", "c"]] * 2
     assert [[s.name for s in p.series] for p in other.panels] == [["a", "b", "c"]] * 2
-    found = difference(own, other)
-    assert found is not None
-    got = {at: c.value for at, c in found.figure.places().items()}
+    result = difference(one, other)
+    assert result is not None
+    got = {place: c.value for place, c in result.figure.places().items()}
     assert got == {("c", "0", "x"): 1, ("c", "1", "x"): 3, ("c", "2", "x"): 7}
-    assert "only A has model a" in found.notes
-    assert "only B has layer 3" in found.notes
-    assert largest(found, own, other) == (
+    assert "only A has model a" in result.notes
+    assert "only B has layer 3" in result.notes
+    assert largest(result, one, other) == (
         "Largest difference: +7 at c, layer 2, x (1 in A, 8 in B); its spread is not known."
     )
 
@@ -114,29 +115,29 @@ def test_curves_share_axes_and_signs_and_are_subtracted() -> None:
 def test_names_below_curves_are_united() -> None:
     first = replace(lines({"": {"a": [1, 2]}}), x_names=("q", "o"))
     second = replace(lines({"": {"a": [5, 7]}}), x_names=("o", "up"))
-    own, other = aligned(first, second)
-    assert isinstance(own, Lines)
+    one, other = aligned(first, second)
+    assert isinstance(one, Lines)
     assert isinstance(other, Lines)
-    assert own.x_names == other.x_names == ("q", "o", "up")
-    found = difference(own, other)
-    assert found is not None
-    assert {at: c.value for at, c in found.figure.places().items()} == {("a", "o"): 3}
+    assert one.x_names == other.x_names == ("q", "o", "up")
+    result = difference(one, other)
+    assert result is not None
+    assert {place: c.value for place, c in result.figure.places().items()} == {("a", "o"): 3}
 
 
 def test_points_share_axes_and_move() -> None:
     first = scatter({"a": (0, 0), "b": (1, 2)})
     second = scatter({"b": (1.5, -7), "c": (30, 4)})
-    own, other = aligned(first, second)
-    assert isinstance(own, Scatter)
+    one, other = aligned(first, second)
+    assert isinstance(one, Scatter)
     assert isinstance(other, Scatter)
-    plots = [resolution.scatter(figure) for figure in (own, other)]
+    plots = [resolution.scatter(figure) for figure in (one, other)]
     frames = [picture(plot, width=60, height=20, palette=on("dark")).frame for plot in plots]
     assert frames[0] == frames[1]
-    found = difference(own, other)
-    assert found is not None
-    got = {at: c.value for at, c in found.figure.places().items()}
+    result = difference(one, other)
+    assert result is not None
+    got = {place: c.value for place, c in result.figure.places().items()}
     assert got == {("b", "one"): 0.5, ("b", "two"): -9}
-    assert found.notes == ("only A has setting a", "only B has setting c")
+    assert result.notes == ("only A has setting a", "only B has setting c")
 
 
 def test_tables_stay_as_they_are() -> None:
@@ -163,10 +164,10 @@ def test_layers_go_by_number_unless_by_depth() -> None:
 def test_rows_of_layers_go_by_depth() -> None:
     first = replace(grid("01", "q", 1), row_name="layer", row_of="layer")
     second = replace(grid("0123", "q", 2), row_name="layer", row_of="layer")
-    found = difference(first, second, (2, 4))
-    assert found is not None
+    result = difference(first, second, (2, 4))
+    assert result is not None
     want = [number(second.cells[j][0]) - number(first.cells[i][0]) for i, j in ((0, 0), (1, 3))]
-    assert [c.value for c in found.figure.places().values()] == pytest.approx(want)
+    assert [c.value for c in result.figure.places().values()] == pytest.approx(want)
 
 
 def test_the_interval_is_that_of_newcombe() -> None:
@@ -176,11 +177,11 @@ def test_the_interval_is_that_of_newcombe() -> None:
         ends = stats.binomtest(hits, n).proportion_ci(method="wilson")
         return cell(hits / n, low=ends.low, high=ends.high)
 
-    found = minus(share(56, 70), share(48, 80))
-    assert found.value == pytest.approx(0.2)
-    assert found.low == pytest.approx(0.0524, abs=5e-5)
-    assert found.high == pytest.approx(0.3339, abs=5e-5)
-    assert beyond(found) == "interval excludes 0"
+    result = minus(share(56, 70), share(48, 80))
+    assert result.value == pytest.approx(0.2)
+    assert result.low == pytest.approx(0.0524, abs=5e-5)
+    assert result.high == pytest.approx(0.3339, abs=5e-5)
+    assert beyond(result) == "interval excludes 0"
 
 
 numbers = st.floats(-1e6, 1e6)  # never at the level of chance, which says that chance is shown
@@ -202,19 +203,19 @@ def test_the_other_way_round_everything_has_the_other_sign(a: Cell, b: Cell) -> 
 
 
 def test_spreads_by_chance_add_in_quadrature() -> None:
-    found = minus(cell(0.95, chance=0.5, chance_sd=0.04), cell(0.8, chance=0.5, chance_sd=0.03))
-    assert found.chance == 0
-    assert found.chance_sd == pytest.approx(0.05)
-    assert beyond(found) == "beyond chance"
+    result = minus(cell(0.95, chance=0.5, chance_sd=0.04), cell(0.8, chance=0.5, chance_sd=0.03))
+    assert result.chance == 0
+    assert result.chance_sd == pytest.approx(0.05)
+    assert beyond(result) == "beyond chance"
     near = minus(cell(0.85, chance=0.5, chance_sd=0.04), cell(0.8, chance=0.5, chance_sd=0.03))
     assert beyond(near) == "within chance"
 
 
 def test_what_is_no_raw_value_has_no_interval() -> None:
     raw = Cell(0.4, 0.9, 0.5, 0.01, 0.4, 0.8, 1.0)
-    found = minus(raw, replace(raw, shown=0.3, excess=0.3))
-    assert (found.low, found.high) == (None, None)
-    assert found.shown == pytest.approx(0.1)
+    result = minus(raw, replace(raw, shown=0.3, excess=0.3))
+    assert (result.low, result.high) == (None, None)
+    assert result.shown == pytest.approx(0.1)
     level = replace(raw, shown=0.5)
     assert minus(level, level).chance_sd is None
 
@@ -242,14 +243,14 @@ def test_the_same_measurements_are_counted() -> None:
         replace(p, series=(replace(p.series[0], cells=(cell(1, **near), cell(1, **near))),))
         for p in first.panels
     ))  # fmt: skip
-    found = difference(first, first, same={("a", "1", "x")})
-    assert found is not None
-    apart = found.figure.places()
-    assert [at for at, c in apart.items() if c.same] == [("a", "1", "x")]
-    assert [at for at, c in apart.items() if c.chance_sd is None and c.low is None] == [
+    result = difference(first, first, same={("a", "1", "x")})
+    assert result is not None
+    apart = result.figure.places()
+    assert [place for place, c in apart.items() if c.same] == [("a", "1", "x")]
+    assert [place for place, c in apart.items() if c.chance_sd is None and c.low is None] == [
         ("a", "1", "x")
     ]
-    assert largest(found, first, first) == (
+    assert largest(result, first, first) == (
         "Nothing differs at the 4 places that both have."
         " At 1 of the 4 places it is the same measurement."
     )
@@ -262,13 +263,16 @@ def test_the_values_of_points_and_grids_may_be_the_same_too() -> None:
     points = scatter({"a": (0, 1), "b": (1, 2)})
     moved = difference(points, points, same={("a", "two")})
     assert moved is not None
-    assert [at for at, c in moved.figure.places().items() if c.same] == [("a", "two")]
+    assert [place for place, c in moved.figure.places().items() if c.same] == [("a", "two")]
     squares, other = grid("ab", "qv", 1), grid("ab", "qv", 2)
     other = replace(other, cells=(squares.cells[0], other.cells[1]))
-    found = difference(squares, other, same={("a", "q"), ("a", "v")})
-    assert found is not None
-    assert [at for at, c in found.figure.places().items() if c.same] == [("a", "q"), ("a", "v")]
-    assert largest(found, squares, other).endswith(
+    result = difference(squares, other, same={("a", "q"), ("a", "v")})
+    assert result is not None
+    assert [place for place, c in result.figure.places().items() if c.same] == [
+        ("a", "q"),
+        ("a", "v"),
+    ]
+    assert largest(result, squares, other).endswith(
         "its spread is not known. At 2 of the 4 places it is the same measurement."
     )
 
@@ -280,17 +284,17 @@ def test_undefined_values_have_an_undefined_difference() -> None:
     assert largest(empty, grid("a", "q", 1), grid("b", "q", 1)) == "No place has a value in both."
     same = difference(grid("ab", "q", 1), grid("ab", "q", 1))
     assert same is not None
-    said = largest(same, grid("ab", "q", 1), grid("ab", "q", 1))
-    assert said == "Nothing differs at the 2 places that both have."
+    sentence = largest(same, grid("ab", "q", 1), grid("ab", "q", 1))
+    assert sentence == "Nothing differs at the 2 places that both have."
 
 
 @given(st.sets(st.sampled_from(ORDER)), st.sets(st.sampled_from(ORDER)))
 def test_two_orders_become_one_that_keeps_both(a: set[str], b: set[str]) -> None:
     first, second = sorted(a), sorted(b)
-    found = merged(first, second)
-    assert sorted(found) == sorted(a | b)
+    union = merged(first, second)
+    assert sorted(union) == sorted(a | b)
     for order in (first, second):
-        assert [value for value in found if value in order] == order
+        assert [value for value in union if value in order] == order
 
 
 def test_numbers_merge_by_size() -> None:
@@ -360,7 +364,7 @@ def test_a_difference_of_two_runs_is_better_in_the_direction_of_the_measure() ->
 
 def test_a_rounding_error_is_no_difference() -> None:
     first, second = lines({"": {"a": [0.1 + 0.2, 1.0]}}), lines({"": {"a": [0.3, 1.0 + 1e-9]}})
-    found = difference(first, second)
-    assert found is not None
-    apart = [c.value for c in found.figure.places().values()]
+    result = difference(first, second)
+    assert result is not None
+    apart = [c.value for c in result.figure.places().values()]
     assert apart == [0.0, pytest.approx(1e-9)]

@@ -135,11 +135,11 @@ def test_a_signed_value_with_a_direction_is_better_or_worse_and_not_up_or_down()
 
 def test_colours_cover_the_values_that_have_one() -> None:
     """A drop that its random controls reach too does not make the significant ones pale."""
-    found = [Cell(v, v, 0.0, q=q, better="lower") for v, q in ((19.5, 0.01), (82.5, 0.9))]
-    plot = graded("lower", *found)
+    cells = [Cell(v, v, 0.0, q=q, better="lower") for v, q in ((19.5, 0.01), (82.5, 0.9))]
+    plot = graded("lower", *cells)
     assert told(plot) == [(0.0, "worse"), (None, "")]
     assert plot.scale.ends == ("0", "+19.50 worse")
-    assert graded("lower", found[1]).scale.ends == ("0", "+82.50 worse"), "no value has a colour"
+    assert graded("lower", cells[1]).scale.ends == ("0", "+82.50 worse"), "no value has a colour"
     levels = [Cell(v, v, 0.5, chance_sd=0.1) for v in (0.5, 0.8, 0.9)]
     assert told(graded("neither", *levels, signed=False)) == [(None, ""), (0.0, ""), (1.0, "")]
 
@@ -159,11 +159,11 @@ def test_a_value_without_a_direction_is_neither_better_nor_worse() -> None:
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8))
 def test_a_scale_about_zero_covers_the_values_and_no_more(values: list[float]) -> None:
-    found = scale(values, signed=True)
+    colours = scale(values, signed=True)
     if any(values):
-        assert (found.low, found.high) == (min(0.0, *values), max(0.0, *values))
-    assert found.tone(0.0) == 0.5
-    tones = found.tones(9)
+        assert (colours.low, colours.high) == (min(0.0, *values), max(0.0, *values))
+    assert colours.tone(0.0) == 0.5
+    tones = colours.tones(9)
     assert tones == sorted(tones)
     assert max(abs(tone - 0.5) for tone in (tones[0], tones[-1])) == pytest.approx(0.5)
 
@@ -177,8 +177,8 @@ def test_points_that_are_models_look_as_their_lines_do() -> None:
         models=("base", "medical", "maths", "null"),
     )  # fmt: skip
     rows = [
-        Measurement(metric="kl", value=at + len(model), model=model, reference="base", probe=probe)
-        for model in ("maths", "null") for at, probe in enumerate("ab")
+        Measurement(metric="kl", value=i + len(model), model=model, reference="base", probe=probe)
+        for model in ("maths", "null") for i, probe in enumerate("ab")
     ]  # fmt: skip
     choice = Choice(measure="kl", probe="a", against="b")
     figure = view.lay_out(choice, rows, catalogue, registry.get("divergence").metric("kl"))
@@ -219,12 +219,12 @@ def test_a_line_stands_alone_or_each_apart_with_its_own_signs() -> None:
     def named(plot: CurvesPlot) -> dict[str, list[str]]:
         return {panel.title: [curve.name for curve in panel.curves] for panel in plot.panels}
 
-    own = (
+    curves = (
         series("base", 1.0), series("medical", 2.0),
         series("medical by chance", 0.5, companion=True),
         series("null", 0.1, control=True), series("maths", 9.0),
     )  # fmt: skip
-    figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(Panel("", own),))
+    figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(Panel("", curves),))
     whole = resolution.curves(figure)
     lone, apart = alone(whole, "maths"), split(whole)
     assert named(lone) == {"": ["base", "null", "maths"]}
@@ -238,13 +238,13 @@ def test_a_line_stands_alone_or_each_apart_with_its_own_signs() -> None:
         assert [e.text for e in plot.legend()] == [e.text for e in whole.legend()]
         assert all(c.index == index[c.name] for panel in plot.panels for c in panel.curves)
 
-    shared = (*own[:2], own[4], series("chance", 0.3, companion=True))
+    shared = (*curves[:2], curves[4], series("chance", 0.3, companion=True))
     once = split(resolution.curves(replace(figure, panels=(Panel("", shared),))))
     assert named(once) == {
         "medical": ["base", "medical", "chance"], "maths": ["base", "maths", "chance"],
     }, "a level of all lines stands in every panel"  # fmt: skip
 
-    two = replace(figure, panels=(Panel("attention", own), Panel("mlp", own[1:])))
+    two = replace(figure, panels=(Panel("attention", curves), Panel("mlp", curves[1:])))
     turned = split(resolution.curves(two))
     assert (turned.series_name, turned.panel_name) == ("module", "model")
     assert named(turned)["base"] == ["attention"]
@@ -252,7 +252,7 @@ def test_a_line_stands_alone_or_each_apart_with_its_own_signs() -> None:
         "attention", "attention by chance", "mlp", "mlp by chance",
     ]  # fmt: skip
     assert [c.index for c in turned.panels[1].curves] == [0, 0, 1, 1]
-    only = replace(figure, panels=(Panel("", own[:3]),))
+    only = replace(figure, panels=(Panel("", curves[:3]),))
     assert named(split(resolution.curves(only))) == named(resolution.curves(only))
 
 
@@ -262,16 +262,16 @@ def test_lines_coincide_where_half_of_their_points_lie_within_a_row_of_another(s
     spread = chance.choice((0.3, 1.0, 6.0))
     heights = [[chance.gauss(0, spread) for _ in range(8)] for _ in range(4)]
     heights.append([-20.0, *[20.0] * 7])  # sets the axis
-    lines = [Series(f"m{i}", tuple(range(8)), tuple(Cell(y, y) for y in own))
-             for i, own in enumerate(heights)]  # fmt: skip
+    lines = [Series(f"m{i}", tuple(range(8)), tuple(Cell(y, y) for y in line_heights))
+             for i, line_heights in enumerate(heights)]  # fmt: skip
     base = Series("base", tuple(range(8)), tuple(Cell(20.0, 20.0) for _ in range(8)))
     figure = Lines(title="t", measure="m", unit="", x_label="layer",
                    panels=(Panel("", (base, *lines)),))  # fmt: skip
     plot = resolution.curves(figure)
     row = (plot.y_axis.high - plot.y_axis.low) / rows
     near = sum(
-        any(abs(own[x] - other[x]) < row for other in heights if other is not own)
-        for own in heights
+        any(abs(line_heights[x] - other[x]) < row for other in heights if other is not line_heights)
+        for line_heights in heights
         for x in range(8)
     )
     assert coincide(plot, rows) is (near > 20)
@@ -284,9 +284,9 @@ def test_a_model_looks_the_same_whatever_was_measured_yet_and_passes_a_filter() 
     looks: dict[str, set[int]] = {}
     for names in (("maths",), ("base", "maths"), ("medical", "maths", "base")):
         shown = narrowed(catalogue, Filter(model=names))
-        own = [row for row in rows if row.model in names]
+        chosen = [row for row in rows if row.model in names]
         choice = default_choice(view, shown)
-        figure = view.lay_out(choice, own, shown, pretend.ANALYSIS.metric("activated"))
+        figure = view.lay_out(choice, chosen, shown, pretend.ANALYSIS.metric("activated"))
         assert isinstance(figure, Lines)
         for curve in resolution.curves(figure).curves:
             looks.setdefault(curve.name, set()).add(curve.index)

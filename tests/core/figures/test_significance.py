@@ -9,7 +9,7 @@ from core.figures.significance import excludes, is_null, judge, null_words, z_sc
 
 
 @pytest.mark.parametrize(
-    ("at", "near"),
+    ("cell", "near"),
     [
         (Cell(0.26, 0.26, 0.25, 0.01), True),
         (Cell(0.28, 0.28, 0.25, 0.01), False),
@@ -27,8 +27,8 @@ from core.figures.significance import excludes, is_null, judge, null_words, z_sc
         (Cell(None, None, 0.25, 0.01), False),
     ],
 )
-def test_chance_is_held_against_the_raw_value(at: Cell, near: bool) -> None:
-    assert is_null(at) is near
+def test_chance_is_held_against_the_raw_value(cell: Cell, near: bool) -> None:
+    assert is_null(cell) is near
 
 
 def test_within_chance_and_not_significant_are_two_verdicts() -> None:
@@ -38,9 +38,9 @@ def test_within_chance_and_not_significant_are_two_verdicts() -> None:
     assert null_words([tested]) == "not significant"
     assert null_words([tested], in_full=True) == "not significant at q < 0.05"
     alone = Cell(8.5, 8.5, 2.2, 1.8)
-    found = judge(alone)
-    assert found is not None
-    assert (found.is_null, found.words) == (False, "beyond chance")
+    verdict = judge(alone)
+    assert verdict is not None
+    assert (verdict.is_null, verdict.words) == (False, "beyond chance")
     assert null_words([Cell(5.0, 5.0, 2.2, 1.8)]) == "within chance"
 
 

@@ -23,12 +23,12 @@ def asked(
     module: str = "q",
 ) -> Tabulation:
     """One matrix of layer 2, by models; `c` is a control."""
-    found = {"update_spectra": updates, "alignment_curves": aligned or {}}
+    stored = {"update_spectra": updates, "alignment_curves": aligned or {}}
     whose = {"update_spectra": "tuning_vectors", "alignment_curves": "alignment"}
 
     def read(name: str, *, model: str, layer: int, analysis: str) -> Mapping[str, Any] | None:
         assert (analysis, layer) == (whose[name], 2)
-        return found[name].get(model)
+        return stored[name].get(model)
 
     models = ("base", "a", "b", "c")
     ranges = Catalogue(ranges={"model": models}, controls=frozenset("c"), models=models)
@@ -48,34 +48,34 @@ def points(series: Series) -> dict[int, float]:
 def test_the_spectra_of_all_updates_are_read_by_rank() -> None:
     flat = np.ones(1000)
     figure = spectra.of_update(asked({"a": {"q": SIGMA, "k": SIGMA * 2}, "c": {"q": flat}}))
-    found = told(figure)
-    assert list(found) == ["σ / σ₁", "energy held"]
+    curves = told(figure)
+    assert list(curves) == ["σ / σ₁", "energy held"]
     assert [(s.name, s.control) for s in figure.panels[0].series] == [("a", False), ("c", True)]
     looks = {curve.name: curve.index for curve in resolution.curves(figure).curves}
     assert looks == {"a": 0, "c": 2}, "as in every figure, though b has no spectrum here"
-    relative, held = (found[title]["a"] for title in found)
+    relative, held = (curves[title]["a"] for title in curves)
     assert len(relative) == spectra.MOST_RANKS
     assert {min(relative), max(relative)} == {1, 1000}
     for rank, value in relative.items():
         assert value == pytest.approx(SIGMA[rank - 1] / SIGMA[0])
     for rank, value in held.items():
         assert value == pytest.approx((SIGMA[:rank] ** 2).sum() / (SIGMA**2).sum())
-        assert found["energy held"]["c"][rank] == pytest.approx(rank / 1000)
+        assert curves["energy held"]["c"][rank] == pytest.approx(rank / 1000)
 
 
 def test_one_matrix_shows_all_models_beside_the_base() -> None:
-    shares = {name: np.linspace(0.1, at, 30) for at, name in enumerate(spectra._SHARES, 1)}
+    shares = {name: np.linspace(0.1, i, 30) for i, name in enumerate(spectra._SHARES, 1)}
     arrays = {f"q.{name}": values for name, values in shares.items()}
     aligned = {"a": arrays | {"q.singular_values": SIGMA}, "b": arrays}
-    found = told(spectra.of_matrix(asked({"b": {"q": SIGMA[:9]}}, aligned)))
+    curves = told(spectra.of_matrix(asked({"b": {"q": SIGMA[:9]}}, aligned)))
     for (key, title), values in zip(spectra._SHARES.items(), shares.values(), strict=True):
-        assert list(found[title]) == ["a", "b"], key
-        assert list(found[title]["b"].values()) == pytest.approx(list(values))
-    assert {title: list(found[title]) for title in ("σ / σ₁", "energy held")} == {
+        assert list(curves[title]) == ["a", "b"], key
+        assert list(curves[title]["b"].values()) == pytest.approx(list(values))
+    assert {title: list(curves[title]) for title in ("σ / σ₁", "energy held")} == {
         "σ / σ₁": ["base", "b"], "energy held": ["base", "b"],
     }  # fmt: skip
-    assert found["σ / σ₁"]["base"][1000] == pytest.approx(0.01)
-    assert len(found["σ / σ₁"]["b"]) == 9
+    assert curves["σ / σ₁"]["base"][1000] == pytest.approx(0.01)
+    assert len(curves["σ / σ₁"]["b"]) == 9
 
 
 def test_each_share_stands_beside_that_of_a_random_update() -> None:
@@ -95,8 +95,8 @@ def test_each_share_stands_beside_that_of_a_random_update() -> None:
     figure = spectra.of_matrix(asked({}, {"a": arrays}))
     panels = {panel.title: panel for panel in figure.panels}
     for key, title in spectra._SHARES.items():
-        chance, own = panels[title].series
-        levels = [cell.chance for cell in own.cells]
+        chance, series = panels[title].series
+        levels = [cell.chance for cell in series.cells]
         assert levels == pytest.approx(list(shares[key]), abs=0.003)
         assert (chance.name, chance.faint) == ("chance", True)
         assert [cell.value for cell in chance.cells] == levels
@@ -104,8 +104,8 @@ def test_each_share_stands_beside_that_of_a_random_update() -> None:
 
 def test_of_experts_the_first_is_shown() -> None:
     of_gate = {"a": {"gate.0": SIGMA, "gate.1": SIGMA**2}}
-    found = told(spectra.of_update(asked(of_gate, module="gate")))
-    assert found["σ / σ₁"]["a"][1000] == pytest.approx(SIGMA[-1] / SIGMA[0])
+    curves = told(spectra.of_update(asked(of_gate, module="gate")))
+    assert curves["σ / σ₁"]["a"][1000] == pytest.approx(SIGMA[-1] / SIGMA[0])
 
 
 @pytest.mark.parametrize("arrays", [{}, {"q": np.zeros(3)}, {"q": np.array([])}])

@@ -22,8 +22,8 @@ SCORES = {"base": 0.3, "null": 0.31, "sft@20": 0.4, "sft@500": 0.9, "sft@1000": 
           "dpo@500": 0.35, "other": 0.7}  # fmt: skip
 
 
-def rows_of(metric: str = "acc", **at: Any) -> list[Measurement]:
-    return [Measurement(metric=metric, model=m, value=SCORES[m], **at) for m in MODELS]
+def rows_of(metric: str = "acc", **coordinates: Any) -> list[Measurement]:
+    return [Measurement(metric=metric, model=m, value=SCORES[m], **coordinates) for m in MODELS]
 
 
 def ranges_of(rows: list[Measurement], **more: tuple[Any, ...]) -> Catalogue:
@@ -77,9 +77,9 @@ def test_values_without_a_coordinate_are_offered_beside_those_with_it() -> None:
 def test_measures_come_as_declared() -> None:
     view = registry.get("tuning_vectors").views[-1]
     rows = rows_of("rounding_share") + rows_of("norm") + rows_of("relative_norm")
-    found = measures(view, ranges_of(rows))
-    assert found == tuple(m.name for m in registry.get("tuning_vectors").metrics if m.name in found)
-    assert len(found) == 3
+    names = measures(view, ranges_of(rows))
+    assert names == tuple(m.name for m in registry.get("tuning_vectors").metrics if m.name in names)
+    assert len(names) == 3
 
 
 def test_the_path_is_held_against_a_random_walk() -> None:
@@ -110,8 +110,8 @@ def test_the_path_is_held_against_a_random_walk() -> None:
     assert [line.name for line in last.series] == ["sft", "random walk"]
     assert (last.series[0].xs, before.series[0].xs) == ((0, 1), (1, 2))
     for panel in made.panels:
-        own, walk = (np.array([c.value for c in line.cells]) for line in panel.series)
-        assert own == pytest.approx(walk, abs=0.03)
+        travelled, walk = (np.array([c.value for c in line.cells]) for line in panel.series)
+        assert travelled == pytest.approx(walk, abs=0.03)
     assert [c.value for c in last.series[1].cells] == pytest.approx([0.5, 0.5**0.5])
     assert "sft at step 10 has +0.495 with its last step, no straighter" in view.finding(made)
 

@@ -45,7 +45,7 @@ def test_a_lone_row_is_whole_and_so_are_rows_that_are_all_equal() -> None:
 def test_a_beginning_ends_where_a_word_does_and_leaves_something() -> None:
     def shared(*tasks: str) -> tuple[str, ...]:
         columns = (Column(name="task"), Column(name="x"))
-        rows = tuple((task, at) for at, task in enumerate(tasks))
+        rows = tuple((task, i) for i, task in enumerate(tasks))
         return arrange(Table(title="", columns=columns, rows=rows)).shared
 
     assert shared("real_medical", "real_medley") == ("task real_*",)
@@ -74,8 +74,8 @@ def test_nothing_of_a_table_is_lost(rows: list[tuple[str, int | None]], keys: in
             zip((columns[j].name for j in plot.places), shown, strict=True)
         )
         for name, value in zip("ab", row, strict=True):
-            said = begins.get(name, "")
+            beginning = begins.get(name, "")
             if name in seen:
-                assert value in (seen[name], f"{said.rstrip('*')}{seen[name]}")
+                assert value in (seen[name], f"{beginning.rstrip('*')}{seen[name]}")
             else:
-                assert said == ("empty" if value is None else str(value))
+                assert beginning == ("empty" if value is None else str(value))

@@ -31,27 +31,32 @@ DOMAINS = (Domain("medical", ("text", "quiz"), "med"), Domain("code", ("shared",
 
 
 def rows() -> list[Measurement]:
-    found = []
+    measurements = []
     for setting, shares in SHARES.items():
-        at: dict[str, Any] = {"setting": setting, "reference": "base"}
+        coordinates: dict[str, Any] = {"setting": setting, "reference": "base"}
         for task, share in shares.items():
             low, high = BASE[task] if setting == "base" else (None, None)
             for metric_of, value in (("acc", share), ("acc_norm", 9.0)):
-                found += [
+                measurements += [
                     Measurement(
                         metric="normalised", metric_of=metric_of, task=task, value=value, low=low,
-                        high=high, n=50, **at,
+                        high=high, n=50, **coordinates,
                     ),
                     Measurement(
-                        metric="regained", metric_of=metric_of, task=task, value=2 * value - 1, **at
+                        metric="regained", metric_of=metric_of, task=task, value=2 * value - 1,
+                        **coordinates,
                     ),
                 ]  # fmt: skip
         means = {MEDICAL: (shares["text"] + shares["quiz"]) / 2, CODE: shares["shared@code"]}
         for task, value in means.items():
             n = 2 if task == MEDICAL else 1
-            found.append(Measurement(metric="normalised", task=task, value=value, n=n, **at))
-            found.append(Measurement(metric="regained", task=task, value=2 * value - 1, n=n, **at))
-    return found
+            measurements.append(
+                Measurement(metric="normalised", task=task, value=value, n=n, **coordinates)
+            )
+            measurements.append(
+                Measurement(metric="regained", task=task, value=2 * value - 1, n=n, **coordinates)
+            )
+    return measurements
 
 
 def trade(measured: list[Measurement], measure: str = "normalised") -> Scatter:

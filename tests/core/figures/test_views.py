@@ -65,10 +65,10 @@ def test_base_has_a_line_of_its_own_before_the_tuned() -> None:
 def test_a_line_has_its_chance_level_beside_it() -> None:
     lines = drawn("distance", model="maths")
     assert isinstance(lines, Lines)
-    own, level = lines.panels[0].series
-    assert (own.name, own.faint) == ("maths", False)
+    line, level = lines.panels[0].series
+    assert (line.name, line.faint) == ("maths", False)
     assert (level.name, level.faint, level.control) == ("independent", True, False)
-    assert [c.shown for c in own.cells] == pytest.approx([0.3] * len(pretend.LAYERS))
+    assert [c.shown for c in line.cells] == pytest.approx([0.3] * len(pretend.LAYERS))
     assert {c.shown for c in level.cells} == {0.5}
 
 
@@ -101,12 +101,12 @@ def test_coefficients_are_numbers_in_order() -> None:
     grid = drawn("grid", task="gsm8k")
     assert isinstance(grid, Grid)
     assert grid.rows == grid.columns == ("0", "0.5", "1")
-    at = {(r, c): grid.cells[i][j] for i, r in enumerate(grid.rows)
+    cells = {(r, c): grid.cells[i][j] for i, r in enumerate(grid.rows)
           for j, c in enumerate(grid.columns)}  # fmt: skip
-    cell = at["0.5", "1"]
+    cell = cells["0.5", "1"]
     assert cell is not None
     assert cell.value == pytest.approx(0.4 + 0.7 - 0.2 * 0.25)
-    marked = [place for place, cell in at.items() if cell is not None and cell.mark]
+    marked = [place for place, cell in cells.items() if cell is not None and cell.mark]
     assert marked == [("0", "1")]
 
 
@@ -229,35 +229,39 @@ def test_curves_with_the_base_can_be_read_as_differences_from_it() -> None:
     values = {("base", 0): 40.0, ("base", 1): 50.0, ("medical", 0): 42.5, ("medical", 1): 47.0,
               ("maths", 0): None, ("maths", 2): 9.0}  # fmt: skip
     rows = [
-        Measurement(metric="share", model=m, layer=at, value=v, low=1.0, high=2.0)
-        for (m, at), v in values.items()
+        Measurement(metric="share", model=m, layer=layer, value=v, low=1.0, high=2.0)
+        for (m, layer), v in values.items()
     ]
     models = ("base", "medical", "maths")
     ranges = Catalogue(
         ranges={"metric": ("share",), "model": models, "layer": (0, 1, 2)},
         combinations=frozenset(Combination(metric="share", model=model) for model in models),
     )
-    own = MetricSpec(name="share", title="share on", description="")
+    metric_spec = MetricSpec(name="share", title="share on", description="")
     choice = replace(default_choice(view, ranges), reading="difference")
-    assert readings(view, choice, own, ranges) == ("raw", "difference")
+    assert readings(view, choice, metric_spec, ranges) == ("raw", "difference")
     assert settled(view, choice, ranges) == choice
-    made = figure(view, choice, rows, ranges, own)
+    made = figure(view, choice, rows, ranges, metric_spec)
     assert isinstance(made, Lines)
     assert made.signed
     assert made.title == "share on less the base's"
     (panel,) = made.panels
-    told = {
+    points = {
         s.name: [(x, c.shown, c.base) for x, c in zip(s.xs, s.cells, strict=True)]
         for s in panel.series
     }
-    assert told == {"medical": [(0, 2.5, 40.0), (1, -3.0, 50.0)], "maths": [(0, None, 40.0)]}
+    assert points == {"medical": [(0, 2.5, 40.0), (1, -3.0, 50.0)], "maths": [(0, None, 40.0)]}
     drawn = Value(panel.series[0].cells[0], str)
     assert drawn.interval is None, "the interval is of the value, not of the difference"
     assert yardsticks(drawn.cell)[0] == "base 40, difference +2.5"
 
     without = narrowed(ranges, Filter(model=("medical", "maths")))
     other = replace(choice, measure="other")
-    assert readings(view, choice, own, without) == readings(view, other, own, ranges) == ("raw",)
+    assert (
+        readings(view, choice, metric_spec, without)
+        == readings(view, other, metric_spec, ranges)
+        == ("raw",)
+    )
     assert settled(view, choice, without).reading == "raw"
 
 
@@ -267,7 +271,10 @@ def test_a_filter_names_panels_that_a_view_has_not() -> None:
         finding=lambda lines: "",
     )  # fmt: skip
     places = [(model, module) for model in ("a", "b") for module in ("attention", "mlp", "q", "o")]
-    rows = [Measurement(metric="norm", model=m, module=at, layer=0, value=1.0) for m, at in places]
+    rows = [
+        Measurement(metric="norm", model=m, module=module, layer=0, value=1.0)
+        for m, module in places
+    ]
     modules = ("q", "o", "attention", "mlp")
     ranges = Catalogue(ranges={"model": ("a", "b"), "layer": (0,), "module": modules})
     for wanted, panels in (
@@ -275,10 +282,12 @@ def test_a_filter_names_panels_that_a_view_has_not() -> None:
         (Filter(module=("o",)), ("o",)),
         (Filter(module=("o", "mlp")), ("mlp",)),
     ):
-        own = narrowed(ranges, wanted)
-        choice = default_choice(view, own)
-        found = selected(query(view, choice, own), rows)
-        made = figure(view, choice, found, own, MetricSpec(name="norm", title="", description=""))
+        narrow = narrowed(ranges, wanted)
+        choice = default_choice(view, narrow)
+        matching = selected(query(view, choice, narrow), rows)
+        made = figure(
+            view, choice, matching, narrow, MetricSpec(name="norm", title="", description="")
+        )
         assert isinstance(made, Lines)
         assert tuple(panel.title for panel in made.panels) == panels
         assert all([s.name for s in panel.series] == ["a", "b"] for panel in made.panels)
@@ -301,8 +310,8 @@ def test_heads_stand_beside_one_another_layer_by_layer() -> None:
     choice = default_choice(view, ranges)
     assert options(view, "module", choice, ranges) == ("k", "o")
     choice = chosen(choice, "module", "o")
-    own = analysis.metric("two_sided")
-    made = figure(view, choice, selected(query(view, choice, ranges), rows), ranges, own)
+    metric_spec = analysis.metric("two_sided")
+    made = figure(view, choice, selected(query(view, choice, ranges), rows), ranges, metric_spec)
     assert isinstance(made, Grid)
     assert (made.rows, made.columns) == (("0", "3"), tuple("01234567"))
     assert made.cells[1][5] == Cell(3.625, 3.625, 0.5, excess=3.625)
@@ -346,9 +355,9 @@ def test_a_query_fixes_every_coordinate(view: View) -> None:
     asked = query(view, choice, RANGES)
     assert asked.keys() == {"metric", *measurement.COORDINATES}
     assert {name for name, wanted in asked.items() if wanted == "any"} <= set(view.free)
-    own = selected(asked, ROWS)
-    assert len(own) == len(set(own))
-    assert bool(own) == (view.key != "nowhere")
+    matching = selected(asked, ROWS)
+    assert len(matching) == len(set(matching))
+    assert bool(matching) == (view.key != "nowhere")
 
 
 def test_every_declared_view_lays_out_what_it_declares() -> None:
@@ -411,9 +420,9 @@ def test_a_cosine_stands_beside_the_largest_cosine_with_a_control() -> None:
         for row, line in zip(grid.rows, grid.cells, strict=True)
         for column, cell in zip(grid.columns, line, strict=True)
     }
-    own, of_control = cells["a", "b"], cells["a", "null"]
-    assert own is not None
+    cell, of_control = cells["a", "b"], cells["a", "null"]
+    assert cell is not None
     assert of_control is not None
-    assert (own.nominal, own.control) == (True, 0.05)
+    assert (cell.nominal, cell.control) == (True, 0.05)
     assert (of_control.nominal, of_control.control) == (True, None)
     assert view.finding(grid).endswith("cosines with a control reach 0.05.")

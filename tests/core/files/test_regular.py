@@ -31,8 +31,8 @@ STAND_INS: dict[str, Callable[[Path], None]] = {
 
 @pytest.fixture(params=list(STAND_INS.values()), ids=list(STAND_INS))
 def put(request: pytest.FixtureRequest) -> Callable[[Path], None]:
-    found: Callable[[Path], None] = request.param
-    return found
+    writer: Callable[[Path], None] = request.param
+    return writer
 
 
 def test_only_regular_files_are_read(tmp_path: Path, put: Callable[[Path], None]) -> None:

@@ -82,11 +82,11 @@ def test_nothing_is_told_where_no_card_is_to_be_used(
 
 
 @pytest.mark.parametrize(
-    ("version", "told"), [(None, False), ("11.8", True), ("12.1", True), ("12.2", False)]
+    ("version", "early"), [(None, False), ("11.8", True), ("12.1", True), ("12.2", False)]
 )
-def test_an_early_cuda_is_told(version: Any, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_early_cuda_is_told(version: Any, early: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "cuda", version)
-    assert bool(cards.outdated()) is told
+    assert bool(cards.outdated()) is early
 
 
 def test_products_of_float32_are_exact_inside_only() -> None:

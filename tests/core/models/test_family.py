@@ -15,13 +15,14 @@ from core.engine import runner
 from core.errors import CheckpointError, FamilyError
 from core.models.family import open_family
 from core.study import study
+from core.study.models import Models
 from core.vectors import arithmetic, merging
 from tests.conftest import MemorySink, Tensors, tiny_config, tiny_tensors, tuned_from, write_model
 
 
-def _models(base: Path, **tuned: Any) -> study.Models:
+def _models(base: Path, **tuned: Any) -> Models:
     given = {n: m if isinstance(m, dict) else {"path": str(m)} for n, m in tuned.items()}
-    return study.Models(base=str(base), tuned=given)
+    return Models(base=str(base), tuned=given)
 
 
 def _run(base: Path, **tuned: Any) -> MemorySink:
@@ -91,8 +92,8 @@ def test_a_vocabulary_that_is_none_is_unknown(tmp_path: Path, content: str) -> N
     base, tuned = (_write(tmp_path / name, tensors) for name in ("base", "tuned"))
     (base / "tokenizer.json").write_text(content)
     (tuned / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
-    said = " ".join(message for _, message in _run(base, tuned=tuned).warnings)
-    assert "vocabulary" not in said
+    notes = " ".join(message for _, message in _run(base, tuned=tuned).warnings)
+    assert "vocabulary" not in notes
 
 
 @pytest.mark.parametrize("empty", ["base", "tuned"])
@@ -100,7 +101,7 @@ def test_an_embedding_without_rows_is_refused(tmp_path: Path, empty: str) -> Non
     tensors, name = tiny_tensors(), "model.embed_tokens.weight"
     given = {each: {**tensors} for each in ("base", "tuned")}
     given[empty][name] = tensors[name][:0]
-    base, tuned = (_write(tmp_path / each, own) for each, own in given.items())
+    base, tuned = (_write(tmp_path / each, stored) for each, stored in given.items())
     words = rf"{empty}: 1 tensors do not .*: model\.embed_tokens\.weight is \[0, \d+\], by config"
     with pytest.raises(CheckpointError, match=words):
         _run(base, tuned=tuned)
@@ -146,8 +147,8 @@ def test_a_head_of_its_own_over_a_tied_base_is_compared_and_merged(
     tuned = _write(tmp_path / "tuned", apart, tie_word_embeddings=stated)
     sink = _run(base, tuned=tuned)
     update = apart["lm_head.weight"].double() - tied["model.embed_tokens.weight"].double()
-    found = sink.value("norm", layer=None, module="unembedding").value
-    assert found == pytest.approx(float(update.norm()), rel=1e-6)
+    norm = sink.value("norm", layer=None, module="unembedding").value
+    assert norm == pytest.approx(float(update.norm()), rel=1e-6)
     family = open_family(_models(base, tuned=tuned))
     merging.merge(family, arithmetic.make({"tuned": 1}, ["tuned"]), tmp_path / "merged")
     merged, loaded = (
@@ -170,8 +171,8 @@ def test_a_classifier_lacks_a_head_without_taking_it_from_the_others(tmp_path: P
     )  # fmt: skip
     sink = _run(base, whole=_write(tmp_path / "whole", whole), classifier=classifier)
     head = (whole["lm_head.weight"] - tensors["lm_head.weight"]).double().norm()
-    found = sink.value("norm", model="whole", layer=None, module="unembedding").value
-    assert found == pytest.approx(float(head), rel=1e-6)
+    norm = sink.value("norm", model="whole", layer=None, module="unembedding").value
+    assert norm == pytest.approx(float(head), rel=1e-6)
     assert sink.rows("norm", model="classifier", module="unembedding") == []
     shared = [n for n in tensors if n != "lm_head.weight"]
     energy = sum(float((headless[n] - tensors[n]).double().square().sum()) for n in shared)
@@ -188,8 +189,8 @@ def test_a_tied_model_of_an_untied_base(tmp_path: Path) -> None:
     sink = _run(base, tied=_write(tmp_path / "tied", tied, tie_word_embeddings=True))
     assert any("ties its output head" in m for _, m in sink.warnings)
     expected = (tied["model.embed_tokens.weight"] - tensors["lm_head.weight"]).double().norm()
-    found = sink.value("norm", layer=None, module="unembedding").value
-    assert found == pytest.approx(float(expected), rel=1e-5)
+    norm = sink.value("norm", layer=None, module="unembedding").value
+    assert norm == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("where", ["base", "tuned"])
@@ -217,11 +218,11 @@ def test_doubtful_inputs_are_said_to_be(tmp_path: Path) -> None:
         (folder / "tokenizer.json").write_text(json.dumps(vocabulary))
     unrelated = _write(tmp_path / "unrelated", tiny_tensors(seed=9), rope_theta=10000.0)
     sink = _run(base, other={"path": str(other), "parent": "unrelated"}, unrelated=unrelated)
-    said = {subject: " ".join(m for s, m in sink.warnings if s == subject) for subject in
+    notes = {subject: " ".join(m for s, m in sink.warnings if s == subject) for subject in
             ("other", "unrelated")}  # fmt: skip
     for words in ("rope_theta is 1000000.0", "bfloat16", "tokeniser", "tuned from 'unrelated'"):
-        assert words in said["other"]
-    assert "hardly resembles the base" in said["unrelated"]
+        assert words in notes["other"]
+    assert "hardly resembles the base" in notes["unrelated"]
 
 
 def test_settings_in_the_form_of_a_newer_transformers_are_no_doubt(tmp_path: Path) -> None:
@@ -263,8 +264,8 @@ def test_rounding_share_is_its_formula(tmp_path: Path) -> None:
     ulp = 2.0 ** (np.floor(np.log2(np.abs(w))) - 7)
     delta = tuned[name].double().numpy() - w
     expected = (ulp**2 / 12).sum() / (delta**2).sum()
-    found = sink.value("rounding_share", layer=0, module="up").value
-    assert found == pytest.approx(expected, rel=1e-5)
+    share = sink.value("rounding_share", layer=0, module="up").value
+    assert share == pytest.approx(expected, rel=1e-5)
 
 
 def test_cosines_relative_to_the_parent(tmp_path: Path) -> None:
@@ -287,11 +288,11 @@ def test_cosines_relative_to_the_parent(tmp_path: Path) -> None:
     def cosine(a: Any, b: Any) -> float:
         return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
-    at = {"layer": 1, "module": "gate", "model": "second"}
+    coordinates = {"layer": 1, "module": "gate", "model": "second"}
     for other, tensors in (("first", first), ("third", third)):
         for setting, start in (("", base), ("vs-parent", first)):
             expected = cosine(vector(second, start), vector(tensors, base))
-            rows = sink.rows("cosine", reference=other, setting=setting, **at)
+            rows = sink.rows("cosine", reference=other, setting=setting, **coordinates)
             assert [r.value for r in rows] == [pytest.approx(expected, abs=1e-6)]
     assert sink.rows("cosine", model="first", reference="third", setting="vs-parent") == []
 
@@ -342,8 +343,8 @@ def test_a_smaller_vocabulary_of_a_later_model_is_not_mixed_with_older_rows(
     for tuned in ({"first": first}, {"first": first, "second": second}):
         of = study.Study(name="s", models=_models(base, **tuned))
         runner.run(of, sink, ("tuning_vectors",))
-    at = {"model": "first", "layer": None, "module": "embedding"}
-    assert sorted(row.n or 0 for row in sink.rows("norm", **at)) == [15 * 16, 20 * 16]
+    coordinates = {"model": "first", "layer": None, "module": "embedding"}
+    assert sorted(row.n or 0 for row in sink.rows("norm", **coordinates)) == [15 * 16, 20 * 16]
 
 
 def test_head_counts_are_those_of_the_configuration(tmp_path: Path) -> None:

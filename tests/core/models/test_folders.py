@@ -41,10 +41,10 @@ def made(folder: Path, *names: str) -> Path:
 
 def refused(folder: Path) -> tuple[str, str]:
     """What is said when a folder is opened as a model, with FOLDER for its name."""
-    with pytest.raises(CheckpointError) as found:
+    with pytest.raises(CheckpointError) as caught:
         checkpoint.open_directory(checkpoint.locate(str(folder)))
     return tuple(  # type: ignore[return-value]
-        text.replace(str(folder), "FOLDER") for text in (found.value.title, found.value.hint)
+        text.replace(str(folder), "FOLDER") for text in (caught.value.title, caught.value.hint)
     )
 
 
@@ -94,11 +94,11 @@ def test_a_folder_is_named_with_what_to_do(
     folder = made(tmp_path / "m", *names)
     if "config.json" in names:
         (folder / "config.json").write_text(json.dumps(tiny_config()))
-    said = refused(folder)
-    assert title in said[0]
-    assert hint in said[1]
-    assert said[0].endswith(".")
-    assert said[1].endswith(".")
+    message = refused(folder)
+    assert title in message[0]
+    assert hint in message[1]
+    assert message[0].endswith(".")
+    assert message[1].endswith(".")
 
 
 def test_the_newest_checkpoint_of_a_run_is_offered(tmp_path: Path) -> None:
@@ -170,9 +170,9 @@ def test_a_gguf_file_that_is_not_there_is_no_hub_id() -> None:
 
 def test_a_file_is_answered_with_its_folder(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m", tiny_config(), tiny_tensors())
-    with pytest.raises(CheckpointError, match="is a file") as found:
+    with pytest.raises(CheckpointError, match="is a file") as caught:
         checkpoint.locate(str(folder / "model.safetensors"))
-    assert found.value.hint == f"Name its directory, {folder}."
+    assert caught.value.hint == f"Name its directory, {folder}."
 
 
 # Git LFS

@@ -95,12 +95,12 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [("[" * 100_000, "too deeply"), ("[]", "hold a JSON object"), ("{", "can't be")],
 )
-def test_settings_that_are_none(tmp_path: Path, text: str, said: str) -> None:
+def test_settings_that_are_none(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=message):
         headers.read_json(tmp_path / "x.json")
 
 
@@ -129,8 +129,8 @@ def _chosen_by_transformers(folder: Path, named: str | None) -> list[str] | None
         )
     except OSError:
         return None
-    found: list[str] | None = files
-    return found
+    names: list[str] | None = files
+    return names
 
 
 def _put(folder: Path, name: str, how: str) -> None:

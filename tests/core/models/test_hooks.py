@@ -27,9 +27,9 @@ def test_what_a_tap_sees_is_what_the_weights_give(model: Any) -> None:
     batch, neurons = zoo.batch(), zoo.found_in(model)
     truth = oracle.neurons(model.module, batch.ids, batch.mask)
     assert [layer.number for layer in neurons.layers] == [0, 1]
-    assert neurons.widths == tuple(own.product.shape[-1] for own in truth)
-    gate = [torch.zeros_like(own.gate).flatten(0, 1) for own in truth]
-    product = [torch.zeros_like(own.product).flatten(0, 1) for own in truth]
+    assert neurons.widths == tuple(each.product.shape[-1] for each in truth)
+    gate = [torch.zeros_like(each.gate).flatten(0, 1) for each in truth]
+    product = [torch.zeros_like(each.product).flatten(0, 1) for each in truth]
 
     def tap(layer: int, part: Activations) -> None:
         columns = slice(part.start, part.start + part.product.shape[1])
@@ -39,11 +39,15 @@ def test_what_a_tap_sees_is_what_the_weights_give(model: Any) -> None:
 
     with tapping(neurons, tap):
         zoo.logits(model, batch)
-    for layer, own in enumerate(truth):
-        torch.testing.assert_close(gate[layer], own.gate.flatten(0, 1), rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(product[layer], own.product.flatten(0, 1), rtol=1e-5, atol=1e-6)
-        assert torch.equal(gate[layer] > 0, own.gate.flatten(0, 1) > 0)
-        assert own.product.abs().max() > 0
+    for layer, layer_truth in enumerate(truth):
+        torch.testing.assert_close(
+            gate[layer], layer_truth.gate.flatten(0, 1), rtol=1e-5, atol=1e-6
+        )
+        torch.testing.assert_close(
+            product[layer], layer_truth.product.flatten(0, 1), rtol=1e-5, atol=1e-6
+        )
+        assert torch.equal(gate[layer] > 0, layer_truth.gate.flatten(0, 1) > 0)
+        assert layer_truth.product.abs().max() > 0
 
 
 def test_layers_are_told_of_in_order_when_they_have_ended(model: Any) -> None:
@@ -54,8 +58,8 @@ def test_layers_are_told_of_in_order_when_they_have_ended(model: Any) -> None:
         after=lambda layer: seen.append(("end", layer)),
     ):
         zoo.logits(model, zoo.batch())
-    ends = [at for at, (what, _) in enumerate(seen) if what == "end"]
-    assert [seen[at][1] for at in ends] == [0, 1]
+    ends = [index for index, (what, _) in enumerate(seen) if what == "end"]
+    assert [seen[index][1] for index in ends] == [0, 1]
     assert {layer for what, layer in seen[: ends[0]] if what == "part"} == {0}
     assert {layer for what, layer in seen[ends[0] :] if what == "part"} == {1}
 
@@ -84,12 +88,12 @@ def test_neurons_put_to_zero_leave_of_the_mlp_its_bias_alone(model: Any, ablated
         return torch.zeros_like(part.product) if layer == ablated else None
 
     with tapping(zoo.found_in(model), zero):
-        found = zoo.logits(model, zoo.batch())
+        logits = zoo.logits(model, zoo.batch())
     without = replace(model, module=copy.deepcopy(model.module))
     for weight in oracle.down_projections(without.module)[ablated]:
         weight.zero_()
-    assert torch.equal(found, zoo.logits(without, zoo.batch()))
-    assert not torch.equal(found, zoo.logits(model, zoo.batch()))
+    assert torch.equal(logits, zoo.logits(without, zoo.batch()))
+    assert not torch.equal(logits, zoo.logits(model, zoo.batch()))
 
 
 def test_a_tap_that_replaces_nothing_changes_nothing(model: Any) -> None:

@@ -54,8 +54,8 @@ class Memory:
 def _age(folder: Path, seconds: float = 60) -> Path:
     """Let the files of a folder be older than what is too young to be remembered."""
     for file in folder.iterdir():
-        found = file.stat()
-        os.utime(file, (found.st_atime, found.st_mtime - seconds))
+        status = file.stat()
+        os.utime(file, (status.st_atime, status.st_mtime - seconds))
     return folder
 
 
@@ -141,12 +141,12 @@ def test_how_tensors_are_dealt_out_to_files_is_no_content(
     large: None, tmp_path: Path, dtype: torch.dtype
 ) -> None:
     tensors = tiny_tensors(dtype=dtype) | {"mask": torch.ones(2, 3, dtype=torch.bool)}
-    found = {_fingerprint(write_model(tmp_path / "one", tiny_config(), tensors))}
+    fingerprints = {_fingerprint(write_model(tmp_path / "one", tiny_config(), tensors))}
     for form in ("safetensors", "bin"):
         for parts in (1, 2, 5):
             folder = _sharded(tmp_path / f"{form}{parts}", tensors, form, parts)
-            found.add(_fingerprint(folder))
-    assert len(found) == 1
+            fingerprints.add(_fingerprint(folder))
+    assert len(fingerprints) == 1
 
 
 def test_elements_that_lie_in_another_order_in_memory_are_read_in_theirs(
@@ -188,8 +188,10 @@ def test_any_one_byte_name_dtype_or_shape_changes_it(
 def test_tensors_that_change_places_are_another_model(large: None, tmp_path: Path) -> None:
     tensors = {"a": torch.ones(300), "b": torch.zeros(300)}
     swapped = {"a": tensors["b"], "b": tensors["a"]}
-    found = [_fingerprint(_model(tmp_path / n, t)) for n, t in [("x", tensors), ("y", swapped)]]
-    assert found[0] != found[1]
+    fingerprints = [
+        _fingerprint(_model(tmp_path / n, t)) for n, t in [("x", tensors), ("y", swapped)]
+    ]
+    assert fingerprints[0] != fingerprints[1]
 
 
 def test_small_packed_weights_are_content(tmp_path: Path) -> None:
@@ -243,15 +245,15 @@ def test_what_is_remembered_is_not_read_again(large: None, tmp_path: Path) -> No
     stored = sum(t.nbytes for t in tiny_tensors().values())
     memory = Memory()
     first = Identities(memory)
-    found = open_directory(folder, first).fingerprint()
+    fingerprint = open_directory(folder, first).fingerprint()
     assert (first.bytes_read, len(memory.known)) == (stored, 3)
     again = Identities(memory)
-    assert open_directory(folder, again).fingerprint() == found
+    assert open_directory(folder, again).fingerprint() == fingerprint
     assert again.bytes_read == 0
     shard = sorted(folder.glob("*.safetensors"))[1]
     os.utime(shard)
     one = Identities(memory)
-    assert open_directory(folder, one).fingerprint() == found
+    assert open_directory(folder, one).fingerprint() == fingerprint
     assert 0 < one.bytes_read < stored, "only the file with another time"
 
 
@@ -295,12 +297,20 @@ def _openings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Identities]]:
 def test_adapters_over_one_base_read_it_once(large: None, tmp_path: Path) -> None:
     """Also where its file is too young to be remembered."""
     base = write_model(tmp_path / "base", tiny_config(), tiny_tensors())
-    at = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
+    prefix = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
     for i, name in enumerate(("a", "b")):
         (tmp_path / name).mkdir()
-        told = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "base_model_name_or_path": str(base)}
-        (tmp_path / name / "adapter_config.json").write_text(json.dumps(told))
-        factors = {f"{at}A.weight": torch.ones(1, 16), f"{at}B.weight": torch.ones(16, 1) + i}
+        config = {
+            "peft_type": "LORA",
+            "r": 1,
+            "lora_alpha": 1,
+            "base_model_name_or_path": str(base),
+        }
+        (tmp_path / name / "adapter_config.json").write_text(json.dumps(config))
+        factors = {
+            f"{prefix}A.weight": torch.ones(1, 16),
+            f"{prefix}B.weight": torch.ones(16, 1) + i,
+        }
         save_file(factors, tmp_path / name / "adapter_model.safetensors")
     study = intake.of_models(str(base), [str(tmp_path / "a"), str(tmp_path / "b")])
     identities = Identities()
@@ -316,7 +326,7 @@ def test_a_changed_file_of_the_same_size_is_read_again(
     folder, memory = _model(tmp_path / "m", tiny_tensors()), Memory()
     before = open_directory(folder, Identities(memory)).fingerprint()
     file = folder / "model.safetensors"
-    found = file.stat()
+    status = file.stat()
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     time.sleep(0.02)  # a file system's clock moves in steps
@@ -324,8 +334,8 @@ def test_a_changed_file_of_the_same_size_is_read_again(
         file.unlink()
     file.write_bytes(content)
     if how == "time set back":
-        os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
-    assert file.stat().st_size == found.st_size
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert file.stat().st_size == status.st_size
     assert open_directory(folder, Identities(memory)).fingerprint() != before
 
 

@@ -25,7 +25,7 @@ from core.models.family import Member, open_family
 from core.models.loading import LoadedModel, halving
 from core.neurons.activity import Rules, observe
 from core.neurons.attribution import attribute
-from core.study import study
+from core.study.models import Model, Models
 from core.study.study import Run
 from tests.conftest import load_all
 from tests.core import zoo
@@ -61,7 +61,7 @@ def _write_settings(folder: Path, **changes: Any) -> None:
 
 
 def _members(base: Path, **tuned: Any) -> dict[str, Member]:
-    models = study.Models(base=str(base), tuned=tuned or {"t": str(base)})
+    models = Models(base=str(base), tuned=tuned or {"t": str(base)})
     opened = open_family(models)
     return {"base": opened.base, **opened.tuned}
 
@@ -161,7 +161,7 @@ def test_an_offloaded_model_is_counted_and_scored_like_one_in_memory(
     given: dict[str, Any] = {
         "batch_size": 2, "pause": lambda done: None, "on_halved": lambda size: None,
     }  # fmt: skip
-    found = []
+    results = []
     for wanted in (run, Run(device="cpu")):
         with _base(tmp_path / "base", wanted) as model:
             neurons = zoo.found_in(model)
@@ -173,8 +173,8 @@ def test_an_offloaded_model_is_counted_and_scored_like_one_in_memory(
             scores = attribute(model, neurons, probe, rules=Rules(), **given)
             tied = {"lm_head.weight"}  # accelerate puts a tied head where it likes
             assert set(_on_meta(model)) - tied == set(waiting) - tied
-            found.append((counter, scores))
-    (a, a_scores), (b, b_scores) = found
+            results.append((counter, scores))
+    (a, a_scores), (b, b_scores) = results
     for layer in range(2):
         for criterion in ("gate", "product"):
             one, other = (each.layer(layer, criterion) for each in (a, b))
@@ -198,7 +198,7 @@ def test_an_adapter_gives_what_peft_merges(family: Path) -> None:
         family / "base",
         tuned0=str(family / "tuned0"),
         plain=str(family / "adapter"),
-        over=study.Model(path=str(family / "adapter-tuned"), parent="tuned0"),
+        over=Model(path=str(family / "adapter-tuned"), parent="tuned0"),
     )
     for name, merged in (("plain", "adapter-merged"), ("over", "adapter-tuned-merged")):
         with loading.loaded(members[name], Run(device="cpu")) as model:
@@ -210,7 +210,7 @@ def test_an_adapter_gives_what_peft_merges(family: Path) -> None:
 def test_an_adapter_as_a_base_and_one_over_another(family: Path) -> None:
     members = _members(
         family / "adapter",
-        twice=study.Model(path=str(family / "adapter-tuned"), parent="base"),
+        twice=Model(path=str(family / "adapter-tuned"), parent="base"),
     )
     with loading.loaded(members["base"], Run(device="cpu")) as model:
         torch.testing.assert_close(_logits(model), _plain(family / "adapter-merged"))
@@ -225,16 +225,16 @@ def test_an_adapter_as_a_base_and_one_over_another(family: Path) -> None:
 def test_neurons_of_an_adapted_model_are_scored(family: Path) -> None:
     member = _members(family / "base", plain=str(family / "adapter"))["plain"]
     merged = _members(family / "adapter-merged")["base"]
-    found = []
+    results = []
     for each in (member, merged):
         with loading.loaded(each, Run(device="cpu")) as model:
-            found.append(
+            results.append(
                 attribute(
                     model, zoo.found_in(model), zoo.probe(6, 4), batch_size=2,
                     pause=lambda done: None, on_halved=lambda size: None,
                 ).layers[1]
             )  # fmt: skip
-    np.testing.assert_allclose(found[0].attribution, found[1].attribution, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(results[0].attribution, results[1].attribution, rtol=1e-3, atol=1e-6)
 
 
 def test_an_adapter_over_a_model_on_the_disk_is_refused_and_nothing_is_written(
@@ -399,15 +399,15 @@ def test_nothing_is_said_while_a_model_is_loaded(family: Path, capfd: Any) -> No
 )
 def test_halving_goes_down_to_a_single_one_and_no_further(error: RuntimeError) -> None:
     tried: list[int] = []
-    said: list[int] = []
+    halved: list[int] = []
 
     def work(size: int) -> None:
         tried.append(size)
         raise error
 
     with pytest.raises(RunError, match="single document"):
-        halving(work, 5, said.append)
-    assert (tried, said) == ([5, 2, 1], [2, 1])
+        halving(work, 5, halved.append)
+    assert (tried, halved) == ([5, 2, 1], [2, 1])
 
 
 def test_halving_leaves_other_errors_alone() -> None:

@@ -22,12 +22,12 @@ class _Pair:
 
 
 def _stored(shapes: list[tuple[int, ...]]) -> dict[str, Tensor]:
-    found, first = {}, 0
+    tensors, first = {}, 0
     for i, shape in enumerate(shapes):
         size = int(torch.tensor(shape).prod())
-        found[f"t{i}"] = torch.arange(first, first + size).reshape(shape)
+        tensors[f"t{i}"] = torch.arange(first, first + size).reshape(shape)
         first += size
-    return found
+    return tensors
 
 
 def _pairs(stored: dict[str, Tensor]) -> list[_Pair]:
@@ -65,8 +65,8 @@ def _step(draw: Any, pair: _Pair) -> _Pair:
         order = draw(st.permutations(range(size)))
         made = mosaic.reordered(pair.made, axis, order)
         return _Pair(made, pair.truth.index_select(axis, torch.tensor(order)))
-    at = draw(st.integers(0, size - 1))
-    sizes = [at, size - at]
+    split = draw(st.integers(0, size - 1))
+    sizes = [split, size - split]
     cut, truths = mosaic.cut(pair.made, sizes, axis), torch.split(pair.truth, sizes, axis)
     parts = zip(cut, truths, strict=True)
     made, truth = list(parts)[1]
@@ -90,11 +90,11 @@ def test_runs_are_the_rows_of_the_whole(given_pair: tuple[dict[str, Tensor], _Pa
         return
     columns = pair.truth.shape[-1]
     rows = pair.truth.reshape(-1, columns)
-    found = torch.full_like(rows, -1)
+    result = torch.full_like(rows, -1)
     for run in runs:
         source = stored[run.source].reshape(-1, columns)
-        found[run.start : run.start + run.count] = source[run.offset : run.offset + run.count]
-    assert torch.equal(found, rows)
+        result[run.start : run.start + run.count] = source[run.offset : run.offset + run.count]
+    assert torch.equal(result, rows)
 
 
 @given(_arranged())

@@ -68,10 +68,10 @@ def test_a_database_of_no_possible_name() -> None:
 def test_files_of_figures_have_names_that_are_short_and_stay_in_their_folder() -> None:
     assert file_name("alignment-write-math-s1@500"[:-4]) == "alignment-write-math-s1"
     names = ["x" * 300, "x" * 301, "../../x", "a/b", "a\\b", "a\x00b", "é", ODD, "a b", "a_b"]
-    found = [file_name(name) for name in names]
-    assert len(set(found)) == len(names)
+    files = [file_name(name) for name in names]
+    assert len(set(files)) == len(names)
     assert all(
-        len(name) < 200 and name.isascii() and not set(name) & set("/\\\x00") for name in found
+        len(name) < 200 and name.isascii() and not set(name) & set("/\\\x00") for name in files
     )
     assert file_name("a_b") == "a_b"
 

@@ -14,11 +14,11 @@ from core.models.pieces import Cut, Piece, ShapeMisfitError, pieces_of
 def _read(tensor: Tensor, piece: Piece) -> Tensor:
     """A piece as it lies in a stored tensor: all axes but the last are rows."""
     rows = tensor.reshape(-1, tensor.shape[-1]) if tensor.dim() > 1 else tensor.reshape(-1, 1)
-    found = torch.cat([rows[start:stop] for start, stop in piece.rows])
+    part = torch.cat([rows[start:stop] for start, stop in piece.rows])
     if piece.columns is not None:
-        found = found[:, slice(*piece.columns)]
-    found = found.mT if piece.transposed else found
-    return found.reshape(piece.shape)
+        part = part[:, slice(*piece.columns)]
+    part = part.mT if piece.transposed else part
+    return part.reshape(piece.shape)
 
 
 def _cut(tensor: Tensor, cut: Cut) -> dict[tuple[str, int | None], Tensor]:
@@ -33,28 +33,28 @@ def _numbers(*shape: int) -> Tensor:
 
 def test_projections_one_after_the_other() -> None:
     fused = _numbers(8, 3)
-    found = _cut(fused, Cut(("q", "k", "v"), (4, 2, 2)))
+    pieces = _cut(fused, Cut(("q", "k", "v"), (4, 2, 2)))
     wanted = dict(zip("qkv", torch.split(fused, [4, 2, 2]), strict=True))
-    assert all(torch.equal(found[module, None], part) for module, part in wanted.items())
+    assert all(torch.equal(pieces[module, None], part) for module, part in wanted.items())
 
 
 def test_projections_by_head() -> None:
     """GPT-NeoX: the three of each head together, two rows each."""
     fused = _numbers(4 * 3 * 2, 5)
     by_head = fused.reshape(4, 3, 2, 5)
-    found = _cut(fused, Cut(("q", "k", "v"), (2, 2, 2), 4))
+    pieces = _cut(fused, Cut(("q", "k", "v"), (2, 2, 2), 4))
     for part, module in enumerate("qkv"):
-        assert torch.equal(found[module, None], by_head[:, part].reshape(8, 5))
+        assert torch.equal(pieces[module, None], by_head[:, part].reshape(8, 5))
 
 
 def test_projections_by_group_of_heads() -> None:
     """Falcon: three query heads, then a key and a value head, in each of two groups."""
     fused = _numbers(2 * 5 * 4, 6)
     groups = fused.reshape(2, 5, 4, 6)
-    found = _cut(fused, Cut(("q", "k", "v"), (12, 4, 4), 2))
-    assert torch.equal(found["q", None], groups[:, :3].reshape(24, 6))
-    assert torch.equal(found["k", None], groups[:, 3].reshape(8, 6))
-    assert torch.equal(found["v", None], groups[:, 4].reshape(8, 6))
+    pieces = _cut(fused, Cut(("q", "k", "v"), (12, 4, 4), 2))
+    assert torch.equal(pieces["q", None], groups[:, :3].reshape(24, 6))
+    assert torch.equal(pieces["k", None], groups[:, 3].reshape(8, 6))
+    assert torch.equal(pieces["v", None], groups[:, 4].reshape(8, 6))
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -65,10 +65,10 @@ def test_stacks_of_experts(transposed: bool, interleaved: bool) -> None:
     stack = order.mT.contiguous() if transposed else order
     storage: Any = "stack transposed" if transposed else "stack"
     cut = Cut(("gate", "up"), storage=storage, interleaved=interleaved, expert=7)
-    found = _cut(stack, cut)
+    pieces = _cut(stack, cut)
     for expert in range(3):
-        assert torch.equal(found["gate", 7 + expert], gate[expert])
-        assert torch.equal(found["up", 7 + expert], up[expert])
+        assert torch.equal(pieces["gate", 7 + expert], gate[expert])
+        assert torch.equal(pieces["up", 7 + expert], up[expert])
     biases = _cut(order[:, :, 0].contiguous(), cut)
     assert torch.equal(biases["up", 8], up[1, :, 0])
 

@@ -23,22 +23,22 @@ def _read(shapes: dict[str, tuple[int, ...]], traits: dict[str, Trait] | None = 
 
 
 def _modules(shapes: dict[str, tuple[int, ...]], **more: Any) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+    by_name: dict[str, set[str]] = {}
     for piece in _read(shapes, **more).pieces:
         name = piece.tensor.removeprefix("model.layers.0.")
-        found.setdefault(name, set()).add(piece.module)
-    return found
+        by_name.setdefault(name, set()).add(piece.module)
+    return by_name
 
 
 def test_latent_attention_keeps_its_projections_under_the_module_that_they_serve() -> None:
-    found = _modules(
+    modules = _modules(
         {
             "self_attn.q_a_proj.weight": (6, 16), "self_attn.q_b_proj.weight": (24, 6),
             "self_attn.kv_a_proj_with_mqa.weight": (6, 16), "self_attn.kv_b_proj.weight": (32, 4),
             "self_attn.o_proj.weight": (16, 16), "self_attn.q_a_layernorm.weight": (6,),
         }
     )  # fmt: skip
-    assert found == {
+    assert modules == {
         "self_attn.q_a_proj.weight": {"q"}, "self_attn.q_b_proj.weight": {"q"},
         "self_attn.kv_a_proj_with_mqa.weight": {"latent"}, "self_attn.kv_b_proj.weight": {"latent"},
         "self_attn.o_proj.weight": {"o"}, "self_attn.q_a_layernorm.weight": {"norm"},
@@ -61,11 +61,11 @@ def test_experts_that_all_tokens_pass_are_numbered_after_the_routed_ones() -> No
         "mlp.shared_experts.up_proj.weight": (5, 16),
         "mlp.shared_experts.down_proj.weight": (16, 5),
     }  # fmt: skip
-    found = _read(shapes, {"mlp.experts": Trait(kind="XExperts", is_experts=True)})
-    numbers = {(p.module, p.expert) for p in found.pieces}
+    anatomy = _read(shapes, {"mlp.experts": Trait(kind="XExperts", is_experts=True)})
+    numbers = {(p.module, p.expert) for p in anatomy.pieces}
     assert {e for m, e in numbers if m == "down"} == {0, 1, 2, 3}
     assert ("router", None) in numbers
-    outlets = {o.module: (o.width, o.experts, o.gated) for o in found.outlets}
+    outlets = {o.module: (o.width, o.experts, o.gated) for o in anatomy.outlets}
     assert outlets == {
         "model.layers.0.mlp.experts": (4, 3, True),
         "model.layers.0.mlp.shared_experts.down_proj": (5, 0, True),
@@ -85,8 +85,8 @@ def test_state_spaces_convolutions_and_linear_attention_are_mixers(name: str, ki
 
 def test_layers_beyond_the_decoders_own_are_other() -> None:
     names = {f"model.layers.{i}.mlp.down_proj.weight": (4, 8) for i in range(3)}
-    found = roles.read(names, Body(layers="model.layers", count=2, inside="model."))
-    assert [(p.layer, p.module) for p in found.pieces] == [
+    anatomy = roles.read(names, Body(layers="model.layers", count=2, inside="model."))
+    assert [(p.layer, p.module) for p in anatomy.pieces] == [
         (0, "fc_out"), (1, "fc_out"), (None, "other"),
     ]  # fmt: skip
 
@@ -103,11 +103,11 @@ def test_heads_are_those_that_the_shapes_hold() -> None:
     assert {p.module: p.heads for p in _read(odd, stated).pieces}["o"] == 0
 
 
-def _folder(at: Path, config: Any, **more: Any) -> tuple[Path, dict[str, Any]]:
-    at.mkdir()
+def _folder(folder: Path, config: Any, **more: Any) -> tuple[Path, dict[str, Any]]:
+    folder.mkdir()
     given = {**config.to_dict(), **more}
-    (at / "config.json").write_text(json.dumps(given))
-    return at, given
+    (folder / "config.json").write_text(json.dumps(given))
+    return folder, given
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_models_of_other_kinds_are_refused_by_their_kind(
 
 
 def test_code_of_a_model_does_not_run_unasked(tmp_path: Path) -> None:
-    own = {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own"}
-    folder, given = _folder(tmp_path / "x", hf.LlamaConfig(), model_type="own", auto_map=own)
+    auto_map = {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own"}
+    folder, given = _folder(tmp_path / "x", hf.LlamaConfig(), model_type="own", auto_map=auto_map)
     (folder / "own.py").write_text("raise SystemExit('it ran')")
     assert outline.outline(folder, given, extent=Extent(100, 64)) is None
     with pytest.raises(SystemExit, match="it ran"):

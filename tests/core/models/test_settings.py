@@ -146,7 +146,7 @@ def test_nothing_is_asked_where_nothing_differs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "changes", "said"),
+    ("config", "changes", "sentences"),
     [
         (LLAMA_3_1, {"rope_theta": 10000.0}, ["rope_theta is 10000.0, in the base 500000.0."]),
         (LLAMA_3_1, {"rope_scaling": {**LLAMA_3_1["rope_scaling"], "factor": 32.0}},
@@ -172,12 +172,12 @@ def test_nothing_is_asked_where_nothing_differs() -> None:
     ],
 )  # fmt: skip
 def test_a_difference_is_told_whatever_the_forms(
-    config: dict[str, Any], changes: dict[str, Any], said: list[str]
+    config: dict[str, Any], changes: dict[str, Any], sentences: list[str]
 ) -> None:
     tuned = {**config, **changes}
     for one in (config, saved_again(config)):
         for other in (tuned, saved_again(config, **changes)):
-            assert sorted(told(one, other)) == sorted(said)
+            assert sorted(told(one, other)) == sorted(sentences)
 
 
 def test_a_default_that_one_of_the_two_states() -> None:

@@ -42,9 +42,9 @@ def test_the_gate_is_the_activation_that_the_product_is_made_of(form: Any) -> No
     gate, up = torch.randn(4, 6), torch.randn(4, 6)
     with GateSight() as sight:
         product, act = form(gate, up)
-        found = sight.gate(product)
-    assert (found is None) == (act is None)
-    assert act is None or torch.equal(found, act)
+        gated = sight.gate(product)
+    assert (gated is None) == (act is None)
+    assert act is None or torch.equal(gated, act)
 
 
 class _Stack(nn.Module):
@@ -78,15 +78,15 @@ def _watched(stack: _Stack, seen: Any) -> Tensor:
 
 @pytest.mark.parametrize("batched", [False, True])
 def test_each_expert_is_seen_with_its_tokens_and_may_be_replaced(batched: bool) -> None:
-    found: dict[int, Any] = {}
+    by_expert: dict[int, Any] = {}
 
     def seen(expert: int, product: Tensor, gate: Tensor | None, tokens: Tensor | None) -> Tensor:
-        found[expert] = None if tokens is None else tokens.tolist()
+        by_expert[expert] = None if tokens is None else tokens.tolist()
         assert gate is not None
         return torch.zeros_like(product)
 
     assert torch.equal(_watched(_Stack(batched=batched), seen), torch.zeros(5, 4))
-    assert found == (dict.fromkeys(range(3)) if batched else {0: [1, 3, 4], 1: [], 2: [0, 2]})
+    assert by_expert == (dict.fromkeys(range(3)) if batched else {0: [1, 3, 4], 1: [], 2: [0, 2]})
 
 
 @pytest.mark.parametrize("batched", [False, True])

@@ -30,14 +30,14 @@ def _copied(model: Any) -> Any:
 
 def _outputs(module: Any) -> list[Any]:
     """The output projections of attention, by the attributes of the models' classes."""
-    found = []
+    modules = []
     for block in oracle._blocks(module):
-        own = next(
+        output = next(
             getattr(block, n) for n in ("self_attn", "attn", "attention") if hasattr(block, n)
         )
         names = ("o_proj", "out_proj", "c_proj", "dense")
-        found.append(next(getattr(own, n) for n in names if hasattr(own, n)))
-    return found
+        modules.append(next(getattr(output, n) for n in names if hasattr(output, n)))
+    return modules
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -45,18 +45,18 @@ def test_all_neurons_of_a_layer_are_its_mlp_but_for_the_bias(model: Any, layer: 
     neurons = zoo.found_in(model)
     chosen = [np.arange(n) if i == layer else NONE for i, n in enumerate(neurons.widths)]
     with ablated(neurons, chosen):
-        found = zoo.logits(model, zoo.batch())
+        logits = zoo.logits(model, zoo.batch())
     without = _copied(model)
     for weight in oracle.down_projections(without.module)[layer]:
         weight.zero_()
-    assert torch.equal(found, zoo.logits(without, zoo.batch()))
+    assert torch.equal(logits, zoo.logits(without, zoo.batch()))
     assert zoo.attached(model.module) == []
 
 
 def test_none_changes_nothing_and_touches_nothing(model: Any) -> None:
     plain = zoo.logits(model, zoo.batch())
-    for own in (zoo.found_in(model), zoo.heads_in(model)):
-        with ablated(own, [NONE, NONE]):
+    for neurons in (zoo.found_in(model), zoo.heads_in(model)):
+        with ablated(neurons, [NONE, NONE]):
             assert zoo.attached(model.module) == []
             assert torch.equal(zoo.logits(model, zoo.batch()), plain)
 
@@ -66,21 +66,21 @@ def test_some_neurons_are_their_columns_of_the_down_projection(model: Any) -> No
     neurons = zoo.found_in(model)
     chosen = [np.arange(0, n, 3) for n in neurons.widths]
     with ablated(neurons, chosen):
-        found = zoo.logits(model, zoo.batch())
+        logits = zoo.logits(model, zoo.batch())
     without, kind = _copied(model), model.config.model_type
-    for layer, own in enumerate(chosen):
+    for layer, units in enumerate(chosen):
         start = 0
         for weight in oracle.down_projections(without.module)[layer]:
             width = weight.shape[0] if kind == "gpt2" else weight.shape[-1]
             count = weight.shape[0] if weight.dim() == 3 else 1
             for e in range(count):
-                inside = own[(own >= start) & (own < start + width)] - start
+                inside = units[(units >= start) & (units < start + width)] - start
                 part = weight[e] if weight.dim() == 3 else weight
                 part[(inside,) if kind == "gpt2" else (slice(None), inside)] = 0
                 start += width
         assert start == neurons.widths[layer]
-    torch.testing.assert_close(found, zoo.logits(without, zoo.batch()), rtol=1e-5, atol=1e-5)
-    assert not torch.equal(found, zoo.logits(model, zoo.batch()))
+    torch.testing.assert_close(logits, zoo.logits(without, zoo.batch()), rtol=1e-5, atol=1e-5)
+    assert not torch.equal(logits, zoo.logits(model, zoo.batch()))
 
 
 def _watch(monkeypatch: pytest.MonkeyPatch, look: Any) -> None:
@@ -94,8 +94,8 @@ def test_the_mean_takes_the_place_of_what_is_ablated(
     neurons = zoo.found_in(model)
     rng = np.random.default_rng(0)
     means = [rng.normal(size=n).astype(np.float32) for n in neurons.widths]
-    for own in means:
-        own.flags.writeable = False  # as arrays are that were kept in a file
+    for mean in means:
+        mean.flags.writeable = False  # as arrays are that were kept in a file
     chosen = [np.arange(1, n, 2) for n in neurons.widths]
     seen: dict[int, list[Activations]] = {layer: [] for layer in LAYERS}
     plain: dict[int, list[Activations]] = {layer: [] for layer in LAYERS}
@@ -110,7 +110,9 @@ def test_the_mean_takes_the_place_of_what_is_ablated(
             odd = places % 2 == 1
             wanted = torch.from_numpy(means[layer][places[odd]])
             assert torch.equal(part.product[:, odd], wanted.expand(len(part.product), -1))
-    first = [torch.cat([p.product[:, ::2].flatten() for p in own[0]]) for own in (seen, plain)]
+    first = [
+        torch.cat([p.product[:, ::2].flatten() for p in products[0]]) for products in (seen, plain)
+    ]
     assert torch.equal(*first), "of the first layer all others are what they were"
 
 
@@ -119,15 +121,15 @@ def test_a_head_is_its_columns_of_the_output_projection(model: Any, head: int) -
     heads = zoo.heads_in(model)
     assert heads.widths == (4, 4)
     with ablated(heads, [np.array([head]), NONE]):
-        found = zoo.logits(model, zoo.batch())
+        logits = zoo.logits(model, zoo.batch())
     without = _copied(model)
-    own = _outputs(without.module)[0]
+    output = _outputs(without.module)[0]
     with torch.no_grad():
-        weight = own.weight.T if model.config.model_type == "gpt2" else own.weight
+        weight = output.weight.T if model.config.model_type == "gpt2" else output.weight
         width = weight.shape[1] // 4
         weight[:, head * width : (head + 1) * width] = 0
-    torch.testing.assert_close(found, zoo.logits(without, zoo.batch()), rtol=1e-5, atol=1e-5)
-    assert not torch.equal(found, zoo.logits(model, zoo.batch()))
+    torch.testing.assert_close(logits, zoo.logits(without, zoo.batch()), rtol=1e-5, atol=1e-5)
+    assert not torch.equal(logits, zoo.logits(model, zoo.batch()))
 
 
 def test_a_head_set_to_its_mean_is_set_over_its_whole_width(

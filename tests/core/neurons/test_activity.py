@@ -28,22 +28,30 @@ def _seen(model: Any, probe: Any, rules: Rules, batch_size: int = 4, **more: Any
 
 def _flags(model: Any, probe: Any, criterion: str, epsilon: float = 0.01) -> list[list[Any]]:
     """The flags [tokens, neurons] of every layer and document, each document on its own."""
-    found: list[list[Any]] = [[] for _ in LAYERS]
+    by_layer: list[list[Any]] = [[] for _ in LAYERS]
     for ids in probe.ids:
         one = torch.from_numpy(ids)[None]
-        for layer, own in enumerate(oracle.neurons(model.module, one, torch.ones_like(one))):
-            gate, h = own.gate[0].numpy(), own.product[0].numpy()
+        for layer, neurons in enumerate(oracle.neurons(model.module, one, torch.ones_like(one))):
+            gate, h = neurons.gate[0].numpy(), neurons.product[0].numpy()
             largest = np.abs(h).max(1, keepdims=True)
             flags = {"gate": gate > 0, "product": h > 0, "magnitude": np.abs(h) > epsilon * largest}
-            found[layer].append(flags[criterion])
-    return found
+            by_layer[layer].append(flags[criterion])
+    return by_layer
 
 
 def _equal(seen: LayerActivity, flags: list[Any], rules: Rules) -> None:
-    rates = np.array([own.mean(0) for own in flags])
-    np.testing.assert_array_equal(seen.counts, np.sum([own.sum(0) for own in flags], axis=0))
-    np.testing.assert_allclose(seen.share, [own.mean() for own in flags], rtol=1e-12)
-    wanted = np.array([own[-1] for own in flags]) if rules.last else rates > rules.threshold
+    rates = np.array([document_flags.mean(0) for document_flags in flags])
+    np.testing.assert_array_equal(
+        seen.counts, np.sum([document_flags.sum(0) for document_flags in flags], axis=0)
+    )
+    np.testing.assert_allclose(
+        seen.share, [document_flags.mean() for document_flags in flags], rtol=1e-12
+    )
+    wanted = (
+        np.array([document_flags[-1] for document_flags in flags])
+        if rules.last
+        else rates > rules.threshold
+    )
     np.testing.assert_array_equal(unpacked(seen.patterns, rates.shape[1]), wanted)
     best = -np.sort(-rates, axis=0)[:DRIVERS]
     np.testing.assert_allclose(seen.driven, best, rtol=1e-6)
@@ -120,10 +128,10 @@ def test_half_precision_is_counted_on_its_bits(name: str, dtype: torch.dtype) ->
     for layer in LAYERS:
         for criterion in ("gate", "product"):
             flags = (getattr(truth[layer], criterion) > 0)[batch.mask.bool()]
-            found = counter.layer(layer, criterion).counts
+            counts = counter.layer(layer, criterion).counts
             tokens = sum(LENGTHS)
-            assert np.abs(found - flags.sum(0).numpy()).max() <= 0.05 * tokens
-            near = np.abs(found - whole.layer(layer, criterion).counts)
+            assert np.abs(counts - flags.sum(0).numpy()).max() <= 0.05 * tokens
+            near = np.abs(counts - whole.layer(layer, criterion).counts)
             assert near.mean() < 0.05 * tokens
 
 
@@ -131,8 +139,8 @@ def test_half_precision_is_counted_on_its_bits(name: str, dtype: torch.dtype) ->
 def test_zero_of_either_sign_is_not_positive_and_the_least_number_is(dtype: torch.dtype) -> None:
     least = torch.finfo(dtype).smallest_normal
     values = torch.tensor([0.0, -0.0, least, -least, 1.0, -1.0, float("inf"), float("-inf")])
-    found = activity._positive(values.to(dtype)[None])[0].tolist()
-    assert found == [False, False, True, False, True, False, True, False]
+    positive = activity._positive(values.to(dtype)[None])[0].tolist()
+    assert positive == [False, False, True, False, True, False, True, False]
 
 
 def test_more_tokens_than_a_byte_counts() -> None:
@@ -144,7 +152,7 @@ def test_a_batch_that_memory_breaks_off_is_halved_and_leaves_no_trace() -> None:
     """Memory runs out in the second layer, when the first has been counted."""
     model, probe = zoo.alive("qwen2"), zoo.probe(*LENGTHS)
     wanted = _seen(model, probe, Rules(criteria=ALL), 1)
-    said: list[int] = []
+    halved: list[int] = []
 
     def full(module: Any, given: Any) -> None:
         if len(given[0]) > 1:
@@ -152,13 +160,13 @@ def test_a_batch_that_memory_breaks_off_is_halved_and_leaves_no_trace() -> None:
 
     handle = zoo.blocks(model)[1].mlp.register_forward_pre_hook(full)
     try:
-        found = _seen(model, probe, Rules(criteria=ALL), 4, on_halved=said.append)
+        seen = _seen(model, probe, Rules(criteria=ALL), 4, on_halved=halved.append)
     finally:
         handle.remove()
-    assert said == [2, 1]
+    assert halved == [2, 1]
     for layer in LAYERS:
         for criterion in ALL:
-            a, b = (each.layer(layer, criterion) for each in (found, wanted))
+            a, b = (each.layer(layer, criterion) for each in (seen, wanted))
             np.testing.assert_array_equal(a.counts, b.counts)
             np.testing.assert_array_equal(a.patterns, b.patterns)
     assert zoo.attached(model.module) == []

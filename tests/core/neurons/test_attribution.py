@@ -41,8 +41,8 @@ def _truth(model: Any, probe: Any) -> tuple[list[dict[str, Any]], list[Any]]:
             chosen = torch.log_softmax(logits[0, :-1].float(), -1).gather(1, one[0, 1:, None])
             return -chosen.sum()
 
-        found = oracle.products_with_gradients(model.module, one, torch.ones_like(one), loss)
-        for layer, (product, gradient) in enumerate(found):
+        captured = oracle.products_with_gradients(model.module, one, torch.ones_like(one), loss)
+        for layer, (product, gradient) in enumerate(captured):
             h, g = product[0].double().numpy(), gradient[0].double().numpy()
             effects[layer].append(-h * g)
             products[layer].append(h)
@@ -57,21 +57,21 @@ def _truth(model: Any, probe: Any) -> tuple[list[dict[str, Any]], list[Any]]:
     return scores, effects
 
 
-def _equal(found: LayerScores, truth: dict[str, Any], **near: Any) -> None:
+def _equal(scores: LayerScores, truth: dict[str, Any], **near: Any) -> None:
     for name, wanted in truth.items():
         assert np.abs(wanted).max() > 0
-        np.testing.assert_allclose(getattr(found, name), wanted, err_msg=name, **near)
+        np.testing.assert_allclose(getattr(scores, name), wanted, err_msg=name, **near)
 
 
 @pytest.mark.parametrize("name", sorted(zoo.CONFIGS))
 def test_scores_and_active_neurons_equal_plain_autograd(name: str) -> None:
     model, probe = zoo.alive(name), zoo.probe(*LENGTHS)
     truth, effects = _truth(model, probe)
-    found = _scores(model, probe, rules=Rules())
-    assert found.counter is not None
+    scores = _scores(model, probe, rules=Rules())
+    assert scores.counter is not None
     for layer in LAYERS:
-        _equal(found.layers[layer], truth[layer], rtol=2e-4, atol=2e-6)
-        seen = found.counter.layer(layer, "attribution")
+        _equal(scores.layers[layer], truth[layer], rtol=2e-4, atol=2e-6)
+        seen = scores.counter.layer(layer, "attribution")
         flags = [e > 0 for e in effects[layer]]
         np.testing.assert_array_equal(seen.counts, np.sum([f.sum(0) for f in flags], axis=0))
         np.testing.assert_allclose(seen.share, [f.mean() for f in flags])
@@ -141,18 +141,18 @@ def test_the_loss_counts_scored_tokens_alone() -> None:
     logits = torch.randn(2, 6, 40, generator=torch.Generator().manual_seed(0))
     logged = torch.log_softmax(logits.double(), -1)
     wanted = sum(
-        -logged[row, at - 1, int(batch.ids[row, at])]
+        -logged[row, place - 1, int(batch.ids[row, place])]
         for row, places in enumerate([range(3, 6), range(1, 4)])
-        for at in places
+        for place in places
     )
     assert float(text_loss(logits, batch)) == pytest.approx(float(wanted), rel=1e-6)
 
 
 def test_documents_of_a_single_token_have_nothing_to_predict() -> None:
-    found = _scores(zoo.alive("llama"), zoo.probe(1, 1)).layers[0]
-    assert not found.attribution.any()
-    assert not found.effect.any()
-    assert found.magnitude.all()
+    scores = _scores(zoo.alive("llama"), zoo.probe(1, 1)).layers[0]
+    assert not scores.attribution.any()
+    assert not scores.effect.any()
+    assert scores.magnitude.all()
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "qwen2_moe"])
@@ -179,7 +179,7 @@ def test_a_batch_that_memory_breaks_off_in_its_backward_pass_leaves_no_trace() -
     model, probe = zoo.alive("qwen2"), zoo.probe(*LENGTHS)
     wanted = _scores(model, probe, 2, rules=Rules())
     calls: list[int] = []
-    said: list[int] = []
+    halved: list[int] = []
 
     def full(module: Any, given: Any) -> None:
         calls.append(len(given[0]))
@@ -189,17 +189,17 @@ def test_a_batch_that_memory_breaks_off_in_its_backward_pass_leaves_no_trace() -
     blocks = zoo.blocks(model)
     handles = [block.mlp.register_forward_pre_hook(full) for block in blocks]
     try:
-        found = _scores(model, probe, 4, rules=Rules(), on_halved=said.append)
+        scores = _scores(model, probe, 4, rules=Rules(), on_halved=halved.append)
     finally:
         for handle in handles:
             handle.remove()
-    assert said == [2]
+    assert halved == [2]
     assert calls[:4] == [4, 4, 4, 4]
     for layer in LAYERS:
         for score in ("attribution", "effect", "magnitude", "mean"):
-            a, b = (getattr(each.layers[layer], score) for each in (found, wanted))
+            a, b = (getattr(each.layers[layer], score) for each in (scores, wanted))
             np.testing.assert_array_equal(a, b)
-        seen = [each.counter.layer(layer, "attribution") for each in (found, wanted)]  # type: ignore[union-attr]
+        seen = [each.counter.layer(layer, "attribution") for each in (scores, wanted)]  # type: ignore[union-attr]
         np.testing.assert_array_equal(seen[0].counts, seen[1].counts)
     assert zoo.attached(model.module) == []
 

@@ -25,7 +25,7 @@ def test_snippets_hold_the_largest_values_with_those_around(name: str) -> None:
     probe = zoo.probe(*(min(n, model.context or n) for n in lengths))
     chosen = CHOSEN
     if name == "mixtral":  # the first and the last expert's
-        chosen = {layer: np.append(own, np.int32(47 + 2 * 48)) for layer, own in CHOSEN.items()}
+        chosen = {layer: np.append(units, np.int32(47 + 2 * 48)) for layer, units in CHOSEN.items()}
     seen = contexts.observe(
         model, zoo.found_in(model), probe, chosen, batch_size=3,
         pause=lambda done: None, on_halved=lambda size: pytest.fail("memory ran out"),
@@ -33,35 +33,35 @@ def test_snippets_hold_the_largest_values_with_those_around(name: str) -> None:
     whole: dict[int, list[Any]] = {0: [], 1: []}
     for ids in probe.ids:
         one = torch.from_numpy(ids)[None]
-        for layer, own in enumerate(oracle.neurons(model.module, one, torch.ones_like(one))):
-            whole[layer].append(own.product[0].numpy())
-    for layer, found in seen.items():
-        np.testing.assert_array_equal(found.neurons, chosen[layer])
+        for layer, activity in enumerate(oracle.neurons(model.module, one, torch.ones_like(one))):
+            whole[layer].append(activity.product[0].numpy())
+    for layer, observed in seen.items():
+        np.testing.assert_array_equal(observed.neurons, chosen[layer])
         for j, neuron in enumerate(chosen[layer]):
-            peaks = np.array([np.abs(own[:, neuron]).max() for own in whole[layer]])
+            peaks = np.array([np.abs(values[:, neuron]).max() for values in whole[layer]])
             best = [d for d in np.argsort(-peaks)[:SNIPPETS] if peaks[d] > 0]
-            assert list(found.documents[j][: len(best)]) == best
+            assert list(observed.documents[j][: len(best)]) == best
             for slot, document in enumerate(best):
-                own = whole[layer][document][:, neuron]
-                start = found.starts[j, slot]
-                shown = own[start : start + LENGTH]
+                activity = whole[layer][document][:, neuron]
+                start = observed.starts[j, slot]
+                shown = activity[start : start + LENGTH]
                 np.testing.assert_allclose(
-                    found.values[j, slot, : len(shown)], shown, rtol=1e-4, atol=1e-6
+                    observed.values[j, slot, : len(shown)], shown, rtol=1e-4, atol=1e-6
                 )
-                assert np.isnan(found.values[j, slot, len(shown) :]).all()
+                assert np.isnan(observed.values[j, slot, len(shown) :]).all()
                 assert np.abs(shown).max() == peaks[document], "the peak is in sight"
-                assert len(shown) == min(LENGTH, len(own))
+                assert len(shown) == min(LENGTH, len(activity))
 
 
 def test_the_chosen_neurons_changed_most_or_matter_most() -> None:
     rng = np.random.default_rng(0)
     change, score = rng.normal(size=(2, 200)).astype(np.float32)
-    found = choose(change, score)
+    chosen = choose(change, score)
     each = contexts.CHOSEN // 3
     first = (np.argsort(-change), np.argsort(change), np.argsort(-score))
-    assert set(found) == {int(j) for order in first for j in order[:each]}
-    assert list(found) == sorted(found)
-    assert len(found) <= contexts.CHOSEN
+    assert set(chosen) == {int(j) for order in first for j in order[:each]}
+    assert list(chosen) == sorted(chosen)
+    assert len(chosen) <= contexts.CHOSEN
     assert set(choose(change[:5], score[:5])) == set(range(5)), "a narrow layer has no more"
 
 
@@ -131,10 +131,10 @@ def test_texts_of_tokens_keep_their_spaces_and_parts_of_characters_have_names() 
         words = ("▁the", "▁cat", "s", "<0xE2>")
 
         def decode(self, ids: list[int]) -> str:
-            text = "".join(self.words[at].replace("<0xE2>", "\ufffd") for at in ids)
+            text = "".join(self.words[token].replace("<0xE2>", "\ufffd") for token in ids)
             return text.replace("▁", " ").removeprefix(" ")
 
         def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
-            return [self.words[at] for at in ids]
+            return [self.words[token] for token in ids]
 
     assert texts_of(Pieces(), [0, 1, 2, 3], after=1) == [" the", " cat", "s", "<0xE2>"]

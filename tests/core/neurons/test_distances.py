@@ -44,19 +44,19 @@ def test_hamming_and_its_baseline_equal_brute_force_and_the_formula(patterns: Pa
     base, tuned = patterns
     count = len(base)
     pairs = _all_pairs(base, tuned)
-    found = distances.hamming(base, tuned)
-    np.testing.assert_allclose(found.observed, np.diag(pairs), atol=1e-12)
+    measured = distances.hamming(base, tuned)
+    np.testing.assert_allclose(measured.observed, np.diag(pairs), atol=1e-12)
     unlike = pairs[~np.eye(count, dtype=bool)].mean()
-    assert found.baseline == pytest.approx(unlike, abs=1e-12)
+    assert measured.baseline == pytest.approx(unlike, abs=1e-12)
     p, q = base.mean(0), tuned.mean(0)
     plain = (p * (1 - q) + q * (1 - p)).mean()
-    assert found.baseline == pytest.approx(
-        (count * plain - found.observed.mean()) / (count - 1), abs=1e-12
+    assert measured.baseline == pytest.approx(
+        (count * plain - measured.observed.mean()) / (count - 1), abs=1e-12
     )
     if unlike:
-        assert found.ratio == pytest.approx(np.diag(pairs).mean() / unlike)
+        assert measured.ratio == pytest.approx(np.diag(pairs).mean() / unlike)
     else:
-        assert found.ratio is None
+        assert measured.ratio is None
 
 
 @given(PATTERNS)
@@ -66,10 +66,10 @@ def test_each_document_left_out_in_turn_equals_brute_force(patterns: Pair) -> No
     if len(base) < 3:
         assert np.isnan(without).all()
         return
-    for left_out, found in enumerate(without):
-        kept = np.arange(len(base)) != left_out
-        wanted = distances.hamming(base[kept], tuned[kept]).ratio
-        assert (np.isnan(found) and wanted is None) or found == pytest.approx(wanted, abs=1e-9)
+    for left_out, ratio in enumerate(without):
+        others = np.arange(len(base)) != left_out
+        wanted = distances.hamming(base[others], tuned[others]).ratio
+        assert (np.isnan(ratio) and wanted is None) or ratio == pytest.approx(wanted, abs=1e-9)
 
 
 @given(PATTERNS)
@@ -87,27 +87,27 @@ def test_laws_of_the_distances(patterns: Pair) -> None:
 
 def test_a_model_with_itself_has_no_distance() -> None:
     base, _ = _random(0, 9, 40)
-    found = distances.hamming(base, base)
-    assert not found.observed.any()
-    assert found.ratio == 0
-    assert found.baseline is not None
-    assert found.baseline > 0.2
+    measured = distances.hamming(base, base)
+    assert not measured.observed.any()
+    assert measured.ratio == 0
+    assert measured.baseline is not None
+    assert measured.baseline > 0.2
     assert not distances.levenshtein(base, base).any()
     assert distances.rate_change(base, base) == 0
 
 
 def test_a_single_document_has_no_baseline() -> None:
     base, tuned = _random(0, 1, 40)
-    found = distances.hamming(base, tuned)
-    assert (found.baseline, found.baseline_sd, found.ratio) == (None, None, None)
+    measured = distances.hamming(base, tuned)
+    assert (measured.baseline, measured.baseline_sd, measured.ratio) == (None, None, None)
     assert len(distances.levenshtein_by_chance(base, tuned)) == 0
 
 
 def test_neurons_that_never_vary_have_no_ratio() -> None:
     same = np.ones((4, 6), dtype=bool)
-    found = distances.hamming(same, same)
-    assert found.baseline == 0
-    assert found.ratio is None
+    measured = distances.hamming(same, same)
+    assert measured.baseline == 0
+    assert measured.ratio is None
 
 
 def test_unlike_patterns_have_a_ratio_of_one() -> None:
@@ -118,11 +118,11 @@ def test_unlike_patterns_have_a_ratio_of_one() -> None:
         rng = np.random.default_rng(seed)
         rates = rng.beta(0.4, 0.6, 200)
         base, tuned = rng.random((2, 8, 200)) < rates
-        found = distances.hamming(base, tuned)
-        assert found.ratio is not None
-        bounds = intervals.of_jackknife(found.ratio, found.without)
+        measured = distances.hamming(base, tuned)
+        assert measured.ratio is not None
+        bounds = intervals.of_jackknife(measured.ratio, measured.without)
         held += (bounds.low or 0) <= 1 <= (bounds.high or 0)
-        ratios.append(found.ratio)
+        ratios.append(measured.ratio)
     assert np.mean(ratios) == pytest.approx(1, abs=3 * np.std(ratios) / 300**0.5)
     assert 0.91 <= held / 300 <= 0.99
 
@@ -131,9 +131,9 @@ def test_the_spread_of_the_baseline_is_that_of_shifted_documents() -> None:
     base, tuned = _random(3, 6, 50)
     pairs = _all_pairs(base, tuned)
     shifted = [np.mean([pairs[i, (i + s) % 6] for i in range(6)]) for s in range(1, 6)]
-    found = distances.hamming(base, tuned)
-    assert found.baseline_sd == pytest.approx(np.std(shifted, ddof=1))
-    assert found.baseline == pytest.approx(np.mean(shifted))
+    measured = distances.hamming(base, tuned)
+    assert measured.baseline_sd == pytest.approx(np.std(shifted, ddof=1))
+    assert measured.baseline == pytest.approx(np.mean(shifted))
 
 
 @settings(max_examples=40)

@@ -32,16 +32,16 @@ def _by_hand(
     """Python's own stable sort of (layer, neuron)."""
     pool = [
         (layer, j)
-        for layer, own in enumerate(scores)
-        for j in range(len(own))
+        for layer, layer_scores in enumerate(scores)
+        for j in range(len(layer_scores))
         if not selection.active or rates[layer][j] > 0.5
     ]
     groups = [[p for p in pool if p[0] == n] for n in range(len(scores))] if per_layer else [pool]
-    kept = []
+    best = []
     for group in groups:
         count = min(len(group), max(1, round(selection.share * len(group))))
-        kept += sorted(group, key=lambda p: -scores[p[0]][p[1]])[:count]
-    return [sorted(j for layer, j in kept if layer == n) for n in range(len(scores))]
+        best += sorted(group, key=lambda p: -scores[p[0]][p[1]])[:count]
+    return [sorted(j for layer, j in best if layer == n) for n in range(len(scores))]
 
 
 @pytest.mark.parametrize("name", ["top-1%", "top-20%", "top-5%-active", "top-100%", "all-active"])
@@ -51,9 +51,9 @@ def test_the_best_are_those_of_a_sort_by_hand(
     name: str, widths: list[int], seed: int, per_layer: bool, ties: bool
 ) -> None:
     scores, rates = _drawn(widths, seed, ties)
-    found = choose(parse(name), scores, rates, per_layer=per_layer)
-    assert [own.tolist() for own in found] == _by_hand(parse(name), scores, rates, per_layer)
-    assert all(own.dtype == np.int64 for own in found)
+    chosen = choose(parse(name), scores, rates, per_layer=per_layer)
+    assert [units.tolist() for units in chosen] == _by_hand(parse(name), scores, rates, per_layer)
+    assert all(units.dtype == np.int64 for units in chosen)
 
 
 def test_names_say_what_is_chosen() -> None:
@@ -77,8 +77,8 @@ def test_any_other_name_is_refused_with_the_forms_that_there_are(name: str) -> N
 
 def test_active_is_strictly_above_half_of_the_tokens() -> None:
     scores, rates = [np.arange(4.0)], [np.array([0.5, 0.500001, 1.0, 0.0])]
-    found = choose(parse("all-active"), scores, rates, per_layer=False)
-    assert found[0].tolist() == [1, 2]
+    chosen = choose(parse("all-active"), scores, rates, per_layer=False)
+    assert chosen[0].tolist() == [1, 2]
 
 
 def test_a_share_is_of_all_neurons_or_of_the_active_ones() -> None:
@@ -91,8 +91,8 @@ def test_a_share_is_of_all_neurons_or_of_the_active_ones() -> None:
 def test_nothing_is_chosen_where_nothing_is_active() -> None:
     scores, rates = [np.ones(3), np.ones(2)], [np.zeros(3), np.array([1.0, 0.0])]
     for per_layer in (True, False):
-        found = choose(parse("top-1%-active"), scores, rates, per_layer=per_layer)
-        assert [own.tolist() for own in found] == [[], [0]]
+        chosen = choose(parse("top-1%-active"), scores, rates, per_layer=per_layer)
+        assert [units.tolist() for units in chosen] == [[], [0]]
 
 
 @given(widths=WIDTHS, seed=st.integers(0, 99), share=st.integers(0, 100))
@@ -103,9 +103,9 @@ def test_a_control_is_as_many_others_of_each_layer(
     rng = np.random.default_rng(seed)
     chosen = [np.flatnonzero(rng.random(n) < share / 100) for n in widths]
     drawn = control(chosen, widths, seed)
-    for own, other, width in zip(chosen, drawn, widths, strict=True):
-        assert len(other) == len(own)
-        assert not set(own) & set(other) or 2 * len(own) > width
+    for units, other, width in zip(chosen, drawn, widths, strict=True):
+        assert len(other) == len(units)
+        assert not set(units) & set(other) or 2 * len(units) > width
         assert other.tolist() == sorted(set(other.tolist()))
         assert all(0 <= j < width for j in other)
     again = control(chosen, widths, seed)
@@ -115,11 +115,11 @@ def test_a_control_is_as_many_others_of_each_layer(
 def test_controls_of_other_seeds_are_others_and_every_neuron_may_be_drawn() -> None:
     chosen = [np.arange(5), np.array([], dtype=np.int64)]
     drawn = [control(chosen, (50, 50), seed) for seed in range(200)]
-    assert len({tuple(own[0]) for own in drawn}) > 190
-    counts = np.bincount(np.concatenate([own[0] for own in drawn]), minlength=50)
+    assert len({tuple(drawing[0]) for drawing in drawn}) > 190
+    counts = np.bincount(np.concatenate([drawing[0] for drawing in drawn]), minlength=50)
     assert (counts[:5] == 0).all()
     assert counts[5:].min() > 5  # 200 · 5 / 45 = 22 on average
-    assert all(not len(own[1]) for own in drawn)
+    assert all(not len(drawing[1]) for drawing in drawn)
 
 
 def test_where_more_than_half_of_a_layer_is_chosen_its_control_is_any_as_many() -> None:

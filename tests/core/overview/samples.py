@@ -15,20 +15,22 @@ FAMILY = Family(
 )
 
 
-def row(metric: str, value: float | None, half: float | None = None, **at: Any) -> Measurement:
+def row(
+    metric: str, value: float | None, half: float | None = None, **coordinates: Any
+) -> Measurement:
     """A measurement whose interval reaches `half` to either side."""
     low = high = None
     if half is not None and value is not None:
         low, high = value - half, value + half
-    return Measurement(metric=metric, value=value, low=low, high=high, **{"n": 50, **at})
+    return Measurement(metric=metric, value=value, low=low, high=high, **{"n": 50, **coordinates})
 
 
 def difference(
     model: str, task: str, value: float, half: float = 0.1, metric: str = "acc"
 ) -> Measurement:
     """A difference from the base."""
-    at = {"model": model, "reference": "base", "task": task, "metric_of": metric}
-    return row("difference", value, half, **at)
+    coordinates = {"model": model, "reference": "base", "task": task, "metric_of": metric}
+    return row("difference", value, half, **coordinates)
 
 
 def cosine(model: str, reference: str, value: float) -> list[Measurement]:

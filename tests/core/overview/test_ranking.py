@@ -39,9 +39,9 @@ def dropped(*candidates: Candidate, family: Family = FAMILY) -> dict[str, int]:
 def test_a_parent_and_its_child_are_no_finding() -> None:
     rows = [*cosine("medical", "medical-qa", 0.9), *cosine("medical", "maths", 0.4)]
     rows += cosine("maths", "retrained", 0.05)
-    found = ranked(measured(vector_cosine=rows))
-    assert [f.subjects for f in found.all] == [("medical", "maths")]
-    assert found.dropped == {"a parent and its child": 1, "about a control": 1}
+    result = ranked(measured(vector_cosine=rows))
+    assert [f.subjects for f in result.all] == [("medical", "maths")]
+    assert result.dropped == {"a parent and its child": 1, "about a control": 1}
     unknown = ranked(measured(replace(FAMILY, parents={}), vector_cosine=rows))
     assert unknown.all[0].subjects == ("medical", "medical-qa"), "without the study's word"
 
@@ -69,8 +69,8 @@ def test_a_value_without_a_yardstick_is_no_finding() -> None:
 
 
 def test_a_difference_without_an_interval_is_no_finding() -> None:
-    found = ranked(measured(evaluation=[replace(difference("maths", "gsm8k", 0.4), low=None)]))
-    assert found.dropped == {"no interval": 1}
+    result = ranked(measured(evaluation=[replace(difference("maths", "gsm8k", 0.4), low=None)]))
+    assert result.dropped == {"no interval": 1}
 
 
 def test_all_p_values_are_corrected_together_and_chance_is_dropped() -> None:
@@ -78,15 +78,15 @@ def test_all_p_values_are_corrected_together_and_chance_is_dropped() -> None:
     candidates = [made("loss", f"m{i}", size) for i, size in enumerate(sizes)]
     p = [2 * stats.t.sf(size * 10, 99) for size in sizes]
     q = stats.false_discovery_control(p, method="bh")
-    found = rank(candidates, FAMILY)
-    assert [f.q for f in found.all] == pytest.approx([each for each in q if each < 0.05])
-    assert (len(found.all), found.dropped) == (2, {WITHIN: 3})
+    result = rank(candidates, FAMILY)
+    assert [f.q for f in result.all] == pytest.approx([each for each in q if each < 0.05])
+    assert (len(result.all), result.dropped) == (2, {WITHIN: 3})
     assert p[2] < 0.05 < q[2], "one of them alone would have been told"
 
 
 def test_nothing_is_told_where_nothing_exceeds_chance() -> None:
-    found = rank([made("loss", "maths", 0.1), made("gain", "medical", 0.0)], FAMILY)
-    assert (found.told, found.all, found.dropped) == ((), (), {WITHIN: 2})
+    result = rank([made("loss", "maths", 0.1), made("gain", "medical", 0.0)], FAMILY)
+    assert (result.told, result.all, result.dropped) == ((), (), {WITHIN: 2})
 
 
 def test_the_told_ones_are_of_different_kinds_and_models_by_size() -> None:
@@ -99,12 +99,12 @@ def test_the_told_ones_are_of_different_kinds_and_models_by_size() -> None:
         made("transfer", "maths", 1.0),
         made("directions", "medical", 0.8),
     ]
-    told = rank(candidates, FAMILY).told
-    assert [(f.kind, f.subjects[0]) for f in told] == [
+    findings = rank(candidates, FAMILY).told
+    assert [(f.kind, f.subjects[0]) for f in findings] == [
         ("loss", "code"), ("neurons", "code"), ("gain", "medical"), ("transfer", "maths"),
         ("directions", "medical"),
     ]  # fmt: skip
-    assert len(told) == MOST
+    assert len(findings) == MOST
     # Fewer kinds than findings are told: others of a kind follow, of one model each kind once.
     few = [made("loss", m, 3.0 - i, place=f"{i}") for i, m in enumerate(("a", "a", "b"))]
     assert [f.subjects[0] for f in rank(few, FAMILY).told] == ["a", "b"]
@@ -114,10 +114,10 @@ def test_of_findings_that_echo_one_another_the_furthest_is_told_with_their_numbe
     """Less scatter makes a size larger, and a loss on the same task no larger."""
     steady = made("loss", "maths", 4.0, place="stories", error=0.05)
     furthest = made("loss", "code", 3.0, place="stories", error=0.1)
-    found = rank([steady, furthest], FAMILY)
-    assert [(f.subjects[0], f.others) for f in found.told] == [("code", 1)]
-    assert found.told[0].sentence.endswith("The same holds for 1 other model.")
-    assert len(found.all) == 2
+    result = rank([steady, furthest], FAMILY)
+    assert [(f.subjects[0], f.others) for f in result.told] == [("code", 1)]
+    assert result.told[0].sentence.endswith("The same holds for 1 other model.")
+    assert len(result.all) == 2
 
 
 def test_the_control_is_the_yardstick_of_a_cosine_and_nominal_chance_is_not() -> None:

@@ -33,10 +33,10 @@ def test_scores_are_gains_and_losses_by_the_direction_of_their_metric() -> None:
         difference("maths", "medqa", 0.9),
         difference("maths", "gsm8k", 0.7, metric="unknown"),
     ]
-    found = {
+    places = {
         (f.kind, *f.subjects, f.candidate.place[0]) for f in ranked(measured(evaluation=rows)).all
     }
-    assert found == {
+    assert places == {
         ("gain", "medical", "text"), ("setback", "medical", "medqa"),
         ("loss", "maths", "stories"), ("transfer", "maths", "medqa"),
     }  # fmt: skip
@@ -64,12 +64,12 @@ def test_likelihoods_are_gains_and_losses_on_probe_sets() -> None:
         change("maths", "medical", -0.4), change("medical", "general", 0.1),
     ]  # fmt: skip
     asked = measured(divergence=rows)
-    found = ranked(asked).all
-    assert {(f.kind, *f.subjects, f.candidate.place[1]) for f in found} == {
+    findings = ranked(asked).all
+    assert {(f.kind, *f.subjects, f.candidate.place[1]) for f in findings} == {
         ("gain", "medical", "medical"), ("setback", "medical-qa", "medical"),
         ("loss", "maths", "general"), ("transfer", "maths", "medical"),
     }, "a change within the control's is none"  # fmt: skip
-    (loss,) = (f for f in found if f.kind == "loss")
+    (loss,) = (f for f in findings if f.kind == "loss")
     assert loss.sentence == (
         "maths predicts the general texts worse than the base: +0.5 nats a token "
         "(+0.45 to +0.55); lower is better; retrained (control) +0.2."
@@ -84,9 +84,9 @@ def test_neurons_are_held_against_the_base_and_the_controls() -> None:
         return row("activated_percent", value, 0.2, model=model, layer=layer, n=100)
 
     rows = [share("base", 50), share("medical", 56), share("maths", 51), share("retrained", 51.5)]
-    found = ranked(measured(activation=rows))
-    assert [f.headline for f in found.all] == ["medical activates more neurons in layer 1"]
-    (finding,) = found.all
+    result = ranked(measured(activation=rows))
+    assert [f.headline for f in result.all] == ["medical activates more neurons in layer 1"]
+    (finding,) = result.all
     # Two intervals of 0.2 to either side with 99 degrees of freedom, base and model each.
     spread = 0.2 / 1.98422 * 10
     control = math.sqrt(2) * spread
@@ -96,35 +96,37 @@ def test_neurons_are_held_against_the_base_and_the_controls() -> None:
 
 def test_directions_name_what_the_update_does() -> None:
     def of(model: str, value: float) -> Any:
-        at = {"model": model, "module": "mlp", "chance": 0.0, "chance_sd": 0.001, "n": 15}
-        return row("two_sided_excess", value, 0.01, **at)
+        coordinates = {"model": model, "module": "mlp", "chance": 0.0, "chance_sd": 0.001, "n": 15}
+        return row("two_sided_excess", value, 0.01, **coordinates)
 
     rows = [of("medical", -0.04), of("maths", 0.001), of("retrained", -0.005)]
-    found = ranked(measured(alignment=rows))
-    assert [f.headline for f in found.all] == [
+    result = ranked(measured(alignment=rows))
+    assert [f.headline for f in result.all] == [
         "medical's updates of mlp avoid the base's own directions"
     ]
-    assert found.all[0].candidate.figure.view == "summary"
+    assert result.all[0].candidate.figure.view == "summary"
 
 
 def test_own_neurons_count_against_random_ones_and_those_of_the_base_do_not() -> None:
     def drop(model: str, source: str, value: float, setting: str = "top-1%") -> Any:
-        at = {"model": model, "reference": source, "task": "text", "metric_of": "bits"}
-        return row("drop_percent", value, 2.0, setting=setting, chance=4.0, chance_sd=0.5, **at)
+        coordinates = {"model": model, "reference": source, "task": "text", "metric_of": "bits"}
+        return row(
+            "drop_percent", value, 2.0, setting=setting, chance=4.0, chance_sd=0.5, **coordinates
+        )
 
     rows = [
         drop("medical", "medical", 20), drop("medical", "base", 25), drop("base", "base", 30),
         drop("maths", "maths", 4.5), drop("medical", "medical", 20, "random-top-1%-seed0"),
     ]  # fmt: skip
-    found = ranked(measured(ablation=rows))
-    assert [f.candidate.place for f in found.all] == [("text", "bits", "top-1%")]
-    assert found.dropped == {"about the base alone": 1, "within chance": 1}
+    result = ranked(measured(ablation=rows))
+    assert [f.candidate.place for f in result.all] == [("text", "bits", "top-1%")]
+    assert result.dropped == {"about the base alone": 1, "within chance": 1}
 
 
 def test_a_merge_must_keep_more_of_both_than_one_vector_alone() -> None:
     def share(setting: str, task: str, value: float) -> Any:
-        at = {"reference": "base", "task": task, "metric_of": "bits", "setting": setting}
-        return row("regained", value, 0.02, **at)
+        coordinates = {"reference": "base", "task": task, "metric_of": "bits", "setting": setting}
+        return row("regained", value, 0.02, **coordinates)
 
     gains = [
         difference("medical", "text", -2.0, metric="bits"),
@@ -139,19 +141,19 @@ def test_a_merge_must_keep_more_of_both_than_one_vector_alone() -> None:
         *(share("medical=-1,maths=0.5", t, 0.9) for t in ("text", "gsm8k")),
         replace(share("medical=0.5,maths=0.5", "medqa", -3.0), metric_of="acc"),
     ]
-    found = [
+    findings = [
         f for f in ranked(measured(evaluation=gains, arithmetic=points)).all if f.kind == "merge"
     ]
-    assert [(f.subjects, f.headline) for f in found] == [
+    assert [(f.subjects, f.headline) for f in findings] == [
         (("medical", "maths"), "medical=0.5,maths=0.5 keeps at least 70% of each domain's gain")
     ]
-    assert "keeps more than 40%" in found[0].sentence
+    assert "keeps more than 40%" in findings[0].sentence
 
 
 def test_the_figure_of_every_rule_exists_and_shows_its_measure() -> None:
-    found = ranked(measured(**everything())).all
-    assert {f.kind for f in found} >= {"size", "directions", "gain", "neurons"}
-    for finding in found:
+    findings = ranked(measured(**everything())).all
+    assert {f.kind for f in findings} >= {"size", "directions", "gain", "neurons"}
+    for finding in findings:
         place = finding.candidate.figure
         analysis = registry.get(place.analysis)
         (view,) = [v for v in analysis.views if v.key == place.view]
@@ -161,25 +163,25 @@ def test_the_figure_of_every_rule_exists_and_shows_its_measure() -> None:
 def test_a_card_says_what_was_measured_and_nothing_else() -> None:
     asked = measured(**everything())
     medical, *_, control = cards(asked, ranked(asked))
-    said = {line.name: line.words for line in lines(medical)}
-    assert said["moved"] == "0.3 of the base's norm, 3 times the control"
-    assert said["where"] == "attention 0.2, mlp 0.4; most in layer 1 (0.5)"
-    assert said["directions"] == "mlp avoids the base's -0.04 (-0.05 to -0.03)"
-    assert said["neurons"] == (
+    words = {line.name: line.words for line in lines(medical)}
+    assert words["moved"] == "0.3 of the base's norm, 3 times the control"
+    assert words["where"] == "attention 0.2, mlp 0.4; most in layer 1 (0.5)"
+    assert words["directions"] == "mlp avoids the base's -0.04 (-0.05 to -0.03)"
+    assert words["neurons"] == (
         "patterns at 0.80 of the distance of unlike documents, control 0.40; "
         "active at a token in layer 1 +6"
     )
-    assert said["own domain"] == (
+    assert words["own domain"] == (
         "text better: -2 (-2.1 to -1.9) bits; of the others 1 no certain change"
     )
-    assert said["elsewhere"] == "stories worse: -0.5 (-0.6 to -0.4) acc"
+    assert words["elsewhere"] == "stories worse: -0.5 (-0.6 to -0.4) acc"
     assert medical.layers == (0.1, 0.5)
     assert (control.model, control.is_control) == ("retrained", True)
     assert [line.name for line in lines(control)] == ["moved", "neurons"]
     signs = {line.name: line.better for line in brief(medical)}
-    assert signs == dict.fromkeys(said.keys() - {"surprising"}) | {
+    assert signs == dict.fromkeys(words.keys() - {"surprising"}) | {
         "own domain": True, "elsewhere": False
-    } | dict.fromkeys({"surprising"} & said.keys())  # fmt: skip
+    } | dict.fromkeys({"surprising"} & words.keys())  # fmt: skip
     nothing = cards(measured(), ranked(measured()))
     assert [*lines(nothing[0])] == []
 

@@ -27,13 +27,13 @@ def _documents(seed: int, size: float = 1.0) -> Any:
 
 def test_size_and_intervals_equal_documents_one_by_one() -> None:
     base, change = _documents(0), _documents(1, 0.1) + 0.2
-    found = difference.at_position(_sums(base), _sums(base + change), 0, 0)
-    flat, own = base.reshape(-1, WIDTH), change.reshape(-1, WIDTH)
+    measured = difference.at_position(_sums(base), _sums(base + change), 0, 0)
+    flat, changes = base.reshape(-1, WIDTH), change.reshape(-1, WIDTH)
     norm = np.linalg.norm(flat, axis=1).mean()
-    np.testing.assert_allclose(found.mean, own.mean(0), atol=1e-5)
-    assert found.size == pytest.approx(np.linalg.norm(own.mean(0)) / norm, rel=1e-5)
-    assert found.n == GROUPS * EACH
-    for g, value in enumerate(found.without):
+    np.testing.assert_allclose(measured.mean, changes.mean(0), atol=1e-5)
+    assert measured.size == pytest.approx(np.linalg.norm(changes.mean(0)) / norm, rel=1e-5)
+    assert measured.n == GROUPS * EACH
+    for g, value in enumerate(measured.without):
         rest = np.delete(np.arange(GROUPS), g)
         expected = np.linalg.norm(change[rest].reshape(-1, WIDTH).mean(0))
         expected /= np.linalg.norm(base[rest].reshape(-1, WIDTH), axis=1).mean()
@@ -44,29 +44,29 @@ def test_differences_without_a_direction_are_as_large_as_chance_and_not_steady()
     sizes, levels, halves = [], [], []
     for seed in range(40):
         base, change = _documents(seed), _documents(1000 + seed, 0.1)
-        found: Any = difference.at_position(_sums(base), _sums(base + change), 0, seed)
-        sizes.append(found.size**2)
-        levels.append(found.noise**2)
-        halves.append(found.halves)
+        measured: Any = difference.at_position(_sums(base), _sums(base + change), 0, seed)
+        sizes.append(measured.size**2)
+        levels.append(measured.noise**2)
+        halves.append(measured.halves)
     assert np.mean(levels) == pytest.approx(np.mean(sizes), rel=0.05)
     assert abs(np.mean(halves)) < 0.05
-    assert abs(found.unlike) < 3 * found.unlike_sd
-    assert found.unlike_sd == pytest.approx(1 / np.sqrt(WIDTH), rel=0.4)
+    assert abs(measured.unlike) < 3 * measured.unlike_sd
+    assert measured.unlike_sd == pytest.approx(1 / np.sqrt(WIDTH), rel=0.4)
 
 
 def test_one_direction_in_all_documents_is_steady() -> None:
     base, direction = _documents(0), np.random.default_rng(5).standard_normal(WIDTH)
-    found: Any = difference.at_position(_sums(base), _sums(base + direction), 0, 0)
-    assert found.halves == pytest.approx(1, abs=1e-6)
-    assert found.noise < 1e-6 < found.size
+    measured: Any = difference.at_position(_sums(base), _sums(base + direction), 0, 0)
+    assert measured.halves == pytest.approx(1, abs=1e-6)
+    assert measured.noise < 1e-6 < measured.size
 
 
 def test_a_model_without_a_difference_has_no_direction() -> None:
     base = _documents(0)
-    found = difference.at_position(_sums(base), _sums(base), 0, 0)
-    assert found.size == 0
-    assert found.halves is None
-    assert difference.cosine(found.mean, found.mean) is None
+    measured = difference.at_position(_sums(base), _sums(base), 0, 0)
+    assert measured.size == 0
+    assert measured.halves is None
+    assert difference.cosine(measured.mean, measured.mean) is None
     empty = {**_sums(base), "counts": np.zeros((1, GROUPS), int)}
     assert difference.at_position(empty, empty, 0, 0).size is None
 
@@ -75,6 +75,6 @@ def test_equal_documents_have_no_chance_level() -> None:
     """As at a first token that all documents share."""
     base = np.repeat(_documents(0)[:1, :1], GROUPS, 0).repeat(EACH, 1)
     noisy = base * (1 + 1e-7 * _documents(1))
-    found = difference.at_position(_sums(noisy), _sums(noisy + 0.1), 0, 0)
-    assert found.unlike is None
-    assert found.halves == pytest.approx(1)
+    measured = difference.at_position(_sums(noisy), _sums(noisy + 0.1), 0, 0)
+    assert measured.unlike is None
+    assert measured.halves == pytest.approx(1)

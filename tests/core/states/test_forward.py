@@ -18,6 +18,7 @@ from core.states.head import Head
 from core.states.readers import BaseReader
 from core.states.store import StoredStates
 from core.study import study
+from core.study.models import Models
 from core.texts.probe import Batch, ProbeSet
 from tests.core import zoo
 
@@ -62,11 +63,11 @@ class Spy:
     def _documents(self, states: torch.Tensor) -> dict[int, Any]:
         assert self._batch is not None
         lengths = zip(self._batch.documents, self._batch.lengths, states, strict=True)
-        return {document: own[:length].clone() for document, length, own in lengths}
+        return {document: padded[:length].clone() for document, length, padded in lengths}
 
 
 def opened(folder: Path) -> Family:
-    models = study.Models(base=str(folder / "base"), tuned={"tuned": str(folder / "tuned0")})
+    models = Models(base=str(folder / "base"), tuned={"tuned": str(folder / "tuned0")})
     return family.open_family(models)
 
 
@@ -126,15 +127,15 @@ def test_readers_see_the_states_of_the_tokens_and_the_bases(name: str, tmp_path:
         torch.testing.assert_close(spy.base[document], final_base[document], **close)
     assert spy.tokens == probe.tokens
     drawn = torch.stack([after_base[d][p] for d, p in places.tolist()])
-    found = torch.from_numpy(result.arrays("sample", 1)["states"])
-    torch.testing.assert_close(found, drawn, **close)
+    sampled = torch.from_numpy(result.arrays("sample", 1)["states"])
+    torch.testing.assert_close(sampled, drawn, **close)
     sums = result.arrays("sums", 1)
-    means = torch.stack([own.mean(0) for own in after_base]).sum(0).detach().numpy()
+    means = torch.stack([states.mean(0) for states in after_base]).sum(0).detach().numpy()
     np.testing.assert_allclose(sums["sums"][-1].sum(0), means, rtol=1e-4, atol=1e-4)
-    third = sum(own[2] for own in after_base if len(own) > 2).detach().numpy()
+    third = sum(states[2] for states in after_base if len(states) > 2).detach().numpy()
     np.testing.assert_allclose(sums["sums"][2].sum(0), third, rtol=1e-4, atol=1e-4)
     assert sums["counts"].sum(1).tolist() == [6, 5, 5, 4, 4, 6]
-    norms = sum(float(own.norm(dim=1).mean()) for own in after_base)
+    norms = sum(float(states.norm(dim=1).mean()) for states in after_base)
     assert sums["norms"][-1].sum() == pytest.approx(norms, rel=1e-4)
 
 
@@ -142,18 +143,18 @@ def test_a_lack_of_memory_leaves_no_trace(tmp_path: Path) -> None:
     zoo.build("llama", tmp_path)
     of, probe = opened(tmp_path), zoo.probe(9, 5, 1, 7, 3, 11)
     places, groups = sample.chosen(probe, 20, 0), sample.grouped(6, 0)
-    found = []
+    artifacts = []
     with loading.loaded(of.base, study.Run(device="cpu")) as model:
         for fails_at in (-1, 1):
             spy, reader = Spy(fails_at), BaseReader(LAYERS, probe, places, groups)
             session = session_of(of, model, size=2)
             forward.read(session, probe, [reader, spy], stored="", label="")
             assert spy.tokens == probe.tokens
-            found.append({(a.name, a.layer): a.arrays for a in reader.artifacts()})
-    assert found[0].keys() == found[1].keys()
-    for place, arrays in found[0].items():
+            artifacts.append({(a.name, a.layer): a.arrays for a in reader.artifacts()})
+    assert artifacts[0].keys() == artifacts[1].keys()
+    for place, arrays in artifacts[0].items():
         for name, values in arrays.items():
-            np.testing.assert_allclose(values, found[1][place][name], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(values, artifacts[1][place][name], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

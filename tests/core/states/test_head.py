@@ -11,6 +11,7 @@ import torch
 from core.models import family, loading
 from core.states.head import Head, seeing_final
 from core.study import study
+from core.study.models import Models
 from tests.core import zoo
 
 
@@ -22,8 +23,8 @@ def test_the_head_turns_final_states_into_the_models_own_logits(name: str) -> No
     with seeing_final(head, seen.append):
         expected = zoo.logits(model, batch)
     (final,) = seen
-    found = head.logits(final[1])
-    torch.testing.assert_close(found, expected[1], rtol=1e-5, atol=1e-5)
+    logits = head.logits(final[1])
+    torch.testing.assert_close(logits, expected[1], rtol=1e-5, atol=1e-5)
     assert head.vocabulary == expected.shape[-1]
     assert zoo.attached(model.module) == []
 
@@ -32,19 +33,19 @@ def test_the_head_turns_final_states_into_the_models_own_logits(name: str) -> No
 def test_the_head_of_another_member_is_its_own(name: str, tmp_path: Path) -> None:
     """Tied to the embedding or not, and with a cap."""
     base, _ = zoo.build(name, tmp_path)
-    models = study.Models(base=str(tmp_path / "base"), tuned={"tuned": str(tmp_path / "tuned0")})
-    found = family.open_family(models)
+    models = Models(base=str(tmp_path / "base"), tuned={"tuned": str(tmp_path / "tuned0")})
+    opened = family.open_family(models)
     batch = zoo.batch()
     seen: list[torch.Tensor] = []
-    with loading.loaded(found.tuned["tuned"], study.Run(device="cpu")) as model:
-        own: Any = model.module
-        before = own.get_output_embeddings()
-        head = Head(model, found.anatomy.pieces, of=found.base)
-        with seeing_final(Head(model, found.anatomy.pieces), seen.append):
+    with loading.loaded(opened.tuned["tuned"], study.Run(device="cpu")) as model:
+        module: Any = model.module
+        before = module.get_output_embeddings()
+        head = Head(model, opened.anatomy.pieces, of=opened.base)
+        with seeing_final(Head(model, opened.anatomy.pieces), seen.append):
             zoo.logits(model, batch)
         states = seen[0][0]
         logits, normed = head.logits(states), head.norm(states)
-        assert own.get_output_embeddings() is before
+        assert module.get_output_embeddings() is before
     base.eval()
     norm = base.transformer.ln_f if name == "gpt2" else base.model.norm
     expected = base.get_output_embeddings()(states)

@@ -33,13 +33,13 @@ def _cka(x: torch.Tensor, y: torch.Tensor) -> float:
 def test_the_alignment_equals_its_definition_also_without_each_document() -> None:
     x = _states(0)
     y = x + 0.5 * _states(1)
-    found = similarity.alignment(x, y, DOCUMENTS)
-    assert found.value == pytest.approx(_cka(x, y), abs=1e-9)
-    for document, value in enumerate(found.without):
-        kept = document != DOCUMENTS
-        assert value == pytest.approx(_cka(x[kept], y[kept]), abs=1e-9)
+    measured = similarity.alignment(x, y, DOCUMENTS)
+    assert measured.value == pytest.approx(_cka(x, y), abs=1e-9)
+    for document, value in enumerate(measured.without):
+        others = document != DOCUMENTS
+        assert value == pytest.approx(_cka(x[others], y[others]), abs=1e-9)
     rolled = [_cka(x, y.roll(shift, 0)) for shift in (1, 3, 5, 6, 8)]
-    np.testing.assert_allclose(found.unlike, rolled, atol=1e-9)
+    np.testing.assert_allclose(measured.unlike, rolled, atol=1e-9)
 
 
 def test_the_alignment_sees_no_rotation_and_no_scale() -> None:
@@ -73,8 +73,8 @@ def test_too_few_tokens_or_constant_states_have_no_alignment() -> None:
 
 def test_drift_is_relative_to_the_bases_state_of_the_token() -> None:
     x, y = _states(0), _states(1)
-    own, unlike = similarity.drift(x, y)
+    drifts, unlike = similarity.drift(x, y)
     expected = [float((b - a).norm() / a.norm()) for a, b in zip(x, y, strict=True)]
-    np.testing.assert_allclose(own, expected, rtol=1e-5)
+    np.testing.assert_allclose(drifts, expected, rtol=1e-5)
     other = [float((y[(i - 5) % 10] - x[i]).norm() / x[i].norm()) for i in range(10)]
     np.testing.assert_allclose(unlike, other, rtol=1e-5)

@@ -31,13 +31,13 @@ def test_shares_of_random_frames_match_the_closed_forms(
         left[i] = np.square(update[:k]).sum()
         both[i] = np.square(update[:k, :k]).sum()
     spread = float((p**2).sum())
-    for found, level in (
+    for shares, level in (
         (left, chance.one_sided(d, k, spread)),
         (both, chance.two_sided(d, m, k, spread)),
     ):
-        error = found.std() / math.sqrt(trials)
-        assert abs(found.mean() - level.mean) < 5 * error
-        assert found.std() == pytest.approx(level.sd, rel=0.08)
+        error = shares.std() / math.sqrt(trials)
+        assert abs(shares.mean() - level.mean) < 5 * error
+        assert shares.std() == pytest.approx(level.sd, rel=0.08)
 
 
 @given(st.integers(2, 60), st.integers(2, 60), st.data())
@@ -68,9 +68,9 @@ def test_excess_runs_from_chance_to_one(d: int, share: float, data: st.DataObjec
     level = chance.one_sided(d, k, 1.0)
     assert level.excess(1.0) == pytest.approx(1)
     assert level.excess(level.mean) == pytest.approx(0)
-    found = level.excess(share)
-    assert found is not None
-    assert (found < 0) == (share < level.mean)
+    excess = level.excess(share)
+    assert excess is not None
+    assert (excess < 0) == (share < level.mean)
 
 
 @pytest.mark.parametrize(("d", "m"), [(200, 200), (100, 300), (300, 100)])

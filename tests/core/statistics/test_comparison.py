@@ -53,7 +53,7 @@ def test_a_score_is_made_of_its_items() -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_the_interval_agrees_with_another_bootstrap(form: Form) -> None:
     items = _text(np.random.default_rng(3), 60, form)
-    found = comparison.score(items, resamples=4000, seed=1)
+    estimate = comparison.score(items, resamples=4000, seed=1)
 
     def statistic(total: np.ndarray, weight: np.ndarray) -> float:
         ratio = total.sum() / weight.sum()
@@ -64,9 +64,9 @@ def test_the_interval_agrees_with_another_bootstrap(form: Form) -> None:
         method="percentile", rng=np.random.default_rng(2),
     )  # fmt: skip
     spread = other.standard_error
-    assert found.value == pytest.approx(statistic(items.total, items.weight))
-    assert found.low == pytest.approx(other.confidence_interval.low, abs=0.2 * spread)
-    assert found.high == pytest.approx(other.confidence_interval.high, abs=0.2 * spread)
+    assert estimate.value == pytest.approx(statistic(items.total, items.weight))
+    assert estimate.low == pytest.approx(other.confidence_interval.low, abs=0.2 * spread)
+    assert estimate.high == pytest.approx(other.confidence_interval.high, abs=0.2 * spread)
 
 
 def test_draws_in_parts_are_all_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,11 +96,11 @@ def test_pairing_is_worth_it() -> None:
     rng = np.random.default_rng(6)
     hard = rng.normal(size=100)
     a, b = _mean(hard), _mean(hard + 0.1 + 0.01 * rng.normal(size=100))
-    found = comparison.difference(a, b, **BOOT)
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low > 0.09
-    assert found.high < 0.11
+    estimate = comparison.difference(a, b, **BOOT)
+    assert estimate.low is not None
+    assert estimate.high is not None
+    assert estimate.low > 0.09
+    assert estimate.high < 0.11
 
 
 @given(VALUES, st.sampled_from(FORMS))
@@ -108,9 +108,9 @@ def test_pairing_is_worth_it() -> None:
 def test_a_model_differs_from_itself_by_nothing(values: list[float], form: Form) -> None:
     n = len(values)
     items = Items(index=np.arange(n), total=np.array(values), weight=np.ones(n), form=form)
-    found = comparison.difference(items, items, **BOOT)
-    if found.value is not None:
-        assert (found.value, found.low, found.high) == (0, 0, 0)
+    estimate = comparison.difference(items, items, **BOOT)
+    if estimate.value is not None:
+        assert (estimate.value, estimate.low, estimate.high) == (0, 0, 0)
 
 
 @given(BITS)
@@ -138,9 +138,9 @@ def test_mcnemar_counts_every_way_the_coin_could_fall(data: st.DataObject, bits:
     won = sum(x < y for x, y in zip(bits, other, strict=True))
     m = lost + won
     ways = sum(math.comb(m, k) for k in range(m + 1) if math.comb(m, k) <= math.comb(m, lost))
-    found = comparison.mcnemar(_mean(bits), _mean(other))
-    assert found == pytest.approx(ways / 2**m)
-    assert comparison.mcnemar(_mean(other), _mean(bits)) == pytest.approx(found)
+    p_value = comparison.mcnemar(_mean(bits), _mean(other))
+    assert p_value == pytest.approx(ways / 2**m)
+    assert comparison.mcnemar(_mean(other), _mean(bits)) == pytest.approx(p_value)
 
 
 def test_what_is_not_paired_is_refused() -> None:
@@ -167,8 +167,8 @@ def test_a_drop_is_a_loss_whichever_way_is_better() -> None:
 
 
 def test_there_is_no_drop_from_nothing() -> None:
-    found = comparison.drop(_mean([0, 0]), _mean([1, 0]), higher_is_better=True, **BOOT)
-    assert found == comparison.Estimate(value=None)
+    estimate = comparison.drop(_mean([0, 0]), _mean([1, 0]), higher_is_better=True, **BOOT)
+    assert estimate == comparison.Estimate(value=None)
     alone = comparison.score(_mean([1]), **BOOT)
     assert (alone.value, alone.low) == (1, None)
 
@@ -186,15 +186,15 @@ def test_a_drop_like_its_controls_is_seldom_called_more(
     loss: float, most: float, least: float
 ) -> None:
     rng = np.random.default_rng(8)
-    found = []
+    significant = []
     for trial in range(200):
         before, after, *controls = _ablation(rng, 120, loss)
         p = comparison.beyond_controls(
             before, after, controls, higher_is_better=True, resamples=200, seed=trial
         )
         assert p is not None
-        found.append(p <= 0.05)
-    assert least <= np.mean(found) <= most
+        significant.append(p <= 0.05)
+    assert least <= np.mean(significant) <= most
 
 
 def test_without_controls_nothing_is_said() -> None:
@@ -216,13 +216,13 @@ def test_without_controls_nothing_is_said() -> None:
 def test_correction_against_its_definition(p_values: list[float | None]) -> None:
     known = sorted(p for p in p_values if p is not None)
     m = len(known)
-    for given_p, found in zip(p_values, multiplicity.adjusted(p_values), strict=True):
+    for given_p, q in zip(p_values, multiplicity.adjusted(p_values), strict=True):
         if given_p is None:
-            assert found is None
+            assert q is None
             continue
         # The least level at which the step-up procedure rejects this hypothesis.
         steps = [m * known[i] / (i + 1) for i in range(m) if known[i] >= given_p]
-        assert found == pytest.approx(min(1.0, *steps))
+        assert q == pytest.approx(min(1.0, *steps))
 
 
 def _brute(parts: Sequence[Items], make: Callable[..., float]) -> tuple[float, float, float]:
@@ -245,27 +245,27 @@ def _brute(parts: Sequence[Items], make: Callable[..., float]) -> tuple[float, f
 @pytest.mark.parametrize("form", FORMS)
 def test_shares_equal_a_loop_over_draws(form: Form, higher: bool) -> None:
     rng = np.random.default_rng(9)
-    base, tuned, own = (_text(rng, 30, form, nats) for nats in (2.0, 1.0, 1.4))
-    found = comparison.ratio(tuned, own, higher_is_better=higher, **BOOT)
-    wanted = _brute([tuned, own], lambda t, o: o / t if higher else t / o)
-    assert (found.value, found.low, found.high) == pytest.approx(wanted)
-    part = comparison.regained(base, tuned, own, **BOOT)
-    wanted = _brute([base, tuned, own], lambda b, t, o: (o - b) / (t - b))
+    base, tuned, merged = (_text(rng, 30, form, nats) for nats in (2.0, 1.0, 1.4))
+    estimate = comparison.ratio(tuned, merged, higher_is_better=higher, **BOOT)
+    wanted = _brute([tuned, merged], lambda t, o: o / t if higher else t / o)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx(wanted)
+    part = comparison.regained(base, tuned, merged, **BOOT)
+    wanted = _brute([base, tuned, merged], lambda b, t, o: (o - b) / (t - b))
     assert (part.value, part.low, part.high) == pytest.approx(wanted)
     assert 0 < part.value < 1  # type: ignore[operator]
 
 
 @given(BITS)
 def test_shares_of_the_models_that_they_are_held_against(bits: list[int]) -> None:
-    own, zero = _mean(bits), _mean([0] * len(bits))
-    whole = comparison.ratio(own, own, higher_is_better=True, **BOOT)
+    items, zero = _mean(bits), _mean([0] * len(bits))
+    whole = comparison.ratio(items, items, higher_is_better=True, **BOOT)
     assert whole.value == (1 if any(bits) else None)
     assert whole.low in (1, None)
-    assert comparison.ratio(zero, own, higher_is_better=True, **BOOT).value is None
-    kept = comparison.ratio(own, zero, higher_is_better=False, **BOOT)
-    assert kept == comparison.Estimate(value=None), "nothing below the line"
-    for place, model in ((0, zero), (1, own)):
-        part = comparison.regained(zero, own, model, **BOOT)
+    assert comparison.ratio(zero, items, higher_is_better=True, **BOOT).value is None
+    ratio = comparison.ratio(items, zero, higher_is_better=False, **BOOT)
+    assert ratio == comparison.Estimate(value=None), "nothing below the line"
+    for place, model in ((0, zero), (1, items)):
+        part = comparison.regained(zero, items, model, **BOOT)
         assert part.value == (place if any(bits) else None)
 
 
@@ -280,15 +280,15 @@ def test_shares_are_of_the_same_items_alone() -> None:
 
 @given(st.lists(st.floats(0.1, 50), min_size=3, max_size=3), st.booleans())
 def test_scores_known_as_wholes_have_the_same_shares(values: list[float], higher: bool) -> None:
-    base, tuned, own = values
+    base, tuned, score = values
     items = [_mean([v, v]) for v in values]
-    lost = comparison.percent_lost(base, own, higher_is_better=higher)
-    kept = comparison.share_of(tuned, own, higher_is_better=higher)
-    back = comparison.share_regained(base, tuned, own)
-    told: dict[str, Any] = {"higher_is_better": higher, **BOOT}
-    assert lost == pytest.approx(comparison.drop(items[0], items[2], **told).value)
-    assert kept == pytest.approx(comparison.ratio(items[1], items[2], **told).value)
+    lost = comparison.percent_lost(base, score, higher_is_better=higher)
+    share = comparison.share_of(tuned, score, higher_is_better=higher)
+    back = comparison.share_regained(base, tuned, score)
+    options: dict[str, Any] = {"higher_is_better": higher, **BOOT}
+    assert lost == pytest.approx(comparison.drop(items[0], items[2], **options).value)
+    assert share == pytest.approx(comparison.ratio(items[1], items[2], **options).value)
     assert back == pytest.approx(comparison.regained(*items, **BOOT).value)
-    assert comparison.percent_lost(0.0, own, higher_is_better=higher) is None
-    assert comparison.share_regained(base, base, own) is None
-    assert comparison.share_of(None, own, higher_is_better=higher) is None
+    assert comparison.percent_lost(0.0, score, higher_is_better=higher) is None
+    assert comparison.share_regained(base, base, score) is None
+    assert comparison.share_of(None, score, higher_is_better=higher) is None

@@ -12,9 +12,9 @@ from core.statistics import intervals
 @pytest.mark.parametrize("n", [2, 3, 10, 200])
 def test_student_s_interval_is_scipy_s(n: int) -> None:
     x = np.random.default_rng(n).normal(5, 2, n)
-    found = intervals.of_mean(x)
+    interval = intervals.of_mean(x)
     low, high = scipy.stats.t.interval(0.95, n - 1, loc=x.mean(), scale=scipy.stats.sem(x))
-    assert (found.value, found.low, found.high) == pytest.approx((x.mean(), low, high))
+    assert (interval.value, interval.low, interval.high) == pytest.approx((x.mean(), low, high))
 
 
 def test_equal_weights_are_none() -> None:
@@ -41,8 +41,8 @@ def test_a_single_value_has_no_interval() -> None:
 def test_the_jackknife_of_a_mean_is_student_s_interval() -> None:
     x = np.random.default_rng(0).normal(size=9)
     without = (x.sum() - x) / 8
-    found, wanted = intervals.of_jackknife(x.mean(), without), intervals.of_mean(x)
-    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
+    interval, wanted = intervals.of_jackknife(x.mean(), without), intervals.of_mean(x)
+    assert (interval.low, interval.high) == pytest.approx((wanted.low, wanted.high))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -50,8 +50,8 @@ def test_intervals_hold_the_truth_in_about_95_of_100_cases(weighted: bool) -> No
     rng, held, cases = np.random.default_rng(1), 0, 2000
     for _ in range(cases):
         w = rng.integers(50, 150, 20) if weighted else None
-        found = intervals.of_mean(rng.normal(2.0, 1.0, 20), w)
-        held += (found.low or 0) <= 2.0 <= (found.high or 0)
+        interval = intervals.of_mean(rng.normal(2.0, 1.0, 20), w)
+        held += (interval.low or 0) <= 2.0 <= (interval.high or 0)
     assert 0.935 <= held / cases <= 0.965
 
 

@@ -12,8 +12,8 @@ from core.statistics.multiplicity import adjusted, reach
 def test_a_lone_value_at_its_reach_is_just_significant(
     controls: int, tests: int, expected: float
 ) -> None:
-    found = reach(controls, tests, 0.05)
-    assert found == pytest.approx(expected, abs=0.05)
-    t = found / (1 + 1 / controls) ** 0.5
+    distance = reach(controls, tests, 0.05)
+    assert distance == pytest.approx(expected, abs=0.05)
+    t = distance / (1 + 1 / controls) ** 0.5
     p = float(stats.t.sf(t, controls - 1))
     assert adjusted([p, *[1.0] * (tests - 1)])[0] == pytest.approx(0.05)

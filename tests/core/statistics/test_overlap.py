@@ -42,16 +42,16 @@ def test_means_are_of_what_has_a_value_and_ranks_have_none() -> None:
         for m, v, c in (("q", 0.2, 0.1), ("k", 0.6, 0.3), ("v", None, None))
     ]
     rows = [*rows, Measurement(metric="rank_k", value=4, model="m", layer=2, module="q")]
-    (found,) = overlap.means(rows, lambda row: ("attention",))
-    assert (found.metric, found.module, found.model, found.layer) == ("write", "attention", "m", 2)
-    assert found.value == pytest.approx(0.4)
-    assert found.n == 2
-    assert found.chance == pytest.approx(0.2)
-    assert found.low is not None
-    assert found.high is not None
-    assert found.high - 0.4 == pytest.approx(12.7062047 * math.sqrt(0.08 / 2), rel=1e-6)
+    (mean,) = overlap.means(rows, lambda row: ("attention",))
+    assert (mean.metric, mean.module, mean.model, mean.layer) == ("write", "attention", "m", 2)
+    assert mean.value == pytest.approx(0.4)
+    assert mean.n == 2
+    assert mean.chance == pytest.approx(0.2)
+    assert mean.low is not None
+    assert mean.high is not None
+    assert mean.high - 0.4 == pytest.approx(12.7062047 * math.sqrt(0.08 / 2), rel=1e-6)
 
 
 def test_the_mean_of_nothing_that_has_a_value_is_none() -> None:
-    (found,) = overlap.means([Measurement(metric="write", value=None)], lambda row: ("mlp",))
-    assert (found.value, found.n, found.module) == (None, 0, "mlp")
+    (mean,) = overlap.means([Measurement(metric="write", value=None)], lambda row: ("mlp",))
+    assert (mean.value, mean.n, mean.module) == (None, 0, "mlp")

@@ -44,31 +44,31 @@ def _read(folder: Path, text: str) -> Study:
 
 @pytest.mark.parametrize("path", ["x" * 5000, "/x/" + "y" * 300, "~nobody-here/x"])
 def test_a_path_that_no_file_system_knows_is_kept(tmp_path: Path, path: str) -> None:
-    found = _read(tmp_path, WHOLE.replace("org/base", path))
-    assert found.models.base.path.endswith(path)
+    study = _read(tmp_path, WHOLE.replace("org/base", path))
+    assert study.models.base.path.endswith(path)
 
 
 def test_a_whole_study(tmp_path: Path) -> None:
     (tmp_path / "models" / "medical").mkdir(parents=True)
-    found = _read(tmp_path, WHOLE)
-    assert found.models.base.path == "org/base"
-    assert found.models.tuned["medical"].path == str(tmp_path / "models" / "medical")
-    assert found.models.tuned["medical"].parent == "instruct"
-    assert found.probe is not None
-    assert found.probe.file == str(tmp_path / "abstracts.jsonl")
-    assert found.parameters("alignment").model_dump()["energy"] == 0.8
-    assert list(found.probe_sets()) == ["probe"]
+    study = _read(tmp_path, WHOLE)
+    assert study.models.base.path == "org/base"
+    assert study.models.tuned["medical"].path == str(tmp_path / "models" / "medical")
+    assert study.models.tuned["medical"].parent == "instruct"
+    assert study.probe is not None
+    assert study.probe.file == str(tmp_path / "abstracts.jsonl")
+    assert study.parameters("alignment").model_dump()["energy"] == 0.8
+    assert list(study.probe_sets()) == ["probe"]
 
 
 def test_probe_sets_are_those_of_both_sections_in_order(tmp_path: Path) -> None:
     more = '[probes.z]\nfile = "texts.txt"\n[probes.a]\nbuiltin = "code"\n[run]'
-    found = _read(tmp_path, WHOLE.replace("[run]", more))
-    assert list(found.probe_sets()) == ["probe", "z", "a"]
-    assert found.probe_sets()["z"].file == str(tmp_path / "texts.txt")
-    assert found.first_probe() == found.probe
-    assert found.key(["activation"]) != _read(tmp_path, WHOLE).key(["activation"])
-    told = _read(tmp_path, WHOLE).model_dump(mode="json", exclude={"probes"})
-    assert "probes" not in told, "studies without [probes] keep their keys"
+    study = _read(tmp_path, WHOLE.replace("[run]", more))
+    assert list(study.probe_sets()) == ["probe", "z", "a"]
+    assert study.probe_sets()["z"].file == str(tmp_path / "texts.txt")
+    assert study.first_probe() == study.probe
+    assert study.key(["activation"]) != _read(tmp_path, WHOLE).key(["activation"])
+    content = _read(tmp_path, WHOLE).model_dump(mode="json", exclude={"probes"})
+    assert "probes" not in content, "studies without [probes] keep their keys"
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_paths_are_the_files_own_and_a_home_is_known(
     section = line.split("\n")[0]
     for typed, meant in (("./there", "there"), ("~/there", "home/there")):
         part, name = key
-        kept = [each for each in WHOLE.splitlines() if not each.startswith(f"{name} =")]
-        text = "\n".join(kept).replace(section, line.format(typed), 1)
+        lines = [each for each in WHOLE.splitlines() if not each.startswith(f"{name} =")]
+        text = "\n".join(lines).replace(section, line.format(typed), 1)
         assert getattr(getattr(_read(tmp_path, text), part), name) == str(tmp_path / meant)
 
 
@@ -145,20 +145,20 @@ def test_mistakes_name_the_file_and_the_key(tmp_path: Path, old: str, new: str, 
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ('points = ["one=1", 3]', "analyses.arithmetic.points[1]: must be a string, not 3"),
         ('coefficients = [0.5, "x"]', "analyses.arithmetic.coefficients[1]: must be a number"),
         ('restrict = ["mlp", "x"]', "restrict[1]: 'x' is not a group or a layer"),
     ],
 )
-def test_an_item_of_a_list_is_named(given: str, said: str, tmp_path: Path) -> None:
+def test_an_item_of_a_list_is_named(given: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "study.toml"
     models = 'name = "x"\n[models]\nbase = "a/b"\n[models.tuned]\none = "a/one"\n3 = "a/three"\n'
     file.write_text(f"{models}[analyses.arithmetic]\n{given}\n")
     with pytest.raises(StudyError) as raised:
         intake.read(file)
-    assert said in raised.value.title
+    assert message in raised.value.title
     with pytest.raises(StudyError, match=r"points\[2\]: 'nonsense'"):
         arithmetic.grid(("one",), (), ["one=1", "one=0.5", "nonsense"], known=("one",))
 
@@ -169,7 +169,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_all_that_is_wrong_stands_at_its_key_at_once() -> None:
-    found = intake.faults(
+    faults = intake.faults(
         {
             "name": "",
             "models": {
@@ -180,15 +180,15 @@ def test_all_that_is_wrong_stands_at_its_key_at_once() -> None:
             "analyses": {"alignment": {"energy": 2.0}},
         }
     )
-    assert found.keys() == {"name", "models", "probe.documents", "analyses.alignment.energy"}
-    assert "parent 'nobody'" in found["models"]
+    assert faults.keys() == {"name", "models", "probe.documents", "analyses.alignment.energy"}
+    assert "parent 'nobody'" in faults["models"]
 
 
 def test_bare_models_are_named_after_their_paths(tmp_path: Path) -> None:
     hostile = "a/\x1b[31m[bold]evil"
-    found = intake.of_models("org/base", ["org/one", "elsewhere/one", hostile, "x/base"])
-    assert list(found.models.tuned) == ["one", "one-2", "31m-bold-evil", "base-tuned"]
-    assert found.name == "one, one-2 and 2 more"
+    study = intake.of_models("org/base", ["org/one", "elsewhere/one", hostile, "x/base"])
+    assert list(study.models.tuned) == ["one", "one-2", "31m-bold-evil", "base-tuned"]
+    assert study.name == "one, one-2 and 2 more"
     for tuned, name in ((["a/x"], "x"), (["x", "y"], "x and y"), ("xyz", "x, y and z")):
         assert intake.of_models("org/base", tuned).name == name
     with pytest.raises(StudyError):

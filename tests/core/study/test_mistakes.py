@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from core.analyses.alignment import AlignmentParameters
 from core.study import mistakes, study
+from core.study.models import Model, Models
 
 
 def said(part: Any, data: dict[str, Any]) -> list[str]:
@@ -27,10 +28,10 @@ def said(part: Any, data: dict[str, Any]) -> list[str]:
         (study.Probe, {"file": "x", "token": "end"}, "must be 'mean' or 'last', not 'end'"),
         (study.Probe, {"file": 3}, "must be a string, not 3"),
         (study.Probe, {"file": ["x"]}, "must be a string, not several values"),
-        (study.Model, {}, "is needed"),
-        (study.Model, {"path": ""}, "is needed"),
-        (study.Model, {"path": "\0"}, "no path holds a NUL character"),
-        (study.Models, {"base": "x", "tuned": {}}, "needs 1 or more"),
+        (Model, {}, "is needed"),
+        (Model, {"path": ""}, "is needed"),
+        (Model, {"path": "\0"}, "no path holds a NUL character"),
+        (Models, {"base": "x", "tuned": {}}, "needs 1 or more"),
         (study.Evaluation, {"tasks": {"a": "x"}}, "must be a list"),
         (study.Evaluation, {"tasks": 3}, "must be names with values, such as a = 1"),
         (study.Evaluation, {"tasks": {}, "chat_template": "x"}, "must be true or false, not 'x'"),
@@ -55,5 +56,5 @@ def test_an_item_of_a_list_is_named_once() -> None:
     asked = {"ablation": {"selections": ["top-1"]}}
     with pytest.raises(ValidationError) as caught:
         Study.model_validate({"name": "x", "models": models, "analyses": asked})
-    told = mistakes.explained(caught.value, Study.model_fields)
-    assert told.startswith("analyses.ablation.selections[0]: 'top-1' is"), told
+    message = mistakes.explained(caught.value, Study.model_fields)
+    assert message.startswith("analyses.ablation.selections[0]: 'top-1' is"), message

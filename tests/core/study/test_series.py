@@ -40,9 +40,9 @@ def trained(tmp_path: Path) -> Path:
     return file
 
 
-def checkpoint(at: Path, step: int) -> Path:
+def checkpoint(root: Path, step: int) -> Path:
     """A checkpoint as a trainer saves it, with the state of its optimizer."""
-    folder = at / "runs" / "sft" / f"checkpoint-{step}"
+    folder = root / "runs" / "sft" / f"checkpoint-{step}"
     write_model(folder, tiny_config(), tuned_from(tiny_tensors(), 3, 1e-5 * step))
     (folder / "optimizer.pt").write_bytes(b"no model")
     (folder / "trainer_state.json").write_text("{}")
@@ -59,12 +59,12 @@ def test_members_stand_in_order_of_step_with_what_the_series_says(trained: Path)
 
 
 def test_half_written_folders_are_passed_over_with_the_reason(trained: Path) -> None:
-    at = trained.parent / "runs" / "sft"
-    (at / "checkpoint-1500").mkdir()
-    (at / "checkpoint-1500" / "config.json").write_text("{}")
+    folder = trained.parent / "runs" / "sft"
+    (folder / "checkpoint-1500").mkdir()
+    (folder / "checkpoint-1500" / "config.json").write_text("{}")
     cut = checkpoint(trained.parent, 2000) / "model.safetensors"
     cut.write_bytes(cut.read_bytes()[:-4])
-    shutil.copytree(at / "checkpoint-20", at / "checkpoint-best")
+    shutil.copytree(folder / "checkpoint-20", folder / "checkpoint-best")
     study = intake.read(trained)
     assert list(study.models.tuned) == ["other", "sft@20", "sft@500", "sft@1000"]
     notes = dict(words.split(" is passed over: ") for name, words in series.notes(study.models))
@@ -74,8 +74,8 @@ def test_half_written_folders_are_passed_over_with_the_reason(trained: Path) -> 
 
 
 def test_two_folders_of_one_step_are_refused(trained: Path) -> None:
-    at = trained.parent / "runs" / "sft"
-    shutil.copytree(at / "checkpoint-20", at / "checkpoint-020")
+    folder = trained.parent / "runs" / "sft"
+    shutil.copytree(folder / "checkpoint-20", folder / "checkpoint-020")
     with pytest.raises(StudyError, match="both checkpoints of step 20"):
         intake.read(trained)
 
@@ -150,21 +150,21 @@ def test_what_a_trainer_deleted_stays_in_the_study_and_is_not_opened(trained: Pa
     stored = intake.read(trained)
     shutil.rmtree(trained.parent / "runs" / "sft" / "checkpoint-20")
     checkpoint(trained.parent, 1500)
-    found = series.reopened(Study.model_validate(stored.model_dump(mode="json")))
-    assert list(found.models.tuned) == ["other", "sft@20", "sft@500", "sft@1000", "sft@1500"]
-    assert series.absent(found.models) == {"sft@20"}
-    assert list(series.present(found).models.tuned) == ["other", "sft@500", "sft@1000", "sft@1500"]
-    assert found.key([]) == stored.key([])
+    study = series.reopened(Study.model_validate(stored.model_dump(mode="json")))
+    assert list(study.models.tuned) == ["other", "sft@20", "sft@500", "sft@1000", "sft@1500"]
+    assert series.absent(study.models) == {"sft@20"}
+    assert list(series.present(study).models.tuned) == ["other", "sft@500", "sft@1000", "sft@1500"]
+    assert study.key([]) == stored.key([])
 
 
 def test_bare_folders_of_checkpoints_are_series(trained: Path) -> None:
-    at = trained.parent
-    study = intake.of_models(str(at / "base"), [str(at / "runs" / "sft"), str(at / "other")])
+    root = trained.parent
+    study = intake.of_models(str(root / "base"), [str(root / "runs" / "sft"), str(root / "other")])
     assert list(study.models.tuned) == ["sft@20", "sft@500", "sft@1000", "other"]
 
 
 def test_studies_without_series_keep_their_key() -> None:
     models = {"base": "b", "tuned": {"one": "1"}}
-    told = Study.model_validate({"name": "x", "models": models})
+    study = Study.model_validate({"name": "x", "models": models})
     known = "fcfc4ccabf90b02fcb41eed1eed5451cb676ae7bff4ead232cdc10a5b9550ce0"
-    assert told.key(["alignment"]) == known
+    assert study.key(["alignment"]) == known

@@ -27,14 +27,14 @@ def test_parents_must_not_form_a_circle() -> None:
 
 
 def test_controls_are_told_apart_and_parameters_filled_up() -> None:
-    found = _study(
+    study = _study(
         {"one": "1", "retrained": {"path": "2", "role": "control"}},
         analyses={"alignment": {"energy": 0.8}},
     )
-    assert found.controls() == {"retrained"}
-    assert found.parameters("alignment").model_dump()["energy"] == 0.8
-    assert found.parameters("alignment").model_dump()["rank"] is None
-    assert found.parameters("tuning_vectors").model_dump() == {"ranks": True}
+    assert study.controls() == {"retrained"}
+    assert study.parameters("alignment").model_dump()["energy"] == 0.8
+    assert study.parameters("alignment").model_dump()["rank"] is None
+    assert study.parameters("tuning_vectors").model_dump() == {"ranks": True}
 
 
 def test_a_mistake_in_parameters_is_called_by_its_whole_key() -> None:
@@ -49,11 +49,23 @@ def test_the_key_is_that_of_content() -> None:
     assert one.key([]) != _study(analyses={"alignment": {"energy": 0.7}}).key([])
 
 
+def test_the_key_is_independent_of_the_place_of_computation() -> None:
+    spread = _study(run={"engine": "ray", "address": "node1:6379", "workers": 4})
+    assert spread.key(["alignment"]) == _study().key(["alignment"])
+    assert spread.key(["alignment"]) != _study(run={"seed": 1}).key(["alignment"])
+
+
+@pytest.mark.parametrize("address", ["auto", "", "node1", "node1:", "ray://node1:10001", "a b:1"])
+def test_the_address_of_a_cluster_is_a_host_and_a_port(address: str) -> None:
+    with pytest.raises(ValidationError, match="must be HOST:PORT"):
+        _study(run={"address": address})
+
+
 def test_a_set_of_tasks_stands_for_its_tasks() -> None:
     tasks = {"safety": ["set:safety", "mine"], "other": ["wikitext"]}
-    found = _study(evaluation={"tasks": tasks}).evaluation
-    assert found is not None
-    assert found.tasks == {"safety": (*SETS["safety"], "mine"), "other": ("wikitext",)}
+    evaluation = _study(evaluation={"tasks": tasks}).evaluation
+    assert evaluation is not None
+    assert evaluation.tasks == {"safety": (*SETS["safety"], "mine"), "other": ("wikitext",)}
 
 
 def test_an_unknown_set_of_tasks_is_refused_with_the_nearest_name() -> None:

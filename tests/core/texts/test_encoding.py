@@ -85,11 +85,11 @@ def test_neurons_are_chosen_on_the_ids_that_are_scored(
     evaluator = Evaluator(model, tokenizer, batch_size=4)
     evaluator.evaluate(task)
     scored = set(sent)
-    found = evaluator.shown(examples(task, range(task.items), tokenizer=tokenizer))
-    chosen = {tuple(ids.tolist()) for ids in found.ids}
+    prompts = evaluator.shown(examples(task, range(task.items), tokenizer=tokenizer))
+    chosen = {tuple(ids.tolist()) for ids in prompts.ids}
     assert len(chosen) >= task.items
     if name == "tiny_generation":
-        assert all(any(own[: len(row)] == row for row in scored) for own in chosen)
+        assert all(any(ids[: len(row)] == row for row in scored) for ids in chosen)
     else:
         assert chosen <= scored
     if name == "tiny_text":

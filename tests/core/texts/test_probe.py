@@ -96,10 +96,10 @@ def test_an_unknown_built_in_set() -> None:
 
 
 def test_a_document_without_tokens_is_left_out_and_said() -> None:
-    found = _encoded("ab", "", "c")
-    assert found.texts == ("ab", "c")
-    assert found.tokens == 3
-    assert "1 document has no tokens" in found.notes[0]
+    probe_set = _encoded("ab", "", "c")
+    assert probe_set.texts == ("ab", "c")
+    assert probe_set.tokens == 3
+    assert "1 document has no tokens" in probe_set.notes[0]
     blank = _encoded("ab", " \n ")
     assert blank.texts == ("ab",)
     assert "1 document has no tokens" in blank.notes[0]
@@ -108,9 +108,9 @@ def test_a_document_without_tokens_is_left_out_and_said() -> None:
 
 
 def test_a_document_that_comes_again_counts_and_is_said() -> None:
-    found = _encoded("ab", "c", "ab", "ab")
-    assert found.tokens == 7
-    assert found.notes == ("2 of 4 documents repeat an earlier one; each counts.",)
+    probe_set = _encoded("ab", "c", "ab", "ab")
+    assert probe_set.tokens == 7
+    assert probe_set.notes == ("2 of 4 documents repeat an earlier one; each counts.",)
     assert not _encoded("ab", "abc").notes
 
 
@@ -164,14 +164,14 @@ def test_batches_hold_every_document_once_the_longest_first(
 
 
 def test_another_tokeniser_is_held_against_the_documents_as_they_were_cut() -> None:
-    found = _encoded("abcdef", "ab", "xy", max_tokens=3)
+    probe_set = _encoded("abcdef", "ab", "xy", max_tokens=3)
 
     def ending(text: str) -> list[int]:
         return [*map(ord, text), 0]
 
-    assert probe.split_otherwise(found, lambda text: list(map(ord, text)), 3) == 0
-    assert probe.split_otherwise(found, ending, 3) == 2
-    assert probe.split_otherwise(found, lambda text: list(map(ord, text.upper())), 3) == 3
+    assert probe.split_otherwise(probe_set, lambda text: list(map(ord, text)), 3) == 0
+    assert probe.split_otherwise(probe_set, ending, 3) == 2
+    assert probe.split_otherwise(probe_set, lambda text: list(map(ord, text.upper())), 3) == 3
 
 
 @pytest.mark.parametrize(
@@ -188,33 +188,33 @@ def test_another_tokeniser_is_held_against_the_documents_as_they_were_cut() -> N
 def test_of_an_item_all_but_the_last_token_is_shown_and_the_answer_is_scored(
     prompt: list[int], answer: list[int], context: int, shown: list[int], scored: list[int]
 ) -> None:
-    found = probe.of_pairs([(prompt, answer)], context)
-    batch = next(found.batches(1))
+    probe_set = probe.of_pairs([(prompt, answer)], context)
+    batch = next(probe_set.batches(1))
     assert batch.ids[0].tolist() == shown
     assert batch.following[batch.scored].tolist() == scored
 
 
 def test_items_without_an_answer_are_left_out_or_refused() -> None:
-    found = probe.of_pairs([([1], []), ([1], [2]), ([], [3])], 9)
-    assert [ids.tolist() for ids in found.ids] == [[1]]
+    probe_set = probe.of_pairs([([1], []), ([1], [2]), ([], [3])], 9)
+    assert [ids.tolist() for ids in probe_set.ids] == [[1]]
     with pytest.raises(ProbeError, match="No item"):
         probe.of_pairs([([1], [])], 9)
 
 
 def test_of_a_prompt_and_its_answer_only_the_answer_is_in_a_loss() -> None:
     given = [Document("yes, so", "is it? "), Document("alone"), Document("is it? no", "is it? ")]
-    found = probe.encoded(given, _letters, documents=9, max_tokens=12, context=None)
-    assert ["".join(map(chr, ids)) for ids in found.ids] == [
+    probe_set = probe.encoded(given, _letters, documents=9, max_tokens=12, context=None)
+    assert ["".join(map(chr, ids)) for ids in probe_set.ids] == [
         "is it? yes, ", "alone", "is it? is it",
     ]  # fmt: skip
-    assert found.scored_from == (6, 1, 6), "the space before an answer is the answer's"
-    assert found.texts[0] == "is it? yes, so"
-    assert found.prompts == ("is it? ", "", "is it? ")
-    assert any(note.startswith("1 of 3 texts begins with the prompt") for note in found.notes)
-    (batch,) = found.first(1).batches(1)
+    assert probe_set.scored_from == (6, 1, 6), "the space before an answer is the answer's"
+    assert probe_set.texts[0] == "is it? yes, so"
+    assert probe_set.prompts == ("is it? ", "", "is it? ")
+    assert any(note.startswith("1 of 3 texts begins with the prompt") for note in probe_set.notes)
+    (batch,) = probe_set.first(1).batches(1)
     assert batch.scored[0].nonzero()[:, 0].tolist() == [5, 6, 7, 8, 9, 10]
-    assert probe.split_otherwise(found, _letters, 12) == 0
-    assert probe.split_otherwise(found, lambda text: [ord(c) for c in text.upper()], 12) == 3
+    assert probe.split_otherwise(probe_set, _letters, 12) == 0
+    assert probe.split_otherwise(probe_set, lambda text: [ord(c) for c in text.upper()], 12) == 3
     plain = probe.encoded([Document("is it? yes")], _letters, documents=1, max_tokens=12,
                           context=None)  # fmt: skip
     split = probe.encoded([Document("yes", "is it? ")], _letters, documents=1, max_tokens=12,
@@ -225,8 +225,8 @@ def test_of_a_prompt_and_its_answer_only_the_answer_is_in_a_loss() -> None:
 
 def test_a_prompt_that_leaves_its_answer_no_token_is_left_out() -> None:
     given = [Document("yes", "is it? "), Document("no", "so, is it? ")]
-    found = probe.encoded(given, _letters, documents=2, max_tokens=9, context=None)
-    assert found.texts == ("is it? yes",)
-    assert "1 document without a token of the answer among the first 9 tokens" in found.notes[0]
+    probe_set = probe.encoded(given, _letters, documents=2, max_tokens=9, context=None)
+    assert probe_set.texts == ("is it? yes",)
+    assert "1 document without a token of the answer among the first 9 tokens" in probe_set.notes[0]
     with pytest.raises(ProbeError, match="No answer of the probe set has a token among"):
         probe.encoded(given, _letters, documents=2, max_tokens=6, context=None)

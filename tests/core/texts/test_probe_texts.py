@@ -27,8 +27,8 @@ def _python_modules() -> list[str]:
 
 
 def test_the_folder_holds_these_sets_and_no_other() -> None:
-    found = {file.name for file in FOLDER.iterdir() if file.name.endswith(".jsonl")}
-    assert found == {f"{name}.jsonl" for name in SETS}
+    names = {file.name for file in FOLDER.iterdir() if file.name.endswith(".jsonl")}
+    assert names == {f"{name}.jsonl" for name in SETS}
 
 
 @pytest.mark.parametrize("name", SETS)

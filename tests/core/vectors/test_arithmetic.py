@@ -170,11 +170,11 @@ def test_lines_and_a_full_grid() -> None:
 
 
 def test_a_grid_takes_negations_removals_and_named_points_once() -> None:
-    found = grid(
+    points = grid(
         ["medical"], [0.0, 1.0], ["code=1,medical=1", "medical=1.0", "removal:medical=1"],
         known=KNOWN, negation=[1], removal=[0.5, 1],
     )  # fmt: skip
-    assert [p.setting for p in found] == [
+    assert [p.setting for p in points] == [
         "base", "medical=1", "medical=-1", "removal:medical=0.5", "removal:medical=1",
         "medical=1,code=1",
     ]  # fmt: skip
@@ -190,9 +190,9 @@ def test_a_grid_of_three_is_refused_with_a_way_out() -> None:
 
 @given(st.lists(st.sampled_from(KNOWN), unique=True, max_size=2), st.lists(_values, max_size=4))
 def test_no_grid_holds_a_point_twice(vectors: list[str], coefficients: list[float]) -> None:
-    found = grid(vectors, coefficients, known=KNOWN, removal=[1])
-    assert len({p.setting for p in found}) == len(found)
-    assert all(math.isfinite(value) for p in found for _, value in p.terms)
+    points = grid(vectors, coefficients, known=KNOWN, removal=[1])
+    assert len({p.setting for p in points}) == len(points)
+    assert all(math.isfinite(value) for p in points for _, value in p.terms)
 
 
 def _piece(module: str, layer: int | None) -> Piece:
@@ -208,7 +208,7 @@ PIECES = [
 
 
 @pytest.mark.parametrize(
-    ("text", "canonical", "kept"),
+    ("text", "canonical", "admits"),
     [
         ("", "", lambda m, i: True),
         ("attention", "attention", lambda m, i: m == "q"),
@@ -219,12 +219,12 @@ PIECES = [
         ("3,attention", "attention,3", lambda m, i: m == "q" and i == 3),
     ],
 )  # fmt: skip
-def test_restrictions(text: str, canonical: str, kept: Any) -> None:
-    found = restrict(text)
-    assert found.text == canonical
-    assert restrict(found.text) == found
-    assert found.tensors(PIECES) == {p.tensor for p in PIECES if kept(p.module, p.layer)}
-    assert (found == EVERYTHING) == (not text)
+def test_restrictions(text: str, canonical: str, admits: Any) -> None:
+    restriction = restrict(text)
+    assert restriction.text == canonical
+    assert restrict(restriction.text) == restriction
+    assert restriction.tensors(PIECES) == {p.tensor for p in PIECES if admits(p.module, p.layer)}
+    assert (restriction == EVERYTHING) == (not text)
 
 
 @pytest.mark.parametrize("text", ["atention", "3-1", "-1", "1.5", "0--3", "99999999999"])

@@ -68,8 +68,8 @@ def _combine(
 
 def _trim(vector: Any, density: float) -> Any:
     """The largest of a vector, by sorting them all."""
-    kept = np.sort(np.abs(vector).reshape(-1))[::-1][: max(1, round(density * vector.size))]
-    return np.where(np.abs(vector) >= kept[-1], vector, 0)
+    magnitudes = np.sort(np.abs(vector).reshape(-1))[::-1][: max(1, round(density * vector.size))]
+    return np.where(np.abs(vector) >= magnitudes[-1], vector, 0)
 
 
 def _disjoint_mean(votes: list[Any]) -> Any:
@@ -110,9 +110,9 @@ def test_a_threshold_is_that_of_sorting(values: list[float], density: float, siz
         Block(NAME, start, min(start + size, len(values)), 1, ("a",), "", 0)
         for start in range(0, len(values), size)
     ]
-    found = threshold("a", density, blocks, _Held(torch.zeros(len(values)), {"a": tuned}), 2)
+    mark = threshold("a", density, blocks, _Held(torch.zeros(len(values)), {"a": tuned}), 2)
     largest = np.sort(np.abs(np.array(values, np.float32)))[::-1]
-    assert found == largest[max(1, round(density * len(values))) - 1]
+    assert mark == largest[max(1, round(density * len(values))) - 1]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -338,9 +338,9 @@ def test_breadcrumbs_leave_out_the_largest_and_the_small(density: float, gamma: 
         update = (tuned[name] - base).double().numpy()
         order = np.argsort(-np.abs(update).reshape(-1))
         first = round(gamma * update.size)
-        kept = np.zeros(update.size, bool)
-        kept[order[first : round((density + gamma) * update.size)]] = True
-        expected = expected + value * np.where(kept.reshape(update.shape), update, 0)
+        mask = np.zeros(update.size, bool)
+        mask[order[first : round((density + gamma) * update.size)]] = True
+        expected = expected + value * np.where(mask.reshape(update.shape), update, 0)
     assert _double(_combine(point, base, tuned)[0]) == pytest.approx(expected, abs=1e-6)
 
 
@@ -358,8 +358,8 @@ def test_sce_selects_calculates_and_erases(density: float, terms: str) -> None:
     agreeing = votes * votes.sum(0) > 0
     mass = (weights * agreeing).sum(0)
     merged = (weights * agreeing * votes).sum(0) / np.where(mass > 0, mass, 1)
-    found = _double(_combine(point, base, tuned)[0])
-    assert found == pytest.approx(_double(base) + merged, abs=1e-6)
+    result = _double(_combine(point, base, tuned)[0])
+    assert result == pytest.approx(_double(base) + merged, abs=1e-6)
 
 
 def test_della_keeps_the_larger_of_a_row_with_the_higher_probability() -> None:
@@ -369,8 +369,8 @@ def test_della_keeps_the_larger_of_a_row_with_the_higher_probability() -> None:
     out, _ = _combine(parse("della_linear(density=0.4,epsilon=0.3):a=1", KNOWN), base, tuned)
     rank = update[0].abs() - 1
     shares = 0.4 - 0.3 + 0.6 * rank / 7
-    kept = (out != 0).double().mean(0)
-    assert kept.numpy() == pytest.approx(shares.numpy(), abs=5 * (0.25 / 2000) ** 0.5)
+    frequencies = (out != 0).double().mean(0)
+    assert frequencies.numpy() == pytest.approx(shares.numpy(), abs=5 * (0.25 / 2000) ** 0.5)
     assert torch.allclose(out, torch.where(out != 0, update / shares, 0.0), rtol=1e-5)
     both = parse("della(density=0.4,epsilon=0.3):a=1,b=1", KNOWN)
     elected, _ = _combine(both, base, tuned)

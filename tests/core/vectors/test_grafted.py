@@ -31,13 +31,13 @@ class _Family:
 
     def __init__(self, name: str, folder: Path) -> None:
         _, self.tuned = zoo.build(name, folder)
-        found = families.open_family(
+        opened = families.open_family(
             intake.of_models(str(folder / "base"), [str(folder / "tuned0")]).models
         )
         self.base = hf.AutoModelForCausalLM.from_pretrained(folder / "base")
         self.base.eval().requires_grad_(False)
         self.tuned.eval().requires_grad_(False)
-        self.grafting = Grafting(self.base, found.anatomy.pieces, found.tuned)
+        self.grafting = Grafting(self.base, opened.anatomy.pieces, opened.tuned)
 
     def bed(self, **more: Any) -> Bed:
         model = LoadedModel(
@@ -69,14 +69,14 @@ def llama(tmp_path: Path) -> Iterator[_Family]:
 
 def _losses(model: Any) -> Any:
     """The mean negative log-likelihood of each document by a plain forward pass in float64."""
-    found = []
+    losses = []
     for ids in PROBE.ids:
         one = torch.from_numpy(ids)[None]
         with torch.no_grad():
             logits = model(input_ids=one).logits[0, :-1].double()
         chosen = torch.log_softmax(logits, -1).gather(1, one[0, 1:, None])
-        found.append(float(-chosen.mean()) if len(ids) > 1 else np.nan)
-    return np.array(found)
+        losses.append(float(-chosen.mean()) if len(ids) > 1 else np.nan)
+    return np.array(losses)
 
 
 def _mixed(family: _Family, takes: Any) -> Any:
@@ -97,16 +97,16 @@ def test_losses_equal_plain_passes_of_mixed_models(family: _Family) -> None:
         _losses(_mixed(family, lambda name: ".0." in name or ".1." in name)),
     ]
     bed = family.bed()
-    found = bed.losses("tuned0", grafts)
+    result = bed.losses("tuned0", grafts)
     assert bed.steps is True
-    np.testing.assert_allclose(found.losses, wanted, atol=2e-6)
-    assert np.isnan(found.losses[:, 2]).all()  # a document of one token predicts nothing
-    assert np.ptp([np.nanmean(row) for row in found.losses]) > 1e-3
+    np.testing.assert_allclose(result.losses, wanted, atol=2e-6)
+    assert np.isnan(result.losses[:, 2]).all()  # a document of one token predicts nothing
+    assert np.ptp([np.nanmean(row) for row in result.losses]) > 1e-3
     # Of two layers: the base 2, all 2, layer 0 and both of them 2 + 1, layer 1 one.
-    assert found.passes == 4.0
+    assert result.passes == 4.0
     bed.steps = False
     whole = bed.losses("tuned0", grafts)
-    np.testing.assert_array_equal(whole.losses, found.losses)
+    np.testing.assert_array_equal(whole.losses, result.losses)
     assert whole.passes == len(grafts)
 
 
@@ -121,8 +121,8 @@ def test_a_graft_changes_its_modules_alone(family: _Family, module: str) -> None
         stage.put(stage.configurations[1])
         for place, tensors in oracle.modules(family.base).items():
             changed = place[0] == 1 and place[1] in of.get(module, {module})
-            for own, *pair in zip(tensors, base[place], tuned[place], strict=True):
-                np.testing.assert_array_equal(own, pair[changed], err_msg=str(place))
+            for matrix, *pair in zip(tensors, base[place], tuned[place], strict=True):
+                np.testing.assert_array_equal(matrix, pair[changed], err_msg=str(place))
         stage.put(stage.configurations[0])
         assert all(
             np.array_equal(x, y)
@@ -139,12 +139,12 @@ def test_changes_are_cut_to_their_top_rank(family: _Family) -> None:
         for rank, configuration in zip((1, 3, FULL), stage.configurations, strict=True):
             stage.put(configuration)
             for place, tensors in oracle.modules(family.base).items():
-                for own, before, after in zip(tensors, base[place], tuned[place], strict=True):
+                for matrix, before, after in zip(tensors, base[place], tuned[place], strict=True):
                     wanted = before
                     if place[0] == 0 and before.ndim == 2 and min(before.shape) > 1:
                         u, s, v = np.linalg.svd(after - before, full_matrices=False)
                         wanted = before + (u[:, :rank] * s[:rank]) @ v[:rank]
-                    np.testing.assert_allclose(own, wanted, atol=1e-6, err_msg=str(place))
+                    np.testing.assert_allclose(matrix, wanted, atol=1e-6, err_msg=str(place))
 
 
 def test_few_states_in_memory_give_the_same(llama: _Family, monkeypatch: Any) -> None:
@@ -170,10 +170,10 @@ def test_layers_that_share_state_take_whole_passes(llama: _Family, monkeypatch: 
     monkeypatch.setattr(first, "forward", keeping)
     monkeypatch.setattr(last, "forward", adding)
     bed = llama.bed()
-    found = bed.losses("tuned0", [NOTHING, FIRST])
+    result = bed.losses("tuned0", [NOTHING, FIRST])
     assert bed.steps is False
-    np.testing.assert_allclose(found.losses[0], _losses(llama.base), atol=2e-6)
-    assert found.passes == 2
+    np.testing.assert_allclose(result.losses[0], _losses(llama.base), atol=2e-6)
+    assert result.passes == 2
 
 
 def test_an_error_restores_the_base(llama: _Family) -> None:

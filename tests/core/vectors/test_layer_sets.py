@@ -20,7 +20,7 @@ def _losses(layers: Sequence[int]) -> Any:
 def _search(asked: list[Any], **given: Any) -> list[layer_sets.Step]:
     def ask(sets: Any) -> Any:
         asked.append(list(sets))
-        return [_losses(own) for own in sets]
+        return [_losses(layers) for layers in sets]
 
     singles = {layer: _losses([layer]) for layer in range(len(GAINS))}
     return layer_sets.search(BASE, _losses(range(5)), singles, ask, **given)
@@ -52,5 +52,5 @@ def test_random_sets_are_of_their_size_and_each_once() -> None:
     assert len(few) == len(set(few)) == 6
     assert len(set(layer_sets.drawn(5, 2, 4, rng))) == 4
     many = layer_sets.drawn(40, 7, 5, rng)
-    assert [len(set(own)) for own in many] == [7] * 5
-    assert all(0 <= layer < 40 for own in many for layer in own)
+    assert [len(set(layers)) for layers in many] == [7] * 5
+    assert all(0 <= layer < 40 for layers in many for layer in layers)

@@ -19,7 +19,7 @@ import transformers as hf
 from core.errors import CheckpointError, RunError, StudyError
 from core.models.checkpoint import open_directory
 from core.models.family import Family, open_family
-from core.study import study
+from core.study.models import Model, Models
 from core.vectors.arithmetic import BASE, parse, restrict
 from core.vectors.merging import Merged, merge
 from tests.conftest import load_all, tiny_config, tiny_tensors, tuned_from, write_model
@@ -28,9 +28,9 @@ from tests.core import zoo
 
 def _family(folder: Path, base: str = "base", **tuned: str) -> Family:
     return open_family(
-        study.Models(
+        Models(
             base=str(folder / base),
-            tuned={name: study.Model(path=str(folder / at)) for name, at in tuned.items()},
+            tuned={name: Model(path=str(folder / path)) for name, path in tuned.items()},
         )
     )
 
@@ -69,11 +69,11 @@ def test_every_architecture_merges_and_loads(name: str, dtype: torch.dtype, tmp_
     done = _merge(family, "a=0.7,b=-0.4", tmp_path / "merged")
     merged = hf.AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype="auto")
     assert merged.dtype == dtype
-    found = merged.state_dict()
-    assert found.keys() == base.keys()
+    tensors = merged.state_dict()
+    assert tensors.keys() == base.keys()
     for key, tensor in base.items():
         expected = _expected(tensor, (0.7, tuned[0][key]), (-0.4, tuned[1][key]))
-        assert torch.equal(found[key], expected), key
+        assert torch.equal(tensors[key], expected), key
     assert done.rounding_loss is not None
     assert (done.rounding_loss > 0) == (dtype == torch.bfloat16)
     _merge(family, "removal:a=1", tmp_path / "removed")
@@ -114,9 +114,9 @@ def test_mixed_dtypes_stay_what_they_are(tmp_path: Path) -> None:
     tuned = tuned_from(base, 1)
     write_model(tmp_path / "a", tiny_config(vocab_size=21), tuned)
     _merge(_family(tmp_path, a="a"), "a=0.5", tmp_path / "m")
-    found = load_all(tmp_path / "m")
-    assert {n: t.dtype for n, t in found.items()} == {n: t.dtype for n, t in base.items()}
-    assert all(torch.equal(found[n], _expected(base[n], (0.5, tuned[n]))) for n in base)
+    tensors = load_all(tmp_path / "m")
+    assert {n: t.dtype for n, t in tensors.items()} == {n: t.dtype for n, t in base.items()}
+    assert all(torch.equal(tensors[n], _expected(base[n], (0.5, tuned[n]))) for n in base)
     assert json.loads((tmp_path / "m" / "config.json").read_text())["torch_dtype"] == "bfloat16"
 
 
@@ -203,10 +203,10 @@ def test_a_changed_vocabulary_keeps_the_base_s_rows(tmp_path: Path) -> None:
         write_model(tmp_path / name, tiny_config(), tensors)
     family = _family(tmp_path, grown="grown", shrunk="shrunk")
     _merge(family, "grown=1,shrunk=0.5", tmp_path / "m")
-    found = load_all(tmp_path / "m")["lm_head.weight"]
+    tensor = load_all(tmp_path / "m")["lm_head.weight"]
     ours, grown, shrunk = (t["lm_head.weight"] for t in (base, tuned["grown"], tuned["shrunk"]))
     both = _expected(ours[:11], (1, grown[:11]), (0.5, shrunk))
-    assert torch.equal(found, torch.cat([both, grown[11:20]]))
+    assert torch.equal(tensor, torch.cat([both, grown[11:20]]))
 
 
 def test_what_is_not_the_language_model_is_the_base_s(tmp_path: Path) -> None:
@@ -242,12 +242,12 @@ def test_adapters_are_vectors_too(name: str, tmp_path: Path) -> None:
         adapted.save_pretrained(tmp_path / f"adapter{number}")
         adapted.merge_and_unload().save_pretrained(tmp_path / f"full{number}")
     family = open_family(
-        study.Models(
+        Models(
             base=str(tmp_path / "base"),
             tuned={
-                "parent": study.Model(path=str(tmp_path / "tuned0")),
-                "over_base": study.Model(path=str(tmp_path / "adapter0")),
-                "over_parent": study.Model(path=str(tmp_path / "adapter1"), parent="parent"),
+                "parent": Model(path=str(tmp_path / "tuned0")),
+                "over_base": Model(path=str(tmp_path / "adapter0")),
+                "over_parent": Model(path=str(tmp_path / "adapter1"), parent="parent"),
             },
         )
     )
@@ -264,12 +264,12 @@ def test_adapters_are_vectors_too(name: str, tmp_path: Path) -> None:
 
 
 def test_progress_is_told_in_bytes(tmp_path: Path) -> None:
-    told: list[tuple[int, int, str]] = []
-    done = _merge(_pair(tmp_path), "a=1", tmp_path / "m", progress=lambda *x: told.append(x))
-    assert told[0][:2] == (0, done.nbytes)
-    assert told[-1] == (done.nbytes, done.nbytes, "")
-    assert sorted(told) == sorted(told, key=lambda x: x[0])
-    assert {t[2] for t in told} == {*load_all(tmp_path / "base"), ""}
+    steps: list[tuple[int, int, str]] = []
+    done = _merge(_pair(tmp_path), "a=1", tmp_path / "m", progress=lambda *x: steps.append(x))
+    assert steps[0][:2] == (0, done.nbytes)
+    assert steps[-1] == (done.nbytes, done.nbytes, "")
+    assert sorted(steps) == sorted(steps, key=lambda x: x[0])
+    assert {t[2] for t in steps} == {*load_all(tmp_path / "base"), ""}
 
 
 def _entries(folder: Path) -> set[str]:
@@ -332,13 +332,15 @@ merge(family, parse("a=1", ["a"]), Path(to), progress=progress)
 """
 
 
-@pytest.mark.parametrize("at", [0.0, 0.5, 1.0])
-def test_a_killed_merge_leaves_no_model_and_is_cleared_away(tmp_path: Path, at: float) -> None:
+@pytest.mark.parametrize("moment", [0.0, 0.5, 1.0])
+def test_a_killed_merge_leaves_no_model_and_is_cleared_away(tmp_path: Path, moment: float) -> None:
     family = _pair(tmp_path)
     before = _entries(tmp_path)
     places = (tmp_path / "base", tmp_path / "a", tmp_path / "m")
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, *map(str, places), str(at)], capture_output=True, check=False
+        [sys.executable, "-c", KILLED, *map(str, places), str(moment)],
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     (left,) = _entries(tmp_path) - before

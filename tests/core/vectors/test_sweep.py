@@ -13,6 +13,7 @@ from torch import nn
 
 from core.errors import FamilyError, RunError, StudyError
 from core.models.pieces import Cut, Piece, pieces_of
+from core.study.models import Model
 from core.vectors.arithmetic import (
     BASE,
     EVERYTHING,
@@ -148,14 +149,14 @@ def test_every_method_gives_the_same_again_and_the_base_back() -> None:
     before, half = hash_parameters(model), restrict("mlp")
     methods = [m for m in get_args(Method) if m not in ("removal", "transfer")]
     with Sweep(model, vectors, pieces) as sweep:
-        found: dict[str, str] = {}
+        by_method: dict[str, str] = {}
         for turn in range(2):
             for method in methods if turn else reversed(methods):
                 sweep.set(make({"a": 2.0, "b": -1.0}, KNOWN, method), half if turn else EVERYTHING)
                 sweep.set(make({"a": 0.5, "b": 1.0}, KNOWN, method))
                 made = hash_parameters(model)
-                assert found.setdefault(method, made) == made, method
-        assert len({before, *found.values()}) == 1 + len(methods)
+                assert by_method.setdefault(method, made) == made, method
+        assert len({before, *by_method.values()}) == 1 + len(methods)
     assert hash_parameters(model) == before
 
 
@@ -172,10 +173,10 @@ def test_the_base_comes_back_when_something_goes_wrong() -> None:
 
 def test_weights_that_someone_else_changes_are_noticed() -> None:
     model, vectors, pieces = _family("llama")
-    kept = tuple(p for p in pieces if p.module != "norm")
+    without_norms = tuple(p for p in pieces if p.module != "norm")
     with (
         pytest.raises(RunError, match="differ from the ones before"),
-        Sweep(model, vectors, kept),
+        Sweep(model, vectors, without_norms),
         torch.no_grad(),
     ):
         model.model.norm.weight[3] += 1e-6
@@ -210,10 +211,10 @@ def test_rows_beyond_the_common_vocabulary_stay_the_base_s() -> None:
     vectors["b"][name] = torch.cat([vectors["b"][name], torch.ones(3, 32)])
     with Sweep(model, vectors, pieces) as sweep:
         sweep.set(make({"a": 1}, KNOWN))
-        found = model.model.embed_tokens.weight
-        assert torch.equal(found, torch.cat([vectors["a"][name], before[30:]]))
+        weights = model.model.embed_tokens.weight
+        assert torch.equal(weights, torch.cat([vectors["a"][name], before[30:]]))
         sweep.set(make({"a": 0.5, "b": 1}, KNOWN))
-        assert torch.equal(found[30:], vectors["b"][name][30:40])
+        assert torch.equal(weights[30:], vectors["b"][name][30:40])
 
 
 def test_a_threshold_is_of_the_whole_vector() -> None:
@@ -242,14 +243,14 @@ def test_models_that_do_not_fit_are_named() -> None:
     with pytest.raises(FamilyError, match=f"'a' lacks 1 parameters.*{name}"):
         Sweep(model, {"a": lacking}, pieces)
     embedding = "model.embed_tokens.weight"
-    for at, shape in (
+    for parameter, shape in (
         (name, (32, 47)),
         (name, (31, 48)),
         (embedding, (40, 31)),
         (embedding, (40,)),
     ):
-        with pytest.raises(FamilyError, match=f"'a': parameter {at} is"):
-            Sweep(model, {"a": vectors["a"] | {at: torch.ones(shape)}}, pieces)
+        with pytest.raises(FamilyError, match=f"'a': parameter {parameter} is"):
+            Sweep(model, {"a": vectors["a"] | {parameter: torch.ones(shape)}}, pieces)
     with torch.device("meta"):
         away = hf.AutoModelForCausalLM.from_config(zoo.CONFIGS["llama"]())
     with pytest.raises(RunError, match="not wholly in memory"):
@@ -267,19 +268,21 @@ def test_models_that_do_not_fit_are_named() -> None:
 def test_a_merge_is_what_the_sweep_measured(name: str, method: str, tmp_path: Path) -> None:
     """Also where experts are stacked in memory and single on disk."""
     from core.models.family import open_family
-    from core.study import intake, study
+    from core.study import intake
     from core.vectors.merging import merge
 
     zoo.build(name, tmp_path, models=2, dtype=torch.bfloat16)
-    at = {n: str(tmp_path / f) for n, f in (("base", "base"), ("a", "tuned0"), ("b", "tuned1"))}
+    folders = {
+        n: str(tmp_path / f) for n, f in (("base", "base"), ("a", "tuned0"), ("b", "tuned1"))
+    }
     model, *tuned = (
-        hf.AutoModelForCausalLM.from_pretrained(f, dtype=torch.bfloat16) for f in at.values()
+        hf.AutoModelForCausalLM.from_pretrained(f, dtype=torch.bfloat16) for f in folders.values()
     )
     vectors = dict(zip(KNOWN, (_weights(t) for t in tuned), strict=True))
     point = parse(f"{method}:a=0.5,b=1", KNOWN)
-    models = intake.of_models(at["base"], [at["a"], at["b"]]).models
+    models = intake.of_models(folders["base"], [folders["a"], folders["b"]]).models
     family = open_family(
-        models.model_copy(update={"tuned": {n: study.Model(path=at[n]) for n in KNOWN}})
+        models.model_copy(update={"tuned": {n: Model(path=folders[n]) for n in KNOWN}})
     )
     merged = merge(family, point, tmp_path / "merged")
     loaded = hf.AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.bfloat16)

@@ -82,39 +82,39 @@ def test_moments_are_those_of_float64(
     dtypes: tuple[torch.dtype, ...], shape: tuple[int, int], path: str
 ) -> None:
     stored = _weights(dtypes, *shape)
-    found = _sums(stored, relative=((1, 2),))
+    moments = _sums(stored, relative=((1, 2),))
     base = stored[0].float()
     deltas = [t.float() - base for t in stored[1:]]
     truth = torch.stack([t.double().reshape(-1) for t in (base, *deltas, deltas[0] - deltas[1])])
     gram = (truth @ truth.T).numpy()
     norms = np.sqrt(gram.diagonal())
-    assert np.allclose(np.sqrt(found.gram.diagonal()), norms, rtol=1e-7)
-    cosines = np.abs(found.gram - gram) / np.outer(norms, norms).clip(1e-300)
+    assert np.allclose(np.sqrt(moments.gram.diagonal()), norms, rtol=1e-7)
+    cosines = np.abs(moments.gram - gram) / np.outer(norms, norms).clip(1e-300)
     assert cosines.max() <= 1e-6
-    assert np.array_equal(found.gram, found.gram.T)
-    assert found.size == base.numel()
-    assert list(found.changed) == [*((truth[1:3] != 0).sum(1)), 0]
-    assert list(found.largest) == [*truth[1:3].abs().amax(1), 0]
+    assert np.array_equal(moments.gram, moments.gram.T)
+    assert moments.size == base.numel()
+    assert list(moments.changed) == [*((truth[1:3] != 0).sum(1)), 0]
+    assert list(moments.largest) == [*truth[1:3].abs().amax(1), 0]
     octaves = np.exp2(np.frexp(truth[0].numpy())[1] - 1.0) * (truth[0].numpy() != 0)
     mantissa = {BF16: 2.0**-7, F16: 2.0**-10, F32: 2.0**-23, F64: 0.0}
     expected = [np.square(octaves).sum() * mantissa[d] ** 2 / 12 for d in dtypes[1:]]
-    assert np.allclose(found.rounding, [*expected, 0], rtol=1e-6, atol=0)
+    assert np.allclose(moments.rounding, [*expected, 0], rtol=1e-6, atol=0)
 
 
 def test_an_update_counts_as_it_is_stored(path: str) -> None:
     stored = _weights((BF16, F32, BF16), 9, 501)
-    found = _sums(stored, updates=(1,))
+    moments = _sums(stored, updates=(1,))
     delta = stored[1].double()
-    assert np.isclose(found.gram[1, 1], delta.square().sum().item(), rtol=2e-7)
-    assert found.largest[0] == delta.abs().max().item()
-    assert np.isnan(found.rounding[0])
-    assert found.rounding[1] > 0
+    assert np.isclose(moments.gram[1, 1], delta.square().sum().item(), rtol=2e-7)
+    assert moments.largest[0] == delta.abs().max().item()
+    assert np.isnan(moments.rounding[0])
+    assert moments.rounding[1] > 0
 
 
 def test_an_empty_tensor_has_no_moments(path: str) -> None:
-    found = _sums([torch.empty(0, 8, dtype=BF16)] * 2)
-    assert found.size == 0
-    assert np.count_nonzero([*found.gram.flat, *found.changed, *found.largest]) == 0
+    moments = _sums([torch.empty(0, 8, dtype=BF16)] * 2)
+    assert moments.size == 0
+    assert np.count_nonzero([*moments.gram.flat, *moments.changed, *moments.largest]) == 0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -125,14 +125,14 @@ def test_values_that_are_not_finite_are_found(
 ) -> None:
     stored = _weights((dtype, dtype), 5, 777)
     stored[row][3, 500] = value
-    found = _sums(stored)
-    assert [found.finite(0), found.finite(1)] == [row == 1, False]
+    moments = _sums(stored)
+    assert [moments.finite(0), moments.finite(1)] == [row == 1, False]
 
 
 def test_equal_values_of_both_signs_of_zero_are_no_change(path: str) -> None:
     base = torch.zeros(3, 33, dtype=BF16)
-    found = _sums([base, -base])
-    assert np.count_nonzero([*found.gram.flat, *found.changed, *found.largest]) == 0
+    moments = _sums([base, -base])
+    assert np.count_nonzero([*moments.gram.flat, *moments.changed, *moments.largest]) == 0
 
 
 def _point(setting: str, stored: list[Tensor], out: torch.dtype) -> tuple[Tensor, Rounding]:

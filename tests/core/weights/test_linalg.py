@@ -49,10 +49,10 @@ def test_an_update_inside_the_top_subspace_is_found(shape: tuple[int, int]) -> N
     u, _, v = torch.linalg.svd(W, full_matrices=False)
     k = int(_value(_measured(W, W)["rank_k"]))
     inside = u[:, :k] @ torch.randn(k, k, dtype=torch.float64) @ v[:k]
-    found = _measured(W, inside)
-    assert found["two_sided"].value == pytest.approx(1, abs=1e-6)
-    assert found["two_sided_excess"].value == pytest.approx(1, abs=1e-6)
-    assert found["new_energy"].value == pytest.approx(0, abs=1e-6)
+    measured = _measured(W, inside)
+    assert measured["two_sided"].value == pytest.approx(1, abs=1e-6)
+    assert measured["two_sided_excess"].value == pytest.approx(1, abs=1e-6)
+    assert measured["new_energy"].value == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -62,11 +62,11 @@ def test_an_update_outside_of_it_is_found(shape: tuple[int, int]) -> None:
     k = int(_value(_measured(W, W)["rank_k"]))
     d, m = shape
     outside = u[:, k:] @ torch.randn(d - k, m - k, dtype=torch.float64) @ v[k:]
-    found = _measured(W, outside)
-    assert found["two_sided"].value == pytest.approx(0, abs=1e-6)
-    assert _value(found["two_sided_excess"]) < 0
-    assert _value(found["write_excess"]) < 0
-    assert _value(found["read_excess"]) < 0
+    measured = _measured(W, outside)
+    assert measured["two_sided"].value == pytest.approx(0, abs=1e-6)
+    assert _value(measured["two_sided_excess"]) < 0
+    assert _value(measured["write_excess"]) < 0
+    assert _value(measured["read_excess"]) < 0
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -81,9 +81,9 @@ def test_a_random_update_sits_at_chance(shape: tuple[int, int], rank: int | None
         else:
             left = torch.randn(shape[0], rank, generator=g).double()
             D = left @ torch.randn(rank, shape[1], generator=g).double()
-        found = _measured(W, D)
+        measured = _measured(W, D)
         for metric in ("write_excess", "read_excess", "two_sided_excess", "gain", "new_energy"):
-            row = found[metric]
+            row = measured[metric]
             assert row.chance_sd
             z = (_value(row) - (row.chance or 0)) / row.chance_sd
             scores.setdefault(metric, []).append(z)
@@ -96,18 +96,18 @@ def test_a_random_update_sits_at_chance(shape: tuple[int, int], rank: int | None
 @pytest.mark.parametrize("shape", SHAPES)
 def test_scaling_the_weights_is_gain(shape: tuple[int, int]) -> None:
     W = _matrix(shape, 2)
-    found = _measured(W, 0.05 * W)
-    assert found["gain"].value == pytest.approx(0.05, abs=1e-6)
-    assert found["intruders"].value == 0
-    assert _value(found["two_sided"]) == pytest.approx(math.sqrt(0.9), abs=0.05)
+    measured = _measured(W, 0.05 * W)
+    assert measured["gain"].value == pytest.approx(0.05, abs=1e-6)
+    assert measured["intruders"].value == 0
+    assert _value(measured["two_sided"]) == pytest.approx(math.sqrt(0.9), abs=0.05)
 
 
 def test_a_strong_new_direction_is_an_intruder() -> None:
     W = torch.diag(torch.linspace(2, 1, 60).double())
     e = torch.ones(60, dtype=torch.float64) / math.sqrt(60)
-    found = _measured(W, 50 * torch.outer(e, e))
-    assert found["intruders"].value == 1
-    assert found["intruders"].n == 10
+    measured = _measured(W, 50 * torch.outer(e, e))
+    assert measured["intruders"].value == 1
+    assert measured["intruders"].n == 10
 
 
 def test_a_tie_at_rank_k_is_taken_whole() -> None:
@@ -119,20 +119,20 @@ def test_a_tie_at_rank_k_is_taken_whole() -> None:
 
 def test_a_zero_matrix_and_a_zero_update_have_no_values() -> None:
     W, zero = _matrix((12, 12), 0), torch.zeros(12, 12, dtype=torch.float64)
-    for found in (_measured(zero, W), _measured(W, zero)):
+    for measured in (_measured(zero, W), _measured(W, zero)):
         for metric in ("write", "two_sided_excess", "gain", "amplification", "intruders"):
-            assert found[metric].value is None
+            assert measured[metric].value is None
     assert _measured(zero, W)["rank_k"].value == 0
 
 
 def test_saturation_leaves_the_excess_empty() -> None:
     W = _matrix((8, 30), 0)
-    found = _measured(W, torch.randn(8, 30, dtype=torch.float64), rank=8)
-    assert found["write"].value == pytest.approx(1)
-    assert found["write"].chance == 1
-    assert found["write_excess"].value is None
-    assert found["read_excess"].value is not None
-    assert found["two_sided_excess"].value is not None
+    measured = _measured(W, torch.randn(8, 30, dtype=torch.float64), rank=8)
+    assert measured["write"].value == pytest.approx(1)
+    assert measured["write"].chance == 1
+    assert measured["write_excess"].value is None
+    assert measured["read_excess"].value is not None
+    assert measured["two_sided_excess"].value is not None
 
 
 @settings(max_examples=25)
@@ -141,9 +141,9 @@ def test_measures_equal_full_svds(d: int, m: int, seed: int) -> None:
     g = torch.Generator().manual_seed(seed)
     W, D = (torch.randn(d, m, generator=g).double() for _ in range(2))
     truth = oracle.alignment(W.numpy(), D.numpy(), r=2, top=2)
-    found = _measured(W, D, amplified=2, intruders_of=2)
+    measured = _measured(W, D, amplified=2, intruders_of=2)
     for metric, value in truth.items():
-        assert found[metric].value == pytest.approx(value, abs=1e-6, rel=1e-6), metric
+        assert measured[metric].value == pytest.approx(value, abs=1e-6, rel=1e-6), metric
 
 
 @pytest.mark.parametrize("shape", [(600, 700), (1400, 560)])
@@ -159,10 +159,10 @@ def test_the_way_of_large_matrices_agrees_in_float32(
     if rank:
         D = D @ torch.randn(shape[1], rank, generator=g) @ torch.randn(rank, shape[1], generator=g)
     truth = oracle.alignment(W.double().numpy(), D.double().numpy())
-    found = _measured(W, D)
+    measured = _measured(W, D)
     for metric, value in truth.items():
         scale = max(1.0, abs(value))
-        assert abs(_value(found[metric]) - value) <= 1e-3 * scale, metric
+        assert abs(_value(measured[metric]) - value) <= 1e-3 * scale, metric
 
 
 def test_curves_hold_every_rank() -> None:
@@ -181,9 +181,9 @@ def test_the_shape_trap_is_shown_by_the_chance_level() -> None:
     g = torch.Generator().manual_seed(0)
     raw, excess = [], []
     for shape in ((64, 64), (16, 64), (224, 64), (64, 224)):
-        found = _measured(*(torch.randn(*shape, generator=g).double() for _ in range(2)))
-        raw.append(_value(found["write"]))
-        excess.append(_value(found["write_excess"]) / (found["write_excess"].chance_sd or 0))
+        measured = _measured(*(torch.randn(*shape, generator=g).double() for _ in range(2)))
+        raw.append(_value(measured["write"]))
+        excess.append(_value(measured["write_excess"]) / (measured["write_excess"].chance_sd or 0))
     assert max(raw) - min(raw) > 0.3
     assert max(abs(z) for z in excess) < 4
 
@@ -198,19 +198,19 @@ def test_the_chance_of_amplification_knows_the_rank() -> None:
     g = torch.Generator().manual_seed(1)
     W = _matrix((40, 50), 0)
     for rank in (1, 2, 40):
-        found = []
+        ratios = []
         for _ in range(40):
             left = torch.randn(40, rank, generator=g).double()
             row = _measured(W, left @ torch.randn(rank, 50, generator=g).double())["amplification"]
-            found.append(((row.chance or 0) / _value(row)) ** 2)
-        assert np.mean(found) == pytest.approx(1, abs=4 * np.std(found) / math.sqrt(40)), rank
+            ratios.append(((row.chance or 0) / _value(row)) ** 2)
+        assert np.mean(ratios) == pytest.approx(1, abs=4 * np.std(ratios) / math.sqrt(40)), rank
 
 
 def test_large_matrices_that_did_not_change_have_no_values() -> None:
     W = torch.randn(600, 600, generator=torch.Generator().manual_seed(0))
-    found = _measured(W, torch.zeros(600, 600))
-    assert found["amplification"].value is None
-    assert _value(found["rank_k"]) > 100
+    measured = _measured(W, torch.zeros(600, 600))
+    assert measured["amplification"].value is None
+    assert _value(measured["rank_k"]) > 100
 
 
 def test_a_strong_first_direction_does_not_hide_the_rest() -> None:
@@ -222,8 +222,8 @@ def test_a_strong_first_direction_does_not_hide_the_rest() -> None:
     for energy in (0.99, 0.999):
         reached = s.square().cumsum(0) >= energy * s.square().sum()
         expected = int(reached.int().argmax()) + 1
-        found = linalg.decompose(W[None], energy=energy).ranks[0]
-        assert abs(found - expected) <= max(1, 0.01 * expected), energy
+        rank = linalg.decompose(W[None], energy=energy).ranks[0]
+        assert abs(rank - expected) <= max(1, 0.01 * expected), energy
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (60, 40)])
@@ -260,7 +260,7 @@ def test_a_spectrum_whose_solver_fails_is_computed_in_float64(
         return values
 
     monkeypatch.setattr(torch.linalg, "eigvalsh", fails)
-    found = linalg.spectrum_of_gram(linalg.gram(D)).energy
+    energy = linalg.spectrum_of_gram(linalg.gram(D)).energy
     truth = torch.linalg.svdvals(D.double()).square()
-    assert found.dtype == torch.float32
-    assert torch.allclose(found.double(), truth, atol=1e-4 * float(truth.max()))
+    assert energy.dtype == torch.float32
+    assert torch.allclose(energy.double(), truth, atol=1e-4 * float(truth.max()))

@@ -135,19 +135,19 @@ def test_a_tested_value_is_judged_by_its_corrected_p() -> None:
     figure = replace(figures.heatmap(1), rows=("0",), columns=("q", "k"), cells=(tests,))
     analysis = registry.get("ablation")
     drops = Shown(analysis, analysis.views[0], Choice(measure="drop_percent"), figure, "")
-    told = on_chance([drops])
-    assert "1 of 2 values does not differ from chance: not significant at q < 0.05." in told
+    words = on_chance([drops])
+    assert "1 of 2 values does not differ from chance: not significant at q < 0.05." in words
     alone = tuple(replace(cell, q=None) for cell in tests)
     bare = replace(drops, figure=replace(figure, cells=(alone,)))
     assert "All 2 values differ from chance." in on_chance([bare])
 
 
 def test_what_a_pointer_reads_is_what_was_measured(page: Page, drawn: list[Shown]) -> None:
-    said = []
+    shown = []
     for title in page.titles:
         value = re.search(r": (\S+?)(;|$)", title)
         assert value is not None, title
-        said.append(value[1])
+        shown.append(value[1])
     measured = [
         "undefined" if cell.shown is None else f"{cell.shown:.6g}"
         for each in drawn
@@ -155,7 +155,7 @@ def test_what_a_pointer_reads_is_what_was_measured(page: Page, drawn: list[Shown
         # A curve has no point where nothing can be drawn.
         if cell.shown is not None or each.view.kind != "curves"
     ]
-    assert sorted(said) == sorted(measured)
+    assert sorted(shown) == sorted(measured)
     assert any("chance 0 (sd " in title for title in page.titles)
     assert any("; 95 % " in title for title in page.titles)
 
@@ -184,9 +184,9 @@ def test_charts_are_well_formed_whatever_the_names(kind: str) -> None:
     make, draw = DRAWINGS[kind]
     text = "".join(draw(make(figures.ODD_NAMES)))
     root = ElementTree.fromstring(f"<div>{text}</div>")
-    said = " ".join(root.itertext())
-    assert "<script>x</script>&\\x1b[1m" in said
-    assert "نموذج" in said
+    words = " ".join(root.itertext())
+    assert "<script>x</script>&\\x1b[1m" in words
+    assert "نموذج" in words
     assert "\x1b" not in text
     assert "<script" not in text
     assert not [e for e in root.iter() if e.tag == "script"]
@@ -207,11 +207,11 @@ def test_curves_are_drawn_to_scale() -> None:
         if text.get("text-anchor") == "end" and text.text != "layer"
     }
     zero, one = ticks["0.0"], ticks["2.0"]
-    for told in panels[0].iter("g"):
-        title = told.find("title")
+    for group in panels[0].iter("g"):
+        title = group.find("title")
         if title is not None and title.text is not None:
             value = float(title.text.split(": ")[1].split(";")[0])
-            target = told.findall("circle")[-1]
+            target = group.findall("circle")[-1]
             assert target.get("class") == "target"
             place = zero + (one - zero) * value / 2
             assert float(target.get("cy", "")) == pytest.approx(place, abs=0.11)
@@ -221,9 +221,9 @@ def test_bars_are_drawn_to_scale() -> None:
     root = _drawn("bars")
     wide = {
         title.text.split(": ")[1].split(";")[0]: float(box.get("width", ""))
-        for told in root.iter("g")
-        if (title := told.find("title")) is not None and title.text
-        for box in told.findall("rect")
+        for group in root.iter("g")
+        if (title := group.find("title")) is not None and title.text
+        for box in group.findall("rect")
         if (box.get("class") or "").startswith("full")
     }
     assert wide["0.2"] / wide["0.1"] == pytest.approx(2, rel=0.01)
@@ -233,10 +233,10 @@ def test_bars_are_drawn_to_scale() -> None:
 def test_points_are_drawn_to_scale() -> None:
     root = _drawn("scatter")
     places = {}
-    for told in root.iter("g"):
-        title = told.find("title")
+    for group in root.iter("g"):
+        title = group.find("title")
         if title is not None and title.text:
-            target = told.findall("circle")[-1]
+            target = group.findall("circle")[-1]
             places[title.text[0]] = float(target.get("cx", "")), float(target.get("cy", ""))
     assert set(places) == {"a", "b", "c"}
     (ax, ay), (bx, by), (cx, cy) = (places[name] for name in "abc")
@@ -246,14 +246,14 @@ def test_points_are_drawn_to_scale() -> None:
 
 
 def test_a_table_is_listed_openly() -> None:
-    found = list(numbers(figures.table()))
-    assert len(found) == 1
-    assert found[0].head == ("layer", "neuron", "score", "token")
-    assert found[0].rows[0] == ("0", (("7", ""), ("+0.500", ""), ("␣the", "")))
-    assert found[0].rows[1][1][1] == ("", "")
-    assert len(found[0].rows) == LISTED
-    assert found[0].texts == {0, 1, 2, 3}
-    assert found[0].note == "of medical Listed here are the first 50 of these 62 rows."
+    tables = list(numbers(figures.table()))
+    assert len(tables) == 1
+    assert tables[0].head == ("layer", "neuron", "score", "token")
+    assert tables[0].rows[0] == ("0", (("7", ""), ("+0.500", ""), ("␣the", "")))
+    assert tables[0].rows[1][1][1] == ("", "")
+    assert len(tables[0].rows) == LISTED
+    assert tables[0].texts == {0, 1, 2, 3}
+    assert tables[0].note == "of medical Listed here are the first 50 of these 62 rows."
 
 
 def test_a_table_needs_no_folding(db: Database) -> None:
@@ -284,9 +284,9 @@ def test_no_line_of_a_legend_is_longer_than_the_picture() -> None:
     made = replace(figures.matrix(), rows=("a",), columns=("x",), note=why,
                    cells=((figures.cell(1.0),),))  # fmt: skip
     (svg,) = grids.draw(resolution.grid(made))
-    found = ElementTree.fromstring(svg)
-    wide = float(found.get("viewBox", "").split()[2])
-    lines = [text.text or "" for text in found.iter("text") if "own neurons" in (text.text or "")]
+    root = ElementTree.fromstring(svg)
+    wide = float(root.get("viewBox", "").split()[2])
+    lines = [text.text or "" for text in root.iter("text") if "own neurons" in (text.text or "")]
     assert len(lines) > 1
     assert max(len(line) for line in lines) * grids.REMARK <= wide
 
@@ -295,8 +295,8 @@ def test_cells_within_chance_have_no_colour() -> None:
     grid = figures.matrix()
     root = ElementTree.fromstring(f"<div>{''.join(grids.draw(resolution.grid(grid)))}</div>")
     fills = {}
-    for told in root.iter("g"):
-        title, box = told.find("title"), told.find("rect")
+    for group in root.iter("g"):
+        title, box = group.find("title"), group.find("rect")
         assert title is not None
         assert box is not None
         fills[title.text.partition(";")[0] if title.text else ""] = box.get("class")
@@ -313,7 +313,7 @@ def test_a_dense_picture_shows_cells_within_chance_grey() -> None:
                    cells=((near, None, far),) * 200)  # fmt: skip
     page = "".join(grids.draw(resolution.grid(made)))
     root = ElementTree.fromstring(f"<div>{page}</div>")
-    classes = [box.get("class") or "" for told in root.iter("g") for box in told.iter("rect")]
+    classes = [box.get("class") or "" for group in root.iter("g") for box in group.iter("rect")]
     assert classes.count("null") == classes.count("d64") == 200
     assert "grey: within chance" in page
 
@@ -322,10 +322,10 @@ def test_better_and_worse_are_told_on_the_page_by_colour_and_sign() -> None:
     cells = ((figures.cell(-2.0, better="lower"), figures.cell(1.0, better="lower")),)
     made = replace(figures.matrix(), rows=("a",), columns=("x", "y"), cells=cells)
     (svg,) = grids.draw(resolution.grid(replace(made, column_name="task")))
-    found = ElementTree.fromstring(svg)
-    fills = [box.get("class") for box in found.findall("g/rect")]
+    root = ElementTree.fromstring(svg)
+    fills = [box.get("class") for box in root.findall("g/rect")]
     assert fills == ["b64", "b16"]
-    texts = [text.text for text in found.iter("text")]
+    texts = [text.text for text in root.iter("text")]
     assert {"−2✓", "+1✗", "better −2", "+1 worse"} <= set(texts)
     assert any("lower is better, ✓ better, ✗ worse" in (text or "") for text in texts)
     bar = "".join(bars.draw(resolution.bars(made)))
@@ -373,9 +373,9 @@ def test_the_policy_forbids_every_request(report: Path, tmp_path: Path) -> None:
     text = report.read_text(encoding="utf-8")
     added = "<img src='https://example.org/x.png'><script>1</script>"
     (tmp_path / "x.html").write_text(text.replace("<main>", f"<main>{added}"), encoding="utf-8")
-    said = _browse(tmp_path / "x.html", tmp_path, 1)
-    assert "https://example.org/x.png" in said
-    assert "script-src" in said
+    messages = _browse(tmp_path / "x.html", tmp_path, 1)
+    assert "https://example.org/x.png" in messages
+    assert "script-src" in messages
 
 
 @pytest.mark.skipif(CHROMIUM is None or READER is None, reason="chromium or pdftotext is missing")
@@ -449,13 +449,13 @@ def test_both_reports_state_the_same_finding(db: Database, page: Page, tmp_path:
 def test_the_first_page_has_a_card_a_model_and_its_findings_lead_to_their_figures(
     db: Database, page: Page
 ) -> None:
-    found = overview.read(db, runs.find_run(db, "latest"))
+    contents = overview.read(db, runs.find_run(db, "latest"))
     ids = {attributes.get("id") for _, attributes in page.tags}
     begins = [a.get("id") for _, a in page.tags if a.get("id")]
     assert begins[0] == "overview"
     cards = [a for name, a in page.tags if a.get("class") == "card"]
-    assert len(cards) == len(found.cards) > 0
-    assert found.findings
-    for finding in found.findings:
+    assert len(cards) == len(contents.cards) > 0
+    assert contents.findings
+    for finding in contents.findings:
         assert finding.sentence in page.text
         assert anchor_of(finding.candidate.figure) in ids

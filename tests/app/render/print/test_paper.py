@@ -46,8 +46,8 @@ def _drawn(figure: Figure, kind: str) -> Any:
 
 
 def _texts(drawn: Sheet) -> list[str]:
-    found = drawn.findobj(matplotlib.text.Text)
-    return [text.get_text() for text in found if text.get_visible()]
+    artists = drawn.findobj(matplotlib.text.Text)
+    return [text.get_text() for text in artists if text.get_visible()]
 
 
 def test_curves_pass_through_the_values() -> None:
@@ -147,7 +147,7 @@ def test_better_and_worse_are_told_on_paper_by_colour_and_sign() -> None:
     drawn = _drawn(replace(made, column_name="task", controls=frozenset()), "heatmap")
     (mesh,) = [c for c in drawn.axes[0].collections if isinstance(c, QuadMesh)]
     assert (mesh.norm.vmin, mesh.norm.vmax) == (-2.0, 1.0)
-    best, worse = (tuple(round(255 * c) for c in mesh.cmap(at)[:3]) for at in (0.0, 1.0))
+    best, worse = (tuple(round(255 * c) for c in mesh.cmap(end)[:3]) for end in (0.0, 1.0))
     assert (best, worse) == (PALETTE.better[-1], PALETTE.better[16])
     texts = _texts(drawn)
     assert {"−2✓", "+1✗"} <= set(texts)

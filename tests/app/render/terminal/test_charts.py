@@ -155,9 +155,9 @@ def test_a_point_is_drawn_in_the_cell_that_its_frame_names() -> None:
     frame = drawn.frames[0]
     rows = ["".join(segment.text for segment in line) for line in drawn.lines]
     first = figure.panels[0].series[0]
-    for x, at in zip(first.xs, first.cells, strict=True):
-        assert at.shown is not None
-        assert rows[frame.row(at.shown)][frame.column(x)] == sign(0)
+    for x, measured in zip(first.xs, first.cells, strict=True):
+        assert measured.shown is not None
+        assert rows[frame.row(measured.shown)][frame.column(x)] == sign(0)
 
 
 def test_undefined_values_break_the_line_and_are_explained() -> None:
@@ -270,8 +270,8 @@ def test_every_eye_tells_the_ends_of_a_ramp_apart(
 
     palette = on(background, colours)
     for ramp in (palette.signed, palette.better):
-        for at in range(STEPS // 4):
-            one, other = seen(ramp[at]), seen(ramp[-1 - at])
+        for place in range(STEPS // 4):
+            one, other = seen(ramp[place]), seen(ramp[-1 - place])
             assert max(abs(a - b) for a, b in zip(one, other, strict=True)) > 0.2
 
 
@@ -292,7 +292,7 @@ def test_better_and_worse_have_colours_and_signs_of_their_own(colours: int) -> N
     fills = [
         each.style.bgcolor.name for each in (good, bad, zero) if each.style and each.style.bgcolor
     ]
-    assert fills == [hex_of(palette.better[at]) for at in (STEPS - 1, 0, STEPS // 2)]
+    assert fills == [hex_of(palette.better[step]) for step in (STEPS - 1, 0, STEPS // 2)]
     assert ("-2✓" in good.text, "+2✗" in bad.text, "+0 " in zero.text) == (True,) * 3
     text = draw(made, "heatmap", width=80, height=24, colour=False)
     assert "lower is better" in text.splitlines()[0]
@@ -347,13 +347,13 @@ def test_a_dense_picture_tells_chance_from_what_was_not_measured(
     palette = on(background, colours)
     dense = grids.layout(plot, 80, 10, dense=True)
     grey, ramp = hex_of(palette.null), hex_of(palette.sequential[STEPS // 2])
-    found = []
+    looks = []
     for part in grids.Painter(plot, dense, palette).line(0)[1:]:
         style, two = part.style, set(part.text)
         assert style is not None
         ends = [end.name if end else "" for end in (style.color, style.bgcolor)]
-        found.append({" ": ["", ""], "▄": ["", ends[0]], "▀": ends}[two.pop()])
-    assert found == [[grey, ""], [grey, ramp], ["", ""], [ramp, grey]]
+        looks.append({" ": ["", ""], "▄": ["", ends[0]], "▀": ends}[two.pop()])
+    assert looks == [[grey, ""], [grey, ramp], ["", ""], [ramp, grey]]
     every = {*palette.sequential, *palette.signed, *palette.better}
     assert palette.null not in every
 
@@ -517,12 +517,12 @@ def test_the_differences_of_two_rows_are_where_they_differ() -> None:
 
 @given(st.text("ab", min_size=60, max_size=60), st.text("ab", min_size=60, max_size=60))
 def test_all_cells_that_differ_are_in_differences_that_lie_apart(one: str, other: str) -> None:
-    found = list(differences([Segment(one)], [Segment(other)]))
-    inside = {i for start, end in found for i in range(start, end)}
+    spans = list(differences([Segment(one)], [Segment(other)]))
+    inside = {i for start, end in spans for i in range(start, end)}
     apart = {i for i in range(60) if one[i] != other[i]}
     assert apart <= inside
-    assert all({start, end - 1} <= apart for start, end in found), "none is longer than it must"
-    assert all(end < start for (_, end), (start, _) in pairwise(found))
+    assert all({start, end - 1} <= apart for start, end in spans), "none is longer than it must"
+    assert all(end < start for (_, end), (start, _) in pairwise(spans))
 
 
 def scatter(count: int = 9, **changed: Any) -> Scatter:
@@ -731,10 +731,10 @@ def test_names_stand_below_curves_where_x_counts_names() -> None:
 
 
 def test_a_companion_is_faint_and_no_control() -> None:
-    own = Series("medical", (0, 1), (cell(0.1), cell(0.2)))
+    series = Series("medical", (0, 1), (cell(0.1), cell(0.2)))
     level = Series("independent", (0, 1), (cell(0.5), cell(0.5)), companion=True)
     figure = Lines(
-        title="t", measure="m", unit="", x_label="layer", panels=(Panel("", (level, own)),)
+        title="t", measure="m", unit="", x_label="layer", panels=(Panel("", (level, series)),)
     )
     text = draw(figure, "curves", width=70, height=14, colour=False)
     assert "· independent" in text
@@ -770,14 +770,16 @@ def test_bars_stand_on_an_axis_that_names_the_measure() -> None:
     """A bar ends above the number that it is worth."""
     cells = ((cell(0.5),), (cell(1.0),), (cell(2.0),))
     figure = replace(grid(("a", "b", "c"), ("share",), cells, signed=False), title="share · here")
-    *found, axis, numbers, name = plain_lines(
+    *rows, axis, numbers, name = plain_lines(
         draw(figure, "bars", width=80, height=20, colour=False)
     )
-    ticks = [at for at, drawn in enumerate(axis) if drawn == "┬"]
-    told = dict(zip(map(float, numbers.split()), ticks, strict=True))
-    ends = [row.rindex("█") for row in found if "█" in row]
-    assert all(abs(told[value] - at) <= 1 for value, at in zip((0.5, 1, 2), ends, strict=True))
-    assert told[0.0] == min(row.index("█") for row in found if "█" in row)
+    ticks = [column for column, drawn in enumerate(axis) if drawn == "┬"]
+    column_of = dict(zip(map(float, numbers.split()), ticks, strict=True))
+    ends = [row.rindex("█") for row in rows if "█" in row]
+    assert all(
+        abs(column_of[value] - column) <= 1 for value, column in zip((0.5, 1, 2), ends, strict=True)
+    )
+    assert column_of[0.0] == min(row.index("█") for row in rows if "█" in row)
     assert name.rstrip().endswith("share →")
 
 

@@ -172,8 +172,8 @@ def trained(base: str, kind: str, settings: dict[str, Any], folder: Path) -> Any
 
 def merged(plain: Any, folder: Path) -> dict[str, torch.Tensor]:
     """What PEFT makes of base and adapter, by the names in memory."""
-    found = peft.PeftModel.from_pretrained(deepcopy(plain), folder).merge_and_unload()
-    tensors: dict[str, torch.Tensor] = found.state_dict()
+    model = peft.PeftModel.from_pretrained(deepcopy(plain), folder).merge_and_unload()
+    tensors: dict[str, torch.Tensor] = model.state_dict()
     return tensors
 
 

@@ -15,6 +15,7 @@ import transformers as hf
 from core.engine import runner
 from core.errors import CheckpointError
 from core.study import intake, study
+from core.study.models import Model, Models
 from tests.conftest import MemorySink
 from tests.core import zoo
 
@@ -68,12 +69,15 @@ def test_an_adapter_measures_like_its_merged_model(name: str, tmp_path: Path) ->
         for row in rows:
             if metric == "stable_rank" and row.value is None:
                 continue
-            at = {k: getattr(row, k) for k in ("layer", "module", "head")}
-            twin = sink.value(metric, model="merged", **at)
+            coordinates = {k: getattr(row, k) for k in ("layer", "module", "head")}
+            twin = sink.value(metric, model="merged", **coordinates)
             if row.value is None or twin.value is None:
-                assert (row.value or 0) == (twin.value or 0), (metric, at)
+                assert (row.value or 0) == (twin.value or 0), (metric, coordinates)
             else:
-                assert row.value == pytest.approx(twin.value, rel=1e-4, abs=1e-4), (metric, at)
+                assert row.value == pytest.approx(twin.value, rel=1e-4, abs=1e-4), (
+                    metric,
+                    coordinates,
+                )
     assert sink.value("cosine", model="adapter", layer=None, module="all").value == pytest.approx(
         1, abs=1e-6
     )
@@ -100,23 +104,23 @@ def test_an_adapter_over_a_tuned_parent(tmp_path: Path) -> None:
     )
     adapted.save_pretrained(tmp_path / "adapter")
     adapted.merge_and_unload().save_pretrained(tmp_path / "merged")
-    models = study.Models(
+    models = Models(
         base=str(tmp_path / "base"),
         tuned={
-            "parent": study.Model(path=str(tmp_path / "tuned0")),
-            "adapter": study.Model(path=str(tmp_path / "adapter"), parent="parent"),
-            "merged": study.Model(path=str(tmp_path / "merged"), parent="parent"),
+            "parent": Model(path=str(tmp_path / "tuned0")),
+            "adapter": Model(path=str(tmp_path / "adapter"), parent="parent"),
+            "merged": Model(path=str(tmp_path / "merged"), parent="parent"),
         },
     )
     sink = MemorySink()
     runner.run(study.Study(name="s", models=models), sink, ("tuning_vectors", "vector_cosine"))
     for layer, module in ((0, "q"), (1, "attention"), (None, "all")):
-        at = {"layer": layer, "module": module}
-        norms = [sink.value("norm", model=m, **at).value for m in ("adapter", "merged")]
+        coordinates = {"layer": layer, "module": module}
+        norms = [sink.value("norm", model=m, **coordinates).value for m in ("adapter", "merged")]
         assert norms[0] == pytest.approx(norms[1], rel=1e-5)
-    own = sink.rows("cosine", model="adapter", reference="merged", layer=0, module="q",
+    cosines = sink.rows("cosine", model="adapter", reference="merged", layer=0, module="q",
                     setting="vs-parent")  # fmt: skip
-    assert own[0].value == pytest.approx(1, abs=1e-5)
+    assert cosines[0].value == pytest.approx(1, abs=1e-5)
     untouched = sink.rows("cosine", model="adapter", reference="merged", layer=0, module="k",
                           setting="vs-parent")  # fmt: skip
     assert untouched[0].value is None

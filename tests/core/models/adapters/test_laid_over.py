@@ -65,8 +65,8 @@ def agrees(plain: Any, folder: Path, *ways: bool) -> Adapter:
     adapter = opened(plain, folder)
     wanted = expected(plain, adapter)
     for merged in ways or (False,):
-        found = computed(adapter, merged=merged)
-        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+        logits = computed(adapter, merged=merged)
+        torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-5)
     return adapter
 
 

@@ -44,11 +44,11 @@ def test_a_tensor_is_that_of_the_merged_model(case: str, tmp_path: Path) -> None
     adapter = Adapter(tmp_path, over)
     changed = 0
     for name, info in adapter.tensors.items():
-        found = tensor(adapter, name)
-        torch.testing.assert_close(found, wanted[name], rtol=1e-5, atol=1e-6)
-        changed += name not in over.tensors or not torch.equal(found, tensor(over, name))
+        values = tensor(adapter, name)
+        torch.testing.assert_close(values, wanted[name], rtol=1e-5, atol=1e-6)
+        changed += name not in over.tensors or not torch.equal(values, tensor(over, name))
         part = adapter.read(name, info.rows // 3, info.rows)
-        torch.testing.assert_close(part, found.reshape(-1, info.columns)[info.rows // 3 :])
+        torch.testing.assert_close(part, values.reshape(-1, info.columns)[info.rows // 3 :])
     assert changed
     for name in wanted.keys() - adapter.tensors.keys():
         assert name == "lm_head.weight", "what is no tensor of its own is a tied head"
@@ -156,8 +156,10 @@ def test_rows_are_made_once_for_all_that_ask(tmp_path: Path) -> None:
     whole = {n: adapter.updates[n].rows(0, 32) for n in names}
     with ThreadPoolExecutor(4) as pool:
         asked = [(n, a) for a in range(0, 32, 4) for n in names]
-        found = pool.map(lambda at: adapter.updates[at[0]].rows(at[1], at[1] + 4), asked)
-        for (name, start), rows in zip(asked, found, strict=True):
+        results = pool.map(
+            lambda request: adapter.updates[request[0]].rows(request[1], request[1] + 4), asked
+        )
+        for (name, start), rows in zip(asked, results, strict=True):
             assert torch.equal(rows, whole[name][start : start + 4])
 
 

@@ -40,17 +40,17 @@ def _refused(file: Path) -> TauscopeError:
     return error.value
 
 
-def _number(at: int, form: str, value: int) -> Callable[[bytes], bytes]:
+def _number(offset: int, form: str, value: int) -> Callable[[bytes], bytes]:
     new = struct.pack(f"<{form}", value)
-    return lambda data: data[:at] + new + data[at + len(new) :]
+    return lambda data: data[:offset] + new + data[offset + len(new) :]
 
 
 def _of_tensor(name: str, skip: int, form: str, value: int) -> Callable[[bytes], bytes]:
     """A number `skip` bytes behind a tensor's name."""
 
     def change(data: bytes) -> bytes:
-        at = data.index(name.encode()) + len(name)
-        return _number(at + skip, form, value)(data)
+        offset = data.index(name.encode()) + len(name)
+        return _number(offset + skip, form, value)(data)
 
     return change
 
@@ -92,9 +92,9 @@ def test_what_is_wrong_with_a_file_is_said(name: str, file: Path) -> None:
     error = _refused(file)
     assert isinstance(error, CheckpointError)
     assert words in error.title
-    with pytest.raises(CheckpointError) as found:
+    with pytest.raises(CheckpointError) as caught:
         headers.check(file)
-    assert found.value.title == error.title
+    assert caught.value.title == error.title
 
 
 def test_random_damage_ends_in_an_error_or_a_model(file: Path) -> None:
@@ -170,8 +170,8 @@ def _notes(opened: CheckpointParameters) -> tuple[str, ...]:
 
 
 def test_what_transformers_leaves_out_is_told(plain: Path, tmp_path: Path) -> None:
-    kept = {"rope.scaling.type": "longrope", "rope.scaling.factor": 4.0}
-    file = write(plain, tmp_path / "x.gguf", as_type("F16"), **kept)
+    stated = {"rope.scaling.type": "longrope", "rope.scaling.factor": 4.0}
+    file = write(plain, tmp_path / "x.gguf", as_type("F16"), **stated)
     opened = open_folder(file, False, Identities())
     assert "rotary embeddings of the kind 'longrope'" in _notes(opened)[0]
     linear = {"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}
@@ -179,8 +179,8 @@ def test_what_transformers_leaves_out_is_told(plain: Path, tmp_path: Path) -> No
     opened = open_folder(file, False, Identities())
     assert _notes(opened) == ()
     assert opened.outline is not None
-    found = opened.outline.module.config.rope_parameters
-    assert (found["rope_type"], found["factor"]) == ("linear", 4.0)
+    rope = opened.outline.module.config.rope_parameters
+    assert (rope["rope_type"], rope["factor"]) == ("linear", 4.0)
 
 
 def test_steps_that_are_not_estimated_are_told(tmp_path: Path) -> None:
@@ -191,8 +191,8 @@ def test_steps_that_are_not_estimated_are_told(tmp_path: Path) -> None:
 
 
 def test_the_identity_is_that_of_the_content(plain: Path, file: Path, tmp_path: Path) -> None:
-    def identity(at: Path) -> str:
-        return open_folder(at, False, Identities()).fingerprint()
+    def identity(folder: Path) -> str:
+        return open_folder(folder, False, Identities()).fingerprint()
 
     first = identity(file)
     copy = tmp_path / "copy.gguf"

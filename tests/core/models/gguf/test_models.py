@@ -18,7 +18,8 @@ from core.models import loading
 from core.models.family import Family, Member, open_family
 from core.models.identity import Identities
 from core.models.opening import open_folder
-from core.study.study import Models, Run, Study
+from core.study.models import Models
+from core.study.study import Run, Study
 from core.vectors.arithmetic import parse
 from core.vectors.merging import merge
 from tests.conftest import MemorySink, load_all
@@ -33,7 +34,7 @@ IDS = torch.tensor([[1, 5, 9, 30, 4, 4, 8, 19]])
 
 
 def _models(base: Path, **tuned: Path) -> Models:
-    return Models(base=str(base), tuned={name: str(at) for name, at in tuned.items()})
+    return Models(base=str(base), tuned={name: str(folder) for name, folder in tuned.items()})
 
 
 def _member(file: Path) -> Member:
@@ -93,12 +94,12 @@ def test_a_vector_of_gguf_models(
     ours, theirs = _as_transformers(base), _as_transformers(tuned)
     delta2 = sum(float(((theirs[n].double() - t.double()) ** 2).sum()) for n, t in ours.items())
     size2 = sum(float((t.double() ** 2).sum()) for t in ours.values())
-    found = sink.value("relative_norm", model="t", module="all", layer=None)
-    assert found.value == pytest.approx((delta2 / size2) ** 0.5, rel=1e-6)
-    said = [text for name, text in sink.warnings if name == "t"]
-    (share,) = [text for text in said if "of ‖Δ‖²" in text]
+    row = sink.value("relative_norm", model="t", module="all", layer=None)
+    assert row.value == pytest.approx((delta2 / size2) ** 0.5, rel=1e-6)
+    notes = [text for name, text in sink.warnings if name == "t"]
+    (share,) = [text for text in notes if "of ‖Δ‖²" in text]
     assert float(share.split()[1]) == pytest.approx(lost / delta2, rel=0.05)
-    unlike = [text for text in said if text.endswith("is quantisation error.")]
+    unlike = [text for text in notes if text.endswith("is quantisation error.")]
     wanted = {
         "tuned": ["is quantised (GGUF Q8_0), the base not quantised"],
         "base": ["is not quantised, the base quantised (GGUF Q8_0)"],
@@ -117,10 +118,10 @@ def test_a_forward_pass_has_the_numbers_that_are_streamed(
     )
     member = _member(file)
     with loading.loaded(member, Run(device="cpu")) as model:
-        found = model.module.state_dict()
+        state = model.module.state_dict()
         logits = model.module(input_ids=IDS).logits
     for name, values in meant.items():
-        assert torch.equal(found[name], values), name
+        assert torch.equal(state[name], values), name
     torch.testing.assert_close(logits, reference(input_ids=IDS).logits, rtol=1e-4, atol=1e-5)
     sizes = sum(t.nbytes for t in meant.values())
     assert sum(place.nbytes for place in loading.placement_of(member, Run(device="cpu"))) == sizes
@@ -156,23 +157,23 @@ def _merged(family: Family, folder: Path) -> dict[str, torch.Tensor]:
 def test_a_gguf_model_is_merged_into_a_folder(pair: tuple[Path, Path], tmp_path: Path) -> None:
     base, tuned = pair
     tuned = write(tuned, tmp_path / "t" / "tuned.gguf", as_type("Q8_0"))
-    found = _merged(open_family(_models(base, t=tuned)), tmp_path / "out")
+    tensors = _merged(open_family(_models(base, t=tuned)), tmp_path / "out")
     theirs = _as_transformers(tuned)
     assert load_all(tmp_path / "out").keys() == load_all(base).keys()
     for name, values in _as_transformers(base).items():
         wanted = values + 0.5 * (theirs[name] - values)
-        torch.testing.assert_close(found[name], wanted, rtol=0, atol=1e-6)
+        torch.testing.assert_close(tensors[name], wanted, rtol=0, atol=1e-6)
 
 
 def test_a_merge_over_a_gguf_base_is_a_folder_with_a_tokeniser(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     base = write(pair[0], tmp_path / "b" / "base.gguf", as_type("Q8_0"))
-    found = _merged(open_family(_models(base, t=pair[1])), tmp_path / "out")
+    tensors = _merged(open_family(_models(base, t=pair[1])), tmp_path / "out")
     theirs = _as_transformers(pair[1])
     for name, values in _as_transformers(base).items():
         wanted = values + 0.5 * (theirs[name] - values)
-        torch.testing.assert_close(found[name], wanted, rtol=0, atol=1e-6)
+        torch.testing.assert_close(tensors[name], wanted, rtol=0, atol=1e-6)
     assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "float32"
     assert loading.tokenizer(tmp_path / "out")("a b")["input_ids"] == [3, 29, 4]
 

@@ -37,12 +37,12 @@ def _streamed(file: Path) -> dict[str, torch.Tensor]:
 def test_a_file_gives_the_model_that_it_was_made_of(name: str, tmp_path: Path) -> None:
     model = zoo.build(name, tmp_path / "plain")
     file = write(tmp_path / "plain", tmp_path / "x.gguf", as_type("F32"))
-    found, meant = _streamed(file), dict(model.state_dict())
+    tensors, meant = _streamed(file), dict(model.state_dict())
     for tied in model.all_tied_weights_keys:
         del meant[tied]
-    assert found.keys() == meant.keys()
+    assert tensors.keys() == meant.keys()
     for parameter, values in meant.items():
-        torch.testing.assert_close(found[parameter], values, rtol=0, atol=_ALTERED)
+        torch.testing.assert_close(tensors[parameter], values, rtol=0, atol=_ALTERED)
     with loading.loaded(_member(file), Run(device="cpu")) as there:
         logits = there.module(input_ids=IDS).logits
     torch.testing.assert_close(logits, model(input_ids=IDS).logits, rtol=1e-4, atol=1e-4)

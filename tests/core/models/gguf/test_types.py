@@ -161,9 +161,9 @@ def test_levels_of_a_table_have_the_cells_between_their_neighbours(word: str) ->
                 and np.abs(run[:, None] / s - levels).min(1).max() < 1e-4
             )  # fmt: skip
             for value in run / scale:
-                at = int(np.abs(levels - value).argmin())
-                below = levels[at] - levels[at - 1] if at else levels[1] - levels[0]
-                above = levels[at + 1] - levels[at] if at + 1 < len(levels) else below
+                index = int(np.abs(levels - value).argmin())
+                below = levels[index] - levels[index - 1] if index else levels[1] - levels[0]
+                above = levels[index + 1] - levels[index] if index + 1 < len(levels) else below
                 h = np.array([below, above]) / 2
                 wanted[row] += (h**3).sum() / (3 * h.sum()) * scale**2
     np.testing.assert_allclose(_energy(word, made), wanted, rtol=1e-3)
@@ -171,8 +171,8 @@ def test_levels_of_a_table_have_the_cells_between_their_neighbours(word: str) ->
 
 def test_codebooks_are_said_to_have_no_step() -> None:
     for word in QUANTISED:
-        found = _energy(word, _blocks(word))
-        assert (found == 0).all() == (word in steps.NOT_ESTIMATED), word
+        energies = _energy(word, _blocks(word))
+        assert (energies == 0).all() == (word in steps.NOT_ESTIMATED), word
 
 
 def _blocks(word: str) -> Any:

@@ -55,9 +55,9 @@ def blocks(kind: gguf.GGMLQuantizationType, shape: tuple[int, ...], rng: Any) ->
     """Random blocks of a type for a tensor of this shape, with scales that are numbers."""
     elements, width = gguf.GGML_QUANT_SIZES[kind]
     made = rng.integers(0, 256, (*shape[:-1], shape[-1] // elements, width)).astype(np.uint8)
-    for at in SCALES.get(kind.name, (0,)):
+    for offset in SCALES.get(kind.name, (0,)):
         scale = (0.001 * rng.uniform(0.5, 1.5, made.shape[:-1])).astype(np.float16)
-        made[..., at : at + 2] = scale[..., None].view(np.uint8)
+        made[..., offset : offset + 2] = scale[..., None].view(np.uint8)
     if kind.name == "MXFP4":
         made[..., 0] = rng.integers(110, 120, made.shape[:-1])
     if kind.name == "NVFP4":
@@ -93,12 +93,12 @@ def write(folder: Path, file: Path, quantise: Quantise, **changes: Any) -> Path:
     names = gguf.get_tensor_name_map(number, layers)
     for name, values in _tensors(arch, config, folder).items():
         asked = name.replace(".dt_bias", ".dt_proj.bias")
-        own = names.get_name(asked, try_suffixes=(".weight", ".bias"))
+        gguf_name = names.get_name(asked, try_suffixes=(".weight", ".bias"))
         if name.endswith("e_score_correction_bias"):
-            own = re.sub(r".*layers\.(\d+)\..*", r"blk.\1.exp_probs_b.bias", name)
-        assert own is not None, name
-        data, kind = quantise(own, values)
-        made.add_tensor(own, data, raw_dtype=kind)
+            gguf_name = re.sub(r".*layers\.(\d+)\..*", r"blk.\1.exp_probs_b.bias", name)
+        assert gguf_name is not None, name
+        data, kind = quantise(gguf_name, values)
+        made.add_tensor(gguf_name, data, raw_dtype=kind)
     made.write_header_to_file()
     made.write_kv_data_to_file()
     made.write_tensors_to_file()
@@ -133,7 +133,7 @@ def _settings(arch: str, config: Any) -> dict[str, Any]:
     rope = getattr(config, "rope_parameters", None) or {}
     rope = rope.get("full_attention", rope)
     size = get("head_dim") or (width // heads if heads else None)
-    found = {
+    settings = {
         "block_count": get("num_hidden_layers", "n_layer"),
         "context_length": get("max_position_embeddings", "n_positions") or 64,
         "embedding_length": width,
@@ -156,24 +156,24 @@ def _settings(arch: str, config: Any) -> dict[str, Any]:
         "vocab_size": config.vocab_size,
     }
     if arch == "falcon":
-        found["attention.head_count_kv"] = 1 if config.multi_query else heads
+        settings["attention.head_count_kv"] = 1 if config.multi_query else heads
     if arch == "minimax-m2":
-        found |= {"expert_gating_func": 2, "rope.dimension_count": get("rotary_dim")}
+        settings |= {"expert_gating_func": 2, "rope.dimension_count": get("rotary_dim")}
     if arch == "mamba":
-        found |= {
+        settings |= {
             "ssm.conv_kernel": config.conv_kernel, "ssm.state_size": config.state_size,
             "ssm.time_step_rank": config.time_step_rank, "ssm.inner_size": config.intermediate_size,
         }  # fmt: skip
     if arch == "lfm2":
         kinds = config.layer_types
-        found |= {
+        settings |= {
             "attention.head_count_kv": [
                 config.num_key_value_heads if kind == "full_attention" else 0 for kind in kinds
             ],
             "shortconv.l_cache": config.conv_L_cache,
         }
     if arch == "qwen35":
-        found |= {
+        settings |= {
             "ssm.conv_kernel": config.linear_conv_kernel_dim,
             "ssm.state_size": config.linear_key_head_dim,
             "ssm.group_count": config.linear_num_key_heads,
@@ -182,7 +182,7 @@ def _settings(arch: str, config: Any) -> dict[str, Any]:
             "full_attention_interval": config.layer_types.index("full_attention") + 1,
             "rope.dimension_sections": [*rope["mrope_section"], 0],
         }
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in settings.items() if value is not None}
 
 
 def _add_tokeniser(made: Any, config: Any) -> None:
@@ -201,11 +201,11 @@ def _add_tokeniser(made: Any, config: Any) -> None:
 
 def _tensors(arch: str, config: Any, folder: Path) -> dict[str, Array]:
     """The published tensors, turned and stacked as the converter does it."""
-    found: dict[str, Array] = {}
+    tensors: dict[str, Array] = {}
     for name, tensor in load_all(folder).items():
         bare = name.removeprefix("transformer.") if arch == "bloom" else name
-        found[bare] = _laid_out(arch, config, bare, tensor.float().numpy())
-    return _stacked(found)
+        tensors[bare] = _laid_out(arch, config, bare, tensor.float().numpy())
+    return _stacked(tensors)
 
 
 def _stacked(tensors: dict[str, Array]) -> dict[str, Array]:

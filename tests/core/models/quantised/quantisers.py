@@ -54,12 +54,12 @@ def cells(levels: Floats) -> Floats:
 def cell(levels: tuple[float, ...], level: float) -> float:
     """The mean square distance from a level of the numbers that round to it, by adding many up."""
     known = sorted(set(levels))
-    at = known.index(level)
-    below = known[at] - known[at - 1] if at else known[1] - known[0]
-    above = known[at + 1] - known[at] if at + 1 < len(known) else below
+    index = known.index(level)
+    below = known[index] - known[index - 1] if index else known[1] - known[0]
+    above = known[index + 1] - known[index] if index + 1 < len(known) else below
     steps = (np.arange(2_000) + 0.5) / 2_000
-    spread = known[at] - below / 2 + (below + above) / 2 * steps
-    return float(np.mean((spread - known[at]) ** 2))
+    spread = known[index] - below / 2 + (below + above) / 2 * steps
+    return float(np.mean((spread - known[index]) ** 2))
 
 
 def nearest(values: Floats, levels: Floats) -> NDArray[np.uint8]:

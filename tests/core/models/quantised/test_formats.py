@@ -37,18 +37,18 @@ def _plain() -> Tensors:
 
 
 def _folder(
-    at: Path, form: Form, dtype: str = "float32", extra: Tensors | None = None
+    folder: Path, form: Form, dtype: str = "float32", extra: Tensors | None = None
 ) -> tuple[Path, Tensors, dict[str, q.Made]]:
     plain = _plain()
     stored: Tensors = {}
     made: dict[str, q.Made] = {}
     for seed, (module, shape) in enumerate(MATRICES.items()):
-        found = form.make(_random(shape, seed))
-        made[f"{module}.weight"] = found
-        stored |= {f"{module}.{name}": t for name, t in found.stored.items()}
+        quantised = form.make(_random(shape, seed))
+        made[f"{module}.weight"] = quantised
+        stored |= {f"{module}.{name}": t for name, t in quantised.stored.items()}
     config = {"model_type": "llama", "dtype": dtype, "quantization_config": form.settings}
-    write_model(at, config, {**plain, **stored, **(extra or {})})
-    return at, plain, made
+    write_model(folder, config, {**plain, **stored, **(extra or {})})
+    return folder, plain, made
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -77,8 +77,8 @@ def test_the_energy_of_rounding_is_that_of_the_cells(name: str, tmp_path: Path) 
     assert opened.rounding(next(iter(plain)), 0, 2) is None
     for tensor, meant in made.items():
         for start, stop in ((2, 9), (0, meant.values.shape[0])):
-            found = opened.rounding(tensor, start, stop)
-            assert found == pytest.approx(meant.energy[start:stop].sum(), rel=1e-4)
+            energy = opened.rounding(tensor, start, stop)
+            assert energy == pytest.approx(meant.energy[start:stop].sum(), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["fp8 by blocks", "int4 in groups", "gptq", "nf4 twice"])
@@ -101,19 +101,19 @@ def test_reading_rounds_to_the_model_s_dtype(tmp_path: Path) -> None:
 
 
 def test_scales_of_activations_and_caches_are_no_tensors_of_the_model(tmp_path: Path) -> None:
-    at = "model.layers.0.self_attn"
-    extra = {f"{at}.q_proj.input_scale": torch.ones(1), f"{at}.k_scale": torch.ones(())}
+    prefix = "model.layers.0.self_attn"
+    extra = {f"{prefix}.q_proj.input_scale": torch.ones(1), f"{prefix}.k_scale": torch.ones(())}
     folder, plain, made = _folder(tmp_path / "m", FORMS["fp8 by tensors"], extra=extra)
     assert set(open_directory(folder).tensors) == set(plain) | set(made)
 
 
-def _experts(at: Path, name: str, stored: Tensors, method: str) -> Path:
+def _experts(folder: Path, name: str, stored: Tensors, method: str) -> Path:
     config = {
         "model_type": "x",
         "dtype": "float32",
         "quantization_config": {"quant_method": method},
     }
-    return write_model(at, config, {f"{name}{k}": t for k, t in stored.items()})
+    return write_model(folder, config, {f"{name}{k}": t for k, t in stored.items()})
 
 
 def test_the_experts_of_gpt_oss_are_turned_as_the_model_holds_them(tmp_path: Path) -> None:

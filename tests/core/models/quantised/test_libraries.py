@@ -19,9 +19,9 @@ from tests.core.models.quantised import quantisers as q
 from tests.core.models.quantised.formats import FORMS
 
 
-def _read(at: Path, settings: dict[str, Any], stored: Tensors, name: str) -> torch.Tensor:
+def _read(folder: Path, settings: dict[str, Any], stored: Tensors, name: str) -> torch.Tensor:
     config = {"model_type": "x", "dtype": "bfloat16", "quantization_config": settings}
-    opened = open_directory(write_model(at, config, stored))
+    opened = open_directory(write_model(folder, config, stored))
     info = opened.tensors[name]
     return opened.read(name, 0, info.rows).reshape(info.shape)
 

@@ -19,7 +19,8 @@ from core.models.family import Member, open_family
 from core.models.identity import Identities
 from core.models.opening import open_folder
 from core.models.quantised.checkpoint import below
-from core.study.study import Models, Run, Study
+from core.study.models import Models
+from core.study.study import Run, Study
 from tests.conftest import MemorySink, Tensors, load_all, tuned_from, write_model
 from tests.core.models.quantised import quantisers as q
 from tests.core.models.quantised.formats import FORMS, Form
@@ -47,7 +48,7 @@ def plain(tmp_path: Path) -> Path:
     return tmp_path / "plain"
 
 
-def _quantised(folder: Path, at: Path, form: Form) -> tuple[Path, Tensors, q.Floats]:
+def _quantised(folder: Path, target: Path, form: Form) -> tuple[Path, Tensors, q.Floats]:
     """The model in a folder with all matrices of its layers quantised; what these then are, and
     the energy that rounding all of them has."""
     stored: Tensors = {}
@@ -63,7 +64,7 @@ def _quantised(folder: Path, at: Path, form: Form) -> tuple[Path, Tensors, q.Flo
         energy.append(made.energy.sum())
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = form.settings
-    return write_model(at, config, stored), meant, np.array(energy)
+    return write_model(target, config, stored), meant, np.array(energy)
 
 
 def _member(folder: Path) -> Member:
@@ -79,14 +80,14 @@ def test_a_forward_pass_has_the_numbers_that_are_streamed(
     (folder / "generation_config.json").write_text('{"eos_token_id": 17}')
     with loading.loaded(_member(folder), Run(device="cpu")) as model:
         assert model.module.generation_config.eos_token_id == 17  # type: ignore[union-attr]
-        found = model.module.state_dict()
+        state = model.module.state_dict()
         logits = model.module(input_ids=IDS).logits
         assert model.module.dtype == torch.bfloat16
-    assert set(found) == set(meant)
+    assert set(state) == set(meant)
     opened = open_directory(folder)
     for tensor, values in meant.items():
         rows = opened.read(tensor, 0, opened.tensors[tensor].rows).reshape(values.shape)
-        assert torch.equal(found[tensor], rows), tensor
+        assert torch.equal(state[tensor], rows), tensor
         assert torch.equal(rows, values), tensor
     reference = hf.LlamaForCausalLM(_llama()).bfloat16().eval()
     reference.load_state_dict(meant)
@@ -113,9 +114,9 @@ def test_a_setting_left_over_does_not_disturb_the_loading(plain: Path) -> None:
     config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     (plain / "config.json").write_text(json.dumps(config))
     with loading.loaded(_member(plain), Run(device="cpu")) as model:
-        found = model.module.state_dict()
+        state = model.module.state_dict()
     for name, tensor in load_all(plain).items():
-        assert torch.equal(found[name], tensor)
+        assert torch.equal(state[name], tensor)
 
 
 def test_gpt_oss_is_loaded_as_it_is_streamed(tmp_path: Path) -> None:
@@ -165,12 +166,12 @@ def test_a_vector_of_quantised_weights(
         lost += energy.sum()
     sink = _run(base, tuned, memory_sink())
     delta2 = sum(((values[1][n].double() - t.double()) ** 2).sum() for n, t in values[0].items())
-    found = sink.value("norm", model="t", module="all", layer=None)
-    assert found.value == pytest.approx(float(delta2) ** 0.5, rel=1e-6)
-    said = [text for name, text in sink.warnings if name == "t"]
-    (share,) = [text for text in said if "of ‖Δ‖²" in text]
+    row = sink.value("norm", model="t", module="all", layer=None)
+    assert row.value == pytest.approx(float(delta2) ** 0.5, rel=1e-6)
+    notes = [text for name, text in sink.warnings if name == "t"]
+    (share,) = [text for text in notes if "of ‖Δ‖²" in text]
     assert float(share.split()[1]) == pytest.approx(lost / float(delta2), rel=0.05)
-    (unlike,) = [text for text in said if text.endswith("is quantisation error.")]
+    (unlike,) = [text for text in notes if text.endswith("is quantisation error.")]
     assert ("(gptq)" in unlike) == (which != "tuned")
     assert ("(fp8)" in unlike) == (which != "base")
 

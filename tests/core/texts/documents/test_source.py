@@ -258,12 +258,12 @@ def test_a_document_may_have_a_prompt(tmp_path: Path, kind: str) -> None:
         file.write_text(into.getvalue())
     else:
         del rows[1]["prompt"]
-        told: dict[str, object] = {
+        contents: dict[str, object] = {
             "lines": "\n".join(map(json.dumps, rows)),
             "whole": json.dumps(rows),
             "columns": json.dumps(columns, indent=1),
         }
-        file.write_text(str(told[kind]))
+        file.write_text(str(contents[kind]))
     assert source.read(file) == PROMPTED
 
 

@@ -1,0 +1,250 @@
+"""Jobs: units that one process computes together, and the executors that compute them.
+
+Owns the computation of a job, which is the same in every process. The runner owns the order, the
+reductions and the saving. `LocalExecutor` computes in this process; others may spread jobs over
+processes, which read the same files. Knows no sink.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from core import libraries
+from core.engine import registry
+from core.engine.measurement import Unit, UnitResult, WorkerState, ordered
+from core.models.identity import IdentityMemory
+
+if TYPE_CHECKING:
+    from core.engine.session import Session
+    from core.engine.subject import Subject
+    from core.study.study import Study
+    from core.weights.parts import SliceParts
+
+Finished = tuple[Unit, UnitResult, float]
+"""A unit, its results, and the seconds that it took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Units that one process computes together, in this order.
+
+    Units over weights are of one slice, and share its reading; readers of states are of one model
+    and probe set, and share a forward pass. Others are of one analysis and model.
+    """
+
+    units: tuple[Unit, ...]
+
+    @property
+    def loads(self) -> str:
+        """The model that must be in memory; empty for a job over weights."""
+        return self.units[0].loads
+
+    @property
+    def label(self) -> str:
+        """The words for its first unit."""
+        return self.units[0].label
+
+    @property
+    def is_whole(self) -> bool:
+        """Are its units finished together, or not at all?"""
+        return not self.loads or registry.get(self.units[0].analysis).reader is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The kind of device that computes: torch's name of its type, and the name of a card."""
+
+    device: str
+    card: str
+
+
+class Report(Protocol):
+    """The receiver of a computation's messages; it also hands over required results."""
+
+    def pause(self) -> None:
+        """Called regularly; raises Cancelled if the computation is to stop."""
+
+    def say(self, label: str) -> None:
+        """Report the current step."""
+
+    def warn(self, subject: str, message: str) -> None:
+        """Report a doubt."""
+
+    def load(self, key: str) -> UnitResult:
+        """The results of a finished unit."""
+
+    def loaded(self, model: str, seconds: float, placement: Mapping[str, Any]) -> None:
+        """Report that a model is in memory, and the modules on each device."""
+
+
+class Work(Report, Protocol):
+    """A run, as an executor sees it: open jobs, and the receiver of results."""
+
+    study: Study
+    subject: Subject
+    units: Sequence[Unit]
+    parts: SliceParts
+
+    def ready(self, model: str = "") -> list[Job]:
+        """The jobs whose units are neither finished nor given up, and whose requirements are
+        finished: over weights; after the last of these, over models, or over this model."""
+
+    def save(self, finished: Sequence[Finished]) -> None:
+        """Store finished units, all or nothing. The units of a slice come together."""
+
+    def fail(self, unit: Unit, cause: str, attempts: int) -> None:
+        """Give up a unit, and all units that need it."""
+
+    def seconds(self, unit: Unit) -> float:
+        """The expected seconds of a unit."""
+
+    def workers(self, states: Sequence[WorkerState]) -> None:
+        """Report the processes that compute."""
+
+
+class Executor(Protocol):
+    """Where the jobs of a run are computed."""
+
+    def machine(self, study: Study) -> Machine:
+        """The device that will compute. Raises StudyError if the study's device is absent."""
+
+    def remembering(self, memory: IdentityMemory) -> IdentityMemory:
+        """The cache of file hashes to open the study with, over the run's own."""
+
+    def compute(self, work: Work, analyses: Sequence[str]) -> None:
+        """Compute jobs until none is ready. `analyses`: those of the run, for planning it anew."""
+
+
+class LocalExecutor:
+    """Computes in this process: a model at a time."""
+
+    def machine(self, study: Study) -> Machine:
+        """This process's device."""
+        from core.models import cards
+
+        device = cards.wanted(study.run.device)
+        return Machine(str(device), cards.kind(device))
+
+    def remembering(self, memory: IdentityMemory) -> IdentityMemory:
+        """The run's own cache."""
+        return memory
+
+    def compute(self, work: Work, analyses: Sequence[str]) -> None:
+        """Compute slices of the weights, then visit models until no unit is ready."""
+        computation = Computation(work.study, work.subject, work)
+        while jobs := work.ready():
+            model = jobs[0].loads
+            if not model:
+                work.save(computation.slice(jobs[0].units, work.parts))
+                continue
+            with computation.visit(model) as session:
+                while jobs := work.ready(model):
+                    for job in jobs:
+                        for finished in computation.units(job, session):
+                            work.save([finished])
+
+
+class Computation:
+    """Computes jobs of an opened study in this process."""
+
+    def __init__(self, study: Study, subject: Subject, report: Report) -> None:
+        self._study, self._subject, self._report = study, subject, report
+
+    def slice(self, units: Sequence[Unit], parts: SliceParts) -> list[Finished]:
+        """Read one slice of the weights for these units. `parts`: known parts of the slice."""
+        from core.models import cards
+        from core.weights.stream import read_slice
+
+        report, device = self._report, cards.wanted(self._study.run.device)
+        report.say(units[0].label)
+        parts.begin(units)
+        readers = [
+            registry.get(name).compute(own, self._study.parameters(name))
+            for name, own in by_analysis(units)
+        ]
+        read_slice(
+            self._subject.family, units[0].layer, readers,
+            device=device, pause=report.pause, parts=parts,
+        )  # fmt: skip
+        seconds = parts.seconds / len(units)
+        return [(u, result, seconds) for reader in readers for u, result in reader.results()]
+
+    @contextmanager
+    def visit(self, name: str) -> Iterator[Session]:
+        """Load a model, and hold it inside the block."""
+        from core.engine.session import Session
+        from core.models import hooks, loading
+        from core.models.opening import anatomy_of
+
+        report, subject = self._report, self._subject
+        report.say(f"loading {name}")
+        trusted = self._study.models.trust_remote_code
+        started = time.monotonic()
+        member = subject.models[name]
+        base = name == "base"  # vectors are added to plain weights only
+        with (
+            libraries.heard(partial(report.warn, name)),
+            loading.loaded(
+                member, self._study.run, trust_remote_code=trusted, merged=base
+            ) as model,
+        ):
+            report.loaded(name, time.monotonic() - started, model.placement.by_device())
+            yield Session(
+                subject, model, hooks.locate(model.module, anatomy_of(member.checkpoint).outlets),
+                report.pause, report.say, partial(report.warn, name), report.load,
+            )  # fmt: skip
+
+    def units(self, job: Job, session: Session) -> Iterator[Finished]:
+        """The units of a job over a loaded model, one after another."""
+        return self._read(job.units, session) if job.is_whole else self._run(job.units, session)
+
+    def _read(self, units: Sequence[Unit], session: Session) -> Iterator[Finished]:
+        """Compute units of one probe set in one forward pass."""
+        from core.states import forward
+
+        started, at = time.monotonic(), units[0].options
+        readers = [
+            registry.get(name).reader(own, self._study.parameters(name), session)  # type: ignore[misc]
+            for name, own in by_analysis(units)
+        ]
+        probe = self._subject.probes[at["probe"]].first(at["documents"])
+        label = f"states of {session.model.name} on {at['probe']}"
+        forward.read(session, probe, readers, stored=at["stored"], label=label)
+        shared = (time.monotonic() - started) / len(units)
+        for reader in readers:
+            started = time.monotonic()
+            for unit, result in reader.results():
+                yield unit, result, shared + time.monotonic() - started
+                started = time.monotonic()
+
+    def _run(self, units: Sequence[Unit], session: Session) -> Iterator[Finished]:
+        started, analysis = time.monotonic(), units[0].analysis
+        parameters = self._study.parameters(analysis)
+        for unit, result in registry.get(analysis).compute(units, parameters, session):
+            yield unit, result, time.monotonic() - started
+            started = time.monotonic()
+
+
+def jobs_of(units: Sequence[Unit]) -> list[Job]:
+    """The jobs of ready units over one model: readers first, by the states that they rest on."""
+    shared = [u for u in units if registry.get(u.analysis).reader]
+    passes = [
+        Job(tuple(u for u in shared if u.options["stored"] == stored))
+        for stored in ordered(u.options["stored"] for u in shared)
+    ]
+    return passes + [
+        Job(tuple(own)) for _, own in by_analysis([u for u in units if u not in shared])
+    ]
+
+
+def by_analysis(units: Sequence[Unit]) -> Iterator[tuple[str, list[Unit]]]:
+    """The units of each analysis, in the registry's order."""
+    for name in registry.names():
+        own = [u for u in units if u.analysis == name]
+        if own:
+            yield name, own

@@ -1,0 +1,234 @@
+"""The choice of jobs for workers, and what follows an error, over workers that are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from app.jobs import crew
+from app.jobs.crew import Crew, Ended, Lost
+from core.engine.executor import Job
+from core.engine.measurement import Unit, UnitResult, WorkerState
+from core.engine.station import Done, Failed, Loaded, Message, Said
+from core.errors import Cancelled, RunError
+
+SECONDS = {"long": 100.0}
+
+
+def _unit(key: str, model: str = "base", analysis: str = "evaluation", **more: Any) -> Unit:
+    return Unit(key=key, analysis=analysis, label=key, loads=model, **more)
+
+
+class _Work:
+    """A run without a sink. `asked` counts the calls of `pause`; the `limit`-th raises."""
+
+    def __init__(self, *units: Unit, limit: int = 1000) -> None:
+        self.units, self.limit, self.asked = units, limit, 0
+        self.saved: list[list[str]] = []
+        self.failures: dict[str, tuple[str, int]] = {}
+        self.warnings: list[str] = []
+        self.loads: list[str] = []
+        self.states: Sequence[WorkerState] = ()
+
+    def ready(self, model: str = "") -> list[Job]:
+        known = {key for keys in self.saved for key in keys}
+        is_open = [u for u in self.units if u.key not in known | self.failures.keys()]
+        groups: dict[tuple[str, str], list[Unit]] = {}
+        for unit in is_open:
+            if known.issuperset(unit.requires):
+                groups.setdefault((unit.loads, unit.analysis), []).append(unit)
+        return [Job(tuple(units)) for units in groups.values()]
+
+    def save(self, finished: Any) -> None:
+        self.saved.append([unit.key for unit, _, _ in finished])
+
+    def fail(self, unit: Unit, cause: str, attempts: int) -> None:
+        self.failures[unit.key] = (cause, attempts)
+
+    def seconds(self, unit: Unit) -> float:
+        return SECONDS.get(unit.key, 1.0)
+
+    def workers(self, states: Any) -> None:
+        self.states = states
+
+    def pause(self) -> None:
+        self.asked += 1
+        if self.asked >= self.limit:
+            raise Cancelled("The run was cancelled.")
+
+    def say(self, label: str) -> None:
+        pass
+
+    def warn(self, subject: str, message: str) -> None:
+        self.warnings.append(message)
+
+    def loaded(self, model: str, seconds: float, placement: Any) -> None:
+        self.loads.append(model)
+
+
+class _Worker:
+    host, device, memory = "here", "CPU", 7
+
+    def __init__(self, name: str, pool: _Pool) -> None:
+        self.name, self._pool = name, pool
+        self.model = ""
+        self.is_asked = self.is_killed = False
+
+    def give(self, job: Job) -> None:
+        self._pool.given.append((self.name, [unit.key for unit in job.units]))
+        if self.model != job.loads:
+            self.model = job.loads
+            self._pool.tell(self, Loaded(job.loads, 1.0, {}))
+        for unit in job.units:
+            count = self._pool.begun[unit.key] = self._pool.begun.get(unit.key, 0) + 1
+            fault, times = self._pool.faults.get(unit.key, ("", 0))
+            if count <= times:
+                if fault == "raises":
+                    self._pool.tell(self, Failed(f"{unit.key} is wrong"))
+                    self._pool.tell(self, Ended())
+                elif fault == "dies":
+                    self._pool.dead.append(self.name)
+                    self._pool.tell(self, Lost("killed"))
+                else:
+                    self._pool.tell(self, Said())  # it lives, and makes no progress
+                return
+            self._pool.tell(self, Done(unit.key, UnitResult(), 1.0))
+        self._pool.tell(self, Ended())
+
+    def stop(self) -> None:
+        self.is_asked = True
+        self._pool.tell(self, Ended())
+
+    def kill(self) -> None:
+        self.is_killed = True
+        if self.name not in self._pool.dead:
+            self._pool.dead.append(self.name)
+
+
+class _Pool:
+    """`count` workers; a dead one is replaced if it `refills`."""
+
+    def __init__(
+        self, count: int, faults: dict[str, tuple[str, int]] | None = None, *, refills: bool = True
+    ) -> None:
+        self._count, self._refills, self.faults = count, refills, faults or {}
+        self.all: list[_Worker] = []
+        self.dead: list[str] = []
+        self.begun: dict[str, int] = {}
+        self.given: list[tuple[str, list[str]]] = []
+        self._said: list[tuple[_Worker, Message | Ended | Lost]] = []
+
+    def workers(self) -> list[_Worker]:
+        living = [each for each in self.all if each.name not in self.dead]
+        while len(living) < self._count and (self._refills or len(self.all) < self._count):
+            self.all.append(_Worker(f"worker {len(self.all) + 1}", self))
+            living.append(self.all[-1])
+        return living
+
+    def expects_more(self) -> bool:
+        return False
+
+    def tell(self, worker: _Worker, message: Message | Ended | Lost) -> None:
+        self._said.append((worker, message))
+
+    def listen(self, seconds: float) -> Sequence[tuple[_Worker, Message | Ended | Lost]]:
+        heard, self._said = self._said, []
+        return heard
+
+
+def _compute(pool: _Pool, work: Any, **settings: Any) -> None:
+    Crew(pool, work, **settings).compute()
+
+
+def test_workers_stay_with_their_model_and_take_the_longest_unit_first() -> None:
+    work = _Work(*(_unit(f"b{i}") for i in range(3)), _unit("long"), _unit("t", "tuned"))
+    pool = _Pool(1)
+    _compute(pool, work)
+    assert [keys for _, keys in pool.given] == [["long"], ["b0"], ["b1"], ["b2"], ["t"]]
+    assert work.loads == ["base", "tuned"]
+    assert work.states == []
+
+
+def test_idle_workers_take_the_model_with_most_work_for_each_holder() -> None:
+    work = _Work(*(_unit(f"b{i}") for i in range(4)), *(_unit(f"t{i}", "tuned") for i in range(3)))
+    pool = _Pool(2)
+    _compute(pool, work)
+    assert [keys[0] for _, keys in pool.given[:2]] == ["b0", "t0"]
+    assert sorted(key for keys in work.saved for key in keys) == sorted(u.key for u in work.units)
+
+
+def test_units_with_a_common_preparation_come_in_shares() -> None:
+    work = _Work(*(_unit(str(i), analysis="arithmetic") for i in range(8)))
+    pool = _Pool(2)
+    _compute(pool, work)
+    assert [len(keys) for _, keys in pool.given] == [2, 2, 1, 1, 1, 1]
+    assert [len(keys) for keys in work.saved] == [1] * 8  # each is stored at once
+
+
+def test_a_slice_of_the_weights_is_given_and_stored_as_a_whole() -> None:
+    work = _Work(*(_unit(str(i), "", "tuning_vectors") for i in range(3)))
+    pool = _Pool(2, {"1": ("raises", 1)})
+    _compute(pool, work)
+    assert work.saved == [["0", "1", "2"]]
+    assert pool.given[0][1] == ["0", "1", "2"]
+
+
+def test_a_failed_pass_is_tried_again_by_analysis() -> None:
+    units = [_unit("0", "", "tuning_vectors"), _unit("1", "", "alignment")]
+
+    class Together(_Work):
+        def ready(self, model: str = "") -> list[Job]:
+            found = [unit for job in super().ready(model) for unit in job.units]
+            return [Job(tuple(found))] if found else []
+
+    work = Together(*units)
+    pool = _Pool(1, {"1": ("raises", 9)})
+    _compute(pool, work)
+    assert [keys for _, keys in pool.given] == [["0", "1"], ["0"], ["1"], ["1"]]
+    assert work.saved == [["0"]]
+    assert work.failures == {"1": ("1 is wrong", 3)}
+
+
+def test_only_the_unit_that_fails_counts_and_the_rest_of_its_share_goes_on() -> None:
+    work = _Work(*(_unit(str(i), analysis="arithmetic") for i in range(4)))
+    pool = _Pool(1, {"1": ("raises", 9)})
+    _compute(pool, work)
+    assert work.failures == {"1": ("1 is wrong", 3)}
+    assert sorted(key for keys in work.saved for key in keys) == ["0", "2", "3"]
+    assert pool.begun == {"0": 1, "1": 3, "2": 1, "3": 1}
+
+
+def test_a_lost_worker_costs_its_unit_an_attempt() -> None:
+    work = _Work(_unit("0"), _unit("1"))
+    pool = _Pool(1, {"1": ("dies", 2)})
+    _compute(pool, work)
+    assert not work.failures
+    assert work.warnings == [
+        "worker 1 on here ended: killed", "worker 2 on here ended: killed"
+    ]  # fmt: skip
+
+
+def test_without_a_worker_the_run_ends_with_one_error() -> None:
+    work = _Work(_unit("0"), _unit("1"))
+    with pytest.raises(RunError, match=r"No worker is left. The last one ended: worker 1.*killed"):
+        _compute(_Pool(1, {"1": ("dies", 9)}, refills=False), work)
+
+
+def test_a_worker_without_progress_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "LONG", 0.0)
+    work = _Work(_unit("0"), _unit("1"))
+    pool = _Pool(1, {"0": ("hangs", 9)})
+    _compute(pool, work, hangs=0.0)
+    assert work.failures["0"][1] == 3
+    assert work.saved == [["1"]]
+    assert "it showed no progress" in work.warnings[0]
+
+
+def test_cancelling_asks_busy_workers_before_it_ends_them() -> None:
+    work = _Work(_unit("0"), limit=2)
+    pool = _Pool(2, {"0": ("hangs", 9)})
+    with pytest.raises(Cancelled):
+        _compute(pool, work)
+    assert [(each.is_asked, each.is_killed) for each in pool.all] == [(True, True), (False, True)]

@@ -1,0 +1,131 @@
+"""A study opened beside its run computes the same, from the same files or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.engine import runner
+from core.engine.executor import LocalExecutor, Work
+from core.engine.measurement import UnitResult
+from core.engine.station import (
+    Done,
+    Failed,
+    Handed,
+    Loaded,
+    Order,
+    Recorded,
+    Station,
+    in_memory,
+    plan_of,
+    writable,
+)
+from core.errors import CheckpointError
+from core.models.identity import IdentityMemory, Stamp
+from core.study.intake import of_models
+from core.study.study import Study
+from tests.conftest import WEIGHTS, MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
+
+FILE = Stamp("/m/model.safetensors", 1, 2, 100, 5, 6)
+
+
+class _Beside(LocalExecutor):
+    """Computes every job in a station."""
+
+    def __init__(self) -> None:
+        self.plan = ""
+
+    def remembering(self, memory: IdentityMemory) -> IdentityMemory:
+        self.recorded = Recorded(memory)
+        return self.recorded
+
+    def compute(self, work: Work, analyses: Any) -> None:
+        station = Station(Order(work.study, tuple(analyses), self.recorded.hashes, threads=1))
+        hello = station.open()
+        assert hello.plan == plan_of([unit.key for unit in work.units])
+        units = {unit.key: unit for unit in work.units}
+
+        def load(key: str) -> UnitResult:
+            return writable(in_memory(work.load(key)))
+
+        while jobs := work.ready():
+            finished = []
+            for message in station.compute([unit.key for unit in jobs[0].units], load):
+                assert not isinstance(message, Failed), message
+                if isinstance(message, Done):
+                    finished.append((units[message.key], message.result, message.seconds))
+            work.save(finished)
+
+
+def _study(folder: Path, count: int = 2) -> Study:
+    base = write_model(folder / "base", tiny_config(), tiny_tensors())
+    tuned = [
+        str(write_model(folder / f"tuned{i}", tiny_config(), tuned_from(tiny_tensors(), i)))
+        for i in range(count)
+    ]
+    return of_models(str(base), tuned)
+
+
+def test_a_station_computes_what_its_run_would(tmp_path: Path) -> None:
+    study = _study(tmp_path)
+    alone, beside = MemorySink(), MemorySink()
+    runner.run(study, alone, WEIGHTS)
+    runner.run(study, beside, WEIGHTS, _Beside())
+    assert beside.units.keys() == alone.units.keys()
+    for key, (_, result) in alone.units.items():
+        assert beside.units[key][1].measurements == result.measurements
+        assert beside.units[key][1].state == result.state
+
+
+def test_a_job_that_fails_says_why_and_the_next_one_runs(tmp_path: Path) -> None:
+    study = _study(tmp_path, 1)
+    station = Station(Order(study, ("tuning_vectors",), {}, threads=1))
+    station.open()
+    (failed,) = [m for m in station.compute(["none"], _nothing) if isinstance(m, Failed)]
+    assert failed.cause == "KeyError: there is no 'none'"
+    assert "Traceback" in failed.traceback
+    sink = MemorySink()
+    runner.run(study, sink, ["tuning_vectors"])
+    key = next(key for key, (unit, _) in sink.units.items() if unit.layer == 0)
+    assert any(isinstance(m, Done) for m in station.compute([key], _nothing))
+
+
+def test_a_stopped_station_ends_its_jobs(tmp_path: Path) -> None:
+    study = _study(tmp_path, 1)
+    sink = MemorySink()
+    runner.run(study, sink, ["tuning_vectors"])
+    key = next(key for key, (unit, _) in sink.units.items() if unit.layer == 0)
+    station = Station(Order(study, ("tuning_vectors",), {}, threads=1))
+    station.open()
+    station.stop()
+    messages = list(station.compute([key], _nothing))
+    assert Failed("The run was cancelled.") in messages
+    assert not any(isinstance(m, Done | Loaded) for m in messages)
+
+
+def test_a_host_without_a_model_is_named(tmp_path: Path) -> None:
+    study = _study(tmp_path, 1)
+    (tmp_path / "tuned0" / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=rf"On host {os.uname().nodename}: .*tuned0"):
+        Station(Order(study, ("tuning_vectors",), {}, threads=1)).open()
+
+
+def test_known_hashes_are_taken_over_and_a_file_of_another_size_is_refused() -> None:
+    recorded = Recorded(MemorySink())
+    assert recorded.recall(FILE) is None
+    recorded.remember(FILE, "ab")
+    assert recorded.recall(FILE) == "ab"
+    handed = Handed(recorded.hashes)
+    elsewhere = Stamp(FILE.path, 7, 8, FILE.size, FILE.modified, 9)  # another host's numbers
+    assert handed.recall(elsewhere) == "ab"
+    assert handed.recall(Stamp("/other", 1, 2, 100, 5, 6)) is None
+    assert handed.recall(Stamp(FILE.path, 1, 2, 100, 77, 6)) is None  # a copy: hashed again
+    with pytest.raises(CheckpointError, match="has 99 bytes, but 100 where the run was started"):
+        handed.recall(Stamp(FILE.path, 1, 2, 99, 5, 6))
+
+
+def _nothing(key: str) -> UnitResult:
+    raise AssertionError(key)

@@ -25,9 +25,10 @@ from core.figures.choices import (
     query,
     settled,
 )
-from core.figures.figure import Figure
+from core.figures.figure import BASE, Figure, Table
 from core.figures.filters import ALL, Filter, Names
 from core.figures.layout import figure
+from core.figures.passages import Passages
 from core.figures.views import GROUPS, Arrays, Catalogue, Choice, Kind, View
 from core.models.naming import ORDER
 from storage import listing, runs
@@ -204,9 +205,8 @@ def _drawn(
     also: str | None = None,
 ) -> Drawn:
     if choice is None:
-        choice = default_choice(view, ranges)
-    else:
-        choice = settled(view, choice, ranges)
+        return _opened(db, run_id, analysis, view, ranges, also)
+    choice = settled(view, choice, ranges)
     by_group = view.tabulate is None and not view.grouped
     within = ranges if by_group or view.grouped else groups.without(ranges)
     wanted = query(view, choice, within)
@@ -217,6 +217,31 @@ def _drawn(
     spec = analysis.metric(choice.measure)
     arrays = _arrays(db, run_id, analysis.name, also)
     return Drawn(choice, ranges, figure(view, choice, rows, within, spec, arrays))
+
+
+def _opened(
+    db: Database, run_id: str, analysis: Analysis, view: View, ranges: Catalogue, also: str | None
+) -> Drawn:
+    """The figure that a view opens with: of the first tuned model with a defined value, if any."""
+    first = default_choice(view, ranges)
+    made = _drawn(db, run_id, analysis, view, first, ranges, also)
+    if "model" not in view.selectors or _has_values(made.figure):
+        return made
+    passed = {BASE, first.model, *ranges.controls}
+    for model in options(view, "model", first, ranges):
+        if model not in passed:
+            choice = settled(view, replace(first, model=str(model)), ranges)
+            other = _drawn(db, run_id, analysis, view, choice, ranges, also)
+            if _has_values(other.figure):
+                return other
+    return made
+
+
+def _has_values(figure: Figure) -> bool:
+    """Is any value of the figure defined? A table and a text always count as such."""
+    if isinstance(figure, Table | Passages):
+        return True
+    return any(cell.value is not None for cell in figure.measured())
 
 
 def _arrays(db: Database, run_id: str, analysis: str, also: str | None) -> Arrays:

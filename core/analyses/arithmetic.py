@@ -343,7 +343,7 @@ ANALYSIS = Analysis(
             name="normalised",
             title="normalised score",
             description="Score over that of the domain's own tuned model, inverted where lower is "
-            "better: 1 keeps all of the domain. A domain's is the mean over its tasks.",
+            "better: 1 keeps all of the domain. A domain's row is the mean over all of its tasks.",
             better="higher",
             empty="the score below the line is 0",
         ),

@@ -244,7 +244,7 @@ ANALYSIS = Analysis(
         ),
         Curves(
             key="positions",
-            title="Promoted tokens by position in the answer",
+            title="Promoted tokens by position",
             short="Positions",
             caption="One line per tuned model: the share of its most promoted tokens that is "
             "promoted at a position of the answer, or of a document without a prompt.",

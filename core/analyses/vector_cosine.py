@@ -179,6 +179,7 @@ ANALYSIS = Analysis(
             opens={"module": "all"},
             fixed={"setting": VS_PARENT},
             optional=True,
+            missing="no tuned parent: the same as from the base",
             finding=findings.of_cosines,
         ),
         StepCosines(

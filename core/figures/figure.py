@@ -244,7 +244,8 @@ class Scatter:
 
     `across` is the coordinate that these two are values of, `point_name` says in words what a
     point is. `x_guides` and `y_guides` are values at which a line is drawn across the picture.
-    `note` is what all points have in common.
+    `note` is what all points have in common; `x_unit` and `y_unit` are the units of axes that
+    differ, or that the title does not say.
     `order`, `beside`: see `Lines`; where points are models their groups are, too, and `controls`
     are the models in the role of a control.
     """
@@ -265,6 +266,8 @@ class Scatter:
     empty: str = ""
     mark_name: str = ""
     note: str = ""
+    x_unit: str = ""
+    y_unit: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
     beside: Scatter | None = None
 

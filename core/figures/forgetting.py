@@ -35,8 +35,9 @@ def by_scores(asked: Tabulation) -> Scatter:
         for model in asked.catalogue.values("model")
     }
     texts = {row.setting for row in asked.rows if row.metric == "kl"}
+    units = "nats a token", "share of the base's"
     x = "KL on its own texts" if len(texts) > 1 else "KL on the probe set"
-    return _scatter(asked, pairs, x, "score lost elsewhere", "measure", {}, unit="")
+    return _scatter(asked, pairs, x, "score lost elsewhere", "measure", {}, units)
 
 
 def _scatter(
@@ -46,12 +47,14 @@ def _scatter(
     y_name: str,
     across: str,
     chosen: Mapping[str, str],
-    unit: str = "nats",
+    units: tuple[str, str] = ("nats a token", "nats a token"),
 ) -> Scatter:
     return Scatter(
         title=f"{x_name} against the {y_name}",
         measure="kl",
-        unit=unit,
+        unit="",
+        x_unit=units[0],
+        y_unit=units[1],
         across=across,
         x_name=x_name,
         y_name=y_name,

@@ -39,7 +39,7 @@ class Shot:
 
 SHOTS = (
     Shot("alignment", (180, 42), ("enter", "2", "right", "right", "down", "down")),
-    Shot("ablation", (120, 26), ("enter", "6", "6", "right", "right", "right", "down")),
+    Shot("ablation", (120, 26), ("enter", "6", "6", "6", "right", "right", "right", "down")),
     Shot("arithmetic", (120, 34), ("enter", "7", "v", "right", "down", "down")),
 )
 
@@ -47,14 +47,17 @@ SHOTS = (
 async def take(shot: Shot, url: str | None) -> str:
     """The screen after those keys, as SVG."""
     from app.tui.app import TauscopeApp
+    from tests.app.tui.rest import rest
 
     app = TauscopeApp(url)
     async with app.run_test(size=shot.size) as pilot:
-        await pilot.pause(1.0)
+        await pilot.pause(2.0)
         for key in shot.keys:
+            await rest(app)
             await pilot.press(key)
-            await pilot.pause(0.4)
-        await pilot.pause(0.6)
+            await pilot.pause(3.0 if key == "enter" else 0.5)
+        await rest(app)
+        await pilot.pause(1.0)
         return app.export_screenshot(title="tauscope")
 
 

@@ -1,8 +1,8 @@
 """The colours of the page as CSS, for light and dark screens; paper is always light.
 
-Owns the names of their classes: `s0`, `s1`, ... for series, `sc` for controls, `null` for cells
-within chance, `q0` ... for the steps of a sequential scale, `d0` ... of a scale about zero, and
-`b0` ... from worse to better.
+Owns the names of their classes: `s0`, `s1`, ... for series, `sb` for the base, `sc` for controls,
+`null` for cells within chance, `q0` ... for the steps of a sequential scale, `d0` ... of a scale
+about zero, and `b0` ... from worse to better.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from app.render.terminal.palette import RGB, hex_of, ink, on
+from core.figures.plots.plot import OF_BASE
 from core.figures.plots.ranges import Ramp
 
 _GROUND = {
@@ -37,6 +38,8 @@ def style() -> str:
 
 def series(index: int, control: bool) -> str:
     """The class of a series."""
+    if index == OF_BASE and not control:
+        return "sb"
     return "sc" if control else f"s{index % len(on('light').series)}"
 
 
@@ -52,6 +55,7 @@ def _theme(name: str) -> Iterator[str]:
     yield ":root{" + ";".join(f"--{key}:{value}" for key, value in _GROUND[name].items()) + "}"
     for index, colour in enumerate(on(name).series):
         yield f".s{index}{{color:{colour}}}"
+    yield ".sb{color:var(--text)}"
     yield f".sc{{color:{_CONTROLS[name]}}}"
     yield f".null{{fill:{hex_of(on(name).null)}}}"
     yield from _ramp("d", on(name).signed)

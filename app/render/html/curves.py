@@ -51,11 +51,11 @@ def _axes(
         yield shapes.line(left, y, WIDTH - RIGHT, y, strong)
         yield shapes.words(left - 6, y + 4, shapes.number(tick.label), "quiet", "end")
     room = (across.last - across.first) / max(1, len(plot.x_names))
-    every = max(1, math.ceil(shapes.across(plot.x_names) / room))
+    every = max(1, math.ceil(shapes.across(tick.label for tick in plot.x_ticks(10)) / room))
     for tick in plot.x_ticks(10)[::every]:
         label = shapes.short(tick.label)
         yield shapes.words(across.at(tick.at), HEIGHT - BOTTOM + 16, label, "quiet", "middle")
-    yield shapes.words(WIDTH - RIGHT, HEIGHT - 4, plot.x_label, "quiet", "end")
+    yield shapes.words(WIDTH - RIGHT, HEIGHT - 4, plot.x_title, "quiet", "end")
 
 
 def _panel(plot: CurvesPlot, panel: CurvePanel, frame: Frame) -> Iterator[Markup]:

@@ -40,9 +40,10 @@ _CHANCE = (
     "followed by ~. "
 )
 _CONTROLS = "Controls are grey, and their names in brackets. "
-_READING = (
-    "Whiskers and shaded bands around a line are 95 % intervals. Rest the pointer on a mark to "
-    "read its exact value; the numbers behind each figure fold out below it."
+_READING = "Whiskers and shaded bands around a line are 95 % intervals."
+_POINTING = (
+    " Rest the pointer on a mark to read its exact value; the numbers behind each figure fold out "
+    "below it."
 )
 
 Part = tuple[Analysis, list[tuple[Shown, ...]]]
@@ -134,7 +135,7 @@ def _overview(db: Database, run: RunSummary, parts: Sequence[Part]) -> Markup:
         tag("h2", "Overview"),
         *overview.parts(read(db, run), anchors),
         tag("details", further, tag("ul", *items, class_="findings")),
-        tag("p", _reading(run, parts), class_="quiet"),
+        tag("p", _reading(run, parts), tag("span", _POINTING, class_="screen"), class_="quiet"),
         id="overview",
     )
 

@@ -14,6 +14,8 @@ from core.figures.plots.values import MARK, UNDEFINED
 
 WIDTH, HEIGHT = 420, 360
 TOP, BOTTOM, RIGHT = 24, 42, 14
+LONGEST = 48
+"""Characters of the name of an axis."""
 Frame = tuple[Place, Place]
 
 
@@ -49,8 +51,9 @@ def _axes(
         yield shapes.line(across.at(guide), up.first, across.at(guide), up.last, "guide")
     for guide in plot.y_guides:
         yield shapes.line(across.first, up.at(guide), across.last, up.at(guide), "guide")
-    yield shapes.words(across.first, 13, f"↑ {shapes.short(plot.y_name)}", "heading")
-    yield shapes.words(WIDTH, HEIGHT - 6, f"{shapes.short(plot.x_name)} →", "heading", "end")
+    yield shapes.words(across.first, 13, f"↑ {shapes.short(plot.y_label, LONGEST)}", "heading")
+    x_label = f"{shapes.short(plot.x_label, LONGEST)} →"
+    yield shapes.words(WIDTH, HEIGHT - 6, x_label, "heading", "end")
 
 
 def _chance(plot: PointsPlot, frame: Frame) -> Iterator[Markup]:

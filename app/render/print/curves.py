@@ -59,7 +59,7 @@ def draw(plot: CurvesPlot) -> Sheet:
     if of:
         drawn.suptitle(folded(of, width, SMALL + 1), x=0.02, ha="left", fontsize=SMALL + 1)
     for place in axes[-1]:
-        place.set_xlabel(written(plot.x_label))
+        place.set_xlabel(written(plot.x_title))
     legend(drawn, plot.legend(), _SAMPLES, across_legend)
     return drawn
 

@@ -25,6 +25,8 @@ from app.render.print.sheet import (
 )
 from core.figures.plots.scatters import PlotPoint, PointsPlot
 
+LONGEST = 48
+"""Characters of the name of an axis."""
 HIGH = 2.9
 """Inches: a picture that is nearly square, with its legend."""
 
@@ -36,8 +38,8 @@ def draw(plot: PointsPlot) -> Sheet:
     title = plot.title + (f" ({plot.aside})" if plot.aside else "")
     axes.set_title(folded(title, COLUMN, SMALL + 1), pad=10)
     note = folded(plot.note, COLUMN) if plot.note else ""
-    axes.set_xlabel(f"{named(plot.x_name)}\n{note}".rstrip())
-    axes.set_ylabel(named(plot.y_name))
+    axes.set_xlabel(f"{named(plot.x_label, LONGEST)}\n{note}".rstrip())
+    axes.set_ylabel(named(plot.y_label, LONGEST))
     across, up = plot.x_axis_whole.ticks(6), plot.y_axis_whole.ticks(6)
     axes.set_xticks([tick.at for tick in across], [number(tick.label) for tick in across])
     axes.set_yticks([tick.at for tick in up], [number(tick.label) for tick in up])

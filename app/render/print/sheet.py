@@ -21,7 +21,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from app.render.terminal.palette import on
 from app.text import plain
-from core.figures.plots.plot import Entry, Symbol
+from core.figures.plots.plot import OF_BASE, Entry, Symbol
 
 COLUMN = 3.4
 """Inches: a column of a paper in two columns."""
@@ -146,7 +146,9 @@ def hushed(axes: Axes) -> None:
 
 
 def colour(index: int, control: bool) -> str:
-    """The colour of the `index`-th series."""
+    """The colour of the `index`-th series, or of the base."""
+    if index == OF_BASE and not control:
+        return INK
     return "#7d848d" if control else PALETTE.series[index % len(PALETTE.series)]
 
 

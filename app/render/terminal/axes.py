@@ -63,12 +63,12 @@ def even_ticks(axis: Axis, rows: int, at_most: int) -> tuple[list[Tick], tuple[f
     def used(ticks: list[Tick]) -> float:
         if len(ticks) < 2 or ticks[1].at == ticks[0].at:  # values that hardly differ
             return 0.0
-        step, apart = ticks[1].at - ticks[0].at, _apart(ticks, rows)
+        step, apart = ticks[1].at - ticks[0].at, _apart(axis, ticks, rows)
         return (axis.high - axis.low) / step * apart / max(1, rows - 1)
 
     offers = [axis.ticks(most) for most in range(3, max(3, at_most) + 1)]
     ticks = max(offers, key=lambda offer: (round(used(offer), 1), len(offer)))
-    apart, low = _apart(ticks, rows), ticks[0].at
+    apart, low = _apart(axis, ticks, rows), ticks[0].at
     if not apart or not used(ticks):  # more ticks than rows, or values that hardly differ
         return ticks, (low, ticks[-1].at)
     step = ticks[1].at - low
@@ -76,8 +76,10 @@ def even_ticks(axis: Axis, rows: int, at_most: int) -> tuple[list[Tick], tuple[f
     return whole, (low, low + step * (rows - 1) / apart)
 
 
-def _apart(ticks: list[Tick], rows: int) -> int:
-    return (rows - 1) // max(1, len(ticks) - 1)
+def _apart(axis: Axis, ticks: list[Tick], rows: int) -> int:
+    """The most rows between two ticks with which all values fit: the last tick may have no row."""
+    steps = (axis.high - ticks[0].at) / (ticks[1].at - ticks[0].at) if len(ticks) > 1 else 0.0
+    return int((rows - 1) / max(1.0, steps) + 1e-9)
 
 
 def y_axis(ticks: Sequence[Tick], frame: Frame, gutter: int, palette: Palette) -> list[Line]:

@@ -96,10 +96,10 @@ def across(panels: int, width: int, height: int) -> int:
 
 
 def apart_where_hidden(plot: CurvesPlot, width: int, height: int) -> bool:
-    """Do lines hide one another within width × height, while a panel for each would fit and show
-    them?"""
+    """Do lines of a single panel hide one another within width × height, while a panel for each would
+    fit and show them?"""
     panels = split(plot)
-    if panels is plot or not coincide(plot, _rows(plot, width, height)):
+    if len(plot.panels) > 1 or panels is plot or not coincide(plot, _rows(plot, width, height)):
         return False
     rows = _rows(panels, width, height)
     return rows >= LOW - AROUND and not coincide(panels, rows)
@@ -122,7 +122,7 @@ def _panel(
     of: str,
 ) -> tuple[list[Line], Frame]:
     y_ticks, up = values
-    gutter = max([len(plot.x_label), *(len(tick.label) for tick in y_ticks)])
+    gutter = max([len(plot.x_title), *(len(tick.label) for tick in y_ticks)])
     gutter = min(gutter, width // 3)
     across = plot.x_axis.low, plot.x_axis.high
     frame = Frame(gutter + 1, 1, width - gutter - 1, height - AROUND, across, up)
@@ -131,10 +131,10 @@ def _panel(
     rows: list[Line] = [_title(panel.title + of, gutter, width, palette)]
     for left, cells in zip(y_axis(y_ticks, frame, gutter, palette), canvas, strict=True):
         rows.append([*left, *joined(cells)])
-    longest = max(4, frame.width // len(plot.x_names) - 1) if plot.x_names else None
+    longest = max(8, frame.width // len(plot.x_names) - 1) if plot.x_names else None
     axis, numbers = x_axis(plot.x_ticks(max(2, frame.width // 6)), frame, longest)
     rows.append([Segment(" " * gutter), Segment("└" + axis, dim)])
-    rows.append([Segment(exactly(plot.x_label, gutter, "right") + " ", dim)])
+    rows.append([Segment(exactly(plot.x_title, gutter, "right") + " ", dim)])
     rows[-1].append(Segment(numbers, text))
     return [padded(row, width) for row in rows], frame
 

@@ -30,7 +30,7 @@ def headings(names: Sequence[Name], room: int, align: str) -> list[list[str]]:
 def _apart(names: Sequence[str], room: int) -> list[list[str]]:
     """Names in lines that fit, the last of them broken anywhere. Where cut lines would make
     different names look alike, names are cut in the middle instead."""
-    lines = [_parted(broken(name, room), room) for name in names]
+    lines = [_parted(name, room) or broken(name, room) for name in names]
     seen = {tuple(exactly(line, room) for line in each) for each in lines}
     if len(seen) == len(set(names)):
         return lines
@@ -62,14 +62,23 @@ def broken(name: str, room: int) -> list[str]:
     return [*above, lines[-1]] if above and cell_len(above[0]) <= room else [name]
 
 
-def _parted(lines: Sequence[str], room: int) -> list[str]:
-    """Lines of which the last is in even parts that fit, if lines are left for them."""
-    *above, text = lines
-    count = -(-len(text) // max(1, room))
-    if count > MOST - len(above) or cell_len(text) > len(text):
-        return [*lines]
-    size = -(-len(text) // max(1, count))
-    return [*above, *(text[start : start + size] for start in range(0, len(text), size))]
+def _parted(name: str, room: int) -> list[str]:
+    """A name in lines that fit, its words that are too long in even parts; nothing if that takes
+    too many lines, or cuts characters of two cells."""
+    lines = [""]
+    for part in filter(None, _PARTS.findall(name)):
+        if lines[-1] and len((lines[-1] + part).rstrip("_- ")) > room:
+            lines.append("")
+        word = part.rstrip("_ ")
+        count = -(-len(word) // max(1, room))
+        size = -(-len(word) // max(1, count))
+        *whole, last = [
+            word[start : start + size] for start in range(0, len(word), max(1, size))
+        ] or [""]
+        lines[-1:] = [*([lines[-1] + whole[0], *whole[1:], ""] if whole else lines[-1:])]
+        lines[-1] += last + part[len(word) :]
+    fits = len(lines) <= MOST and cell_len(name) == len(name)
+    return [line.rstrip("_ ") for line in lines[:-1]] + lines[-1:] if fits else []
 
 
 def _name(name: Name, room: int) -> str:

@@ -6,7 +6,7 @@ Owns the layout for a width and a height. The overview has all words.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 
@@ -30,6 +30,14 @@ CARD = 38
 GAP = 2
 
 TITLE = "Findings, largest first"
+LINES = (
+    "neurons", "own domain", "elsewhere", "texts", "surprising", "moved", "where", "new",
+    "directions",
+)  # fmt: skip
+"""The lines of a card, those first that say least in few words."""
+FIGURES = "figures"
+IN_FULL = (*LINES, FIGURES)
+"""What takes up the room that is left, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,31 +80,46 @@ def printed(overview: Overview, width: int) -> Iterator[Row]:
 
 def layout(overview: Overview, width: int, height: int, selected: int) -> Layout:
     """The overview in a window, with one item selected: cards side by side where all have room,
-    else as rows, and the selected one in full."""
+    with as many lines in full as fit; else as rows, and the selected one in full."""
 
-    def laid_out(item: int, whole: int) -> Layout:
-        return _laid_out(overview, width, item, side_by_side=beside, whole=whole)
+    def laid_out(item: int, whole: int, full: Collection[str] = ()) -> Layout:
+        return _laid_out(overview, width, item, side_by_side=beside, whole=whole, full=full)
 
+    count = len(overview.findings)
     beside = len(overview.cards) > 0 and width >= 2 * CARD + GAP
     beside = beside and len(laid_out(0, 0).rows) <= height
-    tries = (laid_out(selected, whole) for whole in range(len(overview.findings), -1, -1))
+    full: tuple[str, ...] = ()
+    for name in IN_FULL if beside else ():
+        below = max(selected, len(overview.cards))  # the same for every finding
+        fits = len(laid_out(below, count, (*full, name)).rows) <= height
+        full = (*full, name) if fits else full
+    if full and len((roomy := laid_out(selected, count, full)).rows) <= height:
+        return roomy
+    tries = (laid_out(selected, whole) for whole in range(count, -1, -1))
     return next((each for each in tries if len(each.rows) <= height), laid_out(selected, 0))
 
 
 def _laid_out(
-    overview: Overview, width: int, selected: int, *, side_by_side: bool, whole: int
+    overview: Overview,
+    width: int,
+    selected: int,
+    *,
+    side_by_side: bool,
+    whole: int,
+    full: Collection[str],
 ) -> Layout:
-    """`whole`: so many of the first findings in full, besides the selected one."""
+    """`whole`: so many of the first findings in full, besides the selected one; `full`: the lines
+    of cards in full, and `FIGURES` where every finding names the figure that it opens."""
     cards, rows = overview.cards, list[tuple[Row, int]]()
     if side_by_side:
-        rows += _boxes(cards, width, selected)
-        rows += _detail(cards, selected, width)
+        rows += _boxes(cards, width, selected, full=full)
+        rows += _detail(cards, selected, width, full)
     elif cards:
         rows.append((_head(width, cards), -1))
         for index, card in enumerate(cards):
             rows.append((_compact(card, width, cards, chosen=index == selected), index))
             if index == selected:
-                rows += [*_detail(cards, selected, width), ([], -1)]
+                rows += [*_detail(cards, selected, width, ()), ([], -1)]
     rows.append(([], -1))
     rows.append(
         ([(TITLE, "bold"), (f"  {overview.waiting}" * bool(overview.waiting), "muted")], -1)
@@ -105,14 +128,14 @@ def _laid_out(
         rows.append(([(overview.instead, "")], -1))
     for index, finding in enumerate(overview.findings):
         item = len(cards) + index
-        in_full = item == selected or index < whole
-        lines = _finding(finding, index, width, chosen=item == selected, whole=in_full)
+        in_full, named = item == selected or index < whole, FIGURES in full
+        lines = _finding(finding, index, width, item == selected, whole=in_full, named=named)
         rows += [(row, item) for row in lines]
     return Layout(tuple(row for row, _ in rows), tuple(owner for _, owner in rows))
 
 
 def _finding(
-    finding: Finding, index: int, width: int, *, chosen: bool, whole: bool
+    finding: Finding, index: int, width: int, chosen: bool, *, whole: bool, named: bool
 ) -> Iterator[Row]:
     name = f"{'▌' if chosen else ' '}{index + 1} "
     if not whole:
@@ -120,17 +143,20 @@ def _finding(
         return
     for row in _wrapped(name, finding.sentence, width):
         yield [(row[0][0], "accent"), *row[1:]]
-    if chosen:
-        yield [(f"   enter: {heading(finding.candidate.figure)}", "muted")]
+    if chosen or named:
+        key = "enter: " if chosen else ""
+        yield [(f"   {key}{heading(finding.candidate.figure)}", "muted")]
 
 
-def _detail(cards: Sequence[Card], selected: int, width: int) -> list[tuple[Row, int]]:
-    """The lines of the selected card."""
+def _detail(
+    cards: Sequence[Card], selected: int, width: int, full: Collection[str]
+) -> list[tuple[Row, int]]:
+    """The lines of the selected card, but those that its box has in full."""
     if selected >= len(cards):
         return []
-    card = cards[selected]
-    rows = [row for line in lines(card) for row in _said(line, width)]
-    return [([], selected), *((row, selected) for row in rows)]
+    told = [line for line in lines(cards[selected]) if line.name not in full]
+    rows: list[Row] = [row for line in told for row in _said(line, width)]
+    return [(row, selected) for row in ([], *rows)] if rows else []
 
 
 def _said(line: Line, width: int) -> Iterator[Row]:
@@ -144,7 +170,9 @@ def _wrapped(name: str, words: str, width: int, tone: str = "") -> Iterator[Row]
         yield [(name if not index else " " * len(name), "muted"), (part, tone)]
 
 
-def _boxes(cards: Sequence[Card], width: int, selected: int) -> Iterator[tuple[Row, int]]:
+def _boxes(
+    cards: Sequence[Card], width: int, selected: int, *, full: Collection[str]
+) -> Iterator[tuple[Row, int]]:
     """Cards side by side, in as few rows as have room, about as many in each."""
     room = max(1, (width + GAP) // (CARD + GAP))
     across = -(-len(cards) // -(-len(cards) // room))
@@ -154,7 +182,7 @@ def _boxes(cards: Sequence[Card], width: int, selected: int) -> Iterator[tuple[R
         if first:
             yield [], -1
         boxes = [
-            _box(card, box_width, most, chosen=index == selected)
+            _box(card, box_width, most, chosen=index == selected, full=full)
             for index, card in enumerate(cards[first : first + across], first)
         ]
         holds = selected if first <= selected < min(first + across, len(cards)) else -1
@@ -166,8 +194,8 @@ def _boxes(cards: Sequence[Card], width: int, selected: int) -> Iterator[tuple[R
             yield row, holds
 
 
-def _box(card: Card, width: int, most: float, *, chosen: bool) -> list[Row]:
-    """A card of this width; every row has all of it."""
+def _box(card: Card, width: int, most: float, *, chosen: bool, full: Collection[str]) -> list[Row]:
+    """A card of this width, its lines in few words or in `full`; every row has all of it."""
     line = spark(card, most)
     name = f"{'▌' if chosen else ' '}{plain(card.title)}"
     rows: list[Row] = [
@@ -176,7 +204,10 @@ def _box(card: Card, width: int, most: float, *, chosen: bool) -> list[Row]:
             (f" {line}", "accent"),
         ]
     ]
-    for each in brief(card):
+    short = {each.name: each for each in brief(card)}
+    for each in [e if e.name in full else short.get(e.name) for e in lines(card)]:
+        if each is None:
+            continue
         for row in _wrapped(
             f" {each.name:<{NAME - 1}}", each.words, width, tone=_tone(each.better)
         ):

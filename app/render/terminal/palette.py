@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 
 from rich.style import Style
 
+from core.figures.plots.plot import OF_BASE
 from core.figures.plots.ranges import Ramp
 
 RGB = tuple[int, int, int]
@@ -99,8 +100,8 @@ class Palette:
 
     def line(self, index: int, control: bool) -> Style:
         """The style of the `index`-th series."""
-        if control:
-            return Style(color=self.dim)
+        if control or index == OF_BASE:
+            return Style(color=self.dim if control else self.text)
         return Style(color=self.series[index % len(self.series)])
 
     def faint(self, style: Style) -> Style:

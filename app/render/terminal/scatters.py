@@ -46,14 +46,14 @@ def picture(plot: PointsPlot, *, width: int, height: int, palette: Palette) -> P
     frame = Frame(gutter + 1, 1, wide, high, across, up)
     dim, text = Style(color=palette.dim), Style(color=palette.text)
     strong = Style(color=palette.text, bold=True)
-    rows: list[Line] = [[Segment(f"{' ' * gutter}↑ "), Segment(cut(plot.y_name, wide), strong)]]
+    rows: list[Line] = [[Segment(f"{' ' * gutter}↑ "), Segment(cut(plot.y_label, wide), strong)]]
     lefts = y_axis(y_ticks, frame, gutter, palette)
     for left, cells in zip(lefts, _canvas(plot, frame, palette), strict=True):
         rows.append([*left, *joined(cells)])
     axis, numbers = x_axis(x_ticks, frame)
     rows.append([Segment(" " * gutter), Segment("└" + axis, dim)])
     rows.append([Segment(" " * (gutter + 1)), Segment(numbers, text)])
-    name = f"{cut(plot.x_name, wide)} →"
+    name = f"{cut(plot.x_label, wide)} →"
     rows.append([Segment(" " * (width - cell_len(name))), Segment(name, strong)])
     return Picture([padded(row, width) for row in rows], frame)
 

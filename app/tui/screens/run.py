@@ -45,7 +45,9 @@ class RunScreen(RunKeys):
     RunScreen.-wide Pictures > Pane.-near { display: block; }
     RunScreen.-wide Pictures > Pane.-later { border-left: vkey $line; }
     RunScreen.-four Pictures { layout: grid; grid-size: 2 2; }
+    RunScreen.-four Pictures.-one-row { layout: horizontal; }
     RunScreen.-four Pictures > Pane.-below { border-top: hkey $line; }
+    RunScreen.-four Pictures > Pane.-last { column-span: 2; }
     RunScreen.-zoomed Pictures { layout: horizontal; }
     RunScreen.-zoomed Pictures > Pane.-near { display: none; }
     RunScreen.-zoomed Pictures > Pane.-chosen { display: block; border: none; }

@@ -6,10 +6,12 @@ A screen names its tabs and its panes. Knows no run and no database.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.reactive import Reactive
@@ -134,6 +136,17 @@ class TabbedScreen(LeavingScreen[None]):
             case "tabs" | "something to write":
                 return True
         return super().has(need, parameters)
+
+    def on_key(self, event: events.Key) -> None:
+        """A key that steps through values says that there is no other where it can't act."""
+        pane = self.pane
+        if pane is None or pane.drawn is None:
+            return
+        for binding in self._bindings.key_to_bindings.get(event.key, ()):
+            steps = re.match(r"select\('(\w+)'", binding.action)
+            if steps is not None and steps[1] not in pane.offered():
+                word = pane.view.word(steps[1])
+                self.notify(f"This picture steps through no {word}.", timeout=3, markup=False)
 
     async def action_tab(self, number: int) -> None:
         """Go to the tabs of a number: to the one shown last; from one of them to the next."""

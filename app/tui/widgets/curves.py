@@ -61,9 +61,10 @@ class CurvesView(FigureView[CurvesPlot]):
         return bool(self._xs)
 
     def opening(self) -> CursorPosition:
-        """The first series that is not faint."""
-        tuned = (i for i, (_, curve) in enumerate(self._stops) if not curve.faint)
-        return next(tuned, 0), 0
+        """The first series that is not faint and has a value."""
+        tuned = [i for i, (_, curve) in enumerate(self._stops) if not curve.faint]
+        valued = (i for i in tuned if any(self._stops[i][1].runs()))
+        return next(valued, next(iter(tuned), 0)), 0
 
     def lay_out(self, width: int, height: int) -> None:
         if self._by_hand is None and self._whole is not None:

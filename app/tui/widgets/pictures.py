@@ -92,4 +92,8 @@ class Pictures(Beside):
             pane.set_class(first <= i < first + together, "-near")
             pane.set_class(first <= i < first + together and (i - first) % across > 0, "-later")
             pane.set_class(first + across <= i < first + together, "-below")
-        return [pane for pane in self.panes if pane.has_class("-near")]
+        near = [pane for pane in self.panes if pane.has_class("-near")]
+        self.set_class(rows > 1 and len(near) <= across, "-one-row")
+        for pane in self.panes:
+            pane.set_class(rows > 1 and len(near) % across > 0 and pane is near[-1], "-last")
+        return near

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from core.figures.figure import Series
 from core.figures.plots.numbers import Write
-from core.figures.plots.plot import Entry, Plot, Row, Rows, value_entries
+from core.figures.plots.plot import Entry, Plot, Row, Rows, beginning, value_entries
 from core.figures.plots.ranges import Axis, Tick
 from core.figures.plots.values import Level, Value
 
@@ -30,7 +30,10 @@ class Curve:
 
     @property
     def suffix(self) -> str:
-        """The words after the name in a legend or a table."""
+        """The words after the name in a legend or a table: a control, or a group and its band."""
+        if self.series.band:
+            members = max((cell.n or 0 for cell in self.series.cells), default=0)
+            return f" (mean of {members}, 95 % band)"
         return " (control)" if self.series.control else ""
 
     @property
@@ -130,10 +133,25 @@ class CurvesPlot(Plot):
         """The name of an x, or its number."""
         return self.x_names[x] if self.x_names else str(x)
 
+    @property
+    def x_title(self) -> str:
+        """The name of the axis below the curves, with what its ticks leave out: as the word "rank"
+        of rank-1, rank-2."""
+        begin = self._begin
+        if begin.endswith("-"):
+            return begin[:-1]
+        return f"{self.x_label} {begin}*" if begin else self.x_label
+
+    @cached_property
+    def _begin(self) -> str:
+        """The common beginning of the names of x."""
+        return beginning(self.x_names)
+
     def x_ticks(self, at_most: int) -> list[Tick]:
         """The places below the curves that are named: every name, or that many numbers."""
         if self.x_names:
-            return [Tick(x, name) for x, name in enumerate(self.x_names)]
+            begins = len(self._begin)
+            return [Tick(x, name[begins:]) for x, name in enumerate(self.x_names)]
         return self.x_axis.ticks(at_most)
 
     def place(self, panel: CurvePanel, curve: Curve, x: int) -> tuple[tuple[str, str], ...]:

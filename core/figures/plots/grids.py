@@ -11,6 +11,7 @@ from core.engine.measurement import Better
 from core.figures.figure import BASE, Cell, ColumnMeasure, Grid
 from core.figures.plots.plot import (
     CONTROL_WORDS,
+    OF_BASE,
     Entry,
     Name,
     Plot,
@@ -232,10 +233,10 @@ def _is_number(name: str) -> bool:
 
 
 def places(names: Iterable[str]) -> dict[str, int]:
-    """The place of each name, which decides its sign and colour. The base's comes last: a tuned
-    model looks the same beside the base and without it."""
-    ordered = sorted(dict.fromkeys(names), key=lambda name: name == BASE)
-    return {name: index for index, name in enumerate(ordered)}
+    """The place of each name, which decides its sign and colour. The base has one of its own: a
+    tuned model looks the same beside the base and without it, and never like the base."""
+    tuned = (name for name in dict.fromkeys(names) if name != BASE)
+    return {**{name: index for index, name in enumerate(tuned)}, BASE: OF_BASE}
 
 
 def rows_of(grid: Grid) -> tuple[Name, ...]:

@@ -85,10 +85,11 @@ def _beside(curves: Sequence[Curve], name: str) -> tuple[Curve, ...]:
 
 
 def _groups(curves: Sequence[Curve]) -> list[list[Curve]]:
-    """Each curve with its companions, which follow it."""
+    """Each curve with its companions, which follow it and have its name; a companion of all lines
+    stands for itself."""
     groups: list[list[Curve]] = []
     for curve in curves:
-        if curve.series.companion and groups:
+        if curve.series.companion and groups and curve.name.startswith(groups[-1][0].name):
             groups[-1].append(curve)
         else:
             groups.append([curve])

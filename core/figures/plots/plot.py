@@ -23,6 +23,8 @@ _ENDS = "_-/:."
 _SHORTEST = 4
 """Characters of a beginning that is worth saying once."""
 
+OF_BASE = -1
+"""The place of the base among models: it has the last sign, and the colour of text."""
 CONTROL_WORDS = "(name) a control"
 OWN_WORDS = "own domain"
 

@@ -201,6 +201,8 @@ def scatter(figure: Scatter) -> PointsPlot:
         across=figure.across,
         x_name=figure.x_name,
         y_name=figure.y_name,
+        x_unit=figure.x_unit,
+        y_unit=figure.y_unit,
         point_name=figure.point_name,
         every=every,
         x_guides=figure.x_guides,

@@ -53,6 +53,8 @@ class PointsPlot(Plot):
     across: str
     x_name: str
     y_name: str
+    x_unit: str
+    y_unit: str
     point_name: str
     every: tuple[PlotPoint, ...]
     x_guides: tuple[float, ...]
@@ -65,6 +67,16 @@ class PointsPlot(Plot):
     @property
     def is_drawable(self) -> bool:
         return bool(self.points)
+
+    @property
+    def x_label(self) -> str:
+        """The name of the horizontal axis with its unit."""
+        return f"{self.x_name} [{self.x_unit}]" if self.x_unit else self.x_name
+
+    @property
+    def y_label(self) -> str:
+        """The name of the vertical axis with its unit."""
+        return f"{self.y_name} [{self.y_unit}]" if self.y_unit else self.y_name
 
     @cached_property
     def points(self) -> tuple[PlotPoint, ...]:

@@ -237,6 +237,33 @@ async def test_lines_without_a_point_are_no_figure(pretended: Database) -> None:
         assert "No values to show." in words(app)
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
+async def test_few_pictures_take_the_room_of_four(pretended: Database, count: int) -> None:
+    """Two stand over both rows; a third stands over both columns."""
+    app = TauscopeApp(pretended.url)
+    async with app.run_test(size=(200, 50)) as pilot:
+        screen = await at(pilot, app, KEYS[0])
+        assert screen.pictures is not None
+        for pane in screen.pictures._panes[count:]:
+            await pane.remove()
+        del screen.pictures._panes[count:]
+        await pilot.press("Z")
+        await until(pilot, lambda: up_to_date(screen))
+        shown = [pane.region for pane in screen.panes() if pane.region.area]
+        assert len(shown) == count
+        assert sum(region.area for region in shown) >= 0.95 * 200 * 46
+
+
+async def test_a_step_that_a_picture_lacks_is_said(pretended: Database) -> None:
+    app = TauscopeApp(pretended.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await at(pilot, app, "plane")
+        assert screen.pane is not None
+        assert "layer" not in screen.pane.offered()
+        await pilot.press(">")
+        await until(pilot, lambda: any("no layer" in n.message for n in app._notifications))
+
+
 async def test_lines_that_hide_one_another_stand_apart_where_there_is_room(
     pretended: Database,
 ) -> None:

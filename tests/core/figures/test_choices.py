@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from core.engine import registry
 from core.engine.measurement import Measurement
 from core.engine.registry import Analysis
-from core.figures.choices import chosen, default_choice, names_of, narrowed, options, query, settled
+from core.figures.choices import (
+    chosen,
+    default_choice,
+    names_of,
+    narrowed,
+    options,
+    present,
+    query,
+    settled,
+)
 from core.figures.figure import Cell, Figure, Grid, Lines
 from core.figures.filters import ALL, Filter
 from core.figures.kinds.curves import Curves
@@ -315,3 +324,27 @@ def test_a_module_that_is_measured_over_all_layers_only_gives_way_to_one_of_the_
     assert options(view, "layer", opening, only) == (1,), "over all layers it would be unfiltered"
     filtered = default_choice(view, only)
     assert (filtered.layer, filtered.module) == (1, "blocks")
+
+
+@pytest.mark.parametrize("probes", [("",), ("general", "medical")])
+def test_an_optional_view_of_probe_sets_is_there_with_a_single_one_too(
+    probes: tuple[str, ...],
+) -> None:
+    """A single probe set has no name."""
+    views = registry.get("token_shift").views
+    ranges = Catalogue(
+        ranges={
+            "model": ("a",), "metric": ("share_at_position",), "setting": ("1", "2"),
+            "probe": tuple(filter(None, probes)),
+        },
+        combinations=frozenset(
+            Combination(
+                metric="share_at_position", model="a", reference="base", setting=setting,
+                probe=probe,
+            )
+            for setting in ("1", "2")
+            for probe in probes
+        ),
+    )  # fmt: skip
+    view = next(view for view in present(views, ranges) if view.key == "positions")
+    assert default_choice(view, ranges).probe == probes[0]

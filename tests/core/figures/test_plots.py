@@ -21,6 +21,7 @@ from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import GridPlot
 from core.figures.plots.multiples import alone, coincide, split
 from core.figures.plots.numbers import formatter, tick_labels
+from core.figures.plots.plot import OF_BASE
 from core.figures.plots.ranges import Axis, axis, scale, ticks
 from core.figures.plots.values import Level, Value
 from core.figures.views import Catalogue, Choice
@@ -237,6 +238,12 @@ def test_a_line_stands_alone_or_each_apart_with_its_own_signs() -> None:
         assert [e.text for e in plot.legend()] == [e.text for e in whole.legend()]
         assert all(c.index == index[c.name] for panel in plot.panels for c in panel.curves)
 
+    shared = (*curves[:2], curves[4], series("chance", 0.3, companion=True))
+    once = split(resolution.curves(replace(figure, panels=(Panel("", shared),))))
+    assert named(once) == {
+        "medical": ["base", "medical", "chance"], "maths": ["base", "maths", "chance"],
+    }, "a level of all lines stands in every panel"  # fmt: skip
+
     two = replace(figure, panels=(Panel("attention", curves), Panel("mlp", curves[1:])))
     turned = split(resolution.curves(two))
     assert (turned.series_name, turned.panel_name) == ("module", "model")
@@ -283,7 +290,10 @@ def test_a_model_looks_the_same_whatever_was_measured_yet_and_passes_a_filter() 
         assert isinstance(figure, Lines)
         for curve in resolution.curves(figure).curves:
             looks.setdefault(curve.name, set()).add(curve.index)
-    assert looks == {"medical": {0}, "maths": {1}, "base": {3}}
+    assert looks == {"medical": {0}, "maths": {1}, "base": {OF_BASE}}
+    ground = on("dark")
+    tuned = {str(ground.line(place, False).color) for place in range(50)}
+    assert str(ground.line(OF_BASE, False).color) not in tuned, "however many models there are"
 
 
 def test_the_bars_of_a_model_look_as_its_lines_do() -> None:

@@ -27,6 +27,7 @@ from app.render.terminal.palette import STEPS, hex_of, luminance, on, sign, step
 from core.engine.measurement import Better
 from core.figures.figure import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
 from core.figures.plots import resolution
+from core.figures.plots.plot import OF_BASE
 from core.figures.plots.ranges import Axis, Scale
 from core.figures.plots.tables import arrange
 
@@ -486,9 +487,9 @@ def test_a_model_looks_the_same_beside_the_base_and_without_it() -> None:
         return {curve.name: curve.index for curve in resolution.curves(figure(*names)).curves}
 
     alone, beside = places("maths", "code"), places("base", "maths", "code")
-    assert beside == {**alone, "base": 2}
+    assert beside == {**alone, "base": OF_BASE}
     drawn = draw(figure("base", "maths"), "curves", width=60, height=12, colour=False)
-    assert drawn.splitlines()[1].split() == ["■", "base", "●", "maths"], "in the figure's order"
+    assert drawn.splitlines()[1].split() == ["▼", "base", "●", "maths"], "in the figure's order"
 
 
 def test_many_series_stand_in_columns() -> None:

@@ -96,8 +96,8 @@ def across(panels: int, width: int, height: int) -> int:
 
 
 def apart_where_hidden(plot: CurvesPlot, width: int, height: int) -> bool:
-    """Do lines of a single panel hide one another within width × height, while a panel for each would
-    fit and show them?"""
+    """Do lines of a single panel hide one another within width × height, while a panel for each
+    would fit and show them?"""
     panels = split(plot)
     if len(plot.panels) > 1 or panels is plot or not coincide(plot, _rows(plot, width, height)):
         return False

@@ -68,8 +68,9 @@ def even_ticks(axis: Axis, rows: int, at_most: int) -> tuple[list[Tick], tuple[f
 
     offers = [axis.ticks(most) for most in range(3, max(3, at_most) + 1)]
     ticks = max(offers, key=lambda offer: (round(used(offer), 1), len(offer)))
-    apart, low = _apart(axis, ticks, rows), ticks[0].at
-    if not apart or not used(ticks):  # more ticks than rows, or values that hardly differ
+    low = ticks[0].at
+    apart = _apart(axis, ticks, rows) if used(ticks) else 0
+    if not apart:  # more ticks than rows, or values that hardly differ
         return ticks, (low, ticks[-1].at)
     step = ticks[1].at - low
     whole = labelled([low + step * i for i in range((rows - 1) // apart + 1)])
@@ -78,7 +79,7 @@ def even_ticks(axis: Axis, rows: int, at_most: int) -> tuple[list[Tick], tuple[f
 
 def _apart(axis: Axis, ticks: list[Tick], rows: int) -> int:
     """The most rows between two ticks with which all values fit: the last tick may have no row."""
-    steps = (axis.high - ticks[0].at) / (ticks[1].at - ticks[0].at) if len(ticks) > 1 else 0.0
+    steps = (axis.high - ticks[0].at) / (ticks[1].at - ticks[0].at)
     return int((rows - 1) / max(1.0, steps) + 1e-9)
 
 

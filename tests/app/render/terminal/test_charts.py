@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -567,6 +568,12 @@ def test_ticks_stand_the_same_number_of_rows_apart(
     assert len(apart) == 1 or rows < 2 * len(ticks)
     if span > 1e-4 * abs(low):
         assert len({tick.label for tick in ticks}) == len(ticks)
+
+
+def test_values_that_differ_in_the_last_bit_have_an_axis() -> None:
+    ticks, shown = even_ticks(Axis(math.nextafter(0.5, 0), 0.5), 12, 7)
+    assert {tick.label for tick in ticks} == {"0.5"}
+    assert shown == (math.nextafter(0.5, 0), 0.5)
 
 
 def test_a_point_is_drawn_where_its_values_are() -> None:

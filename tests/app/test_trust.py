@@ -16,7 +16,7 @@ from app.tui import pages
 from core import trust
 from core.engine import runner
 from core.engine.measurement import content_key
-from core.study.study import Study
+from core.study.study import PLACING, Study
 from core.trust import Trust
 from storage import runs
 from storage.database import Database, open_database
@@ -95,6 +95,8 @@ def test_trust_changes_no_key() -> None:
     del data["evaluation"]["trust_task_code"]
     del data["models"]["template"]
     del data["probes"]
+    for name in PLACING:
+        del data["run"][name]
     for model in (data["models"]["base"], *data["models"]["tuned"].values()):
         del model["checkpoints"], model["group"]
     assert plain.key(["a"]) == content_key({"study": data, "only": ["a"]})

@@ -51,7 +51,9 @@ FOUND: dict[str, Any] = {
         "model": "base", "parameters": 7_600_000_000, "read": 2**33, "loads": 1, "as_vector": 0,
         "stored": 2**34, "places": [["cuda:0", ["a", "b"], 2**34], ["cpu", ["c"], 2**30]],
     }],
-    "seconds": 120.0, "rough": True, "skipped": {},
+    "seconds": 120.0, "rough": True, "skipped": {}, "here": 1,
+    "spread": [{"cards": 1, "seconds": 120.0, "shares": []},
+               {"cards": 2, "seconds": 60.0, "shares": []}],
 }  # fmt: skip
 
 
@@ -118,6 +120,14 @@ async def family(pilot: Pilot[str | None], app: TauscopeApp) -> BuilderScreen:
     return screen
 
 
+async def seed(pilot: Pilot[str | None], screen: BuilderScreen, text: str) -> None:
+    """Type a random seed."""
+    await press(pilot, "5", "end")
+    while current(screen) != "run.seed":
+        await press(pilot, "up")
+    await type_into(pilot, screen, text)
+
+
 def current(screen: BuilderScreen) -> str:
     item = screen.query_one(Form).current
     return item.key if item else ""
@@ -151,14 +161,14 @@ async def test_a_study_is_built_by_keys_and_started(
         await press(pilot, "enter")
         await press(pilot, "4", "down", "space")
         assert screen.draft.without == ("vector_cosine",)
-        await press(pilot, "5", "end")
-        await type_into(pilot, screen, "7")
+        await seed(pilot, screen, "7")
         for step in "123456":
             await press(pilot, step)
             assert max(cell_len(row) for row in visible(app)) <= size[0]
             assert_inside(screen)
         await until(pilot, lambda: "2 min" in words(app))
         text = words(app)
+        assert "about 60 s on 2 cards" in " ".join(text.split())
         for expected in ("7 units", "estimated by rough rates", "16.0 GiB", "cuda:0", "x-7b.toml"):
             assert expected in text, expected
         await press(pilot, "s")
@@ -390,13 +400,11 @@ async def test_what_the_preflight_refuses_is_not_ready_and_not_lost(
         await press(pilot, "n")
         assert app.screen is screen
         assert list(Path.cwd().iterdir()) == []
-        await press(pilot, "5", "end")
-        await type_into(pilot, screen, "7")
+        await seed(pilot, screen, "7")
         await until(pilot, lambda: "complete" in visible(app)[0])
         await press(pilot, "6")
         await until(pilot, lambda: "ready" in visible(app)[0])
-        await press(pilot, "5", "end")
-        await type_into(pilot, screen, "8")
+        await seed(pilot, screen, "8")
         await press(pilot, "6")
         await until(pilot, lambda: "would fail" in visible(app)[0])
         await press(pilot, "s", "y")
@@ -570,7 +578,7 @@ async def test_a_real_preflight_and_its_error(tmp_path: Path, db: Database) -> N
     }
     shown = outlook.shown(json.loads(json.dumps(forecast)), 78).plain
     assert "medical" in shown
-    assert max(cell_len(row) for row in shown.split("\n")[3:]) <= 78
+    assert max(cell_len(row) for row in shown.split("\n")[len(preflight.totals(forecast)) :]) <= 78
     with pytest.raises(RunError, match="nowhere"):
         await foresee(building.begun("/nowhere/base", ["/nowhere/tuned"]), db.url)
 

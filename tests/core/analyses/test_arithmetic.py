@@ -50,8 +50,8 @@ class Hashed(sweeps.Sweep):
 
     seen: list[tuple[str, str]]
 
-    def __init__(self, model: Any, vectors: Any, pieces: Any) -> None:
-        super().__init__(model, vectors, pieces)
+    def __init__(self, model: Any, vectors: Any, pieces: Any, *, near: bool) -> None:
+        super().__init__(model, vectors, pieces, near=near)
         self.model, self.before = model, hash_parameters(model)
 
     def __exit__(self, *error: Any) -> None:

@@ -31,7 +31,7 @@ NEEDS: dict[Where, dict[str, str]] = {
     "run": {
         **_OF_PICTURES, "drill": "something behind", "filter": "a picture to filter",
         "zoom": "room beside", "four": "room below", "cancel": "work under way",
-        "resume": "a run to start",
+        "resume": "a run to start", "write": "a mix",
     },
     "compare": {
         **_OF_PICTURES, "difference": "a difference", "side": "two sides", "depth": "two depths",

@@ -260,11 +260,15 @@ class DataSource:
             self._figures.put((*key, made.choice), edition, made)
         return made
 
-    def bench(self, run_id: str) -> Opening:
-        """The bench of a run's study, with the way to its worker."""
+    def study(self, run_id: str) -> Study:
+        """The study of a run."""
         from storage.runs import study_of
 
-        return self.bench_of(study_of(self.database, run_id), run_id)
+        return study_of(self.database, run_id)
+
+    def bench(self, run_id: str) -> Opening:
+        """The bench of a run's study, with the way to its worker."""
+        return self.bench_of(self.study(run_id), run_id)
 
     def bench_of(self, study: Study, run_id: str = "") -> Opening:
         """The bench of a study. `run_id`: the run that keeps trials, by default its newest."""

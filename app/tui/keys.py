@@ -202,6 +202,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("run", "view", "v", "v", "view", "Next picture of this analysis", 11),
     Action("run", "zoom", "z", "z", "zoom", "Give one picture the whole screen, and back", 12),
     Action("run", "bench", "V", "V", "bench", "Try the models of this study on a prompt", 12),
+    Action("run", "write", "w", "w", "write", "Write this mix as a model's folder", 11),
     Action("run", "four", "Z", "Z", "four", "Up to four pictures at once, and back"),
     Action("run", "log", "T", "T", "log", "The log of its worker: follow, search", 14),
     Action("run", "cancel", "c", "c", "cancel", "Cancel this run", 13),
@@ -225,7 +226,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("app", "suspend_process", "ctrl+z", "ctrl+z", "suspend", "To the shell; fg comes back"),
 )
 
-_OF_ONE_RUN = ("zoom", "four", "log", "bench", "cancel", "resume", "drill", "filter", "tab(0)")
+_OF_ONE_RUN = (
+    "zoom", "four", "log", "bench", "write", "cancel", "resume", "drill", "filter", "tab(0)",
+)  # fmt: skip
 ACTIONS += (
     Action("compare", "difference", "minus", "-", "difference", "B minus A, and back", 1),
     Action("compare", "side", "B", "B", "side", "The other run", 2),
@@ -362,7 +365,7 @@ def relabelled(offered: Iterable[Action], labels: Mapping[str, str]) -> list[Act
 
 
 _BEFORE: dict[str, str] = {
-    "run.choose": "w",
+    "run.choose": "ctrl+w",
     "run.select-model-1": "right_square_bracket", "run.select-model--1": "left_square_bracket",
     "run.select-module-1": "o", "run.select-module--1": "O",
     "run.select-layer-1": "right_curly_bracket", "run.select-layer--1": "left_curly_bracket",
@@ -373,8 +376,8 @@ _BEFORE: dict[str, str] = {
 }  # fmt: skip
 _BEFORE |= {f"compare.{i[4:]}": key for i, key in _BEFORE.items() if i.startswith("run.")}
 _BEFORE |= {
-    "run.four": "ctrl+f", "runs.bench": "ctrl+t", "library.bench": "ctrl+t", "run.bench": "ctrl+t",
-    "runs.stop": "ctrl+x", "bench.stop": "ctrl+x",
+    "run.four": "ctrl+f", "run.write": "ctrl+r", "runs.bench": "ctrl+t",
+    "library.bench": "ctrl+t", "run.bench": "ctrl+t", "runs.stop": "ctrl+x", "bench.stop": "ctrl+x",
     "bench.mode": "ctrl+o", "bench.double": "ctrl+d", "bench.blind": "ctrl+n",
     "bench.keep": "ctrl+k", "bench.point": "ctrl+e", "bench.leap-1": "ctrl+right",
     "bench.leap--1": "ctrl+left",

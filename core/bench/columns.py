@@ -211,6 +211,13 @@ def vectors(column: Column) -> tuple[str, ...]:
     return () if column.model == "base" else (column.model,)
 
 
+def mixed(column: Column, tuned: Sequence[str]) -> Mixed | None:
+    """A column as a point of task arithmetic: a mix, or a tuned model; None for others."""
+    if isinstance(column, Plain) and column.model != "base":
+        return Mixed(arithmetic.make({column.model: 1.0}, tuned))
+    return column if isinstance(column, Mixed) else None
+
+
 def is_base(column: Column) -> bool:
     """Is this the base, without a change?"""
     return column in (Plain("base"), Mixed(BASE, EVERYTHING))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from core.bench.columns import STEERING, parse, vectors
+from core.bench.columns import STEERING, Mixed, mixed, parse, vectors
 from core.errors import TauscopeError
 from core.figures.passages import Passages
 from core.models.naming import GROUP_OF
@@ -63,6 +64,14 @@ def columns(analysis: str, coordinates: Mapping[str, Any], tuned: Sequence[str])
         listed += [*([] if alike else vectors(column)), column.text]
     named = tuple(dict.fromkeys(listed))
     return named if len(named) > 1 else ()
+
+
+def mix(coordinates: Mapping[str, Any], tuned: Sequence[str]) -> Mixed | None:
+    """The point of arithmetic at coordinates; None at the base and between points."""
+    (text,) = _texts("arithmetic", {name: str(v) for name, v in coordinates.items() if v})
+    with suppress(TauscopeError):
+        return mixed(parse(text, tuned), tuned)
+    return None
 
 
 def _texts(analysis: str, coordinates: Mapping[str, str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ bench.py    models side by side on a prompt. Its keys: bench_asking.py asks the 
             saves results; bench_parts.py has the parts that they act on. column.py and sampling.py
             are its dialogs, benching.py leads there
 export.py   results copied, or written to files
-control.py  orders to a run: cancel, resume, delete
+control.py  orders to a run: cancel, resume, delete; mixing.py writes a merge
 help.py     keys, and how to read the pictures
 jump.py     a letter on every target
 pick.py     a small choice by a letter; choose.py one of many values, by typing

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from app.text import plain
 from app.tui.screens.bench_parts import BenchParts
-from app.tui.screens.column import TypedScreen
 from app.tui.screens.confirm import ConfirmScreen
 from app.tui.screens.control import in_background
+from app.tui.screens.mixing import ask_to_write_mix
 from app.tui.threads import in_thread
-from core.bench.columns import Mixed, Plain
-from core.vectors import arithmetic
+from core.bench.columns import Mixed, mixed
 
 
 class KeepingKeys(BenchParts):
@@ -34,23 +31,8 @@ class KeepingKeys(BenchParts):
     def action_write(self) -> None:
         """Ask for a folder, and write the merge of this column there."""
         mix, study = self.mix(), self.opening.study
-        if mix is None or study is None:
-            return
-
-        def trouble(words: str) -> str:
-            folder = Path(words).expanduser()
-            if not words.strip():
-                return "Type the name of a new folder."
-            return f"{folder} is there already." if folder.exists() else ""
-
-        def given(words: str | None) -> None:
-            if words is not None:
-                folder = Path(words).expanduser()
-                self.notify("Writing the merge…", timeout=3, markup=False)
-                done = f"Wrote {plain(str(folder))}."
-                in_background(self, lambda: self.source.merge(study, mix, folder), done)
-
-        self.app.push_screen(TypedScreen(f"write {mix.text} into a folder", "", trouble), given)
+        if mix is not None and study is not None:
+            ask_to_write_mix(self, self.source, study, mix)
 
     def action_point(self) -> None:
         """Start a run that scores this mix on the study's tasks, as one more point."""
@@ -79,7 +61,4 @@ class KeepingKeys(BenchParts):
         """This column as a point of task arithmetic, if it is one."""
         if not self.board.setups:
             return None
-        column = self.board.column(self.view.column)
-        if isinstance(column, Plain) and column.model != "base":
-            return Mixed(arithmetic.make({column.model: 1.0}, self.board.tuned))
-        return column if isinstance(column, Mixed) else None
+        return mixed(self.board.column(self.view.column), self.board.tuned)

@@ -6,16 +6,20 @@ from collections.abc import Iterator
 from functools import partial
 
 from app.results import wording
+from app.text import plain
 from app.tui.keys import Where
 from app.tui.screens.control import ask_to_cancel, called, resume, startable
 from app.tui.screens.export import ask_to_write
 from app.tui.screens.help import OVERVIEW_TOPIC, Topic
 from app.tui.screens.run_parts import OVERVIEW, SHARED, RunParts
 from app.tui.screens.whole import Destination
+from app.tui.threads import Trouble, in_thread, said
 from app.tui.widgets.filter_line import FilterLine
 from app.tui.widgets.pane import Pane
 from app.tui.widgets.tab_bar import numbered
+from core.bench.columns import Mixed
 from core.engine import registry
+from core.study.study import Study
 
 TALL = 44
 """The least height of a screen with two rows of pictures."""
@@ -42,6 +46,8 @@ class RunKeys(RunParts):
                 return len(self.panes()) > 2 and tall
             case "work under way":
                 return self.run is not None and self.run.status in wording.UNDER_WAY
+            case "a mix":
+                return self._mix() is not None
             case "a run to start":
                 return startable(self.run)
         return super().has(need, parameters)
@@ -92,6 +98,30 @@ class RunKeys(RunParts):
             name, coordinates, figure = pane.analysis.name, pane.here(), pane.drawn.figure
             given = partial(opening.given, name, coordinates, pane.row(), figure)
             open_bench(self, find, self.source, given)
+
+    def action_write(self) -> None:
+        """Ask for a folder, and write the merge of the point at the cursor there."""
+        from app.tui.screens.mixing import ask_to_write_mix
+
+        mix = self._mix()
+
+        def read(study: Study) -> None:
+            if mix is not None and self.is_current:
+                ask_to_write_mix(self, self.source, study, mix)
+
+        def refused(error: Trouble) -> None:
+            self.notify(plain(said(error)), severity="error", markup=False)
+
+        in_thread(self, partial(self.source.study, self.run_id), read, refused=refused, group="mix")
+
+    def _mix(self) -> Mixed | None:
+        """The point of arithmetic at the cursor."""
+        from app.tui.bench import opening
+
+        pane, run = self.pane, self.run
+        if pane is None or run is None or pane.drawn is None or pane.analysis.name != "arithmetic":
+            return None
+        return opening.mix(pane.here(), run.models)
 
     def action_resume(self) -> None:
         """Start a worker on this run again."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from app.tui.app import TauscopeApp
+from app.tui.data import DataSource
+from app.tui.screens.column import TypedScreen
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from core.engine.measurement import Artifact, Measurement, Unit, UnitResult
@@ -222,6 +225,28 @@ async def test_behind_a_cell_of_a_plane_is_its_own_point(mixed: Database) -> Non
         await _to(pilot, screen, "ablation:selections")
         await pilot.press("up", "left")
         assert not screen.check_action("drill", ()), "nothing was measured there"
+
+
+async def test_the_point_at_the_cursor_is_written_as_a_model(
+    mixed: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[str, Path]] = []
+    monkeypatch.setattr(
+        DataSource, "merge", lambda self, study, mix, folder: written.append((mix.text, folder))
+    )
+    app = TauscopeApp(mixed.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "1")
+        await _to(pilot, screen, "arithmetic:grid")
+        await pilot.press("down", "right")
+        assert screen.check_action("write", ())
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, TypedScreen))
+        await pilot.press(*str(tmp_path / "new"), "enter")
+        await until(pilot, lambda: written)
+        assert written == [("medical=1,maths=1", tmp_path / "new")]
+        await _to(pilot, screen, "ablation:selections")
+        assert not screen.check_action("write", ()), "it is no point"
 
 
 async def _to(pilot: Any, screen: RunScreen, path: str) -> None:

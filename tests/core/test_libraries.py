@@ -263,11 +263,14 @@ def test_a_model_without_a_template_is_named(
 
 def test_the_keys_of_studies_without_the_new_setting_stay() -> None:
     from core.engine.measurement import content_key
+    from core.study.study import PLACING
 
     asked = harness_zoo.study_of(Path("/b"), {"m": Path("/m")}, Path("/t"))
     content = asked.model_dump(mode="json")
     del content["models"]["template"]
     del content["probes"]
+    for name in PLACING:
+        del content["run"][name]
     for model in (content["models"]["base"], *content["models"]["tuned"].values()):
         del model["checkpoints"], model["group"]
     del content["evaluation"]["trust_task_code"]

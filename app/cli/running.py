@@ -362,8 +362,8 @@ def _work(
     from app.console.narration import Narrator, say
     from app.jobs.launcher import check, ready
     from app.jobs.worker import work
-    from app.results.crew import line
     from app.results.wording import now, outcome
+    from app.results.workers import line
     from core import trust
 
     check(study, follows=follow is not None)

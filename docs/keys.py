@@ -52,9 +52,9 @@ def _rows(place: Where) -> Iterator[tuple[str, str]]:
     for action in actions(place):
         # `move(1)` and `move(-1)` are one; `move(1, 0)` and `move(0, 1)` are two.
         pairs.setdefault(re.sub(r"-?\b[1-9]\d*\b", "±", action.name), []).append(action)
-    for found in pairs.values():
-        keys = dict.fromkeys(_keys(action.shown) for action in found)
-        yield " / ".join(keys), _together(list(dict.fromkeys(action.help for action in found)))
+    for group in pairs.values():
+        keys = dict.fromkeys(_keys(action.shown) for action in group)
+        yield " / ".join(keys), _together(list(dict.fromkeys(action.help for action in group)))
 
 
 def _keys(shown: str) -> str:

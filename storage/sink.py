@@ -84,15 +84,15 @@ class RunSink:
 
         The run refers to them from now on, since unreferred units may be collected before `adopt`.
         """
-        found: dict[str, int] = {}
+        ids: dict[str, int] = {}
         with self._writing() as connection:
             for chunk in _chunks(keys):
                 wanted = select(UnitRow.key, UnitRow.id).where(UnitRow.key.in_(chunk))
                 if self._fresh:
                     wanted = wanted.join(RunUnitRow).where(RunUnitRow.run_id == self._run)
-                found.update((key, unit) for key, unit in connection.execute(wanted))
-            self._refer(connection, found.values())
-        return set(found)
+                ids.update((key, unit) for key, unit in connection.execute(wanted))
+            self._refer(connection, ids.values())
+        return set(ids)
 
     def adopt(self, keys: Collection[str]) -> None:
         """Make exactly these finished units part of the run; units of absent models stay."""
@@ -112,10 +112,10 @@ class RunSink:
     def load(self, key: str) -> UnitResult:
         """The results of a finished unit; its arrays are read on access."""
         with self._reading() as connection:
-            found = units.load(connection, self._db.folder("artifacts"), key)
-        if found is None:
+            result = units.load(connection, self._db.folder("artifacts"), key)
+        if result is None:
             raise StorageError(f"The unit {key} is not in {self._db.path}.")
-        return found
+        return result
 
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
         """Store a unit's results in one transaction; replaces an existing unit's."""
@@ -192,7 +192,7 @@ class RunSink:
         file.
         """
         with self._lock:
-            said, states = self._pending, self._states
+            progress, states = self._pending, self._states
             self._said = time.monotonic()
             expected = self._expected
             if expected is not None:  # the clock may have been set since
@@ -201,10 +201,10 @@ class RunSink:
                 "heartbeat": time.time(), "ticked": time.monotonic(), "took": passed(),
                 "expected": expected,
             }  # fmt: skip
-            if said is not None:
+            if progress is not None:
                 values |= {
-                    "done": said.done, "total": said.total, "reused": said.reused,
-                    "label": said.label, "rough": said.rough,
+                    "done": progress.done, "total": progress.total, "reused": progress.reused,
+                    "label": progress.label, "rough": progress.rough,
                 }  # fmt: skip
             waiting = self._wait if patience > _BRIEF else say_nothing
             try:
@@ -314,13 +314,13 @@ def _clock() -> float:
 
 def _put_unit(connection: Connection, unit: Unit, state: Mapping[str, Any], seconds: float) -> int:
     """Write the unit's row and delete its earlier rows; the unit keeps its id, and so its runs."""
-    told = {
+    values = {
         "analysis": unit.analysis, "label": unit.label, "model": unit.model,
         "reference": unit.reference, "layer": unit.layer, "seconds": seconds,
         "state": dict(state), "created": time.time(),
     }  # fmt: skip
-    put = sqlite.insert(UnitRow).values(key=unit.key, **told)
-    put = put.on_conflict_do_update(index_elements=["key"], set_=told)
+    put = sqlite.insert(UnitRow).values(key=unit.key, **values)
+    put = put.on_conflict_do_update(index_elements=["key"], set_=values)
     unit_id: int = connection.execute(put.returning(UnitRow.id)).scalar_one()
     for table in (MeasurementRow, ArtifactRow):
         connection.execute(delete(table).where(table.unit_id == unit_id))

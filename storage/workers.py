@@ -55,9 +55,9 @@ def forget_workers(connection: Connection, run_id: str) -> None:
 
 def put_failed(connection: Connection, run_id: str, failed: FailedUnit) -> None:
     """Store a failed unit, or its latest cause."""
-    told = {**asdict(failed), "cause": shortened(failed.cause)}
-    put = sqlite.insert(FailureRow).values(run_id=run_id, **told)
-    connection.execute(put.on_conflict_do_update(index_elements=["run_id", "key"], set_=told))
+    values = {**asdict(failed), "cause": shortened(failed.cause)}
+    put = sqlite.insert(FailureRow).values(run_id=run_id, **values)
+    connection.execute(put.on_conflict_do_update(index_elements=["run_id", "key"], set_=values))
 
 
 def forget_failed(connection: Connection, run_id: str, keys: Collection[str] | None = None) -> None:

@@ -225,10 +225,10 @@ def _started(wanted: Wanted) -> int:
 async def _ended(place: Place, state: str) -> TauscopeError:
     """The error for a worker that ended: its last words, or else the end of its log."""
     with contextlib.suppress(OSError, StudyError):
-        _, told = wire.read_event(place.last_words.read_bytes())
-        if isinstance(told, Ended):
-            return told.error
-    said = await asyncio.to_thread(launcher.tail, place.log)
+        _, event = wire.read_event(place.last_words.read_bytes())
+        if isinstance(event, Ended):
+            return event.error
+    lines = await asyncio.to_thread(launcher.tail, place.log)
     when = " while it loaded the models" if state == "loading" else ""
-    hint = "\n".join((f"Its log, {place.log}, ends:", *said[-launcher.LAST :])) if said else ""
+    hint = "\n".join((f"Its log, {place.log}, ends:", *lines[-launcher.LAST :])) if lines else ""
     return RunError(f"The bench's worker ended{when}.", hint=hint)

@@ -53,26 +53,26 @@ class Offered:
     total: int
 
 
-def of_tasks(db: Database, run_id: str, own: Mapping[str, str]) -> Offered:
-    """The items of a run's tasks with the results of the base and of the task's `own` model.
+def of_tasks(db: Database, run_id: str, tuned: Mapping[str, str]) -> Offered:
+    """The items of a run's tasks with the results of the base and of the task's `tuned` model.
 
     Raises StudyError if the run stored no prompts, StorageError if its arrays are damaged.
     """
-    found = {
+    stored = {
         (each.name, each.task, each.model): each
         for each in runs.artifacts(db, run_id, "evaluation")
     }
     asked: dict[str, StoredArtifact] = {}  # the base's prompts, or else another model's
-    for (name, task, model), each in found.items():
+    for (name, task, model), each in stored.items():
         if name == answers.PROMPTS and (task not in asked or model == BASE):
             asked[task] = each
     if not asked:
-        raise _none(db, run_id, scored=bool(found))
+        raise _none(db, run_id, scored=bool(stored))
     listed: list[Listed] = []
     total = 0
     for task, prompts in asked.items():
         known = answers.stored(runs.arrays(db, prompts), None)
-        sides = [found.get(("items", task, name)) for name in (BASE, own.get(task)) if name]
+        sides = [stored.get(("items", task, name)) for name in (BASE, tuned.get(task)) if name]
         results = [runs.arrays(db, each) if each else None for each in sides]
         listed += of_task(task, list(known.values())[: _room(len(asked))], results)
         total += len(known)
@@ -110,8 +110,10 @@ def of_probes(study: Study | None) -> Offered:
     for name, probe in sets.items():
         documents = _documents(probe)
         total += len(documents)
-        for at, each in enumerate(documents[: _room(len(sets))], 1):
-            listed.append(Listed(name, f"{at} {' '.join(each.text[:200].split())}", _parted(each)))
+        for number, each in enumerate(documents[: _room(len(sets))], 1):
+            listed.append(
+                Listed(name, f"{number} {' '.join(each.text[:200].split())}", _parted(each))
+            )
     return Offered(tuple(listed), total)
 
 
@@ -147,14 +149,14 @@ def _prompt(item: Answer) -> dict[str, str]:
     then = right[0] if right else item.target
     if then and not right and not item.prompt[-1:].isspace():
         then = f" {then}"
-    told: dict[str, str] = {}
+    fields: dict[str, str] = {}
     if not item.prompt and len(item.choices) == 1:
-        told["alone"] = "text"
+        fields["alone"] = "text"
     prompt, then = (text.removeprefix(CUT).removesuffix(CUT) for text in (item.prompt, then))
     cut = item.prompt.startswith(CUT) or any(
         text.endswith(CUT) for text in (*right[:1], item.target)
     )
-    return {"prompt": prompt, "continuation": then} | told | ({"note": IS_CUT} if cut else {})
+    return {"prompt": prompt, "continuation": then} | fields | ({"note": IS_CUT} if cut else {})
 
 
 def _documents(probe: Probe) -> list[Document]:
@@ -166,9 +168,9 @@ def _parted(document: Document) -> dict[str, str]:
     """A document's prompt and text, or its first words and the rest; a long text is cut."""
     prompt, text = document.prompt, document.text
     if not prompt:
-        found = re.match(rf"\s*(?:\S+\s+){{0,{WORDS - 1}}}\S+(?=\s)", text)
-        prompt = found[0] if found else ""
+        match = re.match(rf"\s*(?:\S+\s+){{0,{WORDS - 1}}}\S+(?=\s)", text)
+        prompt = match[0] if match else ""
         text = text[len(prompt) :]
-    told = {"prompt": prompt, "continuation": text[:LONGEST]}
-    told |= {} if prompt else {"alone": "document"}
-    return told if len(text) <= LONGEST else told | {"note": "This document is cut."}
+    fields = {"prompt": prompt, "continuation": text[:LONGEST]}
+    fields |= {} if prompt else {"alone": "document"}
+    return fields if len(text) <= LONGEST else fields | {"note": "This document is cut."}

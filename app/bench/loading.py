@@ -45,6 +45,6 @@ def loaded(study: Study, db: Database, say: Callable[[str], None]) -> Iterator[M
             return load(connection, db.folder("artifacts"), key)
 
     identities = Identities(memory=Remembered(db), say=say)
-    _, found = bench.open_bench(study, say=say, load=result, identities=identities)
-    with found:
-        yield found
+    _, opened = bench.open_bench(study, say=say, load=result, identities=identities)
+    with opened:
+        yield opened

@@ -65,8 +65,8 @@ class Outbox:
 
     def _schedule(self) -> None:
         if self._timer is None:
-            at = max(self._loop.time(), self._last + FRAME)
-            self._timer = self._loop.call_at(at, self._frame)
+            due = max(self._loop.time(), self._last + FRAME)
+            self._timer = self._loop.call_at(due, self._frame)
 
     def _frame(self) -> None:
         self._timer = None

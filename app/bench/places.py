@@ -85,14 +85,14 @@ class Place:
 
 def of(database: Path, study: Study) -> Place:
     """The place of a study's bench beside a database. Makes the folder; raises StorageError."""
-    told = (key(study), socket.gethostname())
-    return Place(folder(database) / hashlib.sha256(repr(told).encode()).hexdigest()[:16])
+    identity = (key(study), socket.gethostname())
+    return Place(folder(database) / hashlib.sha256(repr(identity).encode()).hexdigest()[:16])
 
 
 def key(study: Study) -> str:
     """The key of a bench: the study's key, and the current checkpoints of its series."""
-    told = (study.key(()), *study.models.tuned)
-    return hashlib.sha256(repr(told).encode()).hexdigest()
+    identity = (study.key(()), *study.models.tuned)
+    return hashlib.sha256(repr(identity).encode()).hexdigest()
 
 
 def folder(database: Path) -> Path:
@@ -101,9 +101,9 @@ def folder(database: Path) -> Path:
     It is beside the database; if that place is another user's, it is among the user's temporary
     files.
     """
-    own, other = _candidates(database)
+    beside, other = _candidates(database)
     with contextlib.suppress(OSError, StorageError):
-        return _private(own)
+        return _private(beside)
     try:
         _private(other.parent)
         return _private(other)
@@ -120,8 +120,8 @@ def records(database: Path) -> Iterator[tuple[Place, Record]]:
         # A record of another user could name any file as its socket.
         with contextlib.suppress(OSError, StorageError):
             _refuse_strange(each)
-            for found in sorted(each.glob("*.json")):
-                place = Place(found.with_suffix(""))
+            for file in sorted(each.glob("*.json")):
+                place = Place(file.with_suffix(""))
                 record = read(place)
                 if record is not None:
                     yield place, record
@@ -179,10 +179,10 @@ def write_study(place: Place, study: Study) -> None:
 def read_study(place: Place, trusting: trust.Trust) -> Study:
     """The study of a place, with the trust of its starter. Raises RunError."""
     try:
-        found = Study.model_validate_json(place.study.read_text(encoding="utf-8"))
+        study = Study.model_validate_json(place.study.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"The bench's study {place.study} can't be read: {reason(error)}.") from None
-    return trust.granted(found, trusting)
+    return trust.granted(study, trusting)
 
 
 def listen(place: Place) -> socket.socket:
@@ -255,10 +255,10 @@ def _private(path: Path) -> Path:
 
 def _refuse_strange(path: Path) -> int:
     """The mode of a folder. Raises OSError, or StorageError if it isn't a folder of this user."""
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise StorageError(f"{path} is not a folder of this user.", hint="Rename it.")
-    return found.st_mode
+    return status.st_mode
 
 
 def _temporary() -> Path:

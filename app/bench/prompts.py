@@ -18,29 +18,29 @@ def read(file: Path) -> Iterator[dict[str, str]]:
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise StudyError(f"The prompts {file} can't be read: {words}.") from None
-    lines = [(at, line) for at, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
         raise StudyError(f"The prompts {file} are empty.")
-    for at, line in lines:
+    for number, line in lines:
         if file.suffix != ".jsonl":
             yield {"prompt": line}
             continue
         try:
-            found = json.loads(line)
+            entry = json.loads(line)
         except (ValueError, RecursionError):
-            found = None
+            entry = None
         keys = {"prompt", "continuation", "system", "alone"}
-        strings = isinstance(found, dict) and all(isinstance(v, str) for v in found.values())
-        if not strings or "prompt" not in found or not found.keys() <= keys:
+        strings = isinstance(entry, dict) and all(isinstance(v, str) for v in entry.values())
+        if not strings or "prompt" not in entry or not entry.keys() <= keys:
             raise StudyError(
-                f"{file}, line {at} is not an object with a text 'prompt' and optional texts "
+                f"{file}, line {number} is not an object with a text 'prompt' and optional texts "
                 "'continuation', 'system' and 'alone'."
             )
-        if found.get("alone", "item") not in WAYS:
-            raise StudyError(f"{file}, line {at}: 'alone' is item, text or document.")
-        if found.get("continuation") == "":
+        if entry.get("alone", "item") not in WAYS:
+            raise StudyError(f"{file}, line {number}: 'alone' is item, text or document.")
+        if entry.get("continuation") == "":
             raise StudyError(
-                f"{file}, line {at}: the continuation is empty, so there is nothing to score.",
+                f"{file}, line {number}: the continuation is empty, so there is nothing to score.",
                 hint="Leave the key out to generate a text.",
             )
-        yield found
+        yield entry

@@ -46,8 +46,8 @@ class BenchSummary:
 
 def benches(database: Path) -> list[BenchSummary]:
     """The running benches beside a database (`Database.path`), by the names of their studies."""
-    found = [_summary(record) for _, record in places.records(database)]
-    return sorted(found, key=lambda each: (each.study, each.pid))
+    summaries = [_summary(record) for _, record in places.records(database)]
+    return sorted(summaries, key=lambda each: (each.study, each.pid))
 
 
 def end(bench: BenchSummary) -> None:
@@ -71,11 +71,11 @@ def _summary(record: Record) -> BenchSummary:
     state, hello = "elsewhere", None
     if record.host == socket.gethostname():
         state, hello = "silent", _greeting(record.socket)
-    told = {} if hello is None else {
+    fields = {} if hello is None else {
         "state": hello.state, "held": hello.held, "rested": hello.rested, "step": hello.step,
     }  # fmt: skip
     return BenchSummary(
-        **{"state": state, **told},  # type: ignore[arg-type]
+        **{"state": state, **fields},  # type: ignore[arg-type]
         study=record.study, key=record.key, host=record.host, pid=record.pid,
         socket=record.socket, idle=record.idle,
     )  # fmt: skip

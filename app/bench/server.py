@@ -129,8 +129,8 @@ class Server:
     def _hear(self, outbox: Outbox, line: bytes) -> None:
         number = wire.WORKER
         try:
-            number, told = wire.split(line)
-            asked = wire.asked(told)
+            number, message = wire.split(line)
+            asked = wire.asked(message)
         except StudyError as error:
             outbox.put(number, Failed(title=error.title, hint=error.hint))
             return
@@ -156,5 +156,5 @@ def _is_own(writer: asyncio.StreamWriter) -> bool:
     if option is None:
         return True
     connection = writer.get_extra_info("socket")
-    told = connection.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
-    return bool(_CREDENTIALS.unpack(told)[1] == os.getuid())
+    credentials = connection.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
+    return bool(_CREDENTIALS.unpack(credentials)[1] == os.getuid())

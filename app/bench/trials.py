@@ -39,27 +39,27 @@ def trial(request: Request, events: Iterable[Event]) -> dict[str, Any]:
     """The trial of a request and its events: `format`, `request`, and where events have them
     `tokens`, `scored` and `written` (in the order of the columns), `nll`, `lens`, `differing` and
     `warnings`."""
-    found: dict[str, Any] = {"format": FORMAT, "request": messages.as_json(request)}
+    content: dict[str, Any] = {"format": FORMAT, "request": messages.as_json(request)}
     columns: dict[str, dict[int, Any]] = {}
     for event in events:
-        told = messages.as_json(event)
-        told.pop("event")
+        fields = messages.as_json(event)
+        fields.pop("event")
         match event:
             case Tokens():
-                found["tokens"] = told
+                content["tokens"] = fields
             case Scored() | Written():
-                columns.setdefault(event.event, {})[event.column] = told
+                columns.setdefault(event.event, {})[event.column] = fields
             case Crossed():
-                found["nll"] = told["nll"]
+                content["nll"] = fields["nll"]
             case LensGrid():
-                found["lens"] = told["rows"]
+                content["lens"] = fields["rows"]
             case Differing():
-                found["differing"] = told["neurons"]
+                content["differing"] = fields["neurons"]
             case Warned():
-                found.setdefault("warnings", []).append(event.message)
+                content.setdefault("warnings", []).append(event.message)
             case _:
                 pass
-    return found | {name: [by[at] for at in sorted(by)] for name, by in columns.items()}
+    return content | {name: [by[column] for column in sorted(by)] for name, by in columns.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ class Row:
     def words(self) -> tuple[str, ...]:
         """Its values as text; a missing number is empty."""
         numbers = (self.loss, self.difference)
-        told = ("" if number is None else f"{number:.4f}" for number in numbers)
-        return self.column, self.text, str(self.tokens), *told
+        texts = ("" if number is None else f"{number:.4f}" for number in numbers)
+        return self.column, self.text, str(self.tokens), *texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,48 +98,48 @@ class Outcome:
     rows: tuple[Row, ...]
 
 
-def outcomes(kept: Iterable[KeptTrial]) -> list[Outcome]:
+def outcomes(records: Iterable[KeptTrial]) -> list[Outcome]:
     """Kept trials in brief; trials of another format are left out."""
-    found = []
-    for each in kept:
+    brief = []
+    for each in records:
         with contextlib.suppress(StudyError, KeyError, TypeError, ValueError, IndexError):
-            found.append(_outcome(each))
-    return found
+            brief.append(_outcome(each))
+    return brief
 
 
-def _outcome(kept: KeptTrial) -> Outcome:
-    request = messages.request_of(kept.content["request"])
-    rows = tuple(_rows(request, kept.content))
-    told = (kept.id, kept.created, request.do, request.prompt.text)
-    return Outcome(*told, _settings(request), rows)
+def _outcome(record: KeptTrial) -> Outcome:
+    request = messages.request_of(record.content["request"])
+    rows = tuple(_rows(request, record.content))
+    head = (record.id, record.created, request.do, request.prompt.text)
+    return Outcome(*head, _settings(request), rows)
 
 
 def _rows(request: Request, content: Mapping[str, Any]) -> Iterator[Row]:
     if isinstance(request, Score):
         for each in content["scored"]:
-            told = messages.event_of({"event": "scored", **each})
-            assert isinstance(told, Scored)
-            name, count = request.columns[told.column], len(told.logprobs)
-            yield Row(name, request.continuation, count, told.nll, told.nll_change)
+            scored = messages.event_of({"event": "scored", **each})
+            assert isinstance(scored, Scored)
+            name, count = request.columns[scored.column], len(scored.logprobs)
+            yield Row(name, request.continuation, count, scored.nll, scored.nll_change)
     elif isinstance(request, Generate):
         losses = content.get("nll")
         for each in content["written"]:
-            told_text = messages.event_of({"event": "written", **each})
-            assert isinstance(told_text, Written)
-            at = told_text.column
-            loss = losses[at][at] if losses else None
+            written = messages.event_of({"event": "written", **each})
+            assert isinstance(written, Written)
+            column = written.column
+            loss = losses[column][column] if losses else None
             yield Row(
-                request.columns[at], told_text.text, told_text.tokens,
+                request.columns[column], written.text, written.tokens,
                 None if loss is None else float(loss), None,
             )  # fmt: skip
 
 
 def _settings(request: Request) -> str:
-    told = ["chat template"] * request.prompt.template
-    told += [f"system prompt: {request.prompt.system}"] * bool(request.prompt.system)
+    parts = ["chat template"] * request.prompt.template
+    parts += [f"system prompt: {request.prompt.system}"] * bool(request.prompt.system)
     if isinstance(request, Generate):
         drawn = f"temperature {request.temperature:g}, top-p {request.top_p:g}, seed {request.seed}"
-        told.append(drawn if request.temperature else "greedy")
-        told.append(f"at most {request.tokens} tokens")
-        told += [f"stop at {text!r}" for text in request.stop]
-    return ", ".join(told)
+        parts.append(drawn if request.temperature else "greedy")
+        parts.append(f"at most {request.tokens} tokens")
+        parts += [f"stop at {text!r}" for text in request.stop]
+    return ", ".join(parts)

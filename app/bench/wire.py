@@ -105,37 +105,37 @@ def event_line(number: int, event: Event | Hello | Ended) -> bytes:
 def split(line: bytes) -> tuple[int, dict[str, Any]]:
     """The number of a line and the rest of its object. Raises StudyError."""
     try:
-        told = json.loads(line)
+        message = json.loads(line)
     except (ValueError, RecursionError):
         raise StudyError("A line to or from the bench is no JSON.") from None
-    number = told.pop("request", None) if isinstance(told, dict) else None
+    number = message.pop("request", None) if isinstance(message, dict) else None
     if type(number) is not int or not 0 <= number < 1 << 53:
         raise StudyError('A line to or from the bench is no object with a number "request".')
-    return number, told
+    return number, message
 
 
-def asked(told: Mapping[str, Any]) -> Request | str:
+def asked(message: Mapping[str, Any]) -> Request | str:
     """The request of a client's line, or one of ORDERS. Raises StudyError."""
-    order = told.get("do")
-    return order if order in ORDERS else messages.request_of(told)
+    order = message.get("do")
+    return order if order in ORDERS else messages.request_of(message)
 
 
 def read_event(line: bytes) -> tuple[int, Event | Hello | Ended]:
     """The number of a line, and its event. Raises StudyError."""
-    number, told = split(line)
-    own = _OWN.get(str(told.get("event")))
-    if own is None:
-        return number, messages.event_of(told)
+    number, message = split(line)
+    adapter = _OWN.get(str(message.get("event")))
+    if adapter is None:
+        return number, messages.event_of(message)
     try:
-        return number, own.validate_python(told)
+        return number, adapter.validate_python(message)
     except ValidationError as error:
         raise StudyError(
             f"The bench's worker has another form: {error.errors()[0]['msg']}."
         ) from None
 
 
-def _line(number: int, told: Mapping[str, Any]) -> bytes:
-    return json.dumps({"request": number, **told}, separators=(",", ":")).encode() + b"\n"
+def _line(number: int, message: Mapping[str, Any]) -> bytes:
+    return json.dumps({"request": number, **message}, separators=(",", ":")).encode() + b"\n"
 
 
 def _short(line: bytes) -> bytes:

@@ -173,9 +173,9 @@ class _Worker:
         server.tell()
 
     def _state(self) -> Hello:
-        found = self._hello
-        rested = time.monotonic() - self._rested if found.state == "ready" else 0.0
-        return replace(found, rested=round(rested, 1))
+        hello = self._hello
+        rested = time.monotonic() - self._rested if hello.state == "ready" else 0.0
+        return replace(hello, rested=round(rested, 1))
 
     def _asked_to_stop(self) -> None:
         self._stop.set()

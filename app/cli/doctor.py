@@ -28,26 +28,26 @@ _DEVICES = """
 import json, torch
 from app.jobs.gauge import open_nvml
 from core.models import cards
-found = [["cpu", "yes", 0]]
+rows = [["cpu", "yes", 0]]
 for i in range(torch.cuda.device_count()):
     card = torch.cuda.get_device_properties(i)
-    found.append([f"cuda:{i}", card.name, card.total_memory])
+    rows.append([f"cuda:{i}", card.name, card.total_memory])
 if torch.backends.mps.is_available():
-    found.append(["mps", "yes", 0])
+    rows.append(["mps", "yes", 0])
 nvml = open_nvml()
 if nvml is not None:
     seen = f"{nvml.nvmlDeviceGetCount()} cards; torch sees {torch.cuda.device_count()}"
-    found.append(["NVIDIA driver", f"{nvml.nvmlSystemGetDriverVersion()}, {seen}", 0])
+    rows.append(["NVIDIA driver", f"{nvml.nvmlSystemGetDriverVersion()}, {seen}", 0])
 if cards.unused():
-    found.append(["cards not used", cards.unused(), 0])
+    rows.append(["cards not used", cards.unused(), 0])
 if cards.outdated():
-    found.append(["CUDA", cards.outdated(), 0])
+    rows.append(["CUDA", cards.outdated(), 0])
 try:
     import numba
-    found.append(["loops over weights", f"compiled by numba {numba.__version__}", 0])
+    rows.append(["loops over weights", f"compiled by numba {numba.__version__}", 0])
 except ImportError:
-    found.append(["loops over weights", 'not compiled; faster with the extra "fast"', 0])
-print(json.dumps(found))
+    rows.append(["loops over weights", 'not compiled; faster with the extra "fast"', 0])
+print(json.dumps(rows))
 """
 
 Answers = dict[str, str]

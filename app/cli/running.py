@@ -94,11 +94,11 @@ def plan(
     if workers is not None:
         known = known.model_copy(update={"run": known.run.model_copy(update={"workers": workers})})
     ahead = look_ahead(open_db(context, db, write=None), known, chosen.analyses)
-    found = data(ahead, chosen.skipped)
+    estimate = data(ahead, chosen.skipped)
     if json:
-        print_json(found)
+        print_json(estimate)
     else:
-        print_preflight(found)
+        print_preflight(estimate)
 
 
 def new(
@@ -205,9 +205,9 @@ def demo(
     chosen = selection.select(study)
     _say_skipped(chosen.skipped)
     run_id = _work(opened, study, chosen.analyses, fresh=False)
-    found = runs.find_run(opened, run_id)
+    run = runs.find_run(opened, run_id)
     print_learnt(family.measured)
-    print_run(opened, found, analyses_of(found), overview=overview.read(opened, found))
+    print_run(opened, run, analyses_of(run), overview=overview.read(opened, run))
     if out is not None:
         files = export_run(opened, run_id, out)
         say(f"{counted(len(files), 'file')} in {out}")
@@ -362,8 +362,8 @@ def _work(
     from app.console.narration import Narrator, say
     from app.jobs.launcher import check, ready
     from app.jobs.worker import work
-    from app.results.crew import line
     from app.results.wording import now, outcome
+    from app.results.workers import line
     from core import trust
 
     check(study, follows=follow is not None)

@@ -15,7 +15,7 @@ from app.console.narration import Narrator, say
 from app.jobs.launcher import last_words
 from app.render.data.record import summary_data
 from app.results import wording
-from app.results.crew import given_up, line, together
+from app.results.workers import given_up, line, together
 from core.engine.measurement import FailedUnit, WorkerState
 from core.errors import Cancelled, RunError
 from storage import runs

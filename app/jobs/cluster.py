@@ -200,7 +200,7 @@ class _Actors:
 
     def expects_more(self) -> bool:
         """Is a worker starting, or a place free?"""
-        places = [place for own in self._places.values() for place in own]
+        places = [place for of_node in self._places.values() for place in of_node]
         return any(place.worker is not None or place.starts < _STARTS for place in places)
 
     def listen(self, seconds: float) -> Sequence[tuple[_Worker, Message | Ended | Lost]]:
@@ -216,10 +216,10 @@ class _Actors:
             if not waiting:
                 time.sleep(left)
                 break
-            found, _ = ray.wait(list(waiting), num_returns=1, timeout=left, fetch_local=False)
-            if not found:
+            ready, _ = ray.wait(list(waiting), num_returns=1, timeout=left, fetch_local=False)
+            if not ready:
                 break
-            for each in found:
+            for each in ready:
                 worker = waiting[each]
                 if each is worker.opening:
                     if words := self._opened(worker):
@@ -250,12 +250,12 @@ class _Actors:
 
     def close(self) -> None:
         """End all actors."""
-        for place in (place for own in self._places.values() for place in own):
+        for place in (place for of_node in self._places.values() for place in of_node):
             if place.worker is not None:
                 place.worker.kill()
 
     def _opening(self) -> list[_Worker]:
-        places = [place for own in self._places.values() for place in own]
+        places = [place for of_node in self._places.values() for place in of_node]
         return [p.worker for p in places if p.worker is not None and p.worker.opening is not None]
 
     def _look(self) -> None:
@@ -272,7 +272,7 @@ class _Actors:
             self._places[name] = self._places_of(name, node)
         for name in self._places.keys() - alive.keys():
             del self._places[name]
-        for place in (place for own in self._places.values() for place in own):
+        for place in (place for of_node in self._places.values() for place in of_node):
             if place.worker is None and place.starts < _STARTS:
                 self._start(place)
 
@@ -499,12 +499,12 @@ def _surveyed(nodes: Iterable[Mapping[str, Any]]) -> dict[str, _Survey]:
     if not asked:
         return {}
     ready, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=_SURVEY)
-    found = {}
+    surveys = {}
     for node, reference in asked.items():
         if reference in ready:
             with contextlib.suppress(ray.exceptions.RayError):  # the node is lost
-                found[node] = ray.get(reference)
-    return found
+                surveys[node] = ray.get(reference)
+    return surveys
 
 
 def _nodes() -> list[dict[str, Any]]:

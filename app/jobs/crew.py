@@ -166,19 +166,19 @@ class Crew:
     def _jobs(self) -> list[Job]:
         """The ready jobs without the units in hand, cut into shares for the workers."""
         taken = {unit.key for hand in self._hands.values() for unit in hand.left}
-        found = []
+        jobs = []
         for job in self._work.ready():
             units = [unit for unit in job.units if unit.key not in taken]
             if units:
-                found += self._cut(Job(tuple(units)))
-        return found
+                jobs += self._cut(Job(tuple(units)))
+        return jobs
 
     def _cut(self, job: Job) -> list[Job]:
         """The jobs of one: units one by one, unless they are computed together."""
         units = job.units
         if job.is_whole:
             if any(unit.key in self._attempts for unit in units):  # which analysis failed?
-                return [Job(tuple(own)) for _, own in by_analysis(units)]
+                return [Job(tuple(group)) for _, group in by_analysis(units)]
             return [job]
         size = 1
         if registry.get(units[0].analysis).prepares:

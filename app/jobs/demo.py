@@ -49,8 +49,8 @@ def trouble(db: Database) -> str:
     """The error that ended the last demo before its run was done; empty if it was cancelled."""
     if _process(db) is not None or not _mark(db).exists():
         return ""
-    said = _last(_log(db), "error: ")
-    return f"The demo: {said.removeprefix('error: ')}" if said else INTERRUPTED
+    line = _last(_log(db), "error: ")
+    return f"The demo: {line.removeprefix('error: ')}" if line else INTERRUPTED
 
 
 def cancel(db: Database) -> None:
@@ -77,8 +77,8 @@ def _process(db: Database) -> psutil.Process | None:
     try:
         pid, *began = json.loads(_mark(db).read_text())
         process = psutil.Process(int(pid))
-        told = zip(began, _born(process.pid), (CLOCK, BOOT), strict=False)
-        same = any(abs(then - now) <= slack for then, now, slack in told)
+        clocks = zip(began, _born(process.pid), (CLOCK, BOOT), strict=False)
+        same = any(abs(then - now) <= slack for then, now, slack in clocks)
         gone = not same or process.status() == psutil.STATUS_ZOMBIE
     except (OSError, ValueError, TypeError, psutil.Error):
         return None

@@ -135,13 +135,13 @@ def end_with_parent() -> None:
 
 def versions() -> dict[str, str]:
     """The versions of tauscope and of every package that may affect its numbers."""
-    found = {"tauscope": app.__version__}
+    installed = {"tauscope": app.__version__}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def offline() -> dict[str, str]:

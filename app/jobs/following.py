@@ -67,7 +67,7 @@ def awaited(study: Study, sink: ResultSink, follow: Follow, last: Progress) -> S
             for name, model in reopened.models.tuned.items()
             if name not in study.models.tuned
         }
-        whole = {name for name, own in sizes.items() if own and before.get(name) == own}
+        whole = {name for name, now in sizes.items() if now and before.get(name) == now}
         if whole:
             taken = {n: m for n, m in reopened.models.tuned.items() if n in whole or n not in sizes}
             return series.with_tuned(reopened, taken)

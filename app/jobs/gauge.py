@@ -96,8 +96,8 @@ def parse(line: str | bytes) -> Usage | None:
 def measure(nvml: Any = None) -> Usage:
     """The current load. `nvml` is the initialised module pynvml."""
     memory = psutil.virtual_memory()
-    found = [_card(nvml, handle) for handle in _visible(nvml)] if nvml is not None else []
-    cards = tuple(card for card in found if card is not None)
+    measured = [_card(nvml, handle) for handle in _visible(nvml)] if nvml is not None else []
+    cards = tuple(card for card in measured if card is not None)
     return Usage(memory.total - memory.available, memory.total, cards)
 
 
@@ -142,7 +142,7 @@ def _visible(nvml: Any) -> list[Any]:
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
         return [handle for handle in every if handle is not None]
-    found: list[Any] = []
+    handles: list[Any] = []
     for name in (part.strip() for part in wanted.split(",")):
         if name.isdigit():
             named = every[int(name) :][:1]
@@ -150,10 +150,10 @@ def _visible(nvml: Any) -> list[Any]:
             known = [handle for handle in every if handle is not None]
             uuids = [(handle, _asked(nvml, "nvmlDeviceGetUUID", handle)) for handle in known]
             named = [handle for handle, uuid in uuids if name and str(uuid).startswith(name)][:1]
-        if not named or named[0] in found:
+        if not named or named[0] in handles:
             break
-        found += named
-    return [handle for handle in found if handle is not None]
+        handles += named
+    return [handle for handle in handles if handle is not None]
 
 
 def _asked(nvml: Any, question: str, about: Any) -> Any:

@@ -132,12 +132,12 @@ def detach(command: Sequence[str], log: Path) -> int:
 
     Its output is appended to the log: a file, since a pipe would lose its reader.
     """
-    with log.open("ab") as said:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
             env=child_environment(),
         )
@@ -150,8 +150,8 @@ def last_words(db: Database, run: RunSummary) -> tuple[str, ...]:
     """The path and the end of the log of a run with a dead worker. Empty if there is no log, as for
     a worker in a terminal."""
     log = log_of(db, run.id)
-    said = tail(log) if run.status == "interrupted" else []
-    return (f"Its log, {log}, ends:", *said[-LAST:]) if said else ()
+    lines = tail(log) if run.status == "interrupted" else []
+    return (f"Its log, {log}, ends:", *lines[-LAST:]) if lines else ()
 
 
 def tail(log: Path, longest: int = LONGEST) -> list[str]:
@@ -164,14 +164,14 @@ def numbered(log: Path, longest: int) -> list[tuple[int, str]]:
     which it is known; none if it can't be read."""
     try:
         with log.open("rb") as file:
-            at = max(0, log.stat().st_size - longest)
-            file.seek(at)
+            start = max(0, log.stat().st_size - longest)
+            file.seek(start)
             pieces = file.read().splitlines(keepends=True)
     except OSError:
         return []
-    ends = accumulate(map(len, pieces), initial=at)
-    said = (piece.decode(errors="replace").rstrip() for piece in pieces)
-    lines = zip(list(ends)[1:], said, strict=True)
+    ends = accumulate(map(len, pieces), initial=start)
+    texts = (piece.decode(errors="replace").rstrip() for piece in pieces)
+    lines = zip(list(ends)[1:], texts, strict=True)
     return [(end, line) for end, line in lines if line.strip()]
 
 

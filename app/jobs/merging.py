@@ -32,8 +32,8 @@ def merge(study: Study, mix: Mixed, folder: Path) -> None:
             text=True, errors="replace", check=False, env=child_environment(),
         )  # fmt: skip
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise RunError("The merge was not written.", hint="\n".join(said[-3:]))
+        lines = done.stderr.strip().splitlines()
+        raise RunError("The merge was not written.", hint="\n".join(lines[-3:]))
 
 
 def command(file: Path, mix: Mixed, folder: Path) -> list[str]:

@@ -75,15 +75,15 @@ def cards(cost: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...
     """The header, and a row for each card of this host, or each worker that the study asks for;
     without rows where that is one."""
     thing = _thing(cost)
-    found = next((s for s in cost["spread"] if s["cards"] == cost["here"]), None)
-    several = found is not None and cost["here"] > 1
+    spread = next((s for s in cost["spread"] if s["cards"] == cost["here"]), None)
+    several = spread is not None and cost["here"] > 1
     rows: list[tuple[str, ...]] = [
         (
             str(number), str(share["slices"] or ""), span(share["busy"]),
             ", ".join(f"{model} {units}" for model, units in share["units"]),
         )
-        for number, share in enumerate(found["shares"])
-    ] if found is not None and several else []  # fmt: skip
+        for number, share in enumerate(spread["shares"])
+    ] if spread is not None and several else []  # fmt: skip
     return (thing, *CARDS), rows
 
 
@@ -147,11 +147,11 @@ def _thing(cost: Mapping[str, Any]) -> str:
 
 def code(trust: Mapping[str, bool]) -> str:
     """The third-party code that will run, in a sentence."""
-    said = [
+    owners = [
         "models (models.trust_remote_code)" if trust["models"] else "",
         "task files (evaluation.trust_task_code)" if trust["tasks"] else "",
     ]
-    whose = " and of ".join(filter(None, said))
+    whose = " and of ".join(filter(None, owners))
     return f"Code of {whose} will run." if whose else "No code of models or task files will run."
 
 

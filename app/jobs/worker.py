@@ -201,8 +201,8 @@ def _compute(
 ) -> None:
     if sink.cancelled():
         raise Cancelled("The run was cancelled before it began.")
-    said = {"trust": asdict(trust)} if trust != NOBODY else {}
-    sink.describe({"environment": environment(), **said})
+    trusted = {"trust": asdict(trust)} if trust != NOBODY else {}
+    sink.describe({"environment": environment(), **trusted})
     study = granted(runs.study_of(db, run_id), trust)
     analyses = runs.find_run(db, run_id).analyses
     while True:

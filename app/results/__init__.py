@@ -4,6 +4,6 @@ figures.py    the figures of a run under a choice
 comparing.py  two runs compared
 overview.py   the cards and the ranked findings of a run
 reading.py    how to read a figure, from the guide
-crew.py       the workers of a run and its failed units, in words
 wording.py    states, times and progress in words
+workers.py    the workers of a run and its failed units, in words
 """

@@ -78,7 +78,7 @@ class _Reader(SliceReader):
 
     def measure(self, matrix: MatrixView, update: UpdateView) -> Pending:
         p, piece = self.parameters, matrix.piece
-        at: dict[str, Any] = {
+        place: dict[str, Any] = {
             "model": update.model, "layer": piece.layer, "module": piece.module
         }  # fmt: skip
         basis = matrix.basis(p.energy, p.rank)
@@ -93,9 +93,9 @@ class _Reader(SliceReader):
 
         def part() -> UnitPart:
             of_matrix, curves = whole()
-            rows = [replace(row, expert=piece.expert, **at) for row in of_matrix[0]]
+            rows = [replace(row, expert=piece.expert, **place) for row in of_matrix[0]]
             for head, measured in enumerate(by_head()[0] if by_head else ()):
-                rows += [replace(row, head=head, **at) for row in measured]
+                rows += [replace(row, head=head, **place) for row in measured]
             return UnitPart(rows, curves)
 
         return part

@@ -95,15 +95,15 @@ def _restricted(
 ) -> list[tuple[ArithmeticPoint, str]]:
     """The points that name a part of the model, as `point@part`, each with its part."""
     known = tuple(subject.family.tuned)
-    found = []
+    restricted = []
     try:
         for text in parameters.points:
             point, restriction = arithmetic.placed(text)
             if restriction.text:
-                found.append((arithmetic.parse(point, known), restriction.text))
+                restricted.append((arithmetic.parse(point, known), restriction.text))
     except StudyError as error:
         raise StudyError(f"analyses.arithmetic: {error.title}", hint=error.hint) from None
-    return found
+    return restricted
 
 
 def points_of(subject: Subject, parameters: ArithmeticParameters) -> tuple[ArithmeticPoint, ...]:

@@ -73,22 +73,24 @@ class Answers:
         jobs = dict.fromkeys((r, text) for f in (compared, *formulas) for r in f.recipes)
         for job in self._passes.compute(jobs, compared.recipes[0]):
             done.add(job)
-            for at in [at for at in todo if needs[at] <= done]:
-                del todo[at]
+            for column in [column for column in todo if needs[column] <= done]:
+                del todo[column]
                 self._session.pause()
-                give(self._scored(at, formulas[at], compared, text, asked.top))
+                give(self._scored(column, formulas[column], compared, text, asked.top))
 
-    def _scored(self, at: int, formula: Formula, compared: Formula, text: Text, top: int) -> Scored:
-        own, base = (self._passes.predictions(each, text) for each in (formula, compared))
-        own, base = pairs.common(own, base)
-        following = torch.tensor(text.ids[text.start :], device=own.device)
-        values = divergence.compared(own, base, following)
+    def _scored(
+        self, column: int, formula: Formula, compared: Formula, text: Text, top: int
+    ) -> Scored:
+        logs, base = (self._passes.predictions(each, text) for each in (formula, compared))
+        logs, base = pairs.common(logs, base)
+        following = torch.tensor(text.ids[text.start :], device=logs.device)
+        values = divergence.compared(logs, base, following)
         kl, nll, other = (values[:, divergence.COLUMNS.index(c)] for c in ("kl", "nll", "base_nll"))
         return Scored(
-            column=at,
+            column=column,
             logprobs=tuple(map(float, -nll)),
             kl=tuple(map(float, kl)),
-            likeliest=self._likeliest(own, top),
+            likeliest=self._likeliest(logs, top),
             nll=float(nll.mean(dtype="float64")),
             nll_change=float((nll - other).mean(dtype="float64")),
         )
@@ -96,9 +98,9 @@ class Answers:
     def _likeliest(self, logs: Tensor, top: int) -> tuple[tuple[tuple[str, float], ...], ...]:
         values, ids = logs.topk(min(max(top, 0), logs.shape[1]), 1)
         texts = self._reader.pieces(ids.flatten().tolist())
-        found = list(zip(texts, values.flatten().tolist(), strict=True))
+        likeliest = list(zip(texts, values.flatten().tolist(), strict=True))
         count = ids.shape[1]
-        return tuple(tuple(found[row * count : (row + 1) * count]) for row in range(len(ids)))
+        return tuple(tuple(likeliest[row * count : (row + 1) * count]) for row in range(len(ids)))
 
     def _generate(self, asked: Generate, give: Give) -> None:
         formulas = self._formulas(asked.columns)
@@ -111,11 +113,11 @@ class Answers:
             for formula in formulas
         ]
 
-        def told(event: Event) -> None:
+        def give_and_pause(event: Event) -> None:
             give(event)
             self._session.pause()
 
-        generation.write(writers, formulas, self._passes, told)
+        generation.write(writers, formulas, self._passes, give_and_pause)
         texts = [Text((*text.ids, *writer.ids), text.start) for writer in writers]
         give(self._crossed(formulas, texts))
 
@@ -146,8 +148,8 @@ class Answers:
         text = self._reader.continued(asked.prompt, asked.continuation, _warned(give), whole=True)
         self._tell_tokens(text, give)
         names = layers_of(self._session.subject.family.base.checkpoint)
-        found = insight.lens(self._passes, self._session.head, names, recipe, text)
-        rows = [zip(self._reader.pieces(t.tolist()), p.tolist(), strict=True) for t, p in found]
+        layers = insight.lens(self._passes, self._session.head, names, recipe, text)
+        rows = [zip(self._reader.pieces(t.tolist()), p.tolist(), strict=True) for t, p in layers]
         give(LensGrid(rows=tuple(map(tuple, rows))))
 
     def _compare(self, asked: Compare, give: Give) -> None:

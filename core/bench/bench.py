@@ -59,10 +59,10 @@ class Bench:
         trusted = self.subject.study.models.trust_remote_code
         apart = self._one_at_a_time
         if apart is None:
-            found = requirements(self.subject)
-            apart = found.one_at_a_time
+            needed = requirements(self.subject)
+            apart = needed.one_at_a_time
             if apart:
-                self._told(found.reason)
+                self._told(needed.reason)
         budget = None if apart else self._budget
         self._told("loading base")
         with ExitStack() as entering:
@@ -94,9 +94,9 @@ class Bench:
     @property
     def held(self) -> Mapping[str, int]:
         """Bytes held in memory by device: weights, vectors and the cache of predictions."""
-        found = dict(self._passes.shelf.nbytes)
+        nbytes = dict(self._passes.shelf.nbytes)
         device = str(self._passes.model.device)
-        return {**found, device: found.get(device, 0) + self._passes.nbytes}
+        return {**nbytes, device: nbytes.get(device, 0) + self._passes.nbytes}
 
     def answer(self, request: Request, give: Give, pause: Callable[[], None]) -> None:
         """Answer one request by events.

@@ -87,10 +87,10 @@ class Changes:
         self._layer(steered)
         base, tuned = (self._states(name) for name in ("base", steered.model))
         seed = self._subject.study.run.seed
-        found = difference.at_position(
+        shift = difference.at_position(
             base[steered.layer], tuned[steered.layer], sample.FIRST, seed
         )
-        return torch.from_numpy(found.mean).float()
+        return torch.from_numpy(shift.mean).float()
 
     def update_direction(self, steered: Steered) -> tuple[Tensor, Side]:
         """A direction [d] of length 1 that a module's update writes into the residual stream or
@@ -103,14 +103,16 @@ class Changes:
         if place not in self._updates:
             self._updates[place] = UpdateView(steered.model, self._update(steered))
         view = self._updates[place]
-        found = view.directions(steered.direction)
-        if found.rank < steered.direction or not bool(found.real[0, steered.direction - 1]):
-            count = 0 if view.is_zero else int(found.real.sum())
+        directions = view.directions(steered.direction)
+        if directions.rank < steered.direction or not bool(
+            directions.real[0, steered.direction - 1]
+        ):
+            count = 0 if view.is_zero else int(directions.real.sum())
             raise StudyError(
                 f"'{steered.text}': this update has {counted(count, 'direction')}.",
                 hint="Name another module, layer or direction.",
             )
-        columns = found.left if side == "write" else found.right
+        columns = directions.left if side == "write" else directions.right
         return columns[0, :, steered.direction - 1].float(), side
 
     def _update(self, steered: Steered) -> Tensor:
@@ -162,7 +164,7 @@ class Changes:
         wanted = given.model_copy(
             update={"criteria": tuple(dict.fromkeys((*given.criteria, "gate"))), "scores": True}
         )
-        found = UnitResult()
+        whole = UnitResult()
         session = replace(self._session, subject=subject)
         for unit in activation.plan(subject, wanted):
             if unit.model == model and not unit.requires:
@@ -171,13 +173,13 @@ class Changes:
                     self._put(weights_of(model))
                     ((_, result),) = activation.compute([unit], wanted, session)
                 self._finished[unit.key] = result
-                found.artifacts += result.artifacts
+                whole.artifacts += result.artifacts
         layers = [layer.number for layer in self._session.neurons.layers]
-        scored = [found.arrays("scores", layer) for layer in layers]
-        rates = [found.arrays("neurons", layer)["rate"] for layer in layers]
+        scored = [whole.arrays("scores", layer) for layer in layers]
+        rates = [whole.arrays("neurons", layer)["rate"] for layer in layers]
         by = {"attribution": "attribution", "activation": "magnitude"}
-        scores = rates if asked.score == "rate" else [own[by[asked.score]] for own in scored]
-        return scores, rates, [own["mean"] for own in scored]
+        scores = rates if asked.score == "rate" else [arrays[by[asked.score]] for arrays in scored]
+        return scores, rates, [arrays["mean"] for arrays in scored]
 
     def _states(self, model: str) -> Sums:
         """Sums of a model's states after each layer, over the documents of the first probe set
@@ -193,9 +195,9 @@ class Changes:
         stored = self._load(unit.key) if model == "base" else None
         try:
             if stored is not None:
-                found: Sums = {n: stored.arrays("sums", n) for n in range(count)}
-                self._sums[model] = found
-                return found
+                sums: Sums = {n: stored.arrays("sums", n) for n in range(count)}
+                self._sums[model] = sums
+                return sums
         except StorageError:  # working arrays may have been cleaned away
             pass
         groups = sample.grouped(len(probe.ids), subject.study.run.seed)
@@ -212,8 +214,10 @@ class Changes:
                 f"'{steered.text}' names layer {steered.layer}.",
                 hint=f"The model has layers 0 to {len(names) - 1}.",
             )
-        found: nn.Module = unwrapped(self._session.model.module).get_submodule(names[steered.layer])
-        return found
+        module: nn.Module = unwrapped(self._session.model.module).get_submodule(
+            names[steered.layer]
+        )
+        return module
 
 
 @contextmanager
@@ -278,7 +282,7 @@ def _placed(column: Ablated, neurons: Neurons, kind: str) -> ranking.Chosen:
                 hint=f"Layer {layer} {having}.",
             )
     return [
-        np.array([n for at, n in column.places if at == layer.number], np.int64)
+        np.array([n for layer_number, n in column.places if layer_number == layer.number], np.int64)
         for layer in neurons.layers
     ]
 

@@ -274,12 +274,12 @@ def _whole(text: str, name: str, value: str, least: int) -> int:
 
 def _number(text: str, value: str) -> float:
     try:
-        found = float(value)
+        number = float(value)
     except ValueError:
         raise StudyError(f"'{text}': '{value}' is not a number.") from None
-    if not math.isfinite(found):
+    if not math.isfinite(number):
         raise StudyError(f"'{text}': {value} is not finite.")
-    return found
+    return number
 
 
 def _example(kind: str) -> str:

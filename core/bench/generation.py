@@ -48,18 +48,20 @@ class Writer:
             return
         self.ids.append(token)
         self.written = self._reader.joined(self._text.ids, self.ids)
-        found = [at for stop in self._asked.stop if stop and (at := self.written.find(stop)) >= 0]
-        if found:
-            self._stop(min(found))
+        starts = [
+            start for stop in self._asked.stop if stop and (start := self.written.find(stop)) >= 0
+        ]
+        if starts:
+            self._stop(min(starts))
         elif len(self.ids) >= self._asked.tokens:
             self.ended = "length"
 
-    def _stop(self, at: int) -> None:
+    def _stop(self, length: int) -> None:
         """End before a stop text, and keep the tokens that the text before it needs."""
-        self.written, self.ended = self.written[:at], "stop"
+        self.written, self.ended = self.written[:length], "stop"
         while self.ids:
             shorter = self._reader.joined(self._text.ids, self.ids[:-1])
-            if len(shorter) < at:
+            if len(shorter) < length:
                 return
             self.ids.pop()
 
@@ -73,14 +75,14 @@ class Writer:
             more: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in passes.takes else {}
             if cache is not None:
                 more["past_key_values"] = cache
-            found = passes.forward(
+            output = passes.forward(
                 torch.tensor([shown], device=device), use_cache="past_key_values" in passes.takes,
                 attention_mask=torch.ones(1, len(whole), dtype=torch.int64, device=device), **more,
             )  # fmt: skip
-            logits: Tensor = found.logits[:, -1].float()
+            logits: Tensor = output.logits[:, -1].float()
         refuse_undefined(logits, recipe)
         # A model without such a cache reads the whole text again.
-        self._caches[recipe] = getattr(found, "past_key_values", None)
+        self._caches[recipe] = getattr(output, "past_key_values", None)
         return logits
 
     def _chosen(self, logs: Tensor) -> int:
@@ -91,9 +93,9 @@ class Writer:
         shares = torch.softmax(logs.double().cpu() / self._asked.temperature, 0)
         shares, order = shares.sort(descending=True, stable=True)
         sums = shares.cumsum(0)
-        kept = int((sums < self._asked.top_p * sums[-1]).sum()) + 1
-        drawn = torch.rand((), generator=self._random, dtype=torch.float64) * sums[:kept][-1]
-        return int(order[min(int((sums < drawn).sum()), kept - 1, len(order) - 1)])
+        count = int((sums < self._asked.top_p * sums[-1]).sum()) + 1
+        drawn = torch.rand((), generator=self._random, dtype=torch.float64) * sums[:count][-1]
+        return int(order[min(int((sums < drawn).sum()), count - 1, len(order) - 1)])
 
 
 def write(
@@ -102,35 +104,35 @@ def write(
 ) -> None:  # fmt: skip
     """Let every writer finish its text, in turns if memory holds all their weights."""
     order = _order(formulas, passes)
-    wanted = list(dict.fromkeys(r.weights for at in order for r in formulas[at].recipes))
+    wanted = list(dict.fromkeys(r.weights for column in order for r in formulas[column].recipes))
     if len(wanted) == 1 or passes.shelf.hold(wanted):
-        while open_ := [at for at in order if writers[at].ended is None]:
-            for at in open_:
-                _step(at, writers[at], give)
+        while open_ := [column for column in order if writers[column].ended is None]:
+            for column in open_:
+                _step(column, writers[column], give)
         return
-    for at in order:
-        own = list(dict.fromkeys(recipe.weights for recipe in formulas[at].recipes))
-        if len(own) > 1:
-            passes.shelf.hold(own)
-        while writers[at].ended is None:
-            _step(at, writers[at], give)
+    for column in order:
+        weights = list(dict.fromkeys(recipe.weights for recipe in formulas[column].recipes))
+        if len(weights) > 1:
+            passes.shelf.hold(weights)
+        while writers[column].ended is None:
+            _step(column, writers[column], give)
 
 
-def _step(at: int, writer: Writer, give: Callable[[Piece | Written], None]) -> None:
+def _step(column: int, writer: Writer, give: Callable[[Piece | Written], None]) -> None:
     writer.step()
     text, tokens = writer.written, len(writer.ids)
     if writer.ended is None:
         # A character may need more tokens than there are yet.
-        give(Piece(column=at, text=text.rstrip("\ufffd"), tokens=tokens))
+        give(Piece(column=column, text=text.rstrip("\ufffd"), tokens=tokens))
     else:
-        give(Written(column=at, text=text, tokens=tokens, ended=writer.ended))
+        give(Written(column=column, text=text, tokens=tokens, ended=writer.ended))
 
 
 def _order(formulas: Sequence[Formula], passes: Passes) -> list[int]:
     """The columns' positions: weights in memory first, equal weights side by side."""
 
-    def rank(at: int) -> tuple[bool, int]:
-        weights = formulas[at].recipes[0].weights
+    def rank(column: int) -> tuple[bool, int]:
+        weights = formulas[column].recipes[0].weights
         first = next(i for i, f in enumerate(formulas) if f.recipes[0].weights == weights)
         return weights not in passes.shelf.ready, first
 

@@ -23,14 +23,14 @@ def lens(
     names in the loaded model. The last layer gives the model's own predictions."""
     states: dict[int, Tensor] = {}
     final: list[Tensor] = []
-    found = []
+    layers = []
     with passes.under(recipe):
         with passes.after_layers(names, states.__setitem__), seeing_final(head, final.append):
             passes.read(text.ids)
         for number in range(len(names)):
-            own = states[number] if number < len(names) - 1 else final[-1]
-            found.append(_likeliest(head, own[0], normed=number == len(names) - 1))
-    return found
+            state = states[number] if number < len(names) - 1 else final[-1]
+            layers.append(_likeliest(head, state[0], normed=number == len(names) - 1))
+    return layers
 
 
 def _likeliest(head: Head, states: Tensor, *, normed: bool) -> tuple[Tensor, Tensor]:
@@ -50,21 +50,21 @@ def _likeliest(head: Head, states: Tensor, *, normed: bool) -> tuple[Tensor, Ten
     return torch.cat(tokens), torch.cat(shares)
 
 
-def values(passes: Passes, neurons: Neurons, recipe: Recipe, text: Text, at: int) -> Tensor:
+def values(passes: Passes, neurons: Neurons, recipe: Recipe, text: Text, position: int) -> Tensor:
     """The values [neurons of all layers] float32 of the neurons at one token, 0 for the neurons of
     an expert that the token is not routed to."""
-    found = {layer.number: torch.zeros(layer.width) for layer in neurons.layers}
+    by_layer = {layer.number: torch.zeros(layer.width) for layer in neurons.layers}
 
     def tap(layer: int, part: Activations) -> None:
-        row = part.product[at : at + 1]
+        row = part.product[position : position + 1]
         if part.tokens is not None:
-            row = part.product[part.tokens.to(part.product.device) == at]
+            row = part.product[part.tokens.to(part.product.device) == position]
         if len(row):
-            found[layer][part.start : part.start + row.shape[1]] = row[0].float().cpu()
+            by_layer[layer][part.start : part.start + row.shape[1]] = row[0].float().cpu()
 
     with passes.under(recipe), tapping(neurons, tap):
-        passes.read(text.ids[: at + 1])
-    return torch.cat(list(found.values()))
+        passes.read(text.ids[: position + 1])
+    return torch.cat(list(by_layer.values()))
 
 
 def differing(
@@ -73,4 +73,4 @@ def differing(
     """The neurons whose values differ most, as (layer, neuron, first value, second value)."""
     places = [(layer.number, n) for layer in neurons.layers for n in range(layer.width)]
     order = (first - second).abs().topk(min(max(count, 0), len(places))).indices.tolist()
-    return tuple((*places[at], float(first[at]), float(second[at])) for at in order)
+    return tuple((*places[index], float(first[index]), float(second[index])) for index in order)

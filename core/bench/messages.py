@@ -229,8 +229,8 @@ def event_of(given: Mapping[str, Any]) -> Event:
 def as_json(message: Request | Event) -> dict[str, Any]:
     """A request or an event as a JSON object."""
     adapter: TypeAdapter[Any] = _REQUEST if hasattr(message, "do") else _EVENT
-    found: dict[str, Any] = adapter.dump_python(message, mode="json")
-    return found
+    fields: dict[str, Any] = adapter.dump_python(message, mode="json")
+    return fields
 
 
 def _checked(adapter: TypeAdapter[_T], given: Mapping[str, Any], name: str) -> _T:

@@ -77,19 +77,19 @@ class Passes:
 
     def predictions(self, formula: Formula, text: Text) -> Tensor:
         """A column's log-probabilities [tokens of the continuation, vocabulary] float32."""
-        found = [self.recipe_predictions((recipe, text)) for recipe in formula.recipes]
-        return self.mixed(formula, found)
+        logs = [self.recipe_predictions((recipe, text)) for recipe in formula.recipes]
+        return self.mixed(formula, logs)
 
     def mixed(self, formula: Formula, logits: list[Tensor]) -> Tensor:
         """The column's log-probabilities [n, vocabulary] over its own vocabulary, from logits or
         log-probabilities of its recipes."""
         count = self.vocabulary(formula)
-        own = logits[0][:, :count]
+        first = logits[0][:, :count]
         if len(logits) > 1:
             other = logits[1][:, :count]
             # Tokens that a model can't predict have a logit of −∞.
-            own = own + formula.amount * torch.where(other > -torch.inf, own - other, 0)
-        return torch.log_softmax(own, 1)
+            first = first + formula.amount * torch.where(other > -torch.inf, first - other, 0)
+        return torch.log_softmax(first, 1)
 
     def vocabulary(self, formula: Formula) -> int:
         """The number of tokens that a column can predict."""
@@ -106,12 +106,12 @@ class Passes:
             count = len(text.ids) - text.start
             more = {"logits_to_keep": count} if "logits_to_keep" in self.takes else {}
             logits = self.forward(ids, use_cache=False, **more).logits[0, -count:].float()
-            found = torch.log_softmax(logits, 1)
-        refuse_undefined(found, recipe)
-        self._cache[job] = found
+            logs = torch.log_softmax(logits, 1)
+        refuse_undefined(logs, recipe)
+        self._cache[job] = logs
         while len(self._cache) > 1 and self._bytes() > CACHED:
             self._cache.popitem(last=False)
-        return found
+        return logs
 
     def forget(self) -> None:
         """Empty the cache."""

@@ -55,11 +55,11 @@ class Reader:
     def opened(self, prompt: Prompt, tokens: int, warn: Warn) -> Text:
         """A prompt with room for a text of `tokens` tokens. Raises StudyError as `continued`."""
         written = self._written(prompt, warn)
-        own = encoding.ids(self.tokenizer, written)
+        ids = encoding.ids(self.tokenizer, written)
         prefix = encoding.prefix(self.tokenizer)
-        if not own and prefix is not None:
-            own = [prefix]
-        return self._text(own, [], None if self.context is None else self.context - tokens, warn)
+        if not ids and prefix is not None:
+            ids = [prefix]
+        return self._text(ids, [], None if self.context is None else self.context - tokens, warn)
 
     def pieces(self, ids: Sequence[int]) -> tuple[str, ...]:
         """The text of each token, as it stands inside a text."""
@@ -99,14 +99,14 @@ class Reader:
         refused: list[str] = []
         try:
             with libraries.heard(refused.append):
-                found = templates.chat(self.tokenizer, messages, add_generation_prompt=True)
+                text = templates.chat(self.tokenizer, messages, add_generation_prompt=True)
         except ValueError as error:
             raise StudyError(
                 f"The prompt can't be written: {reason(error)}.", hint="Switch the template off."
             ) from error
         if refused:
             warn("The chat template accepts no system prompt: it is left out.")
-        return found
+        return text
 
     def _text(self, before: list[int], after: list[int], room: int | None, warn: Warn) -> Text:
         if not before:

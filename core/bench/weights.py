@@ -74,11 +74,11 @@ class Shelf:
     def nbytes(self) -> Mapping[str, int]:
         """Bytes by device: the loaded weights, the base's copy, further sets, and the vectors."""
         sets = (1 if self._budget is None else 2) + len(self._held)
-        own = _by_device(self._live.values())
-        found = Counter({device: sets * nbytes for device, nbytes in own.items()})
+        live = _by_device(self._live.values())
+        total = Counter({device: sets * nbytes for device, nbytes in live.items()})
         for vector in self._vectors.values():
-            found.update(vector)
-        return found
+            total.update(vector)
+        return total
 
     def put(self, weights: Weights) -> None:
         """Give the model these weights.
@@ -159,7 +159,7 @@ class Shelf:
         groups = [of_group(group) for group in restriction.groups]
         ranges = [range(first, last + 1) for first, last in restriction.layers]
         graft = Graft(
-            layers=frozenset(n for own in ranges for n in own) if ranges else None,
+            layers=frozenset(n for span in ranges for n in span) if ranges else None,
             modules=frozenset().union(*groups) if groups else None,
             rank=rank,
         )
@@ -196,10 +196,10 @@ def _of_layer(layer: int | None) -> Callable[[Piece], bool]:
 
 
 def _by_device(tensors: Iterable[Tensor]) -> Counter[str]:
-    found: Counter[str] = Counter()
+    nbytes: Counter[str] = Counter()
     for tensor in tensors:
-        found[str(tensor.device)] += _bytes(tensor)
-    return found
+        nbytes[str(tensor.device)] += _bytes(tensor)
+    return nbytes
 
 
 def token_counts(family: Family, most: int) -> dict[str, int]:

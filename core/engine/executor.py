@@ -167,8 +167,8 @@ class Computation:
         report.say(units[0].label)
         parts.begin(units)
         readers = [
-            registry.get(name).compute(own, self._study.parameters(name))
-            for name, own in by_analysis(units)
+            registry.get(name).compute(group, self._study.parameters(name))
+            for name, group in by_analysis(units)
         ]
         read_slice(
             self._subject.family, units[0].layer, readers,
@@ -210,14 +210,14 @@ class Computation:
         """Compute units of one probe set in one forward pass."""
         from core.states import forward
 
-        started, at = time.monotonic(), units[0].options
+        started, options = time.monotonic(), units[0].options
         readers = [
-            registry.get(name).reader(own, self._study.parameters(name), session)  # type: ignore[misc]
-            for name, own in by_analysis(units)
+            registry.get(name).reader(group, self._study.parameters(name), session)  # type: ignore[misc]
+            for name, group in by_analysis(units)
         ]
-        probe = self._subject.probes[at["probe"]].first(at["documents"])
-        label = f"states of {session.model.name} on {at['probe']}"
-        forward.read(session, probe, readers, stored=at["stored"], label=label)
+        probe = self._subject.probes[options["probe"]].first(options["documents"])
+        label = f"states of {session.model.name} on {options['probe']}"
+        forward.read(session, probe, readers, stored=options["stored"], label=label)
         shared = (time.monotonic() - started) / len(units)
         for reader in readers:
             started = time.monotonic()
@@ -241,13 +241,13 @@ def jobs_of(units: Sequence[Unit]) -> list[Job]:
         for stored in ordered(u.options["stored"] for u in shared)
     ]
     return passes + [
-        Job(tuple(own)) for _, own in by_analysis([u for u in units if u not in shared])
+        Job(tuple(group)) for _, group in by_analysis([u for u in units if u not in shared])
     ]
 
 
 def by_analysis(units: Sequence[Unit]) -> Iterator[tuple[str, list[Unit]]]:
     """The units of each analysis, in the registry's order."""
     for name in registry.names():
-        own = [u for u in units if u.analysis == name]
-        if own:
-            yield name, own
+        group = [u for u in units if u.analysis == name]
+        if group:
+            yield name, group

@@ -76,18 +76,18 @@ def planned_units(subject: Any, analyses: Sequence[str]) -> list[Unit]:
 
     Required analyses are planned too; only their required units remain.
     """
-    found: dict[str, Unit] = {}
+    planned: dict[str, Unit] = {}
     for name in ordered(analyses):
         for unit in _plan(subject, name):
-            found.setdefault(unit.key, unit)
+            planned.setdefault(unit.key, unit)
     known = {u.key: u for units in subject.planned.values() for u in units}
-    waiting = [key for unit in found.values() for key in unit.requires]
+    waiting = [key for unit in planned.values() for key in unit.requires]
     while waiting:
         unit = known[waiting.pop()]
-        if unit.key not in found:
-            found[unit.key] = unit
+        if unit.key not in planned:
+            planned[unit.key] = unit
             waiting += unit.requires
-    return list(found.values())
+    return list(planned.values())
 
 
 class _Work:
@@ -204,8 +204,8 @@ class _Work:
     def _slices(self) -> list[Job]:
         """A job for each slice of the weights with open units."""
         of_weights = [u for u in self._missing() if not u.requires and not u.loads]
-        own = {layer: [u for u in of_weights if u.layer == layer] for layer in self._layers}
-        return [Job(tuple(units)) for units in own.values() if units]
+        by_layer = {layer: [u for u in of_weights if u.layer == layer] for layer in self._layers}
+        return [Job(tuple(units)) for units in by_layer.values() if units]
 
     @property
     def _layers(self) -> Sequence[int | None]:
@@ -213,8 +213,8 @@ class _Work:
         return layers
 
     def _reduce(self) -> None:
-        while found := [u for u in self._missing() if not u.loads and self._open(u)]:
-            for unit in found:
+        while reducible := [u for u in self._missing() if not u.loads and self._open(u)]:
+            for unit in reducible:
                 self.say(unit.label)
                 started = time.monotonic()
                 required = [self.sink.load(key) for key in unit.requires]
@@ -272,7 +272,7 @@ def _plan(subject: Any, name: str) -> list[Unit]:
 def _describe(subject: Any) -> dict[str, Any]:
     """The provenance of models and texts: their locations, fingerprints and kinds."""
     family = subject.family
-    told: dict[str, Any] = {
+    provenance: dict[str, Any] = {
         "architecture": family.anatomy.architecture,
         "layers": family.anatomy.layers,
         "models": {
@@ -288,7 +288,7 @@ def _describe(subject: Any) -> dict[str, Any]:
             for name, member in subject.models.items()
         },
     }
-    told["probes"] = {
+    provenance["probes"] = {
         name: {
             "documents": len(probe.ids),
             "tokens": probe.tokens,
@@ -296,6 +296,6 @@ def _describe(subject: Any) -> dict[str, Any]:
         }
         for name, probe in subject.probes.items()
     }
-    if told["probes"]:
-        told["probe"] = next(iter(told["probes"].values()))
-    return told
+    if provenance["probes"]:
+        provenance["probe"] = next(iter(provenance["probes"].values()))
+    return provenance

@@ -77,17 +77,17 @@ def spread(
     longer: some may stay free."""
     names = {task.loads for task in tasks if task.loads}.union(*(task.beside for task in tasks))
     loading = {name: pacing.vectors([name]) for name in names}
-    found: list[Spread] = []
+    spreads: list[Spread] = []
     for count in counts:
         if any(needs.get(name, 1) > count for name in names):
-            found.append(Spread(cards=count, seconds=None))
+            spreads.append(Spread(cards=count, seconds=None))
             continue
         turns = scheduled(tasks, count, loading=loading, needs=needs)
-        fewer = [each.seconds for each in found if each.seconds is not None]
+        fewer = [each.seconds for each in spreads if each.seconds is not None]
         seconds = alone if count == 1 else min([makespan(turns), *fewer])
         shares = tuple(_share_of(card, turns) for card in range(count))
-        found.append(Spread(cards=count, seconds=seconds, shares=shares))
-    return tuple(found)
+        spreads.append(Spread(cards=count, seconds=seconds, shares=shares))
+    return tuple(spreads)
 
 
 def _share_of(card: int, turns: Sequence[Turn]) -> CardShare:

@@ -88,8 +88,8 @@ def outdated() -> str:
 
 def listed() -> tuple[tuple[str, int], ...]:
     """The name and the bytes of each card that torch can use."""
-    found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
-    return tuple((card.name, card.total_memory) for card in found)
+    properties = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return tuple((card.name, card.total_memory) for card in properties)
 
 
 def use_threads(count: int) -> None:

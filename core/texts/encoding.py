@@ -63,10 +63,11 @@ def alone(tokenizer: Any, text: str, way: Alone) -> Pair:
     its special tokens, which are scored too. `document`: a document of a probe set: its first
     token, a special one or not, is read and not scored.
     """
-    own, before = ids(tokenizer, text, special=False if way == "item" else None), prefix(tokenizer)
-    if way == "document" or before is None or (way == "item" and own[:1] == [before]):
-        return own[:1], own[1:]
-    return [before], own
+    tokens = ids(tokenizer, text, special=False if way == "item" else None)
+    before = prefix(tokenizer)
+    if way == "document" or before is None or (way == "item" and tokens[:1] == [before]):
+        return tokens[:1], tokens[1:]
+    return [before], tokens
 
 
 def pair(tokenizer: Any, prompt: str, answer: str) -> Pair:

@@ -333,10 +333,10 @@ def placed(text: str) -> tuple[str, Restriction]:
     """The point and the restriction in a text such as `medical=0.7 @ mlp,0-3`; the names of
     checkpoints have an @ too. Raises StudyError."""
     head, sign, tail = text.rpartition("=")
-    number, at, part = tail.partition("@")
-    if sign and at and not part.strip():
+    number, mark, part = tail.partition("@")
+    if sign and mark and not part.strip():
         raise StudyError(f"'{text}' names no layers or groups after @.")
-    return (f"{head}={number}".strip(), restrict(part)) if sign and at else (text, EVERYTHING)
+    return (f"{head}={number}".strip(), restrict(part)) if sign and mark else (text, EVERYTHING)
 
 
 def _assignments(text: str, part: str) -> dict[str, float]:

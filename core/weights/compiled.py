@@ -99,8 +99,8 @@ def sums(
         np.array(relative, np.int64).reshape(-1, 2), flat[0].numel(), gram, changed, tops,
         0 if deltas is None else deltas.data_ptr(),
     )  # fmt: skip
-    own = largest[: len(tops)]
-    np.maximum(own, tops.view(np.float32), out=own)
+    peaks = largest[: len(tops)]
+    np.maximum(peaks, tops.view(np.float32), out=peaks)
     return octaves
 
 

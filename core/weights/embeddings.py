@@ -56,26 +56,30 @@ class EmbeddingReader(SliceReader):
         self.vocabulary.release()  # the slice outside of layers is the last
 
     def _result(self, unit: Unit) -> UnitResult:
-        family, found = self.vocabulary.family, {}
+        family, by_module = self.vocabulary.family, {}
         for piece in self.vocabulary.pieces:
             member = family.tuned[unit.model]
-            found[piece.module] = moved(self.vocabulary, member, piece, self.most)
+            by_module[piece.module] = moved(self.vocabulary, member, piece, self.most)
         rows = [
             Measurement(
-                metric="embedding_move", value=own.mean, n=own.count, model=unit.model, module=name
+                metric="embedding_move",
+                value=move.mean,
+                n=move.count,
+                model=unit.model,
+                module=name,
             )
-            for name, own in found.items()
+            for name, move in by_module.items()
         ]
-        known = {name: own for name, own in found.items() if len(own.tokens)}
-        parts = [part for own in known.values() for part in (own.tokens, own.before, own.after)]
+        known = {name: move for name, move in by_module.items() if len(move.tokens)}
+        parts = [part for move in known.values() for part in (move.tokens, move.before, move.after)]
         if not parts:
             return UnitResult(rows)
         ids = np.unique(np.concatenate([part.ravel() for part in parts]))
         texts = self.vocabulary.texts(ids.tolist())
         arrays: dict[str, NDArray[Any]] = {"vocabulary": np.array(texts, dtype=np.str_)}
-        for name, own in known.items():
-            places = {"tokens": own.tokens, "before": own.before, "after": own.after}
-            arrays[f"{name}.moves"] = own.moves
+        for name, move in known.items():
+            places = {"tokens": move.tokens, "before": move.before, "after": move.after}
+            arrays[f"{name}.moves"] = move.moves
             arrays |= {
                 f"{name}.{key}": np.searchsorted(ids, part).astype(np.int32)
                 for key, part in places.items()
@@ -112,15 +116,15 @@ def _neighbours(
 ) -> NDArray[np.int64]:
     """The nearest other tokens of some tokens by the cosine of their rows, [k, near]."""
     near = min(NEAR, count - 1)
-    own = nn.functional.normalize(vocabulary.stored(of, piece, count)[tokens].float())
+    queries = nn.functional.normalize(vocabulary.stored(of, piece, count)[tokens].float())
     best, places = torch.zeros(0, len(tokens)), torch.zeros(0, len(tokens), dtype=torch.int64)
     for start, rows in vocabulary.rows(of, piece, count):
-        cosines = (nn.functional.normalize(rows) @ up(own.T, rows.device)).cpu()
+        cosines = (nn.functional.normalize(rows) @ up(queries.T, rows.device)).cpu()
         inside = (tokens >= start) & (tokens < start + len(rows))
         cosines[(tokens - start)[inside], inside.nonzero()[:, 0]] = -torch.inf
         top = torch.topk(cosines, min(near, len(rows)), dim=0)
         both = torch.cat([best, top.values])
         places = torch.cat([places, top.indices + start])
-        found = torch.topk(both, min(near, len(both)), dim=0)
-        best, places = found.values, places.gather(0, found.indices)
+        nearest = torch.topk(both, min(near, len(both)), dim=0)
+        best, places = nearest.values, places.gather(0, nearest.indices)
     return places.T.contiguous().numpy()

@@ -83,8 +83,8 @@ class Basis:
     def directions(self, rank: int) -> Directions:
         """The first directions of both sides."""
         near, far = self.vectors[..., :rank], _unit(self._far(rank))
-        kept = self.energy > self.energy[..., :1] * _noise(self.energy)
-        real = kept[..., : near.shape[-1]]
+        above_noise = self.energy > self.energy[..., :1] * _noise(self.energy)
+        real = above_noise[..., : near.shape[-1]]
         return Directions(*((far, near) if self.tall else (near, far)), real)
 
 
@@ -292,13 +292,13 @@ def intruders(basis: Basis, update: Tensor, *, top: int, threshold: float) -> Te
     tuned = basis.matrix + update
     leading, strength = _leading(basis, tuned, update, top)
     # Directions in the noise are not directions of W: any basis of its null space is possible.
-    own = basis.energy > basis.energy[..., :1] * _noise(basis.energy)
+    above_noise = basis.energy > basis.energy[..., :1] * _noise(basis.energy)
     if basis.tall:
         cosines = _times(basis.vectors.mT, _times(basis.matrix.mT, leading))
-        cosines = cosines / basis.energy.sqrt().masked_fill(~own, 1)[..., None]
+        cosines = cosines / basis.energy.sqrt().masked_fill(~above_noise, 1)[..., None]
     else:
         cosines = basis.vectors.mT @ leading
-    matched = cosines.abs().masked_fill(~own[..., None], 0).amax(-2) >= threshold
+    matched = cosines.abs().masked_fill(~above_noise[..., None], 0).amax(-2) >= threshold
     # W + Δ has no directions beyond its own rank either.
     real = strength > strength[..., :1] * _noise(basis.energy)
     return (real & ~matched).sum(-1)
@@ -419,10 +419,10 @@ def _eigenvalues(product: Tensor) -> Tensor:
 
             values = scipy.linalg.eigvalsh(product[0].numpy(), check_finite=False)
             return torch.from_numpy(values)[None]
-        found: Tensor = torch.linalg.eigvalsh(product)
+        eigenvalues: Tensor = torch.linalg.eigvalsh(product)
     except _FAILED:
-        found = torch.linalg.eigvalsh(product.double().cpu())
-    return found.to(product)
+        eigenvalues = torch.linalg.eigvalsh(product.double().cpu())
+    return eigenvalues.to(product)
 
 
 def _eigh(product: Tensor) -> tuple[Tensor, Tensor]:

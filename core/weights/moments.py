@@ -154,8 +154,8 @@ def accumulate(
             return _run_compiled(compiled, moments, base, tuned, relative, part)
         return _accumulate(moments, base, tuned, relative, part)
 
-    for found in pool.map(sums, parts):
-        total += found
+    for of_part in pool.map(sums, parts):
+        total += of_part
     return total
 
 
@@ -195,7 +195,9 @@ def _run_compiled(
     for ranges in blocks:
         held: list[Tensor] = []
         for start, stop in ranges:
-            stored = [m.read(start, stop, own) for m, own in zip(members, scratch, strict=True)]
+            stored = [
+                m.read(start, stop, buffer) for m, buffer in zip(members, scratch, strict=True)
+            ]
             for i, tensor in enumerate(stored):
                 if scratch[i].numel() < tensor.nbytes:
                     most = tensor.nbytes // (stop - start) * longest

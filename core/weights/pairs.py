@@ -53,10 +53,10 @@ class Pairs:
     def of(self, model: str, reference: str) -> Mapping[str, float]:
         """The sums of one pair by name, and the sizes `a` and `b` of its sets of largest."""
         a, b = map(self.pairing.models.index, (model, reference))
-        own = self.sums[SUMS.index("both")]
-        found = {name: float(values[a, b]) for name, values in zip(SUMS, self.sums, strict=True)}
-        sets = {"both": own[a, b], "a": own[a, a], "b": own[b, b]}
-        return {**found, **{name: int(size) for name, size in sets.items()}}
+        counts = self.sums[SUMS.index("both")]
+        by_name = {name: float(values[a, b]) for name, values in zip(SUMS, self.sums, strict=True)}
+        sets = {"both": counts[a, b], "a": counts[a, a], "b": counts[b, b]}
+        return {**by_name, **{name: int(size) for name, size in sets.items()}}
 
     def add(self, updates: Tensor, compiled: Any = None) -> None:
         """Add a block of elements: updates [N, size], float32, in the order of the models, which
@@ -65,11 +65,11 @@ class Pairs:
         Magnitudes are divided by the largest of their row, so that no square leaves float32.
         """
         size, top = updates.shape[1], self.pairing.top
-        found = _overlaps(updates, top) if compiled is None else compiled.overlaps(updates, top)
-        both = found[2]
+        overlaps = _overlaps(updates, top) if compiled is None else compiled.overlaps(updates, top)
+        both = overlaps[2]
         for i, j in np.ndindex(both.shape):
             by_chance = _by_chance(size, int(both[i, i]), int(both[j, j]))
-            self.sums[:, i, j] += (*(float(sums[i, j]) for sums in found), *by_chance)
+            self.sums[:, i, j] += (*(float(sums[i, j]) for sums in overlaps), *by_chance)
 
 
 def last_of_the_largest(size: int, top: float) -> int:
@@ -93,11 +93,11 @@ def _overlaps(updates: Tensor, top: float) -> tuple[NDArray[Any], NDArray[Any], 
 def products(rows: Tensor) -> NDArray[np.float64]:
     """Inner products of rows, float64 [N, N]. One by one: this is faster than a matrix product of
     so few rows, and keeps a pair's product independent of the other models in the pass."""
-    found = np.zeros((len(rows), len(rows)))
+    gram = np.zeros((len(rows), len(rows)))
     for i, a in enumerate(rows):
         for j in range(i, len(rows)):
-            found[i, j] = found[j, i] = dot(a, rows[j])
-    return found
+            gram[i, j] = gram[j, i] = dot(a, rows[j])
+    return gram
 
 
 def dot(a: Tensor, b: Tensor) -> float:

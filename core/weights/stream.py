@@ -65,11 +65,11 @@ class ModuleMoments:
         """The moments over the tensors that a model has; None if it lacks the module."""
         if not self.lacking:
             return self.total
-        own = [m for piece, m in self.pieces if (model, piece.tensor) not in self.lacking]
-        if not own:
+        present = [m for piece, m in self.pieces if (model, piece.tensor) not in self.lacking]
+        if not present:
             return None
         total = Moments.zero(self.total.models)
-        for moments in own:
+        for moments in present:
             total += moments
         return total
 
@@ -114,8 +114,8 @@ class MatrixView:
         """W's top singular directions, from a basis if one with so many is known."""
         if self.known is not None:
             return self.known.directions(rank)
-        own = linalg.working(self.matrix[None])
-        return linalg.directions(own, linalg.gram(own), rank=rank)
+        matrix = linalg.working(self.matrix[None])
+        return linalg.directions(matrix, linalg.gram(matrix), rank=rank)
 
     def by_head(self, matrix: Tensor) -> Tensor:
         """The heads' blocks of a matrix of this shape: rows of q, k, v; columns of o."""
@@ -233,7 +233,7 @@ def read_slice(
     store = _Store(family, members, ordered)
     lacking = frozenset((m.name, tensor) for m in members for tensor in m.lacks)
     pairing = next(filter(None, (getattr(r, "pairing", None) for r in readers)), None)
-    found: dict[str, list[tuple[Piece, Moments]]] = {}
+    by_module: dict[str, list[tuple[Piece, Moments]]] = {}
     waiting: list[Callable[[], None]] = []
 
     def settle() -> None:
@@ -256,7 +256,7 @@ def read_slice(
             if task.known is None:
                 sums = _moments(family, store, members, task.piece, pool, pairing, device)
                 waiting.append(partial(task.sum, family, members, sums, parts))
-            waiting.append(partial(task.note, found))
+            waiting.append(partial(task.note, by_module))
             try:
                 if task.missing:
                     waiting += _measure(family, store, task, device, pause, parts, settle)
@@ -270,12 +270,14 @@ def read_slice(
                 settled = time.monotonic()
             pause()
         settle()
-    for module in sorted(found, key=ORDER.index):
+    for module in sorted(by_module, key=ORDER.index):
         total = Moments.zero(_rows(family, members), pairing)
-        for _, moments in found[module]:
+        for _, moments in by_module[module]:
             total += moments
         for reader in readers:
-            reader.see_module(ModuleMoments(layer, module, total, tuple(found[module]), lacking))
+            reader.see_module(
+                ModuleMoments(layer, module, total, tuple(by_module[module]), lacking)
+            )
 
 
 def _threads() -> int:
@@ -326,9 +328,9 @@ class _Task:
                 _refuse_non_finite(family, name, self.piece)
         parts.add(_summing(self.piece), self.known.as_part())
 
-    def note(self, found: dict[str, list[tuple[Piece, Moments]]]) -> None:
+    def note(self, by_module: dict[str, list[tuple[Piece, Moments]]]) -> None:
         assert self.known is not None
-        found.setdefault(self.piece.module, []).append((self.piece, self.known))
+        by_module.setdefault(self.piece.module, []).append((self.piece, self.known))
 
     def take(self, parts: SliceParts) -> None:
         """Pass the measured parts to their readers."""
@@ -381,12 +383,12 @@ class _Held:
 
 def _spans(pieces: Iterable[Piece]) -> dict[tuple[str, int | None], tuple[int, int]]:
     """The first and last rows of the pieces of a parameter (of one of its experts)."""
-    found: dict[tuple[str, int | None], tuple[int, int]] = {}
+    spans: dict[tuple[str, int | None], tuple[int, int]] = {}
     for piece in pieces:
         region = piece.tensor, piece.expert
-        start, stop = found.get(region, (piece.rows[0][0], 0))
-        found[region] = min(start, piece.rows[0][0]), max(stop, piece.rows[-1][1])
-    return found
+        start, stop = spans.get(region, (piece.rows[0][0], 0))
+        spans[region] = min(start, piece.rows[0][0]), max(stop, piece.rows[-1][1])
+    return spans
 
 
 class _Store:

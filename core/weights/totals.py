@@ -28,7 +28,9 @@ Add = Callable[[Sums, Sums], Sums]
 
 def of_layer(modules: Mapping[str, Sums], add: Add) -> dict[str, Sums]:
     """The sums of one layer's modules and groups."""
-    return _collect(((place, own) for m, own in modules.items() for place in (m, *groups(m))), add)
+    return _collect(
+        ((place, sums) for m, sums in modules.items() for place in (m, *groups(m))), add
+    )
 
 
 def of_model(slices: Iterable[Mapping[str, Any]], form: Form, add: Add) -> dict[str, Sums]:
@@ -39,9 +41,9 @@ def of_model(slices: Iterable[Mapping[str, Any]], form: Form, add: Add) -> dict[
     expected = {"inside": bool, "sums": {"*": form}}
     totals = _collect(
         (
-            (place, own)
+            (place, sums)
             for state in (forms.state(each, expected) for each in slices)
-            for module, own in state["sums"].items()
+            for module, sums in state["sums"].items()
             for place in (module, "all", *(groups(module) if state["inside"] else ()))
         ),
         add,
@@ -60,8 +62,10 @@ def sliced(
 ) -> list[Unit]:
     """A unit like the template for each slice, and one that sums and requires them."""
     slices = [
-        replace(template, key=key(at), label=f"{template.label}, {slice_name(at)}", layer=at)
-        for at in layers
+        replace(
+            template, key=key(layer), label=f"{template.label}, {slice_name(layer)}", layer=layer
+        )
+        for layer in layers
     ]
     whole = replace(
         template,
@@ -93,7 +97,7 @@ def slice_name(layer: int | None) -> str:
 
 
 def _collect(places: Iterable[tuple[str, Sums]], add: Add) -> dict[str, Sums]:
-    found: dict[str, Sums] = {}
-    for place, own in places:
-        found[place] = add(found[place], own) if place in found else own
-    return found
+    collected: dict[str, Sums] = {}
+    for place, sums in places:
+        collected[place] = add(collected[place], sums) if place in collected else sums
+    return collected

@@ -90,12 +90,12 @@ class Vocabulary:
         piece = self._pieces[side]
         assert piece is not None
         count = self.count(piece)
-        found = [_Gathered(self._columns(side, each), min(ends, count // 2)) for each in groups]
+        gathered = [_Gathered(self._columns(side, each), min(ends, count // 2)) for each in groups]
         for start, rows in self.rows(self._family.base, piece, count):
             block = nn.functional.normalize(rows) if side == "read" else rows
-            for each in found:
+            for each in gathered:
                 each.see(start, block)
-        return [each.readout(count) for each in found]
+        return [each.readout(count) for each in gathered]
 
     def rows(self, member: Member, piece: Piece, count: int) -> Iterator[tuple[int, Tensor]]:
         """The first `count` rows of a member's embedding or head by blocks, float32 on the device,
@@ -158,24 +158,26 @@ class Vocabulary:
     def _pieces(self) -> dict[str, Piece | None]:
         made = opening.below(self._family.base.checkpoint).outline
         named = () if made is None else (*made.body.embeddings, *made.body.heads)
-        own: dict[str, Piece] = {}
+        by_module: dict[str, Piece] = {}
         for piece in sorted(self._family.pieces(None), key=lambda p: p.shape[0]):
             if piece.is_matrix and (not named or piece.tensor.rpartition(".")[0] in named):
-                own[piece.module] = piece  # the one with most rows, if no class says which
+                by_module[piece.module] = piece  # the one with most rows, if no class says which
         return {
-            side: next((own[m] for m in modules if m in own), None)
+            side: next((by_module[m] for m in modules if m in by_module), None)
             for side, modules in _PIECE.items()
         }
 
     def _over_base(self, member: Member) -> bool:
         """Is the member an adapter of the base, which has no weights of its own on disk?"""
-        own = member.checkpoint
-        return isinstance(own, Adapter) and own.over is self._family.base.checkpoint
+        checkpoint = member.checkpoint
+        return isinstance(checkpoint, Adapter) and checkpoint.over is self._family.base.checkpoint
 
     def _is_bases(self, member: Member, piece: Piece) -> bool:
         """Has an adapter of the base left this embedding or head as it is?"""
-        own, name = member.checkpoint, member.names[piece.tensor]
-        changed = isinstance(own, Adapter) and (name in own.replaced or name in own.updates)
+        checkpoint, name = member.checkpoint, member.names[piece.tensor]
+        changed = isinstance(checkpoint, Adapter) and (
+            name in checkpoint.replaced or name in checkpoint.updates
+        )
         return self._over_base(member) and not changed
 
     def _itemsize(self, member: Member, piece: Piece) -> int:
@@ -260,8 +262,8 @@ def _outermost(
     top = torch.topk(values, min(ends, len(values)), dim=0)
     both = torch.cat([outermost[0], top.values])
     places = torch.cat([outermost[1], top.indices + start])
-    found = torch.topk(both, min(ends, len(both)), dim=0)
-    return found.values, places.gather(0, found.indices)
+    largest = torch.topk(both, min(ends, len(both)), dim=0)
+    return largest.values, places.gather(0, largest.indices)
 
 
 def _kurtosis(means: Tensor) -> Tensor:

@@ -78,11 +78,11 @@ def _glyphs(match: re.Match[str]) -> str:
         return match.group(0)
     rest = re.sub(r'\s*\b(x|textLength)="[\d.]+"', "", attributes).strip()
     step = float(length.group(1)) / max(1, cell_len(body))
-    at, glyphs = float(left.group(1)), []
+    x, glyphs = float(left.group(1)), []
     for glyph in body:
         if not glyph.isspace():
-            glyphs.append(f'<text {rest} x="{at:.2f}">{html.escape(glyph)}</text>')
-        at += step * cell_len(glyph)
+            glyphs.append(f'<text {rest} x="{x:.2f}">{html.escape(glyph)}</text>')
+        x += step * cell_len(glyph)
     return "".join(glyphs)
 
 

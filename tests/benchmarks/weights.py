@@ -239,8 +239,8 @@ def alignment_over_floor(
 
 def _processor_time(work: Any) -> tuple[float, Any]:
     started = time.process_time()
-    found = work()
-    return time.process_time() - started, found
+    result = work()
+    return time.process_time() - started, result
 
 
 def _rank(rows: Any) -> int:

@@ -59,7 +59,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
         tuned = folder / f"maths/checkpoint-{step}"
         harness_zoo.write_tuned(base, tuned, seed=step, size=0.04 * step)
     points = [f"{way}:maths@1=0.7,maths@3=0.5" for way in ("della", "sce", "iso_c")]
-    found = Study.model_validate(
+    parsed = Study.model_validate(
         {
             "name": "whole",
             "models": {
@@ -86,7 +86,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
             "run": {"device": "cpu", "batch_size": 4, "attention": "eager"},
         }
     )
-    return series.expanded(found)
+    return series.expanded(parsed)
 
 
 def measured(study: Study, analyses: Any, **place: Any) -> MemorySink:
@@ -221,9 +221,9 @@ def test_a_sweep_keeps_its_copies_on_a_card_that_has_room(
 
     expected = swept("cpu")
     with PRETENDED.cards() as ledger:
-        found = swept(f"cuda:{LAST}")
+        on_card = swept(f"cuda:{LAST}")
     for name, tensor in expected.items():
-        assert torch.equal(found[name], tensor), name
+        assert torch.equal(on_card[name], tensor), name
     sent = [where for where in ledger.up if where.startswith("vectors/combination.py")]
     assert bool(sent) == (not share)
     assert not ledger.by_function("pageable")["vectors/combination.py _run"]

@@ -41,9 +41,9 @@ def _known(database: Database, *keys: str) -> list[bool]:
 def test_arrays_are_found_again_and_a_cut_file_is_none(database: Database) -> None:
     _keep(database, "aa")
     folder = database.folder("bases")
-    found = bases.find(folder, "aa")
-    assert found is not None
-    np.testing.assert_array_equal(found["vectors"], ARRAYS["vectors"])
+    arrays = bases.find(folder, "aa")
+    assert arrays is not None
+    np.testing.assert_array_equal(arrays["vectors"], ARRAYS["vectors"])
     (file,) = folder.glob("??/*.npz")
     file.write_bytes(file.read_bytes()[:100])
     assert _known(database, "aa", "bb") == [False, False]

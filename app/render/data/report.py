@@ -13,7 +13,7 @@ from app.bench.trials import HEAD, Outcome, outcomes
 from app.render.data.numbers import LISTED, Entry, numbers
 from app.render.data.origin import facts
 from app.render.terminal.chart import draw
-from app.results import crew, overview
+from app.results import overview, workers
 from app.results.figures import Shown, analyses_of, shown
 from app.text import plain
 from core.figures.figure import Figure, Table
@@ -61,7 +61,7 @@ def _blocks(db: Database, run: RunSummary, figures: Sequence[Shown]) -> Iterator
         f"- **{escaped(f.heading)}.** {escaped(f.finding)}" for f in figures if f.finding
     )
     yield "</details>"
-    warnings = crew.doubts(db, run.id)
+    warnings = workers.doubts(db, run.id)
     if warnings:
         yield "## Warnings"
         yield "\n".join(f"- **{escaped(w.subject)}** {escaped(w.message)}" for w in warnings)

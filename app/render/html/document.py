@@ -15,7 +15,7 @@ from app.render.data.origin import facts
 from app.render.html import colours, overview
 from app.render.html.figure import anchor, headline, section
 from app.render.html.markup import Markup, tag
-from app.results import crew
+from app.results import workers
 from app.results.figures import Shown, analyses_of, shown_together
 from app.results.overview import read
 from core.engine.registry import Analysis
@@ -67,7 +67,7 @@ def _page(title: str, body: Iterator[Markup]) -> Markup:
 
 
 def _body(db: Database, run: RunSummary, parts: Sequence[Part]) -> Iterator[Markup]:
-    warnings = crew.doubts(db, run.id)
+    warnings = workers.doubts(db, run.id)
     yield tag("header", *_heading(db, run))
     yield tag("nav", *_contents(parts, bool(warnings)), aria_label="Contents")
     inside = [_overview(db, run, parts)]

@@ -154,8 +154,8 @@ def _detail(
     """The lines of the selected card, but those that its box has in full."""
     if selected >= len(cards):
         return []
-    told = [line for line in lines(cards[selected]) if line.name not in full]
-    rows: list[Row] = [row for line in told for row in _said(line, width)]
+    shown = [line for line in lines(cards[selected]) if line.name not in full]
+    rows: list[Row] = [row for line in shown for row in _said(line, width)]
     return [(row, selected) for row in ([], *rows)] if rows else []
 
 

@@ -30,15 +30,15 @@ def columns_of(board: Board) -> tuple[BenchColumn, ...]:
 
 def setups(left: BenchPosition, tuned: tuple[str, ...]) -> list[Setup]:
     """The columns of a bench as they were left."""
-    found = []
+    restored = []
     for each in left.columns:
         try:
             held = knobs.setup(parse(each.name, tuned))
         except TauscopeError:
             continue
         names = {knob.name for knob in knobs.knobs(held)}
-        found.append(replace(held, off=frozenset(each.off) & names))
-    return found
+        restored.append(replace(held, off=frozenset(each.off) & names))
+    return restored
 
 
 def settings_of(left: BenchPosition) -> Settings:
@@ -51,13 +51,13 @@ def settings_of(left: BenchPosition) -> Settings:
 
 def earlier(left: BenchPosition, tuned: tuple[str, ...]) -> list[str]:
     """The columns that the bench once had, the last one last."""
-    found = []
+    names = []
     for name in left.earlier[-MOST:]:
         try:
-            found.append(parse(name, tuned).text)
+            names.append(parse(name, tuned).text)
         except TauscopeError:
             continue
-    return found
+    return names
 
 
 def remembered(memory: Memory, key: str, left: BenchPosition) -> Memory:

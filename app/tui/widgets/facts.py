@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from app.results import crew, wording
+from app.results import wording, workers
 from app.text import short
 from app.tui.able import Able
 from app.tui.columns import table
@@ -104,8 +104,8 @@ class Facts(VerticalScroll, Able, can_focus=True):
 
 
 def _workers(states: Sequence[WorkerState], width: int) -> Content:
-    lines = table(crew.HEAD, crew.rows(states, wording.now()), width, least=_UNIT)
-    heading = Content.assemble(("Workers  ", "bold $accent"), (crew.together(states), "$muted"))
+    lines = table(workers.HEAD, workers.rows(states, wording.now()), width, least=_UNIT)
+    heading = Content.assemble(("Workers  ", "bold $accent"), (workers.together(states), "$muted"))
     return Content("\n").join([heading, *lines])
 
 
@@ -115,7 +115,7 @@ def _failed(run: RunSummary, failed: Sequence[FailedUnit]) -> Content:
         (f"{counted(len(failed), 'failed unit')}  ", "bold $error"),
         (again if run.ended_early else "", "$muted"),
     )
-    lines = [Content(short(crew.given_up(each))) for each in failed[:_LISTED]]
+    lines = [Content(short(workers.given_up(each))) for each in failed[:_LISTED]]
     if len(failed) > _LISTED:
         lines.append(Content.styled(f"and {len(failed) - _LISTED} more", "$muted"))
     return Content("\n").join([heading, *lines])

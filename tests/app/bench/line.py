@@ -27,8 +27,8 @@ class Line:
         self._socket.sendall(raw)
 
     def generate(self, number: int, text: str, **more: Any) -> None:
-        told = {"do": "generate", "prompt": {"text": text}, "columns": ["base"], **more}
-        self.write(json.dumps({"request": number, **told}).encode() + b"\n")
+        fields = {"do": "generate", "prompt": {"text": text}, "columns": ["base"], **more}
+        self.write(json.dumps({"request": number, **fields}).encode() + b"\n")
 
     def order(self, number: int, order: str) -> None:
         self.write(json.dumps({"request": number, "do": order}).encode() + b"\n")
@@ -40,7 +40,7 @@ class Line:
 
     def until(self, *events: str) -> dict[str, Any]:
         """The next line of one of these events."""
-        while (told := self.read()) is not None:
-            if told["event"] in events:
-                return told
+        while (message := self.read()) is not None:
+            if message["event"] in events:
+                return message
         raise AssertionError("the connection ended")

@@ -28,9 +28,10 @@ def results(*values: float) -> dict[str, np.ndarray]:
     """The items' results by `acc`; `acc_norm` says the opposite, and `f1` is neither."""
     arrays: dict[str, np.ndarray] = {}
     by = {"acc": values, "acc_norm": [1 - v for v in values], "a_f1": [0.5 * v for v in values]}
-    for metric, own in by.items():
+    for metric, numbers in by.items():
         arrays |= {
-            f"{metric}|index": np.array([0, 1, 4]), f"{metric}|total": np.array(own, np.float64),
+            f"{metric}|index": np.array([0, 1, 4]),
+            f"{metric}|total": np.array(numbers, np.float64),
             f"{metric}|weight": np.ones(3), f"{metric}|form": np.array("mean"),
             f"{metric}|better": np.array("higher"),
         }  # fmt: skip

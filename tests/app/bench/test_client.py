@@ -39,13 +39,13 @@ def _ask(text: str) -> Generate:
 
 
 async def _answer(asking: Client, text: str) -> list[Event]:
-    number, found = await asking.send(_ask(text)), list[Event]()
+    number, events = await asking.send(_ask(text)), list[Event]()
     async for about, event in asking:
         if about == number and not isinstance(event, Hello):
-            found.append(event)
+            events.append(event)
             if isinstance(event, Done | Failed):
                 break
-    return found
+    return events
 
 
 async def _end(asking: Client) -> RunError:
@@ -147,6 +147,6 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def test_the_command_trusts_models_only_as_told() -> None:
-    told = (Place(Path("/x")), Path("/r.db"), study(), 5.0)
-    assert client.command(Wanted(*told, Trust()))[-5:] == ["/x", "--db", "/r.db", "--idle", "5.0"]
-    assert client.command(Wanted(*told, Trust(models=True)))[-1] == "--trust-models"
+    parts = (Place(Path("/x")), Path("/r.db"), study(), 5.0)
+    assert client.command(Wanted(*parts, Trust()))[-5:] == ["/x", "--db", "/r.db", "--idle", "5.0"]
+    assert client.command(Wanted(*parts, Trust(models=True)))[-1] == "--trust-models"

@@ -24,13 +24,13 @@ def db(tmp_path: Path) -> Iterator[Database]:
 
 
 def test_an_item_has_its_results_and_its_right_answer() -> None:
-    found = list(items.of_task("sum", ITEMS, [results(1, 0, 0), results(1, 1, 0)]))
-    assert [each.words for each in found] == [
+    listed = list(items.of_task("sum", ITEMS, [results(1, 0, 0), results(1, 1, 0)]))
+    assert [each.words for each in listed] == [
         "0   right → right  One is · 1",
         "1   wrong → right  Two is · 2",
         "4   wrong → wrong  Nine is · 9",
     ]
-    assert [each.prompt for each in found] == [
+    assert [each.prompt for each in listed] == [
         {"prompt": "Example.\n\nOne is", "continuation": " 1"},
         {"prompt": "Two is", "continuation": " 2"},
         {"prompt": "Nine is", "continuation": " 9"},
@@ -52,8 +52,8 @@ def test_items_are_listed_of_every_task_within_a_bound(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = scored(db)
-    found = items.of_tasks(db, run_id, {"sum": "maths"})
-    assert [each.words[:17] for each in found.listed[:2]] == [
+    offered = items.of_tasks(db, run_id, {"sum": "maths"})
+    assert [each.words[:17] for each in offered.listed[:2]] == [
         "0   right → right", "1   wrong → right"
     ]  # fmt: skip
     monkeypatch.setattr(items, "MOST", 2)

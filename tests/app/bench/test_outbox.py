@@ -36,8 +36,8 @@ class Wire:
     def time(self) -> float:
         return self.now
 
-    def call_at(self, at: float, work: Any) -> Any:
-        self._timer = (at, work)
+    def call_at(self, when: float, work: Any) -> Any:
+        self._timer = (when, work)
         return self
 
     def cancel(self) -> None:
@@ -52,9 +52,9 @@ class Wire:
 
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch) -> Wire:
-    found = Wire()
-    monkeypatch.setattr(asyncio, "get_running_loop", lambda: found)
-    return found
+    wire = Wire()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: wire)
+    return wire
 
 
 def _piece(column: int, text: str) -> Piece:
@@ -67,7 +67,7 @@ def test_a_second_has_fifteen_frames_with_the_newest_pieces(line: Wire) -> None:
         box.put(1, _piece(0, "a" * millisecond))
         box.put(1, _piece(1, "b" * millisecond))
         line.pass_by(0.001)
-    pieces = [told for told in line.lines if told.column == 0]
+    pieces = [piece for piece in line.lines if piece.column == 0]
     assert 14 <= len(pieces) <= 16
     assert len(line.lines) == 2 * len(pieces)
     assert [p.tokens for p in pieces] == sorted({p.tokens for p in pieces})

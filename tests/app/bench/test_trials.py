@@ -20,7 +20,7 @@ EVIL = "=1+1 <script> \x1b[2J\n```\n|x|"
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A database with a run and two trials, and the run's id."""
     db = open_database(str(tmp_path / "db" / "x.db"), write=True)
     run = runs.create_run(db, study(), ["tuning_vectors"])
@@ -29,47 +29,49 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         prompt=Prompt(text=EVIL, system="be kind", template=True), columns=columns,
         temperature=0.5, seed=3, stop=("\n",),
     )  # fmt: skip
-    written = [Written(column=at, text=EVIL, tokens=4, ended="length") for at in reversed(range(2))]
+    written = [
+        Written(column=column, text=EVIL, tokens=4, ended="length") for column in reversed(range(2))
+    ]
     trials.keep_trial(
         db, run, trial(generated, [*written, Crossed(nll=((1.25, 2.0), (3.0, None)))])
     )
     scored = Score(prompt=Prompt(text="Q"), continuation="a", columns=columns)
-    found = [
+    scores = [
         Scored(
-            column=at, logprobs=(-2.0 - at,), kl=(0.5 * at,), likeliest=((("a", -1.0),),),
-            nll=2.0 + at, nll_change=float(at),
+            column=column, logprobs=(-2.0 - column,), kl=(0.5 * column,),
+            likeliest=((("a", -1.0),),), nll=2.0 + column, nll_change=float(column),
         )
-        for at in range(2)
+        for column in range(2)
     ]  # fmt: skip
-    told = trial(scored, [Tokens(pieces=("Q", "a"), start=1), *found, Done(seconds=1.0)])
-    trials.keep_trial(db, run, told)
+    content = trial(scored, [Tokens(pieces=("Q", "a"), start=1), *scores, Done(seconds=1.0)])
+    trials.keep_trial(db, run, content)
     trials.keep_trial(db, run, {"request": {"do": "other"}})
     yield db, run
     db.close()
 
 
 def test_trials_are_shown_without_what_acts_on_a_terminal(
-    kept: tuple[Database, str], tauscope: Any
+    stored: tuple[Database, str], tauscope: Any
 ) -> None:
-    said = tauscope("show", kept[1], "bench")
-    assert (said.code, "\x1b" in said.out) == (0, False)
-    lines = said.out.splitlines()
+    shown = tauscope("show", stored[1], "bench")
+    assert (shown.code, "\x1b" in shown.out) == (0, False)
+    lines = shown.out.splitlines()
     assert (
         "  (chat template, system prompt: be kind, temperature 0.5, top-p 1, seed 3, at most"
-        in (said.out)
+        in (shown.out)
     )
     assert "base (4 tokens, loss 1.250)" in lines
     assert "m=0.5 (4 tokens)" in lines
     assert "m=0.5 (1 tokens, loss 3.000, difference +1.000)" in lines
-    data = json.loads(tauscope("show", kept[1], "bench", "--json").out)
+    data = json.loads(tauscope("show", stored[1], "bench", "--json").out)
     assert [each["request"]["do"] for each in data] == ["generate", "score", "other"]
     assert data[1]["scored"][1]["logprobs"] == [-3.0]
-    assert "m=0.5 (4 tokens)" in tauscope("show", kept[1]).out
+    assert "m=0.5 (4 tokens)" in tauscope("show", stored[1]).out
 
 
-def test_trials_are_exported(kept: tuple[Database, str], tauscope: Any, tmp_path: Path) -> None:
+def test_trials_are_exported(stored: tuple[Database, str], tauscope: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert tauscope("export", kept[1], "--to", out, "--format", "csv,json,md,html").code == 0
+    assert tauscope("export", stored[1], "--to", out, "--format", "csv,json,md,html").code == 0
     with (out / "tables" / "bench.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["mode"], row["column"], row["loss"], row["difference"]) for row in rows] == [
@@ -88,8 +90,8 @@ def test_trials_are_exported(kept: tuple[Database, str], tauscope: Any, tmp_path
     assert "<script>" not in (out / "report.html").read_text()
 
 
-def test_trials_go_with_their_run(kept: tuple[Database, str]) -> None:
-    db, run = kept
+def test_trials_go_with_their_run(stored: tuple[Database, str]) -> None:
+    db, run = stored
     assert len(outcomes(trials.trials(db, run))) == 2
     runs.delete_run(db, run)
     assert trials.trials(db, run) == []
@@ -97,7 +99,7 @@ def test_trials_go_with_their_run(kept: tuple[Database, str]) -> None:
         trials.keep_trial(db, run, {})
 
 
-def test_numbers_that_json_lacks_are_kept_as_null(kept: tuple[Database, str]) -> None:
-    db, run = kept
+def test_numbers_that_json_lacks_are_kept_as_null(stored: tuple[Database, str]) -> None:
+    db, run = stored
     trials.keep_trial(db, run, {"x": (float("nan"), [float("-inf"), 1.0])})
     assert trials.trials(db, run)[-1].content == {"x": [None, [None, 1.0]]}

@@ -70,13 +70,13 @@ def test_a_worker_greets_and_answers_and_says_its_state(start: Start, database: 
         assert (greeting["request"], greeting["event"], greeting["protocol"]) == (0, "hello", 2)
         assert (greeting["study"], greeting["models"]) == ("s", ["base", "m"])
         line.generate(7, "hi")
-        told = [line.until("written", "crossed", "done") for _ in range(3)]
-        assert [each["request"] for each in told] == [7, 7, 7]
-        assert told[0]["text"] == "hi"
+        events = [line.until("written", "crossed", "done") for _ in range(3)]
+        assert [each["request"] for each in events] == [7, 7, 7]
+        assert events[0]["text"] == "hi"
         line.order(0, "status")
         assert line.until("hello")["held"] == {"cpu": 123}
-    (found,) = registry.benches(database)
-    assert (found.study, found.state, found.nbytes, found.pid) == ("s", "ready", 123, os.getpid())
+    (bench,) = registry.benches(database)
+    assert (bench.study, bench.state, bench.nbytes, bench.pid) == ("s", "ready", 123, os.getpid())
 
 
 def test_the_newest_request_of_a_client_cancels_its_older_ones(start: Start) -> None:
@@ -84,8 +84,8 @@ def test_the_newest_request_of_a_client_cancels_its_older_ones(start: Start) -> 
         for number, text in enumerate(("slow", "slow", "new"), start=1):
             line.generate(number, text)
         ended = [line.until("failed", "done") for _ in range(3)]
-    found = {each["request"]: each.get("cancelled", False) for each in ended}
-    assert found == {1: True, 2: True, 3: False}
+    cancelled = {each["request"]: each.get("cancelled", False) for each in ended}
+    assert cancelled == {1: True, 2: True, 3: False}
 
 
 def test_clients_take_turns_and_one_does_not_cancel_the_other(start: Start) -> None:

@@ -43,11 +43,11 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         from ray.cluster_utils import Cluster
 
         head = {"num_cpus": 0, "include_dashboard": False}
-        found = Cluster(initialize_head=True, head_node_args=head)
+        simulated = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(2):
-            found.add_node(num_cpus=2, num_gpus=2)
-        yield found
-        found.shutdown()
+            simulated.add_node(num_cpus=2, num_gpus=2)
+        yield simulated
+        simulated.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +109,10 @@ def test_two_workers_give_the_results_of_one_process(study: Study) -> None:
         runner.run(study, two, ANALYSES, executor)
     assert two.units.keys() == one.units.keys()
     for key, (_, result) in one.units.items():
-        found, known = in_memory(two.units[key][1]), in_memory(result)
-        assert found.measurements == known.measurements
-        assert found.state == known.state
-        for mine, other in zip(found.artifacts, known.artifacts, strict=True):
+        of_two, known = in_memory(two.units[key][1]), in_memory(result)
+        assert of_two.measurements == known.measurements
+        assert of_two.state == known.state
+        for mine, other in zip(of_two.artifacts, known.artifacts, strict=True):
             assert {n: a.tobytes() for n, a in mine.arrays.items()} == {
                 n: a.tobytes() for n, a in other.arrays.items()
             }

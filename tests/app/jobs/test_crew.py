@@ -180,8 +180,8 @@ def test_a_failed_pass_is_tried_again_by_analysis() -> None:
 
     class Together(_Work):
         def ready(self, model: str = "") -> list[Job]:
-            found = [unit for job in super().ready(model) for unit in job.units]
-            return [Job(tuple(found))] if found else []
+            waiting = [unit for job in super().ready(model) for unit in job.units]
+            return [Job(tuple(waiting))] if waiting else []
 
     work = Together(*units)
     pool = _Pool(1, {"1": ("raises", 9)})

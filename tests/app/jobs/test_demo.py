@@ -89,11 +89,11 @@ def test_why_it_ended_before_it_was_looked_at_is_told(
     assert demo.trouble(db) == "The demo: The disk is full."
 
 
-@pytest.mark.parametrize("said", ["", "{}", "[1]", "[1, 2, 3]", '["x", 0]', "\udcff"])
-def test_a_mark_that_makes_no_sense_is_nobody(db: Database, said: str) -> None:
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "[1, 2, 3]", '["x", 0]', "\udcff"])
+def test_a_mark_that_makes_no_sense_is_nobody(db: Database, text: str) -> None:
     mark = db.folder("logs") / "demo.json"
     mark.parent.mkdir(parents=True)
-    mark.write_text(said, errors="surrogateescape")
+    mark.write_text(text, errors="surrogateescape")
     assert demo.stage(db) == ""
 
 
@@ -104,25 +104,25 @@ def test_another_process_of_that_number_is_not_the_demo(db: Database) -> None:
     assert demo.stage(db) == ""
 
 
-@pytest.mark.parametrize(("off", "said"), [(-50, "starting"), (50, "starting"), (70, "")])
+@pytest.mark.parametrize(("off", "stage"), [(-50, "starting"), (50, "starting"), (70, "")])
 def test_a_clock_that_was_set_makes_no_other_process_of_it(
-    db: Database, off: float, said: str
+    db: Database, off: float, stage: str
 ) -> None:
-    own = psutil.Process()
+    process = psutil.Process()
     mark = db.folder("logs") / "demo.json"
     mark.parent.mkdir(parents=True)
-    mark.write_text(f"[{own.pid}, {own.create_time() + off}]")
-    assert demo.stage(db) == said
+    mark.write_text(f"[{process.pid}, {process.create_time() + off}]")
+    assert demo.stage(db) == stage
 
 
-@pytest.mark.parametrize(("off", "said"), [(0, "starting"), (30, "")])
-def test_a_clock_that_was_set_by_an_hour_neither(db: Database, off: float, said: str) -> None:
-    own = psutil.Process()
+@pytest.mark.parametrize(("off", "stage"), [(0, "starting"), (30, "")])
+def test_a_clock_that_was_set_by_an_hour_neither(db: Database, off: float, stage: str) -> None:
+    process = psutil.Process()
     mark = db.folder("logs") / "demo.json"
     mark.parent.mkdir(parents=True)
-    booted = own.create_time() - psutil.boot_time() + off
-    mark.write_text(f"[{own.pid}, {own.create_time() + 3600}, {booted}]")
-    assert demo.stage(db) == said
+    booted = process.create_time() - psutil.boot_time() + off
+    mark.write_text(f"[{process.pid}, {process.create_time() + 3600}, {booted}]")
+    assert demo.stage(db) == stage
 
 
 def test_a_program_that_is_not_there_is_one_clear_error(

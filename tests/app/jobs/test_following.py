@@ -42,19 +42,21 @@ def trained(tmp_path: Path) -> Path:
     return file
 
 
-def save(at: Path, step: int) -> Path:
+def save(folder: Path, step: int) -> Path:
     """What a trainer saves, put in its place at once."""
-    made = write_model(at / f"new-{step}", tiny_config(), tuned_from(tiny_tensors(), 5, step / 1e4))
-    (at / "sft").mkdir(exist_ok=True)
-    return made.rename(at / "sft" / f"checkpoint-{step}")
+    made = write_model(
+        folder / f"new-{step}", tiny_config(), tuned_from(tiny_tensors(), 5, step / 1e4)
+    )
+    (folder / "sft").mkdir(exist_ok=True)
+    return made.rename(folder / "sft" / f"checkpoint-{step}")
 
 
-def follow(db: Database, file: Path, told: Callable[[Progress], None], **how: Any) -> Any:
-    """Follow the study of a file; `told` hears the progress."""
+def follow(db: Database, file: Path, listener: Callable[[Progress], None], **how: Any) -> Any:
+    """Follow the study of a file; `listener` hears the progress."""
     study = read(file)
     launcher.check(study, follows=True)
     run_id = launcher.ready(db, study, ANALYSES, follows=True)
-    return worker.work(db, run_id, on_progress=told, follow=Follow(**{"every": 0.02, **how}))
+    return worker.work(db, run_id, on_progress=listener, follow=Follow(**{"every": 0.02, **how}))
 
 
 def cosines(db: Database, run_id: str) -> set[tuple[str, str]]:
@@ -67,13 +69,13 @@ def test_a_checkpoint_that_comes_while_it_waits_is_added_to_the_run(
 ) -> None:
     heard: list[Progress] = []
 
-    def told(progress: Progress) -> None:
+    def hear(progress: Progress) -> None:
         heard.append(progress)
         if "waiting for checkpoints of sft" in progress.label and progress.done:
             step = 30 if not (trained.parent / "sft" / "checkpoint-30").exists() else 45
             save(trained.parent, step)
 
-    run = follow(db, trained, told, until=40)
+    run = follow(db, trained, hear, until=40)
     assert run.status == "done"
     assert len(runs.list_runs(db)) == 1
     assert run.models[2:] == ("sft@10", "sft@20", "sft@30", "sft@45")
@@ -84,12 +86,12 @@ def test_a_checkpoint_that_comes_while_it_waits_is_added_to_the_run(
 
 
 def test_stopping_a_run_that_waits_ends_it_as_done(db: Database, trained: Path) -> None:
-    def told(progress: Progress) -> None:
+    def hear(progress: Progress) -> None:
         if "waiting" in progress.label:
             assert not runs.find_run(db, "latest").ended_early
             runs.request_cancel(db, "latest")
 
-    run = follow(db, trained, told)
+    run = follow(db, trained, hear)
     assert run.status == "done"
     again = follow(db, trained, lambda progress: None, idle=0.0)
     assert again.id == run.id
@@ -98,19 +100,19 @@ def test_stopping_a_run_that_waits_ends_it_as_done(db: Database, trained: Path) 
 
 def test_a_run_that_waits_holds_up_no_other(db: Database, trained: Path) -> None:
     other = runs.create_run(db, read(trained), ["alignment"])
-    found: list[Any] = []
+    seen: list[Any] = []
 
-    def told(progress: Progress) -> None:
-        if progress.total and not found and progress.done < progress.total:
-            found.append(runs.before(db, other))
+    def hear(progress: Progress) -> None:
+        if progress.total and not seen and progress.done < progress.total:
+            seen.append(runs.before(db, other))
         if "waiting" in progress.label:
             eventually(lambda: runs.find_run(db, following).idles)
-            found.append(runs.before(db, other))
+            seen.append(runs.before(db, other))
 
     study = read(trained)
     following = launcher.ready(db, study, ANALYSES, follows=True)
-    worker.work(db, following, on_progress=told, follow=Follow(idle=0.0, every=0.01))
-    assert found[-1] is None
+    worker.work(db, following, on_progress=hear, follow=Follow(idle=0.0, every=0.01))
+    assert seen[-1] is None
 
 
 def test_a_checkpoint_is_added_once_it_is_whole(
@@ -131,11 +133,11 @@ def test_a_checkpoint_is_added_once_it_is_whole(
                 grew.append(start)
                 threading.Event().wait(0.02)
 
-    def told(progress: Progress) -> None:
+    def hear(progress: Progress) -> None:
         if "waiting" in progress.label and not place.exists():
             threading.Thread(target=write_slowly).start()
 
-    run = follow(db, trained, told, until=30)
+    run = follow(db, trained, hear, until=30)
     assert run.status == "done"
     assert grew[-1] + 4000 >= len(content)
     assert not [w for w in runs.warnings(db, run.id) if "passed over" in w.message]
@@ -143,16 +145,16 @@ def test_a_checkpoint_is_added_once_it_is_whole(
 
 
 def test_results_of_a_deleted_checkpoint_remain(db: Database, trained: Path) -> None:
-    def told(progress: Progress) -> None:
+    def hear(progress: Progress) -> None:
         if "waiting" in progress.label and (trained.parent / "sft" / "checkpoint-10").exists():
             shutil.rmtree(trained.parent / "sft" / "checkpoint-10")
             save(trained.parent, 30)
 
-    run = follow(db, trained, told, until=30)
+    run = follow(db, trained, hear, until=30)
     assert run.models[2:] == ("sft@10", "sft@20", "sft@30")
-    found = cosines(db, run.id)
-    assert {("sft@10", "sft@20"), ("sft@30", "sft@20")} <= found
-    assert ("sft@30", "sft@10") not in found
+    pairs = cosines(db, run.id)
+    assert {("sft@10", "sft@20"), ("sft@30", "sft@20")} <= pairs
+    assert ("sft@30", "sft@10") not in pairs
     assert ("sft@10", "its folder is gone; the results that were computed remain.") in {
         (w.subject, w.message) for w in runs.warnings(db, run.id)
     }
@@ -163,22 +165,22 @@ def test_it_waits_for_the_first_checkpoint(db: Database, trained: Path) -> None:
     with pytest.raises(CheckpointError):
         launcher.check(read(trained))
 
-    def told(progress: Progress) -> None:
+    def hear(progress: Progress) -> None:
         if "waiting" in progress.label and not (trained.parent / "sft").exists():
             save(trained.parent, 10)
 
-    assert follow(db, trained, told, until=10).models[2:] == ("sft@10",)
+    assert follow(db, trained, hear, until=10).models[2:] == ("sft@10",)
 
 
 def test_a_stop_before_the_first_checkpoint_cancels(db: Database, trained: Path) -> None:
     shutil.rmtree(trained.parent / "sft")
 
-    def told(progress: Progress) -> None:
+    def hear(progress: Progress) -> None:
         if "waiting" in progress.label:
             runs.request_cancel(db, "latest")
 
     with pytest.raises(Cancelled, match="before the first checkpoint"):
-        follow(db, trained, told)
+        follow(db, trained, hear)
 
 
 def test_only_a_study_with_a_series_can_be_followed(tmp_path: Path) -> None:
@@ -189,8 +191,8 @@ def test_only_a_study_with_a_series_can_be_followed(tmp_path: Path) -> None:
 def test_a_run_tells_of_folders_that_are_not_whole(db: Database, trained: Path) -> None:
     (trained.parent / "sft" / "checkpoint-30").mkdir()
     run = worker.work(db, launcher.ready(db, read(trained), ["vector_cosine"]))
-    (told,) = [w for w in runs.warnings(db, run.id) if w.subject == "sft"]
-    assert told.message.startswith("checkpoint-30 is passed over: ")
+    (warning,) = [w for w in runs.warnings(db, run.id) if w.subject == "sft"]
+    assert warning.message.startswith("checkpoint-30 is passed over: ")
 
 
 def test_a_resumed_run_gets_the_checkpoints_that_came(db: Database, trained: Path) -> None:

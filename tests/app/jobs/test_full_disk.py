@@ -40,16 +40,18 @@ def _compute(rows: int, numbers: int) -> Any:
         sink.adopt(done)
         for i in range(UNITS):
             if f"k{i}" not in done:
-                found = [Measurement(metric="write", value=i / 7, layer=n) for n in range(rows)]
+                measurements = [
+                    Measurement(metric="write", value=i / 7, layer=n) for n in range(rows)
+                ]
                 noise = np.random.default_rng(i).normal(size=numbers * (1 + i))
                 artifacts = [Artifact(name="x", arrays={"x": noise})] if numbers else []
                 unit = Unit(key=f"k{i}", analysis="alignment", label=f"{i}")
-                sink.save(unit, UnitResult(found, artifacts), 0.1)
+                sink.save(unit, UnitResult(measurements, artifacts), 0.1)
 
     return run
 
 
-def _work_with_little_space(db: Database, run_id: str, most: int, told: Path) -> int:
+def _work_with_little_space(db: Database, run_id: str, most: int, message: Path) -> int:
     """Work on a run in a child that may write no file of more than `most` bytes."""
     import resource
 
@@ -57,10 +59,10 @@ def _work_with_little_space(db: Database, run_id: str, most: int, told: Path) ->
     if not child:
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-            with contextlib.closing(open_database(db.url)) as own:
-                worker.work(own, run_id)
+            with contextlib.closing(open_database(db.url)) as opened:
+                worker.work(opened, run_id)
         except StorageError as error:
-            told.write_text(f"{error.title}\n{error.hint}")
+            message.write_text(f"{error.title}\n{error.hint}")
             os._exit(4)
         finally:
             os._exit(1)
@@ -77,9 +79,9 @@ def test_a_disk_that_fills_up_keeps_what_was_finished(
     most: int,
 ) -> None:
     monkeypatch.setattr(runner, "run", _compute(rows, numbers))
-    run_id, told = runs.create_run(db, STUDY, ["alignment"]), tmp_path / "told"
-    assert _work_with_little_space(db, run_id, most, told) == 4
-    title, hint = told.read_text().split("\n")
+    run_id, message = runs.create_run(db, STUDY, ["alignment"]), tmp_path / "told"
+    assert _work_with_little_space(db, run_id, most, message) == 4
+    title, hint = message.read_text().split("\n")
     assert "x.db" in title or "artifact" in title
     assert "pace" in hint or "disk is full" in hint
     before = len(runs.measurements(db, run_id, "alignment"))

@@ -57,10 +57,10 @@ class _Nvml:
 
 
 def test_the_memory_of_a_host_without_gpus() -> None:
-    found = measure()
-    assert found.total == psutil.virtual_memory().total
-    assert 0 < found.used < found.total
-    assert found.cards == ()
+    usage = measure()
+    assert usage.total == psutil.virtual_memory().total
+    assert 0 < usage.used < usage.total
+    assert usage.cards == ()
 
 
 def test_cards_that_do_not_answer_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

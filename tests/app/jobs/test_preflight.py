@@ -21,9 +21,9 @@ def study(tmp_path: Path) -> Path:
 
 
 def test_a_plan_runs_nothing_and_knows_what_has_run(tauscope: Any, study: Path) -> None:
-    said = tauscope("plan", study)
-    assert said.code == 0
-    assert "skipped: trajectory" in said.err
+    shown = tauscope("plan", study)
+    assert shown.code == 0
+    assert "skipped: trajectory" in shown.err
     for words in (
         "alignment",
         "medical",
@@ -32,7 +32,7 @@ def test_a_plan_runs_nothing_and_knows_what_has_run(tauscope: Any, study: Path) 
         "~0 s",
         "by rough rates",
     ):
-        assert words in said.out
+        assert words in shown.out
     assert json.loads(tauscope("runs", "--json").out) == []
 
     before = json.loads(tauscope("plan", study, "--json").out)
@@ -74,15 +74,15 @@ def test_the_pace_of_an_earlier_run_is_taken(tauscope: Any, tmp_path: Path) -> N
     config = json.dumps(tiny_config(rope_theta=5000.0))  # other models by their configuration
     for model in ("base", "medical", "control"):
         (tmp_path / "second" / model / "config.json").write_text(config)
-    found = json.loads(tauscope("plan", other, "--json").out)
-    assert all(share["finished"] == 0 and share["measured"] for share in found["shares"])
-    assert not found["rough"]
+    estimate = json.loads(tauscope("plan", other, "--json").out)
+    assert all(share["finished"] == 0 and share["measured"] for share in estimate["shares"])
+    assert not estimate["rough"]
     assert "by finished units of this size" in " ".join(tauscope("plan", other).out.split())
 
 
 def test_only_some_analyses_are_planned(tauscope: Any, study: Path) -> None:
-    found = json.loads(tauscope("plan", study, "--only", "vector_cosine", "--json").out)
-    assert [share["analysis"] for share in found["shares"]] == ["vector_cosine"]
+    estimate = json.loads(tauscope("plan", study, "--only", "vector_cosine", "--json").out)
+    assert [share["analysis"] for share in estimate["shares"]] == ["vector_cosine"]
 
 
 @pytest.mark.parametrize("columns", [60, 80, 140])

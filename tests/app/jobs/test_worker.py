@@ -134,11 +134,11 @@ def test_an_unexpected_error_leaves_its_traceback_in_the_log(db: Database, work:
 
 
 def test_memory_that_ran_out_on_a_card_is_no_fault_of_the_program(db: Database) -> None:
-    told = worker._reported(RuntimeError("CUDA error: out of memory"), db, "a-run")
-    assert isinstance(told, RunError)
-    assert told.title == "Out of memory: CUDA error: out of memory"
-    assert "run.device" in told.hint
-    assert "fault of tauscope" not in told.hint
+    error = worker._reported(RuntimeError("CUDA error: out of memory"), db, "a-run")
+    assert isinstance(error, RunError)
+    assert error.title == "Out of memory: CUDA error: out of memory"
+    assert "run.device" in error.hint
+    assert "fault of tauscope" not in error.hint
 
 
 def test_a_lost_database_is_the_error_that_is_told(db: Database, work: Any) -> None:
@@ -190,10 +190,10 @@ def test_a_signal_cancels_politely(db: Database, work: Any, number: int) -> None
         os.kill(os.getpid(), number)
         _until_cancelled(study, sink, analyses)
 
-    told: list[bool] = []
+    stops: list[bool] = []
     with pytest.raises(Cancelled):
-        work(signalled, on_stop=lambda: told.append(True))
-    assert told == [True]
+        work(signalled, on_stop=lambda: stops.append(True))
+    assert stops == [True]
     assert runs.find_run(db, "latest").status == "cancelled"
     if before == signal.SIG_DFL:  # it would end the process with another exit code
         assert signal.signal(number, before) is _end_soon

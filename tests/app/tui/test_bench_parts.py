@@ -185,8 +185,8 @@ def test_templates_fit_the_models_size() -> None:
 
 def test_a_bench_stands_as_it_was_left() -> None:
     board = Board(TUNED, ["base", "medical=0.7 @ mlp", "steer(maths,layer=2):1.5", "maths"])
-    for at, name in ((1, knobs.PART), (2, knobs.AMOUNT)):
-        board.change(at, knobs.switched(board.setups[at], name))
+    for column, name in ((1, knobs.PART), (2, knobs.AMOUNT)):
+        board.change(column, knobs.switched(board.setups[column], name))
     assert board.names == ("base", "medical=0.7", "base", "maths")
     left = BenchPosition(columns=position.columns_of(board))
     again = Board(TUNED, ["base"])
@@ -279,14 +279,14 @@ def test_the_bench_begins_with_the_models_of_a_value(
 
 
 def test_the_bench_begins_with_the_token_or_the_direction_of_a_row() -> None:
-    at = {"model": "maths", "layer": "2", "module": "down"}
+    place = {"model": "maths", "layer": "2", "module": "down"}
     row = {"of": "Δ", "direction": "3", "kurtosis": "9.0"}
-    found = opening.given("directions", at, row, None, TUNED)
-    assert found["columns"][2] == "steer(maths,layer=2,module=down,direction=3):0.5"
-    found = opening.given("directions", at, {**row, "of": "W"}, None, TUNED)
-    assert found["columns"][2] == "steer(maths,layer=2,module=down):0.5"
-    found = opening.given("token_shift", {"model": "maths"}, {"token": "plus"}, None, TUNED)
-    assert found == {"columns": ("base", "maths"), "continuation": " plus", "after": True}
+    given = opening.given("directions", place, row, None, TUNED)
+    assert given["columns"][2] == "steer(maths,layer=2,module=down,direction=3):0.5"
+    given = opening.given("directions", place, {**row, "of": "W"}, None, TUNED)
+    assert given["columns"][2] == "steer(maths,layer=2,module=down):0.5"
+    given = opening.given("token_shift", {"model": "maths"}, {"token": "plus"}, None, TUNED)
+    assert given == {"columns": ("base", "maths"), "continuation": " plus", "after": True}
 
 
 def test_the_bench_begins_with_the_prompt_of_an_item() -> None:

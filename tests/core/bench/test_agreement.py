@@ -61,8 +61,8 @@ def test_scores_are_those_of_evaluation(tmp_path: Path, special: bool) -> None:
 
         def score(prompt: Prompt) -> float:
             asking = Score(prompt=prompt, continuation="one", columns=("tuned0",))
-            (found,) = of(Scored, asked(bench, asking))
-            return float(sum(found.logprobs))
+            (scored,) = of(Scored, asked(bench, asking))
+            return float(sum(scored.logprobs))
 
         for prompt in ("the first ", ""):  # the space at the end belongs to the answer
             item = Instance("loglikelihood", {}, (prompt, "one"), 0)

@@ -234,7 +234,7 @@ def test_a_base_that_is_offloaded_is_refused_before_it_loads(
 ) -> None:
     zoo.build("llama", tmp_path)
     bench = opened(tmp_path, "tuned0")
-    shares = [DeviceShare(device, (), (1, 2, 3)[at]) for at, device in enumerate(devices)]
+    shares = [DeviceShare(device, (), (1, 2, 3)[index]) for index, device in enumerate(devices)]
     monkeypatch.setattr("core.models.loading.placement_of", lambda *_, **__: tuple(shares))
     monkeypatch.setattr(needs, "_free", lambda device: 1 << 40)
     if not words:

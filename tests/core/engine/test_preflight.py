@@ -264,20 +264,20 @@ def test_layers_are_foreseen_where_they_then_go(whole: study.Study) -> None:
 
 @pytest.mark.usefixtures("no_standard_tasks")
 def test_cards_share_all_that_is_left(whole: study.Study) -> None:
-    found = _foresee(whole, MemorySink())
-    assert [spread.cards for spread in found.spread] == [1, 2, 4, 8]
-    times = [spread.seconds for spread in found.spread]
-    assert times[0] == pytest.approx(found.seconds)
+    estimate = _foresee(whole, MemorySink())
+    assert [spread.cards for spread in estimate.spread] == [1, 2, 4, 8]
+    times = [spread.seconds for spread in estimate.spread]
+    assert times[0] == pytest.approx(estimate.seconds)
     assert times == sorted(times, key=lambda each: -(each or 0.0))
     subject = open_subject(whole, [registry.get(name).needs for name in ALL])
     of_models = sum(bool(unit.loads) for unit in runner.planned_units(subject, ALL))
-    for spread in found.spread:
+    for spread in estimate.spread:
         assert len(spread.shares) == spread.cards
         assert sum(share.slices for share in spread.shares) == len(subject.family.layers)
         assert sum(n for share in spread.shares for _, n in share.units) == of_models
     asked = whole.model_copy(update={"run": whole.run.model_copy(update={"workers": 3})})
-    found = _foresee(asked, MemorySink())
-    assert (found.here, [spread.cards for spread in found.spread]) == (3, [1, 2, 3, 4, 8])
+    estimate = _foresee(asked, MemorySink())
+    assert (estimate.here, [spread.cards for spread in estimate.spread]) == (3, [1, 2, 3, 4, 8])
 
 
 def test_half_precision_takes_half_the_memory(whole: study.Study) -> None:

@@ -68,7 +68,7 @@ def test_several_workers_are_expected_to_end_sooner(
 
     sink = MemorySink()
     runner.run(family(1), sink, ALL, Together())
-    expected = {said.label: said.expected or 0.0 for said in sink.said}
+    expected = {progress.label: progress.expected or 0.0 for progress in sink.said}
     assert expected["4 workers"] == pytest.approx(expected["0 workers"] / 4)
     assert expected["4 workers"] > 0
 

@@ -405,14 +405,14 @@ class _Moved(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, called: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         given = kwargs or {}
-        found = called(*args, **given)
+        result = called(*args, **given)
         if not called.is_view and "empty" not in called.name():
             # What is written in place is among the arguments and the result.
             read = [each for each in args if isinstance(each, torch.Tensor)]
             read = read[1:] if "copy_" in called.name() else read
-            for each in (*read, found):
+            for each in (*read, result):
                 self.nbytes += each.nbytes if isinstance(each, torch.Tensor) else 0
-        return found
+        return result
 
 
 @pytest.mark.parametrize(
@@ -426,10 +426,10 @@ def test_a_point_that_is_not_measured_moves_few_bytes(terms: str, most: int) -> 
     counts = []
     for measured in (False, True):
         with _Moved() as moved:
-            found, rounding = _combine(point, base, tuned, size=1 << 20, measured=measured)
+            combined, rounding = _combine(point, base, tuned, size=1 << 20, measured=measured)
         counts.append(moved.nbytes / base.numel())
         wanted = _combine(point, base, tuned)[0]
-        assert torch.equal(found, wanted)
+        assert torch.equal(combined, wanted)
         assert (rounding == Rounding()) is not measured
     assert counts[0] <= most + 0.1
     assert counts[1] > 1.5 * counts[0]

@@ -61,10 +61,10 @@ def test_a_kept_basis_measures_as_full_svds_do(
         (rows,), _ = overlap.measure(
             basis, update, linalg.gram(update), amplified=4, intruders_of=10, match=0.5
         )()
-        found = {row.metric: row.value or 0.0 for row in rows}
+        measured = {row.metric: row.value or 0.0 for row in rows}
         truth = oracle.alignment(W.double().numpy(), update[0].numpy())
         for metric in ("write", "read", "two_sided", "new_energy", "diagonal_energy", "intruders"):
-            assert found[metric] == pytest.approx(truth[metric], abs=1e-4), metric
+            assert measured[metric] == pytest.approx(truth[metric], abs=1e-4), metric
 
 
 def test_a_basis_belongs_to_its_base_and_tensor(monkeypatch: pytest.MonkeyPatch) -> None:

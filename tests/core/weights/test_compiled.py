@@ -130,12 +130,12 @@ def test_sums_of_pairs_are_those_of_float64(
     stored = _weights((*dtypes, BF16), 311, 1031)
     stored[2][5:] = stored[0][5:]  # its large elements are fewer than the share
     pairing = Pairing(("m2", "m0", "m1"), top)
-    found = _sums(stored, pairing=pairing).pairs
-    assert found is not None
+    pairs = _sums(stored, pairing=pairing).pairs
+    assert pairs is not None
     deltas = [(stored[i].float() - stored[0].float()).double().abs().flatten() for i in (3, 1, 2)]
     for i, a in enumerate(deltas):
         for j, b in enumerate(deltas):
-            sums = found.of(pairing.models[i], pairing.models[j])
+            sums = pairs.of(pairing.models[i], pairing.models[j])
             assert sums["magnitude"] == pytest.approx(float(a @ b), rel=1e-6)
             assert sums["square"] == pytest.approx(float((a * b).square().sum()), rel=1e-6)
             large = [(x >= x.sort().values[-max(1, round(top * len(x)))]) & (x > 0) for x in (a, b)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from app.results import crew
+from app.results import workers
 from core.engine.measurement import FailedUnit, WorkerState
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -14,8 +14,8 @@ IDLE = WorkerState("w2", "node-b", "cpu")
 
 
 def test_a_row_has_every_fact_of_a_worker() -> None:
-    busy, idle = crew.rows([BUSY, IDLE], NOW)
-    assert dict(zip(crew.HEAD, busy, strict=True)) == {
+    busy, idle = workers.rows([BUSY, IDLE], NOW)
+    assert dict(zip(workers.HEAD, busy, strict=True)) == {
         "worker": "w1", "host": "node-a", "card": "cuda:0", "model": "medical",
         "since": "75 s", "memory": "3.0 GiB", "done": "41", "failed": "2",
         "unit in hand": "scores",
@@ -24,17 +24,17 @@ def test_a_row_has_every_fact_of_a_worker() -> None:
 
 
 def test_a_line_has_the_same() -> None:
-    assert crew.line(BUSY, NOW) == (
+    assert workers.line(BUSY, NOW) == (
         "w1 (node-a, cuda:0): scores, 75 s, holds medical, 3.0 GiB, 41 done, 2 failures"
     )
-    assert crew.line(IDLE, NOW) == "w2 (node-b, cpu): waits, 0 done"
+    assert workers.line(IDLE, NOW) == "w2 (node-b, cpu): waits, 0 done"
 
 
 def test_workers_together_in_short() -> None:
-    assert crew.together([BUSY]) == "1 worker on 1 host, 1 at work"
-    assert crew.together([BUSY, IDLE]) == "2 workers on 2 hosts, 1 at work"
+    assert workers.together([BUSY]) == "1 worker on 1 host, 1 at work"
+    assert workers.together([BUSY, IDLE]) == "2 workers on 2 hosts, 1 at work"
 
 
 def test_a_failed_unit_has_its_cause() -> None:
     failed = FailedUnit("k", "ablation", "top-1% of medical", "out of memory", 3)
-    assert crew.given_up(failed) == "ablation: top-1% of medical (tried 3 times): out of memory"
+    assert workers.given_up(failed) == "ablation: top-1% of medical (tried 3 times): out of memory"

@@ -1,6 +1,7 @@
 """The running benches beside a database, and their end.
 
-Owns the summary of a bench. Asks each worker over its socket, for a moment; loads no model.
+Owns the summary of a bench. Asks each worker over its socket and waits only a moment; loads no
+model.
 """
 
 from __future__ import annotations

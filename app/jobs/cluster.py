@@ -2,8 +2,8 @@
 
 Owns the connection to Ray, its security, and the places of actors. The driver is the run's worker
 and the only process that writes to the database. Ray's objects pass between our own processes only:
-a cluster of our own listens on the loopback device and asks for a token; one with another address
-must ask for a token too. The only module that imports Ray, and only when a run asks for it.
+a cluster of our own listens on the loopback device and asks for a token; a cluster at another address
+must ask for a token too. Only this module imports Ray, and only when a run asks for it.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ ROOM = 0.7
 _SPARE = "tau-ray-"
 _CONNECT = 5.0  # seconds that an address may take to answer
 _SURVEY = 30.0  # seconds for the nodes to name their cards
-_LONGEST = 18  # characters of a folder that holds one of ours, with sockets of 107 at most
+_LONGEST = 18  # characters of the parent of a run's folder: paths of sockets have at most 107
 _LOOK = 2.0  # seconds between two looks at the cluster's nodes
-_STARTS = 5  # times that a place of a node gets a new worker
+_STARTS = 5  # workers that a place may have, one after another
 _HELD = 32  # required results in the object store at once
 _AT_ONCE = 64  # messages heard before the next look
 
 
 @dataclass(slots=True)
 class _Place:
-    """A place for a worker on a node. `cards`: GPUs that it takes, each of `memory` bytes."""
+    """A place for a worker on a node. `cards`: the number of GPUs that it takes."""
 
     node: str
     host: str
@@ -77,13 +77,13 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Survey:
-    """A node: the name and the bytes of each card."""
+    """The cards of a node: the name and the bytes of each."""
 
     cards: tuple[tuple[str, int], ...]
 
 
 class RayExecutor:
-    """Computes the jobs of a run on Ray. A context: leaves Ray at its end.
+    """Computes the jobs of a run on Ray. A context manager: it disconnects from Ray at its end.
 
     `address`: HOST:PORT of a running cluster; None starts one on this host, with `workers`
     processes. `hangs`: see `Crew`. `on_fault` receives tracebacks.
@@ -141,7 +141,7 @@ class RayExecutor:
 
 
 class _Worker:
-    """An actor, as its run sees it."""
+    """The run's handle of an actor."""
 
     def __init__(self, name: str, place: _Place, actor: Any, pool: _Actors) -> None:
         self.name, self.host, self.device = name, place.host, "cpu"
@@ -204,7 +204,7 @@ class _Actors:
         return any(place.worker is not None or place.starts < _STARTS for place in places)
 
     def listen(self, seconds: float) -> Sequence[tuple[_Worker, Message | Ended | Lost]]:
-        """The messages of all workers; lets those in that have opened the study."""
+        """The messages of all workers; admits workers that have opened the study."""
         import ray
 
         heard: list[tuple[_Worker, Message | Ended | Lost]] = []
@@ -225,7 +225,7 @@ class _Actors:
                     if words := self._opened(worker):
                         heard.append((worker, words))
                     elif not heard:
-                        return []  # the crew must know of it
+                        return []  # the crew must first see the new worker
                 else:
                     heard.append((worker, self._next(worker)))
         return heard
@@ -303,7 +303,10 @@ class _Actors:
         self._work.say("starting workers")
 
     def _opened(self, worker: _Worker) -> Lost | None:
-        """Let a worker in. Raises InputError if its host does not have the run's files."""
+        """Admit a worker that has opened the study.
+
+        Raises InputError if its host does not have the run's files.
+        """
         import ray
 
         ref, worker.opening = worker.opening, None
@@ -349,7 +352,7 @@ class _Actors:
 
 
 class _Actor:
-    """A station in a process of Ray's."""
+    """A station in a process that Ray has started."""
 
     def __init__(self, order: Order, version: str) -> None:
         if version != app.__version__:
@@ -362,7 +365,7 @@ class _Actor:
         self._process = psutil.Process()
 
     def open(self) -> tuple[Hello, list[str]]:
-        """Open the study; gives the numbers of its cards as well."""
+        """Open the study. Also return the numbers of the actor's cards."""
         import ray
 
         return self._station.open(), [str(each) for each in ray.get_gpu_ids()]
@@ -388,7 +391,7 @@ class _Actor:
 
 @contextlib.contextmanager
 def _connected(address: str | None, workers: int | None, run: Run) -> Iterator[None]:
-    """Connect to a cluster, or to a new one of this host that ends with the block."""
+    """Connect to a cluster. Without an address, start one on this host that ends with the block."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if address is None:
         _guard()
@@ -417,7 +420,7 @@ def _connected(address: str | None, workers: int | None, run: Run) -> Iterator[N
             ) from error
         finally:
             if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, before)  # Ray has taken it
+                signal.signal(signal.SIGTERM, before)  # Ray has replaced the handler
         stack.callback(ray.shutdown)
         with _silent(ray):
             yield
@@ -425,7 +428,7 @@ def _connected(address: str | None, workers: int | None, run: Run) -> Iterator[N
 
 @contextlib.contextmanager
 def _silent(ray: Any) -> Iterator[None]:
-    """Let Ray print nothing inside the block: the run reports what matters, such as lost workers.
+    """Keep Ray from printing inside the block: the run itself reports lost workers.
 
     Ray prints the ends of its processes to stderr whatever `log_to_driver` says.
     """
@@ -439,7 +442,7 @@ def _silent(ray: Any) -> Iterator[None]:
 
 
 def _guard() -> None:
-    """Let a cluster of our own ask for a token that only this process and its children know."""
+    """Make our own cluster require a token that only this process and its children know."""
     os.environ["RAY_AUTH_MODE"] = "token"
     if not os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -468,7 +471,7 @@ def _check_address(address: str) -> None:
 
 @contextlib.contextmanager
 def _short_folder() -> Iterator[Path]:
-    """A folder for Ray's sockets, whose paths may have 107 bytes; removes those of dead runs."""
+    """A folder for Ray's sockets, whose paths may have 107 bytes; removes folders of dead runs."""
     root = Path(tempfile.gettempdir())
     if len(str(root)) > _LONGEST:
         root = Path("/tmp")
@@ -484,7 +487,7 @@ def _short_folder() -> Iterator[Path]:
 
 
 def _surveyed(nodes: Iterable[Mapping[str, Any]]) -> dict[str, _Survey]:
-    """The cards of these nodes by id; only of nodes that have GPUs, and that answer."""
+    """The cards of each node that has GPUs and answers, by the node's id."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -555,6 +558,6 @@ def _device(hello: Hello, cards: Sequence[str]) -> str:
 
 
 def _why(error: BaseException) -> str:
-    """Ray's reason for the end of an actor, in a line."""
+    """Ray's reason for the end of an actor, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:300] if lines else type(error).__name__

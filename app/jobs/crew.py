@@ -1,4 +1,4 @@
-"""A run's jobs over several workers: which one gets which job, and what follows an error.
+"""A run's jobs over several workers: their distribution, and the response to errors.
 
 Owns the choice of jobs, the attempts at a unit, and the search for workers that hang. Knows no
 transport: a `Pool` starts workers and passes messages on.
@@ -25,16 +25,17 @@ GRACE = 10.0
 """Seconds for workers to end by themselves when a run is cancelled."""
 
 HANGS = 1800.0
-"""Seconds without any progress after which a worker counts as hung, or more for long units."""
+"""Seconds without progress before which no worker counts as hung."""
 
 LONG = 10.0
-"""A unit counts as hung after this many times its expected duration at the earliest."""
+"""No worker counts as hung before this many times the expected duration of its job."""
 
 SHARES = 2
-"""Shares for each worker in the remaining units with a common preparation: large ones first, small
-ones at the end, where workers would wait for one another."""
+"""Shares for each worker of the remaining units with a common preparation.
 
-_LISTEN = 0.2  # seconds between two looks for a wish to cancel
+Shares shrink towards the end, so that workers hardly wait for one another."""
+
+_LISTEN = 0.2  # seconds between two checks for a cancellation
 _REPORT = 0.5  # seconds between two reports of the workers
 
 
@@ -72,13 +73,13 @@ class Pool(Protocol):
     """The workers of a run."""
 
     def workers(self) -> Sequence[Worker]:
-        """The workers that are there; starts those that can be started."""
+        """The workers that are ready; starts all that can be started."""
 
     def expects_more(self) -> bool:
-        """May further workers come without anybody's doing?"""
+        """May further workers come without an action of the user?"""
 
     def listen(self, seconds: float) -> Sequence[tuple[Worker, Message | Ended | Lost]]:
-        """The messages that have come, in order; waits for the first one this long."""
+        """The received messages, in order; waits up to `seconds` for the first one."""
 
 
 @dataclass(slots=True)
@@ -140,7 +141,7 @@ class Crew:
             self._work.workers([])
 
     def _feed(self) -> bool:
-        """Give jobs to idle workers; false once all is done."""
+        """Give jobs to idle workers; return False once no job is left."""
         for worker in self._pool.workers():
             if worker.name not in self._hands:
                 self._hands[worker.name] = _Hand(worker)
@@ -164,7 +165,7 @@ class Crew:
         return True
 
     def _jobs(self) -> list[Job]:
-        """The ready jobs without the units in hand, cut into shares for the workers."""
+        """The ready jobs without the units in progress, cut into shares for the workers."""
         taken = {unit.key for hand in self._hands.values() for unit in hand.left}
         jobs = []
         for job in self._work.ready():
@@ -174,10 +175,10 @@ class Crew:
         return jobs
 
     def _cut(self, job: Job) -> list[Job]:
-        """The jobs of one: units one by one, unless they are computed together."""
+        """A job cut into smaller ones; units that are computed together stay together."""
         units = job.units
         if job.is_whole:
-            if any(unit.key in self._attempts for unit in units):  # which analysis failed?
+            if any(unit.key in self._attempts for unit in units):  # to find the failing analysis
                 return [Job(tuple(group)) for _, group in by_analysis(units)]
             return [job]
         size = 1
@@ -186,10 +187,12 @@ class Crew:
         return [Job(units[start : start + size]) for start in range(0, len(units), size)]
 
     def _give(self, hand: _Hand) -> None:
-        """Give a worker a job: of the model that it holds, else of the model with most work for
-        each worker that holds it; the longest first."""
+        """Give a worker the longest job of the model that it holds.
+
+        If there is none, the model with most work for each worker that holds it comes next.
+        """
         models = dict.fromkeys(job.loads for job in self._open)
-        model = hand.model if hand.model in models else max(models, key=self._need)
+        model = hand.model if hand.model in models else max(models, key=self._work_per_worker)
         job = max((job for job in self._open if job.loads == model), key=self._seconds)
         self._open.remove(job)
         hand.job, hand.left, hand.slice = job, list(job.units), []
@@ -198,7 +201,7 @@ class Crew:
         hand.heard = time.monotonic()
         hand.worker.give(job)
 
-    def _need(self, model: str) -> float:
+    def _work_per_worker(self, model: str) -> float:
         holders = sum(hand.model == model and hand.job is not None for hand in self._hands.values())
         work = sum(self._seconds(job) for job in self._open if job.loads == model)
         return work / (1 + holders)
@@ -224,7 +227,7 @@ class Crew:
             case Ended():
                 if hand.left:
                     self._failed(hand, "The worker gave no result.")
-                self._rest(hand)
+                self._set_idle(hand)
             case Lost(cause):
                 self._lose(hand, cause)
 
@@ -259,7 +262,7 @@ class Crew:
         hand.left, hand.slice, hand.model = [], [], ""
         self._changed = True
 
-    def _rest(self, hand: _Hand) -> None:
+    def _set_idle(self, hand: _Hand) -> None:
         hand.job, hand.label, hand.since = None, "", 0.0
         self._changed = True
 
@@ -285,7 +288,7 @@ class Crew:
                 self._lose(hand, f"it showed no progress for {silent}, and was ended.")
 
     def _dismiss(self) -> None:
-        """Ask all workers to end their jobs, and wait for a while."""
+        """Ask all workers to end their jobs, and wait up to GRACE seconds."""
         busy = {name for name, hand in self._hands.items() if hand.job is not None}
         for name in busy:
             self._hands[name].worker.stop()

@@ -34,7 +34,7 @@ class Job:
     """Units that one process computes together, in this order.
 
     Units over weights are of one slice, and share its reading; readers of states are of one model
-    and probe set, and share a forward pass. Others are of one analysis and model.
+    and probe set, and share a forward pass. Other units are of one analysis and model.
     """
 
     units: tuple[Unit, ...]
@@ -46,7 +46,7 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The words for its first unit."""
+        """The label of its first unit."""
         return self.units[0].label
 
     @property
@@ -92,7 +92,11 @@ class Work(Report, Protocol):
 
     def ready(self, model: str = "") -> list[Job]:
         """The jobs whose units are neither finished nor given up, and whose requirements are
-        finished: over weights; after the last of these, over models, or over this model."""
+        finished.
+
+        Jobs over weights come first. After the last of them come jobs over models, or over `model`
+        alone.
+        """
 
     def save(self, finished: Sequence[Finished]) -> None:
         """Store finished units, all or nothing. The units of a slice come together."""
@@ -117,14 +121,17 @@ class Executor(Protocol):
         """The device that will compute. Raises StudyError if the study's device is absent."""
 
     def remembering(self, memory: IdentityMemory) -> IdentityMemory:
-        """The cache of file hashes to open the study with, over the run's own."""
+        """A cache of file hashes for opening the study, which wraps the run's own."""
 
     def compute(self, work: Work, analyses: Sequence[str]) -> None:
-        """Compute jobs until none is ready. `analyses`: those of the run, for planning it anew."""
+        """Compute jobs until none is ready.
+
+        `analyses`: the run's analyses, from which another process can plan the same units.
+        """
 
 
 class LocalExecutor:
-    """Computes in this process: a model at a time."""
+    """Computes in this process, one model at a time."""
 
     def machine(self, study: Study) -> Machine:
         """This process's device."""
@@ -234,7 +241,7 @@ class Computation:
 
 
 def jobs_of(units: Sequence[Unit]) -> list[Job]:
-    """The jobs of ready units over one model: readers first, by the states that they rest on."""
+    """The jobs of ready units over one model: readers first, one job for each `stored`."""
     shared = [u for u in units if registry.get(u.analysis).reader]
     passes = [
         Job(tuple(u for u in shared if u.options["stored"] == stored))

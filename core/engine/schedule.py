@@ -1,7 +1,7 @@
 """The time of a run on several cards: a schedule of its tasks, the longest first.
 
-An estimate and no promise: the tasks have the seconds that `pacing` expects, and every card counts
-as equal. Slices of the weights come before models, as in the runner. Knows no study.
+The schedule is an estimate: `pacing` gives the expected seconds of each task, and all cards count
+as equally fast. Slices of the weights come before models, as in the runner. Knows no study.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One task on its cards, from `start` to `end`, in seconds. `loading`: the part of it in which
-    models are loaded."""
+    """One task on its cards, from `start` to `end`, in seconds. `loading`: its seconds of
+    loading models."""
 
     task: Task
     cards: tuple[int, ...]
@@ -50,8 +50,11 @@ class Turn:
 
 @dataclass(slots=True)
 class _Worker:
-    """A process on some cards: the model that it holds, the seconds of loading it that are due, and
-    when it is free again."""
+    """A process on some cards.
+
+    It has the model that it holds, the seconds that loading it still takes, and the time at which
+    it is free.
+    """
 
     cards: tuple[int, ...]
     model: str = ""
@@ -72,11 +75,13 @@ def scheduled(
     loading: Mapping[str, float],
     needs: Mapping[str, int],
 ) -> list[Turn]:
-    """A schedule of tasks on so many cards, in the order of its starts.
+    """A schedule of tasks on this number of cards: turns in the order of their starts.
 
-    A free worker takes the task of its model on whose completion most waits; without one it gives
-    way to a further worker of another model, if loading that model pays. `loading`: the seconds of
-    loading each model; `needs`: the cards that each takes, one if it is not named. Raises
+    A free worker takes the ready task of its model with the longest chain of tasks behind it. If
+    there is none, a new worker with another model takes its cards, provided that loading this model
+    saves time.
+
+    `loading`: the seconds of loading each model; `needs`: the cards that each takes, one if it is not named. Raises
     ValueError if a model needs more than `cards`, or if tasks require each other.
     """
     if any(needs.get(task.loads, 1) > cards for task in tasks):
@@ -99,7 +104,7 @@ def _slices(tasks: Sequence[Task], cards: int) -> list[Turn]:
 
 
 class _Models:
-    """The tasks over models and the reductions, in time."""
+    """A simulation of the tasks over models and of the reductions."""
 
     def __init__(
         self,
@@ -143,13 +148,13 @@ class _Models:
         return turns
 
     def _open(self, place: int) -> None:
-        """A task can be computed from now on."""
+        """Add a task to the ready ones."""
         task = self._tasks[place]
         heappush(self._ready.setdefault(task.loads, []), (-self._ranks[task.keys], place))
         self._left[task.loads] = self._left.get(task.loads, 0.0) + task.seconds
 
     def _close(self, task: Task) -> None:
-        """A task is finished."""
+        """Finish a task: open the tasks that waited for it alone."""
         for key in task.keys:
             for place in self._behind.get(key, ()):
                 self._missing[place] -= 1
@@ -157,13 +162,13 @@ class _Models:
                     self._open(place)
 
     def _pop(self, model: str) -> Task:
-        """The ready task of a model on which most waits."""
+        """Take the ready task of a model with the longest chain of tasks behind it."""
         task = self._tasks[heappop(self._ready[model])[1]]
         self._left[model] -= task.seconds
         return task
 
     def _started(self) -> Iterator[Turn]:
-        """The turns that begin now: reductions in the run's own process, then those of workers."""
+        """The turns that begin now: reductions in the run's own process, then workers' tasks."""
         while self._ready.get(""):
             task, start = self._pop(""), max(self._driver, self._now)
             self._driver = start + task.seconds
@@ -210,7 +215,7 @@ class _Models:
         return sum(worker.model == model for worker in self._workers)
 
     def _placed(self, model: str, idle: Sequence[_Worker]) -> _Worker:
-        """A new worker for a model on free cards, those without a model first."""
+        """A new worker for a model on cards of idle workers, first of those without a model."""
         need = self._needs.get(model, 1)
         cards: list[int] = []
         for worker in sorted(idle, key=lambda each: (bool(each.model), -len(each.cards))):

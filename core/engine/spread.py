@@ -1,6 +1,6 @@
 """A run on several cards: its open units as tasks, and their schedules.
 
-Knows no files and no devices: a card takes what the preflight found a model to need.
+Knows no files and no devices: the preflight says how many cards each model needs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ COUNTS = (1, 2, 4, 8)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardShare:
     """The share of one card, or of one worker on the CPU: the slices of the weights and the units
-    of each model that it computes, in `busy` seconds with loading."""
+    of each model that it computes.
+
+    `busy`: its seconds of computing and of loading models.
+    """
 
     slices: int
     units: tuple[tuple[str, int], ...]
@@ -30,8 +33,10 @@ class CardShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """A run on so many cards, or workers on the CPU, by a schedule. `seconds`: its end, None if a
-    model does not fit on them."""
+    """The schedule of a run on `cards` cards, or on as many workers on the CPU.
+
+    `seconds`: its duration, None if a model does not fit.
+    """
 
     cards: int
     seconds: float | None
@@ -39,8 +44,10 @@ class Spread:
 
 
 def tasks_of(todo: Sequence[Unit], pacing: Pacing) -> list[Task]:
-    """The open units as tasks of one worker each: a slice of the weights, a forward pass that
-    readers share, else a single unit."""
+    """The open units as tasks, each for one worker.
+
+    A task is a slice of the weights, a forward pass that readers share, or a single unit.
+    """
     together: dict[tuple[object, ...], list[Unit]] = {}
     for unit in todo:
         place: tuple[object, ...] = (unit.key,)

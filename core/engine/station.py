@@ -103,15 +103,17 @@ Message = Said | Warned | Loaded | Done | Failed
 
 
 class Handed(IdentityMemory):
-    """The run's hashes, for a process that opens the same files. A copy with another time is hashed
-    again."""
+    """The run's hashes, for a process that opens the same files.
+
+    A file with another time of modification is hashed again.
+    """
 
     def __init__(self, hashes: Mapping[tuple[str, int, int], str]) -> None:
         self._hashes = hashes
         self._sizes = {path: size for path, size, _ in hashes}
 
     def recall(self, stamp: Stamp) -> str | None:
-        """The run's hash of a file. Raises CheckpointError if the file has another size there."""
+        """The run's hash of a file. Raises CheckpointError if the file has another size here."""
         size = self._sizes.get(stamp.path, stamp.size)
         if size != stamp.size:
             raise CheckpointError(
@@ -148,8 +150,7 @@ class Recorded(IdentityMemory):
 
 
 class _NoParts:
-    """The parts of a slice and the bases of its matrices are not saved: they would travel for each
-    matrix."""
+    """A memory without parts of slices and without bases: they would travel for each matrix."""
 
     def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
         return {}, 0.0
@@ -158,7 +159,7 @@ class _NoParts:
         pass
 
     def find_basis(self, key: str) -> None:
-        """None: bases lie beside the database."""
+        """None: only the run's own process reads stored bases."""
 
     def keep_basis(self, key: str, arrays: Mapping[str, Any]) -> None:
         pass
@@ -184,13 +185,13 @@ class Station:
         self._units: Mapping[str, Unit]
 
     def open(self) -> Hello:
-        """Open the study. Raises InputError, naming this host, if it can't."""
+        """Open the study. Raises InputError, which names this host, if that fails."""
         return self._thread.submit(self._open).result()
 
     def compute(self, keys: Sequence[str], load: Callable[[str], UnitResult]) -> Iterator[Message]:
         """The messages of a job, until its end. `load` gives the results that its units require.
 
-        A unit's results come as soon as they are there; of a slice all at its end.
+        A unit's results come as soon as they are computed. A slice's results all come at its end.
         """
         self._load = load
         self._thread.submit(self._work, keys)
@@ -209,7 +210,7 @@ class Station:
         self._stop.set()
 
     def pause(self) -> None:
-        """Raise Cancelled once it is to stop."""
+        """Raise Cancelled after a call of `stop`."""
         if self._stop.is_set():
             raise Cancelled("The run was cancelled.")
 
@@ -256,7 +257,7 @@ class Station:
                 self._compute(Job(tuple(self._units[key] for key in keys)))
         except BaseException as error:
             self._messages.put(_failed(error))
-            self._release()  # the error may have left the model between two states
+            self._release()  # the error may have left changed weights in the model
         finally:
             self._messages.put(None)
 
@@ -290,7 +291,7 @@ class Station:
 
 
 def plan_of(keys: Collection[str]) -> str:
-    """The digest of planned units."""
+    """The digest of the keys of planned units."""
     return hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()
 
 

@@ -19,7 +19,7 @@ from core.figures.views import Tabulation
 
 BASE = "base"
 SHOWN = 60
-"""Characters of a prompt's last paragraph, the item's own, that stand in a list."""
+"""Characters that a list shows of a prompt's last paragraph, which is the item's own."""
 
 NOT_STORED = "No prompts are stored: compute with --fresh to see them."
 
@@ -67,7 +67,7 @@ def of_item(asked: Tabulation) -> Passages:
 def text(
     asked: Tabulation, compared: Compared, answers: Sequence[tuple[str, dict[int, Answer]]]
 ) -> Passages:
-    """An item of a comparison as text, the one chosen or the first. `answers`: the name of each
+    """The chosen item of a comparison as text, or the first one. `answers`: the name of each
     side, and its answers by item."""
     choice = asked.choice
     ordered = items.ordered(compared.items, items.ORDERS[0])

@@ -30,21 +30,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Reading = Literal["raw", "chance", "excess", "difference"]
-"""How values are read: as measured, by chance, beyond chance, or less the base's."""
+"""The number shown: the measured value, its chance level, its excess over chance, or its difference
+from the base."""
 Kind = Literal["curves", "matrix", "heatmap", "bars", "boxes", "scatter", "table", "text"]
 Coordinate = str
 """The name of a coordinate: a field of `Coordinates`."""
 Selector = str
-"""What the user steps through: a coordinate, "against", the other value of a scatter, or "item",
-one of the texts that a figure names."""
+"""A choice that the user steps through: a coordinate, "against", the other value of a scatter, or
+"item", one of the texts that a figure names."""
 
 Value = str | int | None
 Wanted = Literal["any", "present", "absent"] | tuple[Value, ...]
-"""What is asked of a coordinate: anything, any value but absence, absence, or one of these."""
+"""The condition on a coordinate: none, a value present, a value absent, or one of these values."""
 
 Query = Mapping[Coordinate, Wanted]
-"""Which measurements a figure needs: what is asked of the metric and of each coordinate; anything
-of those that are not named."""
+"""The measurements that a figure needs: conditions on the metric and on coordinates. There is no
+condition on a coordinate that is not named."""
 
 SPOKEN: tuple[Selector, ...] = ordered(
     ("model", "reference", "module", "layer", "task", "against", *COORDINATES, "item")
@@ -52,7 +53,7 @@ SPOKEN: tuple[Selector, ...] = ordered(
 """All selectors in the order in which a title names their values."""
 
 COMBINED = ("metric", *(name for name in SPOKEN if name in COORDINATES and name not in INSIDE))
-"""What a combination says: the metric and all coordinates but those inside a model."""
+"""The fields of a combination: the metric and all coordinates but those inside a model."""
 GROUPS = ("attention", "mlp", "blocks", "all")
 
 

@@ -97,7 +97,7 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Welch:
 
 
 def deviation(values: Sequence[float]) -> float | None:
-    """The standard deviation of a sample; None of one value."""
+    """The standard deviation of a sample; None for a single value."""
     return float(np.std(np.asarray(values), ddof=1)) if len(values) > 1 else None
 
 

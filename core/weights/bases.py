@@ -1,4 +1,4 @@
-"""Singular bases of a base's matrices that later runs find again.
+"""A cache of the singular bases of a base model's matrices, for later runs.
 
 Owns the key of a matrix's basis and its stored form. Knows no file: the memory is the run's sink.
 """
@@ -17,7 +17,7 @@ from core.models.pieces import Piece
 from core.weights import linalg
 
 LEAST = 1024
-"""Smallest side of a matrix whose basis is kept: smaller ones are solved in a tenth of a second."""
+"""Smallest side of a matrix whose basis is cached: smaller ones take a tenth of a second."""
 
 _FORM = 1
 _STEPS = 32767
@@ -35,10 +35,10 @@ class BasisMemory(Protocol):
 def solve(matrix: Tensor, *, memory: BasisMemory, base: str, piece: Piece) -> linalg.Singular:
     """`linalg.singular` of a matrix [1, d_out, d_in], from the memory if it has it.
 
-    `base` is the fingerprint of the model that the piece is of.
+    `base`: the fingerprint of the piece's model.
     """
     side = min(matrix.shape[-2:])
-    if side < LEAST or matrix.device.type != "cpu":  # a card solves it sooner than it is read
+    if side < LEAST or matrix.device.type != "cpu":  # a card solves faster than a file is read
         return linalg.singular(matrix)
     key = content_key(
         {
@@ -57,8 +57,11 @@ def solve(matrix: Tensor, *, memory: BasisMemory, base: str, piece: Piece) -> li
 
 
 def packed(singular: linalg.Singular) -> dict[str, NDArray[Any]]:
-    """The arrays of the basis of one matrix, its vectors as 16-bit multiples of steps: one step for
-    every `_STRIPE` elements of a vector, so that a few large ones do not coarsen the others."""
+    """The arrays of the basis of one matrix, with vectors as 16-bit multiples of steps.
+
+    Every `_STRIPE` elements of a vector share a step, so that a few large elements do not coarsen
+    the others.
+    """
     vectors = singular.vectors[0].float()
     stripes = [vectors[start : start + _STRIPE] for start in range(0, len(vectors), _STRIPE)]
     steps = torch.stack([stripe.abs().amax(0) for stripe in stripes]) / _STEPS
@@ -74,7 +77,7 @@ def packed(singular: linalg.Singular) -> dict[str, NDArray[Any]]:
 
 
 def unpacked(arrays: Mapping[str, NDArray[Any]], side: int) -> linalg.Singular | None:
-    """The inverse of `packed`; None if the arrays are not of such a basis."""
+    """The inverse of `packed`; None if the arrays have other names, dtypes or shapes."""
     forms = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
     if forms != {
         "energy": ("float32", (side,)), "steps": ("float32", (-(-side // _STRIPE), side)),

@@ -1,4 +1,4 @@
-"""The sums of `core.weights.moments` computed on a card, where they stay until they are asked for.
+"""The sums of `core.weights.moments` computed on a card, where they stay until the end.
 
 Owns the arithmetic on one block of elements. Nothing here waits for the card.
 """
@@ -16,7 +16,7 @@ from core.weights.moments import MemberTensor, Moments, add_rounding, blocks_of
 from core.weights.pairs import Pairing
 
 ELEMENTS = 1 << 24
-"""Elements of one block where no pairs are wanted: enough to hide the launches."""
+"""Elements of one block where no pairs are wanted: enough to hide the launches of kernels."""
 
 _EXPONENT = 0x7F800000
 
@@ -33,14 +33,15 @@ def accumulate(
 ) -> Callable[[], Moments]:
     """As `core.weights.moments.accumulate`, of members whose rows are on the card.
 
-    The result is computed on the host from what went down meanwhile: see `core.models.transfers`.
+    The returned function computes the moments on the host, from sums that were copied there
+    meanwhile: see `core.models.transfers`.
     """
     sums = _Sums(len(models), len(tuned), pairing, device)
     wanted = up(
         torch.tensor([1 + models.index(n) for n in pairing.models] if pairing else []), device
     )
     noted: list[Callable[[Moments], None]] = []
-    # The largest elements are ranked within the blocks of the processor.
+    # Pairs rank elements within a block, so their blocks are the same as on the processor.
     for ranges in blocks_of(rows, width) if pairing else blocks_of(rows, width, ELEMENTS):
         block: list[Tensor] = []
         for start, stop in ranges:
@@ -151,7 +152,7 @@ class _Sums:
 
 
 def products(rows: Tensor) -> Tensor:
-    """Inner products of rows, float64 [N, N], one by one: see `core.weights.pairs.products`."""
+    """Inner products of rows, float64 [N, N], each by itself: see `core.weights.pairs.products`."""
     n = len(rows)
     upper = {(i, j): _dot(rows[i], rows[j]) for i in range(n) for j in range(i, n)}
     whole = [upper[min(i, j), max(i, j)] for i in range(n) for j in range(n)]

@@ -1,7 +1,7 @@
 """Rows of checkpoints sent to a card while it computes.
 
-Several threads read rows into pinned buffers, which are used again and again, and a stream of its
-own sends them. Owns the buffers and the order of events. Knows no model and no analysis.
+Several threads read rows into pinned buffers, which are used again and again. A separate CUDA
+stream sends them. Owns the buffers and the order of events. Knows no model and no analysis.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Sent:
     def rows(self) -> Tensor:
         """The rows, for use on the card's current stream. Waits for the readers, not for the card.
 
-        Raises what reading raised.
+        Raises the error of a reader.
         """
         current = torch.cuda.current_stream(self._rows.device)
         for part in self._parts:
             current.wait_event(part.result())
         if self._parts:
-            # Their memory came from the stream of copies: it is free once this stream is done.
+            # Allocated on the stream of copies: reusable only when the current stream is done.
             self._rows.record_stream(current)
             self._parts = ()
         return self._rows
@@ -77,7 +77,7 @@ class Uploads:
             pinned = buffer.free(target.nbytes)
             rows = read(first, first + len(target), pinned)
             if rows.dtype != target.dtype or not _lies_in(rows, pinned):
-                # Decoded elsewhere: the buffer held at most the stored form.
+                # The reader decoded into other memory: the buffer held at most the stored bytes.
                 staged = pinned[: target.nbytes].view(target.dtype).view(target.shape)
                 rows = staged.copy_(rows.to(target.dtype).contiguous())
             with torch.cuda.stream(self._stream):
@@ -89,14 +89,14 @@ class Uploads:
 
 
 class _Buffer:
-    """Pinned memory, and the event after which it may be written again."""
+    """Pinned memory, and the event after which it may be overwritten."""
 
     def __init__(self) -> None:
         self.sent: Any = None
         self._memory = torch.empty(0, dtype=torch.uint8)
 
     def free(self, nbytes: int) -> Tensor:
-        """At least `nbytes` of it, once they have been sent."""
+        """At least `nbytes` of it; waits until its last contents have been sent."""
         if self.sent is not None:
             self.sent.synchronize()
         if self._memory.numel() < nbytes:

@@ -22,10 +22,10 @@ from core.figures.plots.ranges import Tick
 GAP = 2
 SIDE_BY_SIDE = 100
 LOW = 8
-"""The least rows of a panel before panels are placed side by side."""
+"""With fewer rows in a panel, panels are placed side by side."""
 NARROWEST = 30
 LEAST = 6
-"""The least rows of a panel before fewer panels are drawn: those around the chosen one."""
+"""With fewer rows in a panel, only panels around the chosen one are drawn."""
 AROUND = 3
 """Rows of a panel besides its canvas: title, axis and its numbers."""
 SPACING = 4
@@ -61,7 +61,7 @@ def picture(
 ) -> Picture:
     """The panels of a figure within width × height: all, or those around `panel` that have room.
 
-    The chosen series lies upon the others, has its sign at every point, and the others fade.
+    The chosen series lies on top and has its sign at every point; the others fade.
     """
     columns = across(len(plot.panels), width, height)
     rows = math.ceil(len(plot.panels) / columns)

@@ -1,6 +1,6 @@
 """The model under an adapter, and the adapter's updates collected so far.
 
-Owns the place and the storage of a module's tensors, and the errors for tensors that fit nothing.
+Owns the place and the storage of a module's tensors, and the errors for misplaced tensors.
 Knows no form of update.
 """
 

@@ -2,8 +2,8 @@
 
 Owns the connection to Ray, its security, and the places of actors. The driver is the run's worker
 and the only process that writes to the database. Ray's objects pass between our own processes only:
-a cluster of our own listens on the loopback device and asks for a token; a cluster at another address
-must ask for a token too. Only this module imports Ray, and only when a run asks for it.
+a cluster of our own listens on the loopback device and asks for a token; a cluster at another
+address must ask for a token too. Only this module imports Ray, and only when a run asks for it.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ PACKAGES = (
 )  # fmt: skip
 _AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 _QUOTA, _LOAD = Path("/sys/fs/cgroup/cpu.max"), Path("/proc/loadavg")
-_SAMPLES, _MOMENT = 5, 0.004  # looks at the load, and seconds before each
+_SAMPLES, _MOMENT = 5, 0.004  # samples of the load, and seconds before each
 _WATCH = 1.0  # seconds between two looks for the parent
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
@@ -65,9 +65,10 @@ def tune() -> None:
 def free_threads() -> int | None:
     """The number of threads for arithmetic; None where the libraries' own choice, one a core, fits.
 
-    The cores that no other process uses now, at least half of this process's cores, since the
-    moment may be a bad one, and at most its quota as a container. Threads without a core of their
-    own are slow: all wait for the last at the end of each operation.
+    One thread for each core that no other process uses now. At least half of this process's cores,
+    since they may be busy only for a moment, and at most the quota of its container.
+    Threads without a core of their own are slow: all wait for the last at the end of each
+    operation.
     """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores = min(usable or 1, psutil.cpu_count(logical=False) or usable or 1)

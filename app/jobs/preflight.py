@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SHARES = ("analysis", "units", "finished", "time", "asks")
 MODELS = ("model", "parameters", "read", "loaded", "lies on")
 CARDS = ("slices", "busy", "units by model")
-"""The headers of the tables; that of CARDS follows what a card is called."""
+"""The headers of the tables. Before CARDS stands the word for a card or a worker."""
 
 
 def look_ahead(db: Database, study: Study, analyses: Sequence[str]) -> Preflight:
@@ -73,8 +73,8 @@ def models(cost: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def cards(cost: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The header, and a row for each card of this host, or each worker that the study asks for;
-    without rows where that is one."""
-    thing = _thing(cost)
+    without rows where there is only one."""
+    thing = _device_word(cost)
     spread = next((s for s in cost["spread"] if s["cards"] == cost["here"]), None)
     several = spread is not None and cost["here"] > 1
     rows: list[tuple[str, ...]] = [
@@ -130,7 +130,7 @@ def _spread(cost: Mapping[str, Any]) -> str:
     ]
     if not times:
         return ""
-    thing = _thing(cost)
+    thing = _device_word(cost)
     alike = ", each with cores of its own" if thing == "worker" else " like this one"
     few = max((each["cards"] for each in cost["spread"] if each["seconds"] is None), default=0)
     lacking = f" {counted(few, thing)} can't hold every model." if few else ""
@@ -140,8 +140,8 @@ def _spread(cost: Mapping[str, Any]) -> str:
     )
 
 
-def _thing(cost: Mapping[str, Any]) -> str:
-    """What computes a task: a card, or on the CPU a worker."""
+def _device_word(cost: Mapping[str, Any]) -> str:
+    """The word for the computing device: a card, or on the CPU a worker."""
     return "worker" if cost["device"] == "cpu" else "card"
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from core.vectors.grafted import Bed
 NAME, VERSION = "graft", 1
 TOGETHER = 8
-"""Layers whose single grafts are one unit."""
+"""The number of layers whose single grafts are one unit."""
 
 
 class GraftParameters(Parameters):

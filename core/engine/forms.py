@@ -93,7 +93,7 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
         "said.bytes": "byte texts", "said.ends": "int items",
     },
 }  # fmt: skip
-"""Of each array its kind, and its axes by name or size: axes of one name are of one size. A star
+"""The kind of each array, and its axes by name or size. Axes of one name have one size. A star
 stands for the module, layer or metric that an array is of."""
 
 WORKING = frozenset({"final", "sample", "sums"})

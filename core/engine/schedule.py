@@ -81,8 +81,8 @@ def scheduled(
     there is none, a new worker with another model takes its cards, provided that loading this model
     saves time.
 
-    `loading`: the seconds of loading each model; `needs`: the cards that each takes, one if it is not named. Raises
-    ValueError if a model needs more than `cards`, or if tasks require each other.
+    `loading`: the seconds of loading each model; `needs`: the cards that each takes, one if it is
+    not named. Raises ValueError if a model needs more than `cards`, or if tasks require each other.
     """
     if any(needs.get(task.loads, 1) > cards for task in tasks):
         raise ValueError(f"a model needs more than {cards} cards")

@@ -1,4 +1,4 @@
-"""The facts behind the rows of a table, typed: findings read them.
+"""Typed facts behind the rows of a table, which findings read.
 
 Owns one record for each kind of table. Knows no column, no order and no wording.
 """
@@ -77,7 +77,7 @@ class DivergenceRecord(NamedTuple):
 
 class ShiftRecord(NamedTuple):
     """Tokens that a tuned model promotes on a probe set, and the share of positions of its most
-    promoted tokens with that by chance."""
+    promoted tokens, measured and by chance."""
 
     model: str
     probe: str
@@ -87,7 +87,7 @@ class ShiftRecord(NamedTuple):
 
 
 class GroupRecord(NamedTuple):
-    """A group of models and the one that it is held against (itself if against none): the measure
+    """A group of models and the group that it is compared with (itself if with none): the measure
     in words, the difference of the other from it, and its corrected p value where it was tested."""
 
     measure: str

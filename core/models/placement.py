@@ -61,8 +61,8 @@ def sizes(model: Any) -> dict[str, int]:
 
 
 def one_device(run: Run, nbytes: int) -> str | None:
-    """The device of a whole model of so many bytes: the study's, or of several cards the one with
-    most free memory, if the model fits on it. None: accelerate spreads the model."""
+    """The device of a model of `nbytes`: the study's, or the card with most free memory if the
+    model fits on it. None: accelerate spreads the model."""
     if fixed(run):
         return run.device
     card = cards.roomiest(nbytes) if run.max_memory is None else None
@@ -75,7 +75,7 @@ def fixed(run: Run) -> bool:
 
 
 def max_memory(run: Run) -> dict[int | str, str] | None:
-    """The bytes of each device that a model may take, as accelerate takes them."""
+    """The bytes of each device that a model may take, in accelerate's form."""
     if run.max_memory is None:
         return None
     return {int(k) if k.isdigit() else k: v for k, v in run.max_memory.items()}

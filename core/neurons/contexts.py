@@ -99,8 +99,11 @@ def observe(
 def stored(
     contexts: LayerContexts, probe: ProbeSet, ends: readout.Ends | None, tokenizer: Any
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of a layer's artifact: tokens (-1 past the end) and those that are promoted are
-    places in its `vocabulary` of texts."""
+    """The arrays of a layer's artifact.
+
+    Tokens (-1 past the end) and promoted tokens are indices into its `vocabulary`, which has their
+    texts.
+    """
     ids = np.full(contexts.values.shape, -1, np.int64)
     for j, slot in zip(*np.nonzero(contexts.documents >= 0), strict=True):
         start = contexts.starts[j, slot]
@@ -152,7 +155,8 @@ class Best:
     """The snippets of a layer's chosen neurons, or directions, so far: the largest |values|, or the
     largest values if `signed`; the first `skip` tokens of a document are no peaks.
 
-    `peaks` [neurons, SNIPPETS] float32: the largest, by which snippets are chosen.
+    `peaks` [neurons, SNIPPETS] float32: the largest value of each snippet, by which snippets are
+    chosen.
     """
 
     def __init__(self, neurons: NDArray[np.int32], *, signed: bool = False, skip: int = 0) -> None:
@@ -164,7 +168,7 @@ class Best:
         self.values = np.full((*shape, LENGTH), np.nan, np.float32)
 
     def add(self, values: NDArray[np.float32], document: int) -> None:
-        """See a document: values [tokens, neurons]."""
+        """Take the values of a document, [tokens, neurons]."""
         if len(values) <= self._skip:
             return
         sizes = (values if self._signed else np.abs(values))[self._skip :]

@@ -56,8 +56,10 @@ def predicted(head: Head, final: Tensor) -> Read:
 def divergences(
     first: Read, second: Read, count: int, block: int, documents: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """KL(first ‖ second) [n] in nats at each token over the vocabulary that both have, and with the
-    second at a token of another document (NaN where a block has none)."""
+    """KL(first ‖ second) [n] in nats at each token, over the vocabulary that both have.
+
+    Also the same with the second lens at a token of another document (NaN where a block has none).
+    """
     like, unlike = np.full(count, np.nan), np.full(count, np.nan)
     for start in range(0, count, block):
         rows = slice(start, min(start + block, count))

@@ -1,7 +1,7 @@
 """States after each layer: at sampled positions, and summed over groups of documents.
 
-Owns which positions are sampled and how documents are grouped: by the probe set and a seed alone,
-so that two models are seen at the same tokens. Knows no analysis.
+Owns the choice of positions and the grouping of documents. Both follow from the probe set and a
+seed alone, so that two models are sampled at the same tokens. Knows no analysis.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from core.states.store import as_array
 from core.texts.probe import Batch, ProbeSet
 
 GROUPS = 16
-"""Groups of documents whose sums are apart, so that halves can be formed of them."""
+"""The number of groups of documents with separate sums, from which halves can be formed."""
 
 FIRST = 5
-"""First positions of a document that are summed apart."""
+"""The number of first positions of a document with separate sums."""
 
 
 def chosen(probe: ProbeSet, count: int, seed: int) -> NDArray[np.int64]:
@@ -94,7 +94,7 @@ class Summed:
         self._batch, self._pending = batch, {}
 
     def see(self, layer: int, states: Tensor) -> None:
-        """Take each document's states [B, FIRST + 1, d] and norms [B, FIRST + 1]."""
+        """Add each document's states [B, FIRST + 1, d] and norms [B, FIRST + 1]."""
         assert self._batch is not None
         means, norms = [], []
         for padded, length in zip(states, self._batch.lengths, strict=True):

@@ -1,4 +1,4 @@
-"""Which elements of a tuning vector a point keeps, and how large they become.
+"""The choice and the scaling of a tuning vector's elements that a point keeps.
 
 Owns the thresholds of methods that rank elements, found before any block is written, and the draws
 of methods that drop elements at random. Works on λτ, block by block.
@@ -100,7 +100,7 @@ def threshold(
 
 
 def thin(term: Tensor, vector: str, block: Block, point: ArithmeticPoint, marks: Marks) -> float:
-    """Set the elements of τ to zero that the point trims or drops; returns the factor that scales
+    """Set to zero the elements of τ that the point trims or drops; returns the factor that scales
     up the others."""
     if not point.drops:
         stream = "" if point.method == "ties" else block.stream
@@ -198,7 +198,7 @@ def _variance(votes: Sequence[Tensor]) -> Tensor:
 
 
 def _by_stream(blocks: Iterable[Block]) -> dict[str, list[Block]]:
-    """The blocks of each stored tensor, of each expert's apart."""
+    """The blocks of each stored tensor, with each expert's blocks apart."""
     by_stream: dict[str, list[Block]] = {}
     for block in blocks:
         if block.vectors:

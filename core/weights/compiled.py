@@ -32,7 +32,7 @@ _EXPONENT, _UNSIGNED = np.uint32(0x7F800000), np.uint32(0x7FFFFFFF)
 _TO_SINGLE = np.float32(2.0**112)  # float16 has 112 fewer powers of two below 1
 _TINY = np.float32(np.finfo(np.float32).tiny)
 _SUMS = {"reassoc", "contract", "nsz"}
-"""Liberties of a sum: any order. NaN and infinity count, so that they are found."""
+"""Optimisations allowed in a sum: any order. NaN and infinity are kept, so that they are found."""
 
 _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
@@ -127,8 +127,8 @@ def point(
 ) -> tuple[float, float]:
     """Fill `out` with base + Σ scale·(tuned − base), or with the only tuned model if `whole`.
 
-    All are flat, of equal size, and `fits` is true of them; `out` is not float16. Each number is
-    that of the same operations in float32 by torch. Returns Σ of squares of the rounding error and
+    All are flat, of equal size, and `fits` is true of them; `out` is not float16. Each number equals
+    the result of torch's same operations in float32. Returns Σ of squares of the rounding error and
     of the change.
     """
     addresses, kinds = _addresses([base, *tuned, out])
@@ -142,7 +142,7 @@ def _flat(tensor: Tensor) -> Tensor:
 
 
 def _addresses(tensors: Sequence[Tensor]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the tensors lie, and their dtypes."""
+    """The addresses of the tensors, and their dtypes."""
     return (
         np.array([t.data_ptr() for t in tensors], np.int64),
         np.array([_KINDS[t.dtype] for t in tensors], np.int64),

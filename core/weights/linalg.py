@@ -32,7 +32,7 @@ TIE = 1e-6
 """Neighbouring σ² that differ by less than this, relative to themselves, count as tied."""
 
 _FAILED = (torch.linalg.LinAlgError, np.linalg.LinAlgError)  # type: ignore[attr-defined]
-"""What a solver raises that does not converge."""
+"""The errors of a solver that does not converge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Directions:
         return int(self.real.shape[-1])
 
     def first(self, rank: int) -> Directions:
-        """The first of them."""
+        """The first `rank` directions of each matrix."""
         return Directions(*(each[..., :rank] for each in (self.left, self.right, self.real)))
 
 
@@ -147,7 +147,7 @@ class Alignment:
     both_curve: Tensor
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Alignment:
-        """Each of them changed."""
+        """The alignment with `change` applied to each tensor."""
         return Alignment(**{f.name: change(getattr(self, f.name)) for f in fields(self)})
 
 
@@ -180,7 +180,7 @@ def singular(matrix: Tensor) -> Singular:
 
 
 def basis_of(matrix: Tensor, known: Singular, *, energy: float, rank: int | None) -> Basis:
-    """As `decompose`, of matrices whose singular vectors are known."""
+    """As `decompose`, for matrices whose singular vectors are known."""
     noise = _noise(known.energy)
     ranks = [_rank(row, energy, rank, noise) for row in known.energy.double().cpu()]
     return Basis(matrix, known, ranks)

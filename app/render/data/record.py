@@ -1,4 +1,4 @@
-"""Everything about a run beside its numbers, as JSON: study, origin, state, files."""
+"""Everything about a run except its numbers, as JSON: study, origin, state, files."""
 
 from __future__ import annotations
 

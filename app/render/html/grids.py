@@ -38,7 +38,7 @@ SAMPLES = 33
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Sizes of a grid. `numbers`: is there room for them? `overhang`: of the last column's name."""
+    """Sizes of a grid. `numbers`: is there room for them? `overhang`: see `_overhang`."""
 
     label: float
     cell: float

@@ -24,9 +24,9 @@ from app.text import plain
 from core.figures.plots.plot import OF_BASE, Entry, Symbol
 
 COLUMN = 3.4
-"""Inches: a column of a paper in two columns."""
+"""Inches: the width of a column on a page with two columns."""
 PAGE = 7.0
-"""Inches: the width of its page."""
+"""Inches: the width across both columns."""
 TALLEST = 8.5
 """Inches: the height that leaves room for a caption."""
 DPI = 300

@@ -50,7 +50,7 @@ class Layout:
 def layout(
     plot: GridPlot, width: int, height: int, *, colour: bool = True, dense: bool = False
 ) -> Layout:
-    """The roomiest layout in which a grid fits; `dense` gives up numbers for the whole picture.
+    """The roomiest layout in which a grid fits; `dense` omits numbers to show the whole picture.
 
     Where there is room to spare, rows grow, and columns with them. `height` is that of the body
     below a line of names.
@@ -228,7 +228,7 @@ class Painter:
         return line
 
     def _under(self, mark: str, value: Value | None) -> Style:
-        """The style of a mark on a cell, strong on any of them."""
+        """The style of a mark on a cell, readable on every cell's colour."""
         fill = self._fill(value)
         return fill + Style(bold=True, color=None if fill.bgcolor else self.palette.text)
 

@@ -23,7 +23,8 @@ from core.models.steps import Checkpoint
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCurves(View):
     """A line for each series of checkpoints over the steps of all, with a level line for the base
-    and for each control outside of series. Steps stand at even distances, whatever lies between.
+    and for each control outside of series. Steps are evenly spaced, whatever their
+    numbers.
     `with_chance` and `chance_name`: see `Curves`.
     """
 
@@ -148,7 +149,7 @@ def _pair(coordinates: Coordinates) -> tuple[Checkpoint, Checkpoint] | None:
 
 
 def _levels(cell_of: Mapping[str, Cell], count: int, catalogue: Catalogue) -> list[Series]:
-    """The lines of the models that have one value for all steps, to hold the others against."""
+    """Level lines of the models with one value for all steps, for comparison."""
     xs = tuple(range(count))
     return [
         Series(name, xs, (cell,) * count, control=name != BASE, companion=name == BASE)
@@ -186,7 +187,7 @@ def told(figure: Lines) -> str:
 
 
 def told_cosines(figure: Lines) -> str:
-    """One plain sentence on the path of a series: when it points the way that it ends."""
+    """One plain sentence on the path of a series: the cosine of its first step with its last."""
     panel = next((panel for panel in figure.panels if panel.title == LAST), None)
     if panel is None:
         return ""

@@ -17,11 +17,11 @@ from core.figures.plots.values import MARK, OWN, OWN_BEST, Value
 from core.figures.significance import SPREADS, null_words
 
 EMPTY = "No values to show."
-"""Stands where a plot would."""
+"""The text in place of a plot without values."""
 
 _ENDS = "_-/:."
 _SHORTEST = 4
-"""Characters of a beginning that is worth saying once."""
+"""The least characters of a common beginning that is stated once."""
 
 OF_BASE = -1
 """The place of the base among models: it has the last sign, and the colour of text."""
@@ -37,8 +37,8 @@ Symbol = Literal[
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An entry of a legend. `index` is the place of a series among all, which decides its sign and
-    colour; a `faint` series has the colour of controls. `after` is written after a text that is
-    cut, too. A painter leaves out the symbols that it does not draw.
+    colour; a `faint` series has the colour of controls. `after` follows the text, even a cut
+    one. A painter leaves out the symbols that it does not draw.
     """
 
     symbol: Symbol
@@ -143,7 +143,7 @@ class Plot:
 
     @property
     def undefined(self) -> str:
-        """The reason of undefined values, in words."""
+        """The reason for undefined values, in words."""
         return f"undefined: {self.empty or 'no value'}"
 
     @property

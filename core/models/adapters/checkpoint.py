@@ -70,7 +70,7 @@ class Adapter:
 
     @property
     def remakes_base(self) -> bool:
-        """Do the settings change the model's own weights, computed from the weights themselves?"""
+        """Do the settings replace the model's weights by others that are computed from them?"""
         return known.remakes_base(self.settings)
 
     @property

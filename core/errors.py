@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 LONGEST = 1500
-"""Characters of a title or a hint."""
+"""The most characters of a title or a hint."""
 
 _OUT_OF_MEMORY = (
     "out of memory",  # allocators of torch, and CUDA itself

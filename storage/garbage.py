@@ -30,7 +30,7 @@ HOUR = 3600.0
 _UNITS = 20  # units at a time; one may have a hundred thousand rows
 _FILES = 200
 _STINT = 0.5  # seconds before a rest
-_REST = 0.15  # seconds; who waits for the lock tries again every tenth of one
+_REST = 0.15  # seconds; a waiting process tries again every tenth of a second
 _HEADER = b"SQLite format 3\x00"
 
 _UNUSED = ~select(RunUnitRow.unit_id).where(RunUnitRow.unit_id == UnitRow.id).exists()

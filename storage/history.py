@@ -29,7 +29,7 @@ def finished(db: Database, keys: Collection[str]) -> set[str]:
 
 
 def pace(db: Database, analysis: str, parameters: int, device: str) -> float | None:
-    """The mean seconds of an analysis's units in runs on such a kind of device with a base of this
+    """The mean seconds of an analysis's units in runs on this kind of device with a base of this
     many parameters, within a tenth; None if there are none."""
     size = RunRow.provenance["models"]["base"]["parameters"].as_integer()
     card, place = (RunRow.provenance[name].as_string() for name in ("card", "device"))

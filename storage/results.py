@@ -44,7 +44,7 @@ def _asked(name: str) -> ColumnElement[Any]:
 
 
 SELECTED = tuple(map(_asked, TYPES))
-"""The fields of a measurement as a question asks for them. An infinite number reads as undefined:
+"""The fields of a measurement as a query selects them. An infinite number reads as undefined:
 no metric of ours has one, but a database may."""
 
 

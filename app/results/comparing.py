@@ -39,7 +39,7 @@ Ranges = tuple[Catalogue, Catalogue]
 class Pair:
     """A view of two runs under one choice. `depths` are their numbers of layers.
 
-    `by_depth`: the difference matches layers by their relative depth. There is none of tables.
+    `by_depth`: the difference matches layers by their relative depth. Tables have no difference.
     """
 
     choice: Choice
@@ -97,8 +97,8 @@ def alone(first: RunSummary, second: RunSummary) -> tuple[tuple[str, ...], tuple
 
 
 def asked_differently(first: Study, second: Study, analysis: Analysis) -> tuple[str, ...]:
-    """The keys that differ between two studies and affect an analysis: its results may differ by
-    these, whatever the tuning."""
+    """The keys that differ between two studies and affect an analysis: they may change its results,
+    whatever the tuning."""
     involved = [analysis, *map(registry.get, analysis.after)]
     needs = {each.needs for each in involved}
 
@@ -162,7 +162,7 @@ def pair(
     figures = aligned(made[0], made[1])
     same: frozenset[Place] = frozenset()
     moved = by_depth and depths[0] != depths[1] and _over_layers(figures[0])
-    if not apart and not moved:  # layers that were moved are held against others than themselves
+    if not apart and not moved:  # moved layers are compared with other layers
         part = drawn(db, first, analysis, view, choice, united, also=second).figure
         same = shared(part, *figures)
     delta = difference(*figures, depths if by_depth else None, same)
@@ -215,7 +215,7 @@ def compared(analysis: Analysis, view: View, made: Pair) -> dict[str, Any]:
 def _unlike(db: Database, first: str, second: str, analysis: Analysis) -> str:
     try:
         studies = runs.study_of(db, first), runs.study_of(db, second)
-    except RunError:  # of another version: what was found is there all the same
+    except RunError:  # of another version: its results are still there
         return "what one of the studies asked for can't be read any more"
     keys = asked_differently(*studies, analysis)
     return f"the studies differ in {', '.join(keys)}" if keys else ""

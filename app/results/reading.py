@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 _PLACES = (
-    Path(__file__).with_name("reading.md"),  # where a package has it
+    Path(__file__).with_name("reading.md"),  # its place in an installed package
     Path(__file__).parents[2] / "docs" / "reading.md",
 )
 _WORDS = "## Words of the readout"

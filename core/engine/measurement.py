@@ -230,7 +230,7 @@ class WorkerState:
     """One process that computes units of a run, as its driver last heard of it.
 
     `device`: its cards, or the CPU. `model`: the model that it holds in memory; `label`: the unit
-    in hand, empty while it waits; `since`: its start, in seconds since the epoch, 0.0 while it
+    in progress, empty while it waits; `since`: its start, in seconds since the epoch, 0.0 while it
     waits. `memory`: resident bytes of the process; `done` and `failures`: the units that it
     finished, and the attempts that failed.
     """
@@ -291,8 +291,8 @@ class ResultSink(IdentityMemory, Protocol):
         """Keep a singular basis for later runs, if there is room. Never raises."""
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:
-        """The mean seconds of an analysis's units on such a device, for a base of about this many
-        parameters, over all runs; None if there are none."""
+        """The mean seconds of an analysis's units on this kind of device, for a base of about this
+        many parameters, over all runs; None if there are none."""
 
     def progress(self, progress: Progress) -> None:
         """Report the run's progress."""

@@ -1,8 +1,7 @@
-"""The table of drops when neurons are ablated, and where selections of neurons stand side by side.
+"""The table of drops when neurons are ablated, and selections of neurons side by side.
 
 Owns the columns, rows and orders of that table, its note on the tests of a run, and the doubt
-about tests that find little. Computes
-nothing that was not measured; draws nothing.
+about tests that find little. Computes nothing that was not measured; draws nothing.
 """
 
 from __future__ import annotations
@@ -164,7 +163,7 @@ def side_by_side(catalogue: Catalogue) -> Selections:
     for name in filter(is_selection, catalogue.values("setting")):
         try:
             selection = ranking.parse(name)
-        except StudyError:  # a foreign database's
+        except StudyError:  # from a foreign database
             continue
         known.append((selection.active, selection.share, name))
     return Selections(

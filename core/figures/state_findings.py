@@ -13,7 +13,7 @@ _LARGEST = {
     "relative_size": "largest", "half_cosine": "steadiest over documents",
     "cosine": "most like that over all tokens",
 }  # fmt: skip
-"""What the largest value of a measure says of a mean difference."""
+"""The adjective of a mean difference with the largest value of a measure."""
 
 
 def of_states(figure: Lines) -> str:

@@ -16,7 +16,7 @@ EVERYWHERE = "all tokens"
 """The setting of means over all tokens of a document."""
 
 TOLD = 8
-"""Tokens at each end."""
+"""The number of tokens shown at each end."""
 
 
 def readout_name(probe: str) -> str:
@@ -25,7 +25,8 @@ def readout_name(probe: str) -> str:
 
 
 def readout(asked: Tabulation) -> Table:
-    """A row each layer: the mean difference's size, and the tokens that it raises and lowers."""
+    """A row for each layer: the mean difference's size, and the tokens that it raises and lowers
+    most."""
     model, setting = asked.choice.model, asked.choice.setting
     by_layer: dict[int, dict[str, Any]] = {}
     for row in asked.rows:

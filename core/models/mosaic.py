@@ -1,4 +1,4 @@
-"""A parameter as parts of stored tensors: the stored element of each of its elements.
+"""A parameter as parts of stored tensors: the place where each of its elements is stored.
 
 Owns the rearrangements that turn stored tensors into parameters: stacking, concatenating, cutting,
 transposing and reordering along an axis. Every element comes from one stored element, unchanged.

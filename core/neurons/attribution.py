@@ -164,7 +164,7 @@ def _one_batch(
         attached.enter_context(_gradients_from_embedding(model.module))
         attached.enter_context(checkpoint.set_checkpoint_early_stop(False))
         for layer in neurons.layers:
-            attached.enter_context(_done_again(layer.module))
+            attached.enter_context(_recomputed(layer.module))
         total = loss(forward(model, batch).logits, batch)
         refuse_nan(model, total)
         backward = True
@@ -257,7 +257,7 @@ def _gradients_from_embedding(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _done_again(module: nn.Module) -> Iterator[None]:
+def _recomputed(module: nn.Module) -> Iterator[None]:
     """Store nothing of this module's forward pass; recompute it in the backward pass."""
     original = vars(module).get("forward")
     forward_pass = module.forward

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 COLUMNS = ("kl", "reverse_kl", "nll", "base_nll", "top1_agreement")
-"""What is known of each token: KL(tuned ‖ base) and KL(base ‖ tuned) in nats, the negative
+"""The values of each token: KL(tuned ‖ base) and KL(base ‖ tuned) in nats, the negative
 log-likelihoods of the token that follows, and whether both find the same token likeliest."""
 
 
@@ -46,7 +46,7 @@ class DocumentSums:
         self._pending.clear()
 
     def see(self, documents: NDArray[np.int64], values: NDArray[np.float32]) -> None:
-        """See values [n, columns] of tokens of these documents [n]."""
+        """Take values [n, columns] of tokens in these documents [n]."""
         self._pending.append((documents, values))
 
     def commit(self) -> None:

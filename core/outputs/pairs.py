@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.states.head import Head
 
 AT_ONCE = 4
-"""Tensors of a head's block of logits that comparing takes: blocks are smaller by this."""
+"""The tensors of a block's size that a comparison holds: blocks are smaller by this factor."""
 
 
 @dataclass(frozen=True, slots=True)

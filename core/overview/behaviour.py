@@ -217,8 +217,8 @@ def _merge(setting: str, vectors: tuple[str, ...], row: Measurement, best: Estim
 
 
 def _shares(measured: Measured) -> Mapping[str, list[Measurement]]:
-    """The regained shares of tasks by setting: of sums on the base, on tasks that the domain's own
-    model is better at for certain."""
+    """The regained shares of tasks by setting: of sums on the base, on tasks where the domain's own
+    model gains and the interval excludes 0."""
     family = measured.family
     telling = {
         (row.model, row.task, row.metric_of)

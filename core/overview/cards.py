@@ -16,7 +16,7 @@ from core.overview.measured import BASE, GROUPS, Measured
 from core.overview.ranking import Ranking
 
 ON_CARD = frozenset({"gain", "loss", "neurons", "size"})
-"""Kinds of findings that a card tells anyway."""
+"""Kinds of findings that every card tells."""
 
 
 SHORT = {"attention": "attn", "mlp": "mlp"}
@@ -32,7 +32,7 @@ class Line(NamedTuple):
 
 class Changed(NamedTuple):
     """The share of neurons that a model activates at a token against the base's: in the mean of all
-    layers, and where it changed most; in points of per cent."""
+    layers, and where it changed most; in percentage points."""
 
     overall: float | None
     most: float

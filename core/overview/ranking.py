@@ -1,8 +1,8 @@
 """From candidates to findings: rules that drop candidates, and the order of the others.
 
 Owns the ranking. The first rule of `DROPS` that holds drops a candidate. The p values of all others
-are corrected together, and the ones within their yardsticks leave. The rest are ordered by size,
-and at most `MOST` are shown, of as many kinds and models as possible.
+are corrected together, and candidates within their yardsticks are dropped. The rest are ordered by
+size, and at most `MOST` are shown, of as many kinds and models as possible.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from core.overview.measured import BASE, Family, Measured
 from core.statistics.multiplicity import adjusted
 
 MOST = 5
-"""Findings that are told."""
+"""The most findings that are told."""
 OF_A_MODEL = 2
-"""Findings that are told of one model while others have some."""
+"""The most findings that are told of one model while other models have some."""
 
 RULES: tuple[Callable[[Measured], Iterable[Candidate]], ...] = (
     weights.of_sizes, weights.of_directions, weights.of_pairs, behaviour.of_scores,
@@ -64,7 +64,7 @@ def is_of_kin(candidate: Candidate, family: Family) -> bool:
 
 
 def has_no_yardstick(candidate: Candidate, family: Family) -> bool:
-    """Without chance, base or control to hold it against, a value is no finding."""
+    """Without chance, base or control to compare it with, a value is no finding."""
     return not candidate.evidence.yardsticks
 
 

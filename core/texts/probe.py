@@ -91,7 +91,7 @@ class ProbeSet:
         )  # fmt: skip
 
     def order(self) -> list[int]:
-        """The documents, longest first, for little padding and an early lack of memory."""
+        """The documents, longest first: padding is short, and a lack of memory shows early."""
         return sorted(range(len(self.ids)), key=lambda i: (-len(self.ids[i]), i))
 
     def batches(self, size: int, skip: int = 0) -> Iterator[Batch]:

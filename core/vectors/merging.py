@@ -1,7 +1,7 @@
 """A point of task arithmetic as a Hugging Face directory, streamed from disk to disk.
 
-Owns the files of a merged model and the record of its origin. Reads and writes rows; only a method
-that decomposes matrices holds a tensor in memory, and none a model.
+Owns the files of a merged model and the record of its origin. Reads and writes rows. Only a
+method that decomposes matrices holds a whole tensor in memory; no method holds a model.
 """
 
 from __future__ import annotations

@@ -127,9 +127,9 @@ def point(
 ) -> tuple[float, float]:
     """Fill `out` with base + Σ scale·(tuned − base), or with the only tuned model if `whole`.
 
-    All are flat, of equal size, and `fits` is true of them; `out` is not float16. Each number equals
-    the result of torch's same operations in float32. Returns Σ of squares of the rounding error and
-    of the change.
+    All are flat, of equal size, and `fits` is true of them; `out` is not float16. Each number
+    equals the result of torch's same operations in float32. Returns Σ of squares of the rounding
+    error and of the change.
     """
     addresses, kinds = _addresses([base, *tuned, out])
     lost, changed = _point(addresses, kinds, np.array(scales, np.float32), out.numel(), whole)

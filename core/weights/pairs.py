@@ -22,7 +22,7 @@ of the model's own set."""
 
 
 CHUNK = 1 << 13
-"""Elements that are summed in float32: more lose the seventh digit, fewer cost calls."""
+"""Elements summed in float32: longer sums lose the seventh digit, shorter ones cost calls."""
 
 
 @dataclass(frozen=True, slots=True)

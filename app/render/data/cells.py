@@ -1,4 +1,4 @@
-"""Cells of CSV that neither a spreadsheet nor a terminal obeys. Owns the one rule about them."""
+"""Cells of CSV that no spreadsheet or terminal executes. Owns the one rule about them."""
 
 from __future__ import annotations
 

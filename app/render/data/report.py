@@ -29,7 +29,7 @@ _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
-    """The file written."""
+    """Write the report; return its file."""
     path = folder / "report.md"
     figures = [each for analysis in analyses_of(run) for each in shown(db, run, analysis)]
     with written(path) as file:

@@ -14,7 +14,7 @@ from core.overview.cards import Card, Line, largest_layer, lines
 from core.overview.finding import FigurePlace, Finding
 
 _BAR, _HIGH, _WIDEST = 6, 26, 220
-"""The width of a bar of a sparkline, the height of all, and the width of all at most."""
+"""The width of a sparkline's bar, the height of a sparkline, and its largest width."""
 
 
 def parts(overview: Overview, anchors: Collection[str]) -> Iterator[Markup]:

@@ -89,7 +89,7 @@ def wrapped(cells: Iterable[tuple[str, Mark]], width: int) -> Iterator[Marked[Ma
         if taken > width:
             spaces = [index for index, (sign, _) in enumerate(row) if index and sign == " "]
             cut = spaces[-1] + 1 if spaces else len(row) - 1
-            yield row[: cut - bool(spaces)]  # the space that it breaks at stays out of sight
+            yield row[: cut - bool(spaces)]  # omits the space at the break
             row = row[cut:]
             taken = sum(cell_len(sign) for sign, _ in row)
     yield row

@@ -123,7 +123,7 @@ class Matrix(Heatmap):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bars(Heatmap):
-    """A bar each value of `columns` (or of `panels`) in a group each value of `rows`."""
+    """A bar for each value of `columns` (or of `panels`), in a group for each value of `rows`."""
 
     kind: ClassVar[Kind] = "bars"
     rows: Coordinate = "model"

@@ -128,6 +128,8 @@ class Crew:
                 for worker, message in self._pool.listen(_LISTEN):
                     if worker.name in self._hands:
                         self._hear(self._hands[worker.name], message)
+                    elif isinstance(message, Lost):  # it ended before it had opened the study
+                        self._mourn(worker, message.cause)
                 self._end_hung()
                 self._report()
         except BaseException as error:
@@ -264,13 +266,16 @@ class Crew:
         self._changed = True
 
     def _lose(self, hand: _Hand, cause: str) -> None:
-        worker = hand.worker
-        self._last = f"{worker.name} on {worker.host}: {cause}"
-        self._work.warn("workers", f"{worker.name} on {worker.host} ended: {cause}")
+        self._mourn(hand.worker, cause)
         if hand.left:
             self._failed(hand, f"Its worker ended: {cause}")
-        del self._hands[worker.name]
+        del self._hands[hand.worker.name]
         self._changed = True
+
+    def _mourn(self, worker: Worker, cause: str) -> None:
+        """Report the end of a worker."""
+        self._last = f"{worker.name} on {worker.host}: {cause}"
+        self._work.warn("workers", f"{worker.name} on {worker.host} ended: {cause}")
 
     def _end_hung(self) -> None:
         """Kill workers whose job shows no progress."""

@@ -216,6 +216,16 @@ def test_without_a_worker_the_run_ends_with_one_error() -> None:
         _compute(_Pool(1, {"1": ("dies", 9)}, refills=False), work)
 
 
+def test_a_worker_that_cannot_start_is_named() -> None:
+    work = _Work(_unit("0"))
+    pool = _Pool(0)
+    pool.tell(_Worker("worker 1", pool), Lost("Host b has another version."))
+    pool.expects_more = lambda: bool(pool._said)  # type: ignore[method-assign]
+    with pytest.raises(RunError, match=r"The last one ended: worker 1.*Host b has another"):
+        _compute(pool, work)
+    assert work.warnings == ["worker 1 on here ended: Host b has another version."]
+
+
 def test_a_worker_without_progress_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "LONG", 0.0)
     work = _Work(_unit("0"), _unit("1"))

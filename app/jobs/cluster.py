@@ -44,6 +44,7 @@ from core.engine.station import (
     writable,
 )
 from core.errors import CheckpointError, RunError, StudyError, TauscopeError, reason
+from core.files import partial
 from core.models.identity import IdentityMemory
 from core.study.study import Run, Study
 
@@ -479,10 +480,13 @@ def _short_folder() -> Iterator[Path]:
     for old in root.glob(f"{_SPARE}*"):
         number = old.name.removeprefix(_SPARE).partition("-")[0]
         if number.isdigit() and not psutil.pid_exists(int(number)):
-            shutil.rmtree(old, ignore_errors=True)
+            with partial.holding(old) as is_free:  # a container sees no other one's processes
+                if is_free:
+                    shutil.rmtree(old, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{_SPARE}{os.getpid()}-", dir=root))
     try:
-        yield folder
+        with partial.holding(folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

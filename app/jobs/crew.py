@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from core.engine import registry
 from core.engine.executor import Finished, Job, Work, by_analysis
 from core.engine.measurement import Unit, WorkerState
 from core.engine.station import Done, Failed, Loaded, Message, Said, Warned
-from core.errors import RunError
+from core.errors import RunError, TauscopeError
 from core.sizes import counted
 
 TRIES = 3
@@ -134,7 +135,8 @@ class Crew:
                 self._report()
         except BaseException as error:
             if isinstance(error, Exception):
-                self._dismiss()
+                with suppress(TauscopeError):  # of a worker that opens the study meanwhile
+                    self._dismiss()
             raise
         finally:
             for hand in self._hands.values():

@@ -16,8 +16,9 @@ from core.engine.measurement import content_key
 from core.models.pieces import Piece
 from core.weights import linalg
 
-LEAST = 1024
-"""Smallest side of a matrix whose basis is kept: smaller ones are solved in a tenth of a second."""
+LEAST = linalg.EXACT_ELEMENTS
+"""Elements of the largest matrix whose basis is not kept: it is computed in double precision, which
+16 bits would lose, in a tenth of a second."""
 
 _FORM = 1
 _STEPS = 32767
@@ -38,7 +39,7 @@ def solve(matrix: Tensor, *, memory: BasisMemory, base: str, piece: Piece) -> li
     `base` is the fingerprint of the model that the piece is of.
     """
     side = min(matrix.shape[-2:])
-    if side < LEAST or matrix.device.type != "cpu":  # a card solves it sooner than it is read
+    if matrix.numel() <= LEAST or matrix.device.type != "cpu":  # a card solves it sooner
         return linalg.singular(matrix)
     key = content_key(
         {

@@ -35,7 +35,8 @@ def find(folder: Path, key: str) -> Mapping[str, NDArray[Any]] | None:
         os.utime(path)
     except UNREADABLE:
         return None
-    return loaded
+    # numpy hands over a member without its header as bytes.
+    return loaded if all(isinstance(each, np.ndarray) for each in loaded.values()) else None
 
 
 def keep(

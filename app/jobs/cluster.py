@@ -44,6 +44,7 @@ from core.engine.station import (
     writable,
 )
 from core.errors import CheckpointError, RunError, StudyError, TauscopeError, reason
+from core.files import partial
 from core.models.identity import IdentityMemory
 from core.study.study import Run, Study
 
@@ -101,6 +102,7 @@ class RayExecutor:
         self._on_fault = on_fault
         self._recorded: Recorded | None = None
         self._surveys: dict[str, _Survey] = {}
+        self._is_connected = False
         self._left = contextlib.ExitStack()
 
     def __enter__(self) -> RayExecutor:
@@ -110,13 +112,16 @@ class RayExecutor:
         self._left.close()
 
     def machine(self, study: Study) -> Machine:
-        """Connect to Ray, and return the device of its workers. Raises StudyError, RunError."""
+        """Connect to Ray if it is not yet, and return the device of its workers. Raises StudyError,
+        RunError."""
         if study.run.device.startswith("cuda:"):
             raise StudyError(
                 f"run.device: '{study.run.device}' is one card, but the engine 'ray' chooses them.",
                 hint="Set run.device = 'auto', and CUDA_VISIBLE_DEVICES to narrow the choice.",
             )
-        self._left.enter_context(_connected(self._address, self._workers, study.run))
+        if not self._is_connected:
+            self._left.enter_context(_connected(self._address, self._workers, study.run))
+            self._is_connected = True
         self._surveys = _surveyed(_nodes())
         card = next((name for each in self._surveys.values() for name, _ in each.cards), "")
         if card and study.run.device in ("auto", "cuda"):
@@ -478,10 +483,13 @@ def _short_folder() -> Iterator[Path]:
     for old in root.glob(f"{_SPARE}*"):
         number = old.name.removeprefix(_SPARE).partition("-")[0]
         if number.isdigit() and not psutil.pid_exists(int(number)):
-            shutil.rmtree(old, ignore_errors=True)
+            with partial.holding(old) as is_free:  # a container sees no other one's processes
+                if is_free:
+                    shutil.rmtree(old, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{_SPARE}{os.getpid()}-", dir=root))
     try:
-        yield folder
+        with partial.holding(folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from core.engine import registry
 from core.engine.executor import Finished, Job, Work, by_analysis
 from core.engine.measurement import Unit, WorkerState
 from core.engine.station import Done, Failed, Loaded, Message, Said, Warned
-from core.errors import RunError
+from core.errors import RunError, TauscopeError
 from core.sizes import counted
 
 TRIES = 3
@@ -129,11 +130,14 @@ class Crew:
                 for worker, message in self._pool.listen(_LISTEN):
                     if worker.name in self._hands:
                         self._hear(self._hands[worker.name], message)
+                    elif isinstance(message, Lost):  # it ended before it had opened the study
+                        self._mourn(worker, message.cause)
                 self._end_hung()
                 self._report()
         except BaseException as error:
             if isinstance(error, Exception):
-                self._dismiss()
+                with suppress(TauscopeError):  # of a worker that opens the study meanwhile
+                    self._dismiss()
             raise
         finally:
             for hand in self._hands.values():
@@ -267,13 +271,16 @@ class Crew:
         self._changed = True
 
     def _lose(self, hand: _Hand, cause: str) -> None:
-        worker = hand.worker
-        self._last = f"{worker.name} on {worker.host}: {cause}"
-        self._work.warn("workers", f"{worker.name} on {worker.host} ended: {cause}")
+        self._mourn(hand.worker, cause)
         if hand.left:
             self._failed(hand, f"Its worker ended: {cause}")
-        del self._hands[worker.name]
+        del self._hands[hand.worker.name]
         self._changed = True
+
+    def _mourn(self, worker: Worker, cause: str) -> None:
+        """Report the end of a worker."""
+        self._last = f"{worker.name} on {worker.host}: {cause}"
+        self._work.warn("workers", f"{worker.name} on {worker.host} ended: {cause}")
 
     def _end_hung(self) -> None:
         """Kill workers whose job shows no progress."""

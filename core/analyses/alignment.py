@@ -27,7 +27,7 @@ from core.weights.totals import of_each_model
 if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.models.pieces import Piece
-    from core.weights.stream import MatrixView, Pending, UpdateView
+    from core.weights.views import MatrixView, Pending, UpdateView
 
 NAME, VERSION = "alignment", 1
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from core.models.pieces import Piece
     from core.states.forward import Seen
     from core.texts.probe import Batch
-    from core.weights.stream import MatrixView, ModuleMoments, Pending, UpdateView
+    from core.weights.views import MatrixView, ModuleMoments, Pending, UpdateView
 
 NAME, VERSION = "direction_places", 1
 STORES = "representation"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from core.models.pieces import Piece
     from core.weights.embeddings import EmbeddingReader
     from core.weights.linalg import Directions
-    from core.weights.stream import MatrixView, Pending, UpdateView
+    from core.weights.views import MatrixView, Pending, UpdateView
     from core.weights.vocabulary import Readout, Side, Vocabulary
 
 NAME, VERSION = "directions", 1

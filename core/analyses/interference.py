@@ -31,7 +31,7 @@ from core.weights.totals import Sums, of_layer, of_model, slice_state, sliced
 if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.models.pieces import Piece
-    from core.weights.stream import MatrixView, ModuleMoments, Pending, UpdateView
+    from core.weights.views import MatrixView, ModuleMoments, Pending, UpdateView
 
 NAME, VERSION = "interference", 1
 SIDES = {"subspace_overlap_write": "write", "subspace_overlap_read": "read"}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.models.pieces import Piece
     from core.weights.regime import Before
-    from core.weights.stream import MatrixView, Pending, UpdateView
+    from core.weights.views import MatrixView, Pending, UpdateView
 
 NAME, VERSION = "spectral_regime", 1
 SEVERAL = 8

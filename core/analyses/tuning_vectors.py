@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.models.pieces import Piece
     from core.weights.moments import Moments
-    from core.weights.stream import MatrixView, ModuleMoments, Pending, UpdateView
+    from core.weights.views import MatrixView, ModuleMoments, Pending, UpdateView
 
 NAME, VERSION = "tuning_vectors", 1
 ROUNDING_DOMINATED = 0.1

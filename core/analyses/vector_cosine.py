@@ -24,7 +24,7 @@ from core.weights.totals import Sums, of_layer, of_model, slice_state, sliced
 if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.models.family import Family
-    from core.weights.stream import ModuleMoments
+    from core.weights.views import ModuleMoments
 
 NAME, VERSION = "vector_cosine", 1
 VS_PARENT = "vs-parent"

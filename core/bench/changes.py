@@ -33,7 +33,7 @@ from core.states import difference, forward, readers, sample
 from core.states.head import unwrapped
 from core.study.study import Probe
 from core.vectors.matrices import matrix_of
-from core.weights.stream import UpdateView
+from core.weights.views import UpdateView
 from core.weights.vocabulary import Side
 
 Load = Callable[[str], UnitResult | None]

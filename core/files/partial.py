@@ -99,6 +99,22 @@ def left(folder: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
+def holding(folder: Path) -> Iterator[bool]:
+    """Lock an existing folder of this user inside the block. False if another process holds it, in
+    this or another container, or if the folder can't be locked."""
+    lock: int | None = None
+    with contextlib.suppress(OSError):
+        status = folder.lstat()
+        if _is_own(status) and stat.S_ISDIR(status.st_mode):
+            lock = _opened(folder, status.st_mode)
+    try:
+        yield lock is not None and _lock(lock) is True
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+@contextlib.contextmanager
 def _claimed(folder: Path, name: str, make: Callable[[Path], int | None]) -> Iterator[Path]:
     """A new partial file, locked while its process lives, removed afterwards if it still exists."""
     part, lock = _made(folder, name, make)

@@ -1,6 +1,8 @@
 """One pass over the weights of a family, and its sums and decompositions.
 
 stream.py   the pass: matrix by matrix, shared by every analysis of weights
+views.py    the data that the pass hands to readers, and their protocol
+store.py    the rows that the pass reads, cached while they are needed
 parts.py    partial results, stored so that a kill loses little
 moments.py  the elementwise sums of the pass: inner products, maxima, counts
 loops.py    whether loops over weights run compiled

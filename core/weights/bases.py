@@ -16,8 +16,10 @@ from core.engine.measurement import content_key
 from core.models.pieces import Piece
 from core.weights import linalg
 
-LEAST = 1024
-"""Smallest side of a matrix whose basis is cached: smaller ones take a tenth of a second."""
+LEAST = linalg.EXACT_ELEMENTS
+"""Elements of the largest matrix whose basis is not cached.
+
+Its basis takes a tenth of a second in double precision, which 16 bits would lose."""
 
 _FORM = 1
 _STEPS = 32767
@@ -38,7 +40,7 @@ def solve(matrix: Tensor, *, memory: BasisMemory, base: str, piece: Piece) -> li
     `base`: the fingerprint of the piece's model.
     """
     side = min(matrix.shape[-2:])
-    if side < LEAST or matrix.device.type != "cpu":  # a card solves faster than a file is read
+    if matrix.numel() <= LEAST or matrix.device.type != "cpu":  # a card solves it sooner
         return linalg.singular(matrix)
     key = content_key(
         {

@@ -1,6 +1,6 @@
 """The default answers of a reader of one slice, for analyses of weights to build on.
 
-Owns no measure. Imports torch only for types; `core.weights.stream` declares the protocol.
+Owns no measure. Imports torch only for types; `core.weights.views` declares the protocol.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from core.models.naming import GROUP_OF
 if TYPE_CHECKING:
     from core.engine.measurement import UnitPart
     from core.models.pieces import Piece
-    from core.weights.stream import MatrixView, ModuleMoments, Pending, UpdateView
+    from core.weights.views import MatrixView, ModuleMoments, Pending, UpdateView
 
 
 class SliceReader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,9 @@ def test_arrays_are_found_again_and_a_cut_file_is_none(database: Database) -> No
     (file,) = folder.glob("??/*.npz")
     file.write_bytes(file.read_bytes()[:100])
     assert _known(database, "aa", "bb") == [False, False]
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("vectors.npy", b"not an array")
+    assert _known(database, "aa") == [False]
 
 
 def test_files_that_nobody_used_make_room_the_oldest_first(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -245,6 +246,35 @@ def test_one_card_of_several_cannot_be_asked_for(study: Study) -> None:
     asked = study.model_copy(update={"run": study.run.model_copy(update={"device": "cuda:1"})})
     with pytest.raises(StudyError, match="'cuda:1' is one card"):
         cluster.RayExecutor().machine(asked)
+
+
+def test_a_folder_of_a_run_in_another_container_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(cluster, "_LONGEST", 1000)
+    with cluster._short_folder() as other:
+        monkeypatch.setattr(cluster.psutil, "pid_exists", lambda pid: False)
+        with cluster._short_folder():
+            assert other.exists()
+    assert not other.exists()
+
+
+def test_an_executor_connects_once(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    connections = []
+
+    @contextlib.contextmanager
+    def connected(*given: object) -> Iterator[None]:
+        connections.append(given)
+        yield
+
+    monkeypatch.setattr(cluster, "_connected", connected)
+    monkeypatch.setattr(cluster, "_nodes", list)
+    monkeypatch.setattr(cluster, "_surveyed", lambda nodes: {})
+    with cluster.RayExecutor() as executor:
+        for _ in range(2):  # a checkpoint was deleted meanwhile: the run begins anew
+            assert executor.machine(study).device == "cpu"
+    assert len(connections) == 1
 
 
 def test_folders_of_dead_runs_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

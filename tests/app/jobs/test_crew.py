@@ -12,7 +12,7 @@ from app.jobs.crew import Crew, Ended, Lost
 from core.engine.executor import Job
 from core.engine.measurement import Unit, UnitResult, WorkerState
 from core.engine.station import Done, Failed, Loaded, Message, Said
-from core.errors import Cancelled, RunError
+from core.errors import Cancelled, CheckpointError, RunError
 
 SECONDS = {"long": 100.0}
 
@@ -216,6 +216,16 @@ def test_without_a_worker_the_run_ends_with_one_error() -> None:
         _compute(_Pool(1, {"1": ("dies", 9)}, refills=False), work)
 
 
+def test_a_worker_that_cannot_start_is_named() -> None:
+    work = _Work(_unit("0"))
+    pool = _Pool(0)
+    pool.tell(_Worker("worker 1", pool), Lost("Host b has another version."))
+    pool.expects_more = lambda: bool(pool._said)  # type: ignore[method-assign]
+    with pytest.raises(RunError, match=r"The last one ended: worker 1.*Host b has another"):
+        _compute(pool, work)
+    assert work.warnings == ["worker 1 on here ended: Host b has another version."]
+
+
 def test_a_worker_without_progress_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "LONG", 0.0)
     work = _Work(_unit("0"), _unit("1"))
@@ -232,3 +242,15 @@ def test_cancelling_asks_busy_workers_before_it_ends_them() -> None:
     with pytest.raises(Cancelled):
         _compute(pool, work)
     assert [(each.is_asked, each.is_killed) for each in pool.all] == [(True, True), (False, True)]
+
+
+def test_a_cancelled_run_stays_cancelled_if_a_worker_cannot_open_meanwhile() -> None:
+    class _Failing(_Pool):
+        def listen(self, seconds: float) -> Any:
+            if work.asked >= work.limit:
+                raise CheckpointError("Host b has other models.")
+            return super().listen(seconds)
+
+    work = _Work(_unit("0"), limit=2)
+    with pytest.raises(Cancelled):
+        _compute(_Failing(1, {"0": ("hangs", 9)}), work)

@@ -12,8 +12,9 @@ import pytest
 
 from app.jobs import launcher, worker
 from app.jobs.following import Follow
+from core.engine import runner
 from core.engine.measurement import Progress
-from core.errors import Cancelled, CheckpointError, StudyError
+from core.errors import Cancelled, CheckpointError, RunError, StudyError
 from core.study.intake import read
 from storage import runs
 from storage.database import Database, open_database
@@ -158,6 +159,24 @@ def test_results_of_a_deleted_checkpoint_remain(db: Database, trained: Path) -> 
     assert ("sft@10", "its folder is gone; the results that were computed remain.") in {
         (w.subject, w.message) for w in runs.warnings(db, run.id)
     }
+
+
+def test_units_given_up_with_a_deleted_checkpoint_do_not_end_the_run(
+    db: Database, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute, gone = runner.run, trained.parent / "sft" / "checkpoint-10"
+
+    def losing(*given: Any) -> None:
+        if gone.exists():
+            shutil.rmtree(gone)
+            raise RunError("1 of 9 units failed; all others are stored.")  # as with engine 'ray'
+        compute(*given)
+
+    monkeypatch.setattr(runner, "run", losing)
+    run = follow(db, trained, lambda progress: None, until=20)
+    assert run.status == "done"
+    assert "sft@20" in (names := {name for pair in cosines(db, run.id) for name in pair})
+    assert "sft@10" not in names
 
 
 def test_it_waits_for_the_first_checkpoint(db: Database, trained: Path) -> None:

@@ -14,7 +14,7 @@ from core.figures.layout import figure
 from core.figures.views import Catalogue, Choice, Tabulation
 from core.study import intake
 from core.weights import linalg
-from core.weights.stream import MatrixView, UpdateView
+from core.weights.views import MatrixView, UpdateView
 from tests.conftest import MemorySink, tiny_config, tiny_tensors, write_model
 from tests.core import oracle, zoo
 

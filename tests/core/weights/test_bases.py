@@ -67,6 +67,12 @@ def test_a_kept_basis_measures_as_full_svds_do(
             assert measured[metric] == pytest.approx(truth[metric], abs=1e-4), metric
 
 
+def test_a_basis_in_double_precision_is_not_kept() -> None:
+    sink = MemorySink()
+    assert _solved(torch.eye(1024), sink).vectors.dtype == torch.float64
+    assert not sink.bases
+
+
 def test_a_basis_belongs_to_its_base_and_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bases, "LEAST", 8)
     sink = MemorySink()

@@ -29,8 +29,8 @@ from core.models.placement import DeviceShare, Placement, device_map, device_wor
 from core.study.study import Run
 
 SMALL = 1 << 26
-"""The bytes of a model whose memory is worth no collection, which looks at every object of the
-process."""
+"""The most bytes of a model whose memory is not collected: a collection looks at every object of
+the process."""
 
 _LARGE: weakref.WeakSet[Any] = weakref.WeakSet()
 """The larger models in memory, held by their users or only by cycles."""
@@ -73,7 +73,7 @@ def loaded(
     the model, if transformers can't load its files.
     """
     root, _, adapters = chain(member.checkpoint)
-    _free()  # a model before may be held by cycles, and accelerate places by free memory
+    _free()  # cycles may hold an earlier model, and accelerate places by free memory
     with quiet(), scratch("offload") as spare:
         folder = run.offload_folder or str(spare)
         model: Any = None

@@ -18,8 +18,8 @@ from core.neurons.contexts import Best, LayerContexts
 from core.texts.probe import Batch
 
 FIRST = 1
-"""Tokens at the beginning of a document that are no places: many models give the first token,
-which has no context, a state of its own."""
+"""The number of first tokens of a document that are left out: many models give the first token,
+which has no context, an unusual state."""
 
 
 class Extremes:
@@ -47,7 +47,7 @@ class Extremes:
         self._batch, self._pending = batch, None
 
     def see(self, states: Tensor) -> None:
-        """See the states [B, T, d] of the batch; states of another width are left out."""
+        """Take the states [B, T, d] of the batch; states of another width are left out."""
         assert self._batch is not None
         if states.shape[2] != self._all.shape[1]:
             return
@@ -92,8 +92,10 @@ class Extremes:
         return float(self._random.std(ddof=1)) if self.places else None
 
     def passages(self, rows: Sequence[int]) -> tuple[LayerContexts, NDArray[np.float32]]:
-        """Of each of these directions the passages of its highest places, then of its lowest; and
-        the cosines there [2 · directions, SNIPPETS], NaN where there is no passage."""
+        """The passages of each direction's highest places, then of its lowest.
+
+        Also the cosines there [2 · directions, SNIPPETS], NaN where there is no passage.
+        """
         high, low = (end.result() for end in self._ends)
         order = [(end, row) for row in rows for end in (0, 1)]
         signs = np.array([1, -1], np.float32)[[end for end, _ in order]]

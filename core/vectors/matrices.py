@@ -1,8 +1,8 @@
 """Merging of whole matrices by their singular directions: Iso-C and TSV-M.
 
 Owns the two methods, and how a stored tensor is taken apart into matrices and put together again.
-Parameters that are no matrix of attention or MLP are none of its business, except in a tensor that
-it takes apart: there they are averaged.
+Other parameters than matrices of attention and MLP are not merged here, except in a tensor that is
+taken apart: there they are averaged.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def merged(
             matrix[block.start : block.stop] = part.view(-1, block.columns)
     out = torch.stack(matrices).mean(0)
     if not out.isfinite().all():
-        return out.view(-1)  # the writer says so
+        return out.view(-1)  # the writer reports it
     merge = isotropic if point.method == "iso_c" else separated
     for piece in pieces:
         if piece.is_matrix:
@@ -51,8 +51,8 @@ def isotropic(updates: Sequence[Tensor]) -> Tensor:
 
 
 def separated(updates: Sequence[Tensor]) -> Tensor:
-    """TSV-M (Gargiulo et al. 2025): of each of T updates the top 1/T of its singular directions,
-    with the directions of all of them made orthogonal to one another (Procrustes)."""
+    """TSV-M (Gargiulo et al. 2025): the top 1/T of the singular directions of each of T updates,
+    all made orthogonal to one another (Procrustes)."""
     count = max(1, min(updates[0].shape) // len(updates))
     parts = [tuple(part[:count] for part in (u.mT, s, v)) for u, s, v in map(_svd, updates)]
     u, s, v = (torch.cat(side) for side in zip(*parts, strict=True))

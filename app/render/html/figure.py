@@ -62,7 +62,7 @@ def _figure(shown: Shown, together: Sequence[Shown], controls: frozenset[str]) -
         tables = map(_table, numbers(shown.figure))
         plot = resolve(shown.figure, shown.view.kind, [each.figure for each in together])
         inside.append(tag("div", *_CHARTS[type(plot)](plot), class_="chart"))
-        if not isinstance(plot, PassagesPlot):  # whose words are all there is
+        if not isinstance(plot, PassagesPlot):  # a passage's figure has only its text
             inside.append(tag("details", tag("summary", "Numbers"), *tables))
     return tag("figure", *inside)
 

@@ -254,7 +254,7 @@ def test_a_folder_of_a_run_in_another_container_stays(
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(cluster, "_LONGEST", 1000)
     with cluster._short_folder() as other:
-        monkeypatch.setattr(cluster.psutil, "pid_exists", lambda pid: False)
+        monkeypatch.setattr("psutil.pid_exists", lambda pid: False)
         with cluster._short_folder():
             assert other.exists()
     assert not other.exists()

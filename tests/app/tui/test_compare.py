@@ -292,15 +292,15 @@ async def test_letters_go_to_the_other_side(both: Database) -> None:
 
 
 async def test_a_key_that_is_given_to_one_run_is_given_here_too(both: Database) -> None:
-    app = TauscopeApp(both.url, Config(keys={"run.view": "ampersand"}))
+    app = TauscopeApp(both.url, Config(keys={"run.view": "w"}))
     try:
         async with app.run_test(size=SMALL) as pilot:
             screen = await compared(pilot, app)
             await pilot.press("v")
             assert screen.place == (0, 0)
-            await pilot.press("ampersand")
+            await pilot.press("w")
             await until(pilot, lambda: screen.place == (0, 1))
-            assert " & view" in words(app)
+            assert " w view" in words(app)
     finally:
         rebind({})
 

@@ -48,8 +48,9 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-LONG = ("test_survival", "test_hostile", "test_pressing", "test_models", "test_cli", "test_jobs",
-        "test_newcomer", "test_scenes", "test_real_family", "test_on_cards")  # fmt: skip
+LONG = ("test_survival", "test_hostile", "test_cluster", "test_pressing", "test_models", "test_cli",
+        "test_jobs", "test_newcomer", "test_on_cards", "test_scenes", "test_screens",
+        "test_real_family")  # fmt: skip
 """The files of tests that take longest, the longest first."""
 
 

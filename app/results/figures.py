@@ -117,7 +117,7 @@ def drawn(
     also: str | None = None,
 ) -> Drawn:
     """The figure of a view under a choice (None: the default), which first settles on existing
-    values: those of the run, or of the given catalogue, within the filter. `also`: only results
+    values: the run's or the given catalogue's, within the filter. `also`: only results
     that this other run refers to as well."""
     if ranges is None:
         ranges = runs.catalogue(db, run_id, analysis.name)

@@ -247,7 +247,7 @@ ACTIONS += (
         if action.where == "run" and action.name not in _OF_ONE_RUN
     ),
 )
-"""The keys of a comparison: those of one run without keys that act on the run itself or lead
+"""The keys of a comparison: the keys of one run, except keys that act on the run itself or lead
 elsewhere."""
 
 ACTIONS += (

@@ -128,8 +128,8 @@ class Steered:
 
     Without a `module`, `amount` times the mean difference of a tuned model's states is added after
     the layer. With one, `amount` times the state's length along a singular direction of the
-    module's update, the `direction`-th from 1: of what it writes after the layer, or of what it
-    reads before the layer.
+    module's update, the `direction`-th from 1. It is added after the layer for a
+    module that writes, before the layer for one that reads.
     """
 
     model: str

@@ -71,8 +71,8 @@ def requirements(subject: Subject) -> Needs:
 
 
 def _refuse_offloaded(shares: Sequence[DeviceShare]) -> None:
-    """Raise RunError if accelerate would offload a part of the base: what is offloaded is read for
-    each pass, and other weights can't be written into it. Beside a GPU, the CPU's part is too."""
+    """Raise RunError if accelerate would offload a part of the base: each pass reads this part
+    anew, so other weights can't be written into it. Beside a GPU, the CPU's part is such a part."""
     devices = {share.device for share in shares}
     away = devices & ({"disk"} if devices <= {"cpu", "disk", "mps"} else {"cpu", "disk"})
     if away:

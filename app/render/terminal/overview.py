@@ -151,7 +151,7 @@ def _finding(
 def _detail(
     cards: Sequence[Card], selected: int, width: int, full: Collection[str]
 ) -> list[tuple[Row, int]]:
-    """The lines of the selected card, but those that its box has in full."""
+    """The lines of the selected card that its box cuts."""
     if selected >= len(cards):
         return []
     shown = [line for line in lines(cards[selected]) if line.name not in full]

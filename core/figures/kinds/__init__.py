@@ -8,5 +8,5 @@ passages.py  PassageView, WholeText: one text at a time
 scatters.py  ScatterPlot, TwoMeasures: one value against another
 steps.py     StepCurves and StepCosines: series of checkpoints against the step
 tables.py    SortedTable: rows of any columns, in one of several orders
-trades.py    DomainPairs: shares of one domain against those of another
+trades.py    DomainPairs: shares of one domain against shares of another
 """

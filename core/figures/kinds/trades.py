@@ -92,8 +92,8 @@ class _Shares:
         ]
 
     def replaced(self, means: Sequence[Measurement]) -> Iterator[Measurement]:
-        """The plain means, those of the domain over the telling tasks alone. Plain ones stand where
-        some of their tasks are not known one by one."""
+        """The means; a domain's mean is over its telling tasks alone, where each of its tasks is
+        known."""
         for row in means:
             mine = row.task == score_tables.DOMAIN + self._domain.name
             if not mine or len(self._known) != row.n or len(self._telling) == row.n:

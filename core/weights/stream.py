@@ -262,7 +262,7 @@ def _measure(
         settle()
     base = store.matrix(store.columns(family.base, piece), piece, device)
     solve = partial(bases.solve, memory=parts.sink, base=family.base.fingerprint, piece=piece)
-    view = MatrixView(piece, base, solve)
+    view = MatrixView(piece, base, solve, len({step.model for step in task.missing}))
     for model, steps in groupby(task.missing, key=lambda step: step.model):
         given = store.columns(family.tuned[model], piece)
         matrix = store.matrix(given, piece, device)

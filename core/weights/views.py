@@ -50,11 +50,13 @@ class ModuleMoments:
 
 @dataclass(slots=True)
 class MatrixView:
-    """One base matrix W [d_out, d_in] with its singular basis, computed on first use."""
+    """One base matrix W [d_out, d_in] with its singular basis, computed on first use. `models`:
+    the number of models whose updates will be seen."""
 
     piece: Piece
     matrix: Tensor
     solve: Callable[[Tensor], linalg.Singular] = linalg.singular
+    models: int = 1
     _singular: dict[bool, linalg.Singular] = field(default_factory=dict)
     _bases: dict[tuple[float, int | None, bool], linalg.Basis] = field(default_factory=dict)
 
@@ -76,7 +78,9 @@ class MatrixView:
                 solve = linalg.singular if by_head else self.solve
                 self._singular[by_head] = solve(batch)
             known = self._singular[by_head]
-            self._bases[key] = linalg.basis_of(batch, known, energy=energy, rank=rank)
+            self._bases[key] = linalg.basis_of(
+                batch, known, energy=energy, rank=rank, uses=self.models
+            )
         return self._bases[key]
 
     @property

@@ -62,13 +62,13 @@ def measure(
     whole, device = before.whole, update.device
     generator = torch.Generator().manual_seed(0)
     measures: dict[str, list[Tensor | None]] = {name: [] for name in MEASURES}
-    size = update.norm(dtype=torch.float64)
+    size = _norm(update)
     for draw in range(draws + 1):
         change = linalg.working(update[None])
         if draw:
             drawn = torch.randn(change.shape, generator=generator, dtype=change.dtype)
             change = up(drawn, device)
-            change *= (size / change.norm(dtype=torch.float64)).to(change)
+            change *= (size / _norm(change[0])).to(change)
         tuned = whole + change
         after = linalg.gram(tuned)
         turned = linalg.directions(tuned, after, rank=before.sides[0].shape[1])
@@ -91,6 +91,16 @@ def measure(
 
 def _number(value: Tensor | None) -> float | None:
     return None if value is None else float(value)
+
+
+def _norm(matrix: Tensor) -> Tensor:
+    """‖M‖_F of [d_out, d_in], float64."""
+    if matrix.device.type != "cpu":
+        length: Tensor = matrix.norm(dtype=torch.float64)
+        return length
+    rows: tuple[Tensor, ...] = matrix.split(_STRIPE)  # type: ignore[no-untyped-call]
+    squares = [torch.dot(stripe.flatten(), stripe.flatten()) for stripe in rows]
+    return torch.stack(squares).sum(dtype=torch.float64).sqrt()
 
 
 def _visible(before: Tensor, after: Tensor, threshold: float) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from core.models.transfers import up
+from core.weights import batches, leading
 
 EXACT_ELEMENTS = 1 << 20
 """Matrices up to this size are computed in float64, at no cost in time."""
@@ -436,6 +438,8 @@ def _eigh(product: Tensor) -> tuple[Tensor, Tensor]:
                 product[0].numpy(), driver="evd", check_finite=False
             )
             return torch.from_numpy(values)[None], torch.from_numpy(columns)[None]
+        if batches.applies(product):
+            return batches.eigh(product)
         squared, vectors = torch.linalg.eigh(product)
     except _FAILED:
         squared, vectors = torch.linalg.eigh(product.double().cpu())
@@ -445,6 +449,9 @@ def _eigh(product: Tensor) -> tuple[Tensor, Tensor]:
 def _top(product: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` largest eigenvalues, descending, and their vectors, of [B, n, n]."""
     if not _for_lapack(product):
+        if product.device.type != "cpu" and leading.applies(product, count):
+            with suppress(*_FAILED):
+                return leading.top(product, count)
         squared, vectors = _eigh(product)
         return squared.flip(-1)[..., :count], vectors.flip(-1)[..., :count]
     import scipy.linalg.blas

@@ -16,6 +16,7 @@ regime.py   rotation, change of the spectrum and visible changes of one matrix
 linalg.py   subspaces, spectra and alignment
 leading.py  top eigenvectors on a card, by block iteration
 batches.py  batches of small eigenproblems of a card, on the host
+narrow.py   products on a card in bfloat16 terms, at float32 accuracy
 bases.py    singular bases of a base that later runs find again
 vocabulary.py  directions of the residual stream in tokens of the base
 embeddings.py  the tokens whose embeddings moved most, and their neighbours

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from core.models.transfers import up
-from core.weights import batches, leading
+from core.weights import batches, leading, narrow
 
 EXACT_ELEMENTS = 1 << 20
 """Matrices up to this size are computed in float64, at no cost in time."""
@@ -49,11 +49,12 @@ class Singular:
 @dataclass(frozen=True)
 class Basis:
     """Singular directions of a batch of matrices W [B, d_out, d_in], and the rank k of each
-    subspace. `tall`: the smaller side is the input."""
+    subspace. `tall`: the smaller side is the input. `terms`: see `gram`."""
 
     matrix: Tensor
     singular: Singular
     ranks: list[int]
+    terms: int = 0
 
     @property
     def energy(self) -> Tensor:
@@ -80,7 +81,11 @@ class Basis:
 
     def _far(self, rank: int) -> Tensor:
         across = self.matrix if self.tall else self.matrix.mT
-        return _times(across, self.vectors[..., :rank])
+        return self.times(across, self.vectors[..., :rank], self.terms)
+
+    def times(self, a: Tensor, b: Tensor, terms: int = narrow.TERMS) -> Tensor:
+        """a @ b; in bfloat16 terms if W is a sum of such terms, `a` of so many."""
+        return _times(a, b, (terms, narrow.TERMS) if self.terms else None)
 
     def directions(self, rank: int) -> Directions:
         """The first directions of both sides."""
@@ -159,10 +164,17 @@ def working(matrix: Tensor) -> Tensor:
     return matrix.to(torch.float64 if small else torch.float32)
 
 
-def gram(matrix: Tensor) -> Tensor:
-    """M Mᵀ or MᵀM, whichever is smaller, [B, n, n]."""
+def gram(matrix: Tensor, terms: int = 0) -> Tensor:
+    """M Mᵀ or MᵀM, whichever is smaller, [B, n, n].
+
+    `terms`: the matrix is the sum of so many bfloat16 matrices, which some cards multiply much
+    faster; 0 if that is unknown.
+    """
     rows, columns = matrix.shape[-2:]
-    return _times(matrix.mT, matrix) if rows > columns else _times(matrix, matrix.mT)
+    wide = matrix.mT if rows > columns else matrix
+    if terms and narrow.pays(wide, wide.mT):
+        return narrow.gram(narrow.split(wide, terms))
+    return _times(wide, wide.mT)
 
 
 def decompose(matrix: Tensor, *, energy: float, rank: int | None = None) -> Basis:
@@ -175,17 +187,22 @@ def decompose(matrix: Tensor, *, energy: float, rank: int | None = None) -> Basi
     return basis_of(matrix, singular(matrix), energy=energy, rank=rank)
 
 
-def singular(matrix: Tensor) -> Singular:
-    """σ² and the singular vectors of the smaller side of W [B, d_out, d_in]."""
-    squared, vectors = _eigh(gram(matrix))
+def singular(matrix: Tensor, terms: int = 0) -> Singular:
+    """σ² and the singular vectors of the smaller side of W [B, d_out, d_in].
+
+    `terms`: see `gram`.
+    """
+    squared, vectors = _eigh(gram(matrix, terms))
     return Singular(squared.flip(-1).clamp_min(0), vectors.flip(-1))
 
 
-def basis_of(matrix: Tensor, known: Singular, *, energy: float, rank: int | None) -> Basis:
-    """As `decompose`, for matrices whose singular vectors are known."""
+def basis_of(
+    matrix: Tensor, known: Singular, *, energy: float, rank: int | None, terms: int = 0
+) -> Basis:
+    """As `decompose`, for matrices whose singular vectors are known. `terms`: see `gram`."""
     noise = _noise(known.energy)
     ranks = [_rank(row, energy, rank, noise) for row in known.energy.double().cpu()]
-    return Basis(matrix, known, ranks)
+    return Basis(matrix, known, ranks, terms)
 
 
 def energy(product: Tensor) -> Tensor:
@@ -220,13 +237,13 @@ def align(basis: Basis, update: Tensor, update_gram: Tensor) -> Alignment:
     Only the larger side is projected: on the smaller one the energies are uᵢᵀ(ΔΔᵀ)uᵢ.
     """
     near = basis.vectors[..., : basis.kmax]
-    near_energy = (near * _times(update_gram, near)).sum(-2, dtype=torch.float64).clamp_min(0)
+    near_energy = (near * basis.times(update_gram, near)).sum(-2, dtype=torch.float64).clamp_min(0)
     across = update if basis.tall else update.mT  # [B, larger side, smaller side]
     far, lengths = basis.far
-    seen = _times(far.mT, across)
+    seen = basis.times(far.mT, across)
     seen /= lengths.clamp_min(torch.finfo(seen.dtype).tiny)[..., None]
     far_energy = _energies(seen)
-    core = _times(seen, near)
+    core = basis.times(seen, near)
     core = core if basis.tall else core.mT
     total = energy(update_gram)[:, None]
     near_curve, far_curve = near_energy.cumsum(-1) / total, far_energy.cumsum(-1) / total
@@ -387,10 +404,12 @@ def _for_lapack(product: Tensor) -> bool:
     return product.device.type == "cpu" and product.shape[-1] > LAPACK_FROM and len(product) == 1
 
 
-def _times(a: Tensor, b: Tensor) -> Tensor:
+def _times(a: Tensor, b: Tensor, terms: tuple[int, int] | None = None) -> Tensor:
     """a @ b; on the CPU by numpy: its OpenBLAS halves the time of a product with itself, and is
-    faster on AMD."""
+    faster on AMD. `terms`: on a card in so many bfloat16 terms of each, where that is faster."""
     if a.device.type != "cpu":
+        if terms is not None and narrow.pays(a, b):
+            return narrow.times(narrow.split(a, terms[0]), narrow.split(b, terms[1]))
         return a @ b
     return torch.from_numpy(np.matmul(a.numpy(), b.numpy()))
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from core.models.transfers import down, up
 from core.weights import linalg
+from core.weights.narrow import TERMS
 
 _STRIPE = 64
 """Rows that are compared at once."""
@@ -33,14 +34,16 @@ class Before:
     sigma: Tensor
 
     @classmethod
-    def of(cls, matrix: Tensor, rank: int, known: linalg.Basis | None = None) -> Before:
+    def of(
+        cls, matrix: Tensor, rank: int, known: linalg.Basis | None = None, terms: int = 0
+    ) -> Before:
         """Of W [d_out, d_in], and its basis where it is `known`; k is the rank of W where it is
-        lower than `rank`, 0 for zeros."""
+        lower than `rank`, 0 for zeros. `terms`: see `linalg.gram`."""
         whole = linalg.working(matrix[None])
         if known is not None:
             top, energy = known.directions(rank), known.energy
         else:
-            product = linalg.gram(whole)
+            product = linalg.gram(whole, terms)
             top = linalg.directions(whole, product, rank=rank)
             energy = linalg.spectrum_of_gram(product).energy
         real = slice(int(top.real[0].sum()))  # the first ones
@@ -49,7 +52,7 @@ class Before:
 
 
 def measure(
-    before: Before, update: Tensor, *, threshold: float, draws: int
+    before: Before, update: Tensor, *, threshold: float, draws: int, narrow: bool = False
 ) -> Callable[[], Measured]:
     """Each of `MEASURES` of the update Δ of a matrix W, both [d_out, d_in], and of `draws` Gaussian
     updates with the Frobenius norm of Δ, from what went `down` until the result is called.
@@ -57,7 +60,7 @@ def measure(
     `write_rotation`, `read_rotation`: the mean principal angle, in degrees, of the top left and
     right singular directions of W and of W + Δ; None where these fill the space.
     `spectrum_change`: ‖σ⁺ − σ‖/‖σ‖. `visible_share`: the share of weights with |w⁺ − w| >
-    threshold·max(|w|, |w⁺|).
+    threshold·max(|w|, |w⁺|). `narrow`: W and W + Δ are bfloat16 matrices.
     """
     whole, device = before.whole, update.device
     generator = torch.Generator().manual_seed(0)
@@ -70,7 +73,7 @@ def measure(
             change = up(drawn, device)
             change *= (size / change.norm(dtype=torch.float64)).to(change)
         tuned = whole + change
-        after = linalg.gram(tuned)
+        after = linalg.gram(tuned, (TERMS if draw else 1) if narrow else 0)
         turned = linalg.directions(tuned, after, rank=before.sides[0].shape[1])
         sides = turned.left, turned.right
         for name, side, now in zip(MEASURES, before.sides, sides, strict=False):

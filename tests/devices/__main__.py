@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-TESTS = Path(__file__).with_name("on_cards.py")
+TESTS = tuple(map(Path(__file__).with_name, ("on_cards.py", "solvers_on_cards.py")))
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
     from tests.benchmarks.report import Row
 
     tested = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:xdist", "-rA", "--tb=line", str(TESTS)],
+        [sys.executable, "-m", "pytest", "-p", "no:xdist", "-rA", "--tb=line", *map(str, TESTS)],
         stdout=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
     print(tested.stdout)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +20,10 @@ from core.models.transfers import arrived
 from core.statistics import overlap
 from core.weights import bases, batches, leading, linalg, narrow, regime
 from core.weights.views import MatrixView, UpdateView
+from tests.benchmarks import cards, workload
 from tests.conftest import MemorySink
 from tests.core import oracle
+from tests.devices import __main__ as command
 
 PRETENDED: Any = sys.modules.get("tests.devices.pretended")
 CARD = torch.device("cuda", torch.cuda.device_count() - 1)
@@ -45,6 +49,7 @@ def _pair(shape: tuple[int, int], kind: str) -> tuple[torch.Tensor, torch.Tensor
 def views(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A matrix and its update on a card, in float32 as large ones are."""
     monkeypatch.setattr(linalg, "EXACT_ELEMENTS", 0)
+    monkeypatch.setattr(leading, "LEAST", 512)
 
     def made(W: torch.Tensor, T: torch.Tensor) -> tuple[MatrixView, UpdateView]:
         rows, columns = W.shape
@@ -122,6 +127,7 @@ def test_a_block_that_does_not_converge_is_decomposed_whole(
     matrix = torch.randn(1, 520, 520, generator=g)
     update = matrix.to(CARD)
     product = linalg.gram(update)
+    monkeypatch.setattr(leading, "LEAST", 512)
     monkeypatch.setattr(leading, "ROUNDS", 1)
     with _ledger() as ledger:
         found = linalg.directions(update, product, 4).left.cpu()
@@ -150,3 +156,24 @@ def test_heads_are_solved_on_the_host(dtype: torch.dtype) -> None:
         assert ledger.waits.total() == 1
         assert not ledger.pageable
         assert not ledger.solves
+
+
+@pytest.mark.skipif(not PRETENDED, reason="`make gpu` itself")
+def test_make_gpu_writes_its_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in (("HIDDEN", 48), ("INTERMEDIATE", 80), ("KEY_VALUE", 16)):
+        monkeypatch.setattr(workload, name, value)
+    small = {"hidden_size": 48, "intermediate_size": 80, "num_attention_heads": 6}
+    monkeypatch.setattr(workload, "CONFIG", {**workload.CONFIG, **small, "num_key_value_heads": 2})
+    monkeypatch.setattr(cards, "HEADS", 2)
+    monkeypatch.setattr(cards, "best", lambda work, times=1: (work(), 1.0)[1])
+    done = SimpleNamespace(stdout="PASSED a::b\nnot shown\nFAILED c::d\n", returncode=1)
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: done)
+    page = tmp_path / "gpu.md"
+    monkeypatch.setattr("sys.argv", ["devices", "--write", str(page)])
+    assert command.main() == 1
+    text = page.read_text()
+    assert "```text\nPASSED a::b\nFAILED c::d\n```" in text
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    assert len({row[0] for row in rows}) == len(rows) == 15
+    errors = [row for row in rows if "largest" in row[0]]
+    assert [row[3] for row in errors] == 5 * ["yes"]  # times mean nothing here

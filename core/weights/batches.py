@@ -1,7 +1,8 @@
 """Batches of small eigenproblems from a card, as of the heads of a layer, on the host's threads.
 
-torch solves matrices of more than 32 rows one by one on a card, each in milliseconds for which the
-card is nearly idle. A core of the host is as fast, and there are several.
+Before version 2.12, torch solves matrices of more than 32 rows one by one on a card, each in
+milliseconds for which the card is nearly idle. A core of the host is as fast, and there are
+several. Later versions solve them at once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from core.models.transfers import up
 
+ONE_BY_ONE = torch.__version__ < "2.12"
+
 LEAST = 32
 """Size of the largest matrices that a card solves as a batch."""
 
@@ -24,7 +27,8 @@ MOST = 512
 
 def applies(product: Tensor) -> bool:
     """Is this a batch on a card that the card would solve one by one?"""
-    return product.device.type != "cpu" and len(product) > 1 and LEAST < product.shape[-1] <= MOST
+    size = product.shape[-1] if ONE_BY_ONE and product.device.type != "cpu" else 0
+    return len(product) > 1 and LEAST < size <= MOST
 
 
 def eigh(product: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,8 +19,8 @@ from core.models.transfers import up
 MOST = 24
 """Most eigenvectors that are searched for in this way."""
 
-LEAST = 1024
-"""Size of the largest matrix that is decomposed whole, which takes about as long (an estimate)."""
+LEAST = 512
+"""Size of the largest matrix that is decomposed whole."""
 
 WIDTH = 64
 """Columns of the block: more of them than wanted, since a filter parts the wanted eigenvalues from

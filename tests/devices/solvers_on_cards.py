@@ -109,9 +109,20 @@ def test_the_regime_of_a_large_matrix_is_the_processors(views: Any) -> None:
     asked: dict[str, Any] = {"threshold": 1e-3, "draws": 1}
     delta = T.float() - W.float()
     expected = regime.measure(regime.Before.of(W.float(), 16), delta, **asked)()
-    before = regime.Before.of(matrix.matrix, 16, None, matrix.terms)
-    take = regime.measure(before, update.delta, **asked, narrow=True)
-    arrived(CARD)
+    with _ledger() as ledger:
+        before = regime.Before.of(matrix.matrix, 16, None, matrix.terms)
+        take = regime.measure(before, update.delta, **asked, narrow=True)
+        misses = regime._only_draw.cache_info().misses
+        regime.measure(before, update.delta, **asked, narrow=True)
+        assert regime._only_draw.cache_info().misses == misses  # the numbers are cached
+        arrived(CARD)
+    if ledger is not None:  # angles are computed on the host
+        waits = ledger.by_function("waits")
+        assert {where for where in waits if where.startswith("weights/regime")} == {
+            "weights/regime.py of"
+        }
+        assert not [where for where in ledger.solves if where.startswith("weights/regime")]
+        assert not ledger.pageable
     for name, (value, drawn) in take().items():
         for each, other in zip(
             [value, *drawn], [expected[name][0], *expected[name][1]], strict=True

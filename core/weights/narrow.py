@@ -26,6 +26,9 @@ CARDS = ((8, 0), (9, 0), (10, 0), (10, 3))
 H100 and H200, B200, B300. Others do so two to four times as fast."""
 
 
+READY = torch.version.hip is None and torch.__version__ >= "2.8"
+"""Does this torch give a product of bfloat16 matrices in float32?"""
+
 LEAST = 256
 """Rows and columns of the smallest product for which splitting the matrices pays."""
 
@@ -33,7 +36,8 @@ LEAST = 256
 def pays(a: Tensor, b: Tensor) -> bool:
     """Is this product of float32 matrices faster in this way?"""
     return (
-        a.device.type == "cuda"
+        READY
+        and a.device.type == "cuda"
         and a.dtype == torch.float32
         and min(a.shape[-2], b.shape[-1]) >= LEAST
         and torch.cuda.get_device_capability(a.device) in CARDS

@@ -84,7 +84,7 @@ class Basis:
         return self.times(across, self.vectors[..., :rank], self.terms)
 
     def times(self, a: Tensor, b: Tensor, terms: int = narrow.TERMS) -> Tensor:
-        """a @ b; in bfloat16 terms if W is a sum of such terms, `a` of so many."""
+        """a @ b, in bfloat16 terms where W is known by its terms; `a` has so many."""
         return _times(a, b, (terms, narrow.TERMS) if self.terms else None)
 
     def directions(self, rank: int) -> Directions:

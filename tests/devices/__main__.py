@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import subprocess
 import sys
@@ -49,9 +50,11 @@ def page(tested: str, rows: Sequence[object]) -> str:
     cards = [torch.cuda.get_device_name(card) for card in range(torch.cuda.device_count())]
     return (
         "# On a card\n\n"
-        f"Written by `make gpu` on {', '.join(cards)}, torch {torch.__version__} for CUDA "
-        f"{torch.version.cuda}, Python {platform.python_version()}. Ratios are taken inside one "
-        "run.\n\n## Tests\n\n```text\n" + "\n".join(lines) + "\n```\n\n## Benchmarks\n\n"
+        f"Written by `make gpu` on {', '.join(cards)} and {os.cpu_count()} cores, torch "
+        f"{torch.__version__} for CUDA {torch.version.cuda}, Python {platform.python_version()}. "
+        "Ratios are taken inside one run.\n\n## Tests\n\n```text\n"
+        + "\n".join(lines)
+        + "\n```\n\n## Benchmarks\n\n"
         f"{table(rows)}\n"  # type: ignore[arg-type]
     )
 

@@ -139,9 +139,9 @@ def test_a_block_that_does_not_converge_is_decomposed_whole(
     product = linalg.gram(update)
     monkeypatch.setattr(leading, "ROUNDS", 1)
     with _ledger() as ledger:
-        found = linalg.directions(update, product, 4).left.cpu()
+        left = linalg.directions(update, product, 4).left.cpu()
     truth = torch.linalg.svd(matrix.double()).U[..., :4]
-    assert torch.allclose((truth.mT @ found.double()).abs(), torch.eye(4).double(), atol=1e-3)
+    assert torch.allclose((truth.mT @ left.double()).abs(), torch.eye(4).double(), atol=1e-3)
     assert ledger is None or ledger.by_function("solves")["weights/linalg.py _eigh"] == 1
 
 

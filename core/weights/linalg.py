@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -338,7 +338,9 @@ def _leading(basis: Basis, tuned: Tensor, update: Tensor, top: int) -> tuple[Ten
         squared, vectors = squared.flip(-1)[..., :top], vectors.flip(-1)[..., :top]
     else:
         change = update if not basis.tall else update.mT
-        omega = _sketch(change.shape[-1], change.device).to(change.dtype)
+        generator = torch.Generator().manual_seed(0)
+        omega = torch.randn(change.shape[-1], 32, generator=generator)
+        omega = up(omega, change.device).to(change.dtype)
         block = torch.cat([basis.vectors[..., : top + 96], _times(change, omega)], -1)
         rough = small.bfloat16() if _rounds_fast(small) else small
         for _ in range(2):
@@ -351,12 +353,6 @@ def _leading(basis: Basis, tuned: Tensor, update: Tensor, top: int) -> tuple[Ten
     if not basis.tall:
         return vectors, squared
     return _unit(tuned @ vectors), squared
-
-
-@lru_cache(maxsize=8)
-def _sketch(rows: int, device: torch.device) -> Tensor:
-    """Random columns, cached on the device."""
-    return up(torch.randn(rows, 32, generator=torch.Generator().manual_seed(0)), device)
 
 
 def _unit(columns: Tensor) -> Tensor:

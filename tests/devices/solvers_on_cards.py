@@ -56,7 +56,7 @@ def views(monkeypatch: pytest.MonkeyPatch) -> Any:
         solve = partial(bases.solve, memory=MemorySink(), base="", piece=piece, terms=1)
         base = W.to(CARD).float()
         return (
-            MatrixView(piece, base, solve, 1),
+            MatrixView(piece, base, solve, terms=1),
             UpdateView("t", T.to(CARD).float() - base, None, True),
         )
 

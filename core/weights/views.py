@@ -52,12 +52,14 @@ class ModuleMoments:
 class MatrixView:
     """One base matrix W [d_out, d_in] with its singular basis, computed on first use.
 
-    `terms`: 1 if W is stored as bfloat16, see `linalg.gram`.
+    `models`: the number of models whose updates will be seen. `terms`: 1 if W is stored as
+    bfloat16, see `linalg.gram`.
     """
 
     piece: Piece
     matrix: Tensor
     solve: Callable[[Tensor], linalg.Singular] = linalg.singular
+    models: int = 1
     terms: int = 0
     _singular: dict[bool, linalg.Singular] = field(default_factory=dict)
     _bases: dict[tuple[float, int | None, bool], linalg.Basis] = field(default_factory=dict)
@@ -81,7 +83,7 @@ class MatrixView:
                 self._singular[by_head] = solve(batch)
             known = self._singular[by_head]
             self._bases[key] = linalg.basis_of(
-                batch, known, energy=energy, rank=rank, terms=self.terms
+                batch, known, energy=energy, rank=rank, uses=self.models, terms=self.terms
             )
         return self._bases[key]
 

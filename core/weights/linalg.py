@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from core.models.transfers import up
+from core.weights import batches, leading, narrow
 
 EXACT_ELEMENTS = 1 << 20
 """Matrices up to this size are computed in float64, at no cost in time."""
@@ -53,13 +55,14 @@ class Singular:
 class Basis:
     """Singular directions of a batch of matrices W [B, d_out, d_in], and the rank k of each
     subspace. `condition`: the largest σ₁²/σₖ². `uses`: the updates of W that will be aligned with
-    it. `tall`: the smaller side is the input."""
+    it. `tall`: the smaller side is the input. `terms`: see `gram`."""
 
     matrix: Tensor
     singular: Singular
     ranks: list[int]
     condition: float
     uses: int = 1
+    terms: int = 0
 
     @property
     def energy(self) -> Tensor:
@@ -92,7 +95,11 @@ class Basis:
         return directions, squares.sqrt().to(directions.dtype)
 
     def _far(self, rank: int) -> Tensor:
-        return _times(self.across, self.vectors[..., :rank])
+        return self.times(self.across, self.vectors[..., :rank], self.terms)
+
+    def times(self, a: Tensor, b: Tensor, terms: int = narrow.TERMS) -> Tensor:
+        """a @ b, in bfloat16 terms where W is known by its terms; `a` has so many."""
+        return _times(a, b, (terms, narrow.TERMS) if self.terms else None)
 
     def directions(self, rank: int) -> Directions:
         """The first directions of both sides."""
@@ -171,10 +178,17 @@ def working(matrix: Tensor) -> Tensor:
     return matrix.to(torch.float64 if small else torch.float32)
 
 
-def gram(matrix: Tensor) -> Tensor:
-    """M Mᵀ or MᵀM, whichever is smaller, [B, n, n]."""
+def gram(matrix: Tensor, terms: int = 0) -> Tensor:
+    """M Mᵀ or MᵀM, whichever is smaller, [B, n, n].
+
+    `terms`: the matrix is the sum of so many bfloat16 matrices, which some cards multiply much
+    faster; 0 if that is unknown.
+    """
     rows, columns = matrix.shape[-2:]
-    return _times(matrix.mT, matrix) if rows > columns else _times(matrix, matrix.mT)
+    wide = matrix.mT if rows > columns else matrix
+    if terms and narrow.pays(wide, wide.mT):
+        return narrow.gram(narrow.split(wide, terms))
+    return _times(wide, wide.mT)
 
 
 def decompose(matrix: Tensor, *, energy: float, rank: int | None = None) -> Basis:
@@ -187,22 +201,33 @@ def decompose(matrix: Tensor, *, energy: float, rank: int | None = None) -> Basi
     return basis_of(matrix, singular(matrix), energy=energy, rank=rank)
 
 
-def singular(matrix: Tensor) -> Singular:
-    """σ² and the singular vectors of the smaller side of W [B, d_out, d_in]."""
-    squared, vectors = _eigh(gram(matrix))
+def singular(matrix: Tensor, terms: int = 0) -> Singular:
+    """σ² and the singular vectors of the smaller side of W [B, d_out, d_in].
+
+    `terms`: see `gram`.
+    """
+    squared, vectors = _eigh(gram(matrix, terms))
     return Singular(squared.flip(-1).clamp_min(0), vectors.flip(-1))
 
 
 def basis_of(
-    matrix: Tensor, known: Singular, *, energy: float, rank: int | None, uses: int = 1
+    matrix: Tensor,
+    known: Singular,
+    *,
+    energy: float,
+    rank: int | None,
+    uses: int = 1,
+    terms: int = 0,
 ) -> Basis:
-    """As `decompose`, for matrices whose singular vectors are known. `uses`: see `Basis`."""
+    """As `decompose`, for matrices whose singular vectors are known. `uses`: see `Basis`,
+    `terms`: see `gram`.
+    """
     noise, rows = _noise(known.energy), known.energy.double().cpu()
     ranks = [_rank(row, energy, rank, noise) for row in rows]
     condition = max(
         float(row[0] / row[k - 1]) if k else 1.0 for row, k in zip(rows, ranks, strict=True)
     )
-    return Basis(matrix, known, ranks, condition, uses)
+    return Basis(matrix, known, ranks, condition, uses, terms)
 
 
 def energy(product: Tensor) -> Tensor:
@@ -240,7 +265,7 @@ def cross(basis: Basis, update: Tensor) -> Tensor | None:
     crossing = 0.8 * long * n + basis.kmax * n
     if n <= LAPACK_FROM or basis.condition > CONDITION or projecting < crossing:
         return None
-    return _times(basis.across.mT, update if basis.tall else update.mT)
+    return basis.times(basis.across.mT, update if basis.tall else update.mT, basis.terms)
 
 
 def align(
@@ -252,16 +277,16 @@ def align(
     the energies are uᵢᵀ(ΔΔᵀ)uᵢ.
     """
     near = basis.vectors[..., : basis.kmax]
-    near_energy = (near * _times(update_gram, near)).sum(-2, dtype=torch.float64).clamp_min(0)
+    near_energy = (near * basis.times(update_gram, near)).sum(-2, dtype=torch.float64).clamp_min(0)
     if crossed is None:
         far, lengths = basis.far
-        seen = _times(far.mT, update if basis.tall else update.mT)
+        seen = basis.times(far.mT, update if basis.tall else update.mT)
     else:
         lengths = basis.energy[..., : basis.kmax].sqrt()
-        seen = _times(near.mT, crossed)
+        seen = basis.times(near.mT, crossed)
     seen /= lengths.clamp_min(torch.finfo(seen.dtype).tiny)[..., None]
     far_energy = _energies(seen)
-    core = _times(seen, near)
+    core = basis.times(seen, near)
     core = core if basis.tall else core.mT
     total = energy(update_gram)[:, None]
     near_curve, far_curve = near_energy.cumsum(-1) / total, far_energy.cumsum(-1) / total
@@ -463,10 +488,12 @@ def _for_lapack(product: Tensor) -> bool:
     return product.device.type == "cpu" and product.shape[-1] > LAPACK_FROM and len(product) == 1
 
 
-def _times(a: Tensor, b: Tensor) -> Tensor:
+def _times(a: Tensor, b: Tensor, terms: tuple[int, int] | None = None) -> Tensor:
     """a @ b; on the CPU by numpy: its OpenBLAS halves the time of a product with itself, and is
-    faster on AMD."""
+    faster on AMD. `terms`: on a card in so many bfloat16 terms of each, where that is faster."""
     if a.device.type != "cpu":
+        if terms is not None and narrow.pays(a, b):
+            return narrow.times(narrow.split(a, terms[0]), narrow.split(b, terms[1]))
         return a @ b
     return torch.from_numpy(np.matmul(a.numpy(), b.numpy()))
 
@@ -526,6 +553,8 @@ def _eigh(product: Tensor) -> tuple[Tensor, Tensor]:
                 product[0].numpy(), driver="evd", check_finite=False
             )
             return torch.from_numpy(values)[None], torch.from_numpy(columns)[None]
+        if batches.applies(product):
+            return batches.eigh(product)
         squared, vectors = torch.linalg.eigh(product)
     except _FAILED:
         squared, vectors = torch.linalg.eigh(product.double().cpu())
@@ -535,6 +564,9 @@ def _eigh(product: Tensor) -> tuple[Tensor, Tensor]:
 def _top(product: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` largest eigenvalues, descending, and their vectors, of [B, n, n]."""
     if not _for_lapack(product):
+        if product.device.type != "cpu" and leading.applies(product, count):
+            with suppress(*_FAILED):
+                return leading.top(product, count)
         squared, vectors = _eigh(product)
         return squared.flip(-1)[..., :count], vectors.flip(-1)[..., :count]
     import scipy.linalg.blas

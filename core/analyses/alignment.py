@@ -183,8 +183,8 @@ METRICS = (
         MetricSpec(
             name=f"{name}_excess",
             title=f"{title} beyond chance",
-            description="Energy beyond that of a random update of this shape and spectrum: 1 all "
-            "inside, 0 chance, below 0 avoids the base's directions.",
+            description="Energy beyond that of a random update of this shape and spectrum. 1: all "
+            "inside; 0: chance; below 0: the update avoids the base's directions.",
             has_chance=True,
             signed=True,
             empty=_SATURATED,

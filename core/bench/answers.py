@@ -198,8 +198,8 @@ class Answers:
             count = self._passes.vocabulary(formula)
             if largest >= count:
                 raise StudyError(
-                    f"'{name}' has {count} tokens, and the text has the token {largest} "
-                    f"('{self._reader.pieces([largest])[0]}').",
+                    f"'{name}' has {count} tokens, so it lacks the token {largest} "
+                    f"('{self._reader.pieces([largest])[0]}') of the text.",
                     hint="Leave the column or the token out.",
                 )
 

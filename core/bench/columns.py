@@ -231,7 +231,7 @@ def _given(text: str, kind: str, given: str, tuned: Sequence[str]) -> tuple[str,
     for word in rest:
         name, sign, value = (side.strip() for side in word.partition("="))
         if not sign or name not in _OPTIONS[kind] or name in options:
-            raise StudyError(f"'{text}': '{word}' is no option of {kind}.", hint=_example(kind))
+            raise StudyError(f"'{text}': '{word}' is not an option of {kind}.", hint=_example(kind))
         options[name] = value
     return model, options
 

@@ -156,7 +156,7 @@ def test_results_of_a_deleted_checkpoint_remain(db: Database, trained: Path) -> 
     pairs = cosines(db, run.id)
     assert {("sft@10", "sft@20"), ("sft@30", "sft@20")} <= pairs
     assert ("sft@30", "sft@10") not in pairs
-    assert ("sft@10", "its folder is gone; the results that were computed remain.") in {
+    assert ("sft@10", "its folder was deleted; results computed from it remain.") in {
         (w.subject, w.message) for w in runs.warnings(db, run.id)
     }
 

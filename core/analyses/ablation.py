@@ -64,7 +64,7 @@ class AblationParameters(Parameters):
         default="own", description="Choose on the model and the base, or on every model."
     )
     tasks: Literal["own", "all"] = Field(
-        default="own", description="Score its own domain's tasks and a general one, or all."
+        default="own", description="Score the tasks of its own domain and a general one, or all."
     )
     heads: bool = Field(default=False, description="Ablate attention heads instead of neurons.")
 

@@ -48,7 +48,7 @@ class AlignmentParameters(Parameters):
         default=0.5, gt=0, le=1, description="Least |cosine| of a matching direction."
     )
     amplified: int = Field(default=4, ge=1, description="r of the amplification factor.")
-    heads: bool = Field(default=True, description="Also head by head.")
+    heads: bool = Field(default=True, description="Also compute alignment for each head.")
 
 
 def plan(subject: Subject, parameters: AlignmentParameters) -> list[Unit]:

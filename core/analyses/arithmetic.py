@@ -56,7 +56,8 @@ class ArithmeticParameters(Parameters):
         default=(), description="Repeat with only attention, mlp or layers 0-3."
     )
     all_tasks: bool = Field(
-        default=False, description="Score every task, not the vectors' domains and a general one."
+        default=False,
+        description="Score every task, instead of the vectors' domains and a general one.",
     )
 
     @field_validator("restrict")

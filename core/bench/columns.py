@@ -268,7 +268,9 @@ def _refuse_unknown(model: str, known: Sequence[str]) -> None:
 
 def _whole(text: str, name: str, value: str, least: int) -> int:
     if not re.fullmatch(r"\d{1,9}", value) or int(value) < least:
-        raise StudyError(f"'{text}': {name} is a whole number from {least} on, not '{value}'.")
+        raise StudyError(
+            f"'{text}': {name} must be a whole number of at least {least}, not '{value}'."
+        )
     return int(value)
 
 

@@ -46,7 +46,7 @@ def brief(branch: Branch, relations: Relations, width: int) -> Content:
     return Content("\n").join(
         [
             named("model", wording.model_name(entry.name), width, "bold"),
-            named("what", " · ".join(_what(entry)), width, "$foreground"),
+            named("type", " · ".join(_what(entry)), width, "$foreground"),
             named("from", _origin(entry), width, "$foreground"),
             named(*last[:2], width, last[2]),
         ]

@@ -320,7 +320,7 @@ async def test_what_is_compared_is_copied_and_written(
         for keys in (["X"], ["B", "X"], ["minus", "X"]):
             await pilot.press(*keys)
             await until(pilot, lambda: isinstance(app.screen, PickScreen))
-            assert "All of the run" not in words(app)
+            assert "The whole run" not in words(app)
             app.screen.query_one(Input).value = str(tmp_path)
             await pilot.press("c")
             await until(pilot, lambda: app.screen is screen)

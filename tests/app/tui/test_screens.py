@@ -326,7 +326,7 @@ async def test_delete_asks_and_is_offered_only_where_it_can(filled: Database) ->
         await pilot.press("j")
         await until(pilot, lambda: " D delete" in visible(app)[-1])
         await pilot.press("D")
-        await until(pilot, lambda: "Delete 'finished-one'" in words(app))
+        await until(pilot, lambda: "Delete run 'finished-one'" in words(app))
         assert_inside(app.screen)
         await pilot.press("n")
         assert isinstance(app.screen, RunsScreen)

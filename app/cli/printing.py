@@ -56,7 +56,9 @@ def print_json_line(data: Any) -> None:
 def print_learnt(measured: Mapping[str, Any]) -> None:
     """Print the scores of the demo family's models on held-out texts and questions of their
     domain."""
-    print("The demo family: each model on its own domain, held out, before and after its tuning")
+    print(
+        "The demo family: scores on held-out items of each model's domain, before and after tuning"
+    )
     print_table(
         ("model", "loss, base", "tuned", "accuracy, base", "tuned", "by chance"),
         [

@@ -201,7 +201,7 @@ def refuse_changed(model: nn.Module, before: str) -> None:
     """Raise RunError if the model's parameters have another hash than before."""
     if hash_parameters(model) != before:
         raise RunError(
-            "The base's weights differ from the ones before they were changed.",
+            "The base's weights do not equal the weights before the change.",
             hint="Something else changed them meanwhile; load the model again.",
         )
 

@@ -211,7 +211,7 @@ def test_a_worker_answers_the_same_and_is_listed_and_ended(
     assert row == [["s", str(listed["pid"]), "ready", "123", "B", "on", "cpu", *row[0][7:]]]
     assert f"process {listed['pid']}" in tauscope("doctor", "--json").out
     result = tauscope("bench", study, "--end")
-    assert (result.code, result.err.startswith("the bench of s, process ")) == (0, True)
+    assert (result.code, result.err.startswith("the bench of s (process ")) == (0, True)
     assert registry.benches(study.parent / "db" / "x.db") == []
     assert tauscope("bench", study, "--end").err == "no bench of s is running\n"
     assert "No bench is running" in tauscope("runs", "--benches").err

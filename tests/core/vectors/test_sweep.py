@@ -175,7 +175,7 @@ def test_weights_that_someone_else_changes_are_noticed() -> None:
     model, vectors, pieces = _family("llama")
     without_norms = tuple(p for p in pieces if p.module != "norm")
     with (
-        pytest.raises(RunError, match="differ from the ones before"),
+        pytest.raises(RunError, match="do not equal the weights before"),
         Sweep(model, vectors, without_norms),
         torch.no_grad(),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,15 +11,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._inductor import compile_fx, config, metrics
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.errors import RunError
 from core.models.checkpoint import TensorInfo
 from core.models.pieces import Piece
-from core.vectors import matrices, selection
+from core.vectors import fused, matrices, selection
 from core.vectors.arithmetic import ArithmeticPoint, parse
 from core.vectors.blocks import Block, Workspace, cut
 from core.vectors.combination import Rounding, VectorCombination
+from core.vectors.fused import Form, Kernels, Key
 from core.vectors.selection import find_marks, threshold
 
 KNOWN = ("a", "b", "c")
@@ -50,6 +53,7 @@ def _combine(
     size: int = 64,
     dtype: torch.dtype | None = None,
     measured: bool = True,
+    kernels: Kernels | None = None,
 ) -> tuple[torch.Tensor, Rounding]:  # fmt: skip
     """A point over one tensor, cut into blocks of `size` elements."""
     shape = tuple(base.shape)
@@ -59,7 +63,7 @@ def _combine(
     assert [b.start for b in blocks[1:]] == [b.stop for b in blocks[:-1]]
     assert (blocks[0].start, blocks[-1].stop) == (0, shape[0])
     source, space = _Held(base, tuned), Workspace()
-    made = VectorCombination(point, find_marks(point, blocks, source, 2), [piece])
+    made = VectorCombination(point, find_marks(point, blocks, source, 2), [piece], kernels)
     out = torch.empty(shape, dtype=dtype or base.dtype)
     rounding = Rounding()
     made.prepare(blocks, source)
@@ -433,3 +437,43 @@ def test_a_point_that_is_not_measured_moves_few_bytes(terms: str, most: int) -> 
         assert (rounding == Rounding()) is not measured
     assert counts[0] <= most + 0.1
     assert counts[1] > 1.5 * counts[0]
+
+
+_ON_CPU = {
+    "cpp.vec_isa_ok": False, "cpp_cache_precompile_headers": False, "fx_graph_cache": False,
+}  # fmt: skip
+"""Settings of the compiler under which it takes least time."""
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles kernels for a CPU by g++")
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("a=0.7,b=-0.4", Form(2)),
+        ("ties(density=0.3):a=0.7,b=1", Form(2, trims=True, elects=True)),
+    ],
+)
+def test_a_kernel_writes_the_same_bits_in_one_pass(
+    text: str, form: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in the kernel that torch makes for a CPU. For a card it makes one of the same
+    operations, loads and stores."""
+    monkeypatch.setattr(compile_fx.inductor_metrics_log, "isEnabledFor", lambda level: True)
+    base, tuned = _family(torch.bfloat16, rows=200)
+    for each in (base, *tuned.values()):
+        each[0] = torch.tensor([0.0, -0.0, 1e-40, -1e-40, 1e30, -3e37, 1.0, 256.0])
+        each[1] *= 1e-38
+    tuned["a"][2] = base[2]
+    point, kernels = parse(text, KNOWN), Kernels("cpu")
+    metrics.reset()
+    with config.patch(_ON_CPU):
+        kernels._compile(Key(form, (torch.bfloat16,) * 4, base.device))
+    assert list(kernels.complaints()) == []
+    assert metrics.generated_kernel_count == 1
+    # Base, two vectors and the result, each once and as stored; and a few numbers.
+    assert metrics.num_bytes_accessed == pytest.approx(4 * 2 * fused._EXAMPLE, abs=100)
+    wanted = _combine(point, base, tuned, size=1 << 20)[0]
+    for size in (1 << 20, 320):
+        made = _combine(point, base, tuned, size=size, measured=False, kernels=kernels)[0]
+        assert torch.equal(made.view(torch.int16), wanted.view(torch.int16))
+    assert metrics.generated_kernel_count == 1

@@ -17,7 +17,15 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
-from app.render.terminal.lines import Line, differences, exactly, fitted, joined, padded
+from app.render.terminal.lines import (
+    Line,
+    differences,
+    exactly,
+    fitted,
+    joined,
+    padded,
+    told_apart,
+)
 from app.render.terminal.palette import Palette, on
 from app.render.terminal.passages import Marked, marked, shaded, wrapped
 from app.tui.bench import knobs
@@ -256,11 +264,12 @@ class BoardView(Steady, can_focus=True):
         column = self._of(index)
         answer = self.board.answers[column]
         state = self._state(answer, width)
-        name = self.blind.name(index) if self.blind else self.board.names[column]
-        title = f"{index + 1} {name}"
         if self.scores and not self.blind and column == self.board.reference:
             state = f"{state} reference".strip()
         room = max(4, width - len(state) - 3)
+        first = f"{index + 1} "
+        names = told_apart(self.board.names, room - len(first))
+        title = first + (self.blind.name(index) if self.blind else names[column])
         chosen = index == self.at
         style = Style(bold=True, color=self.palette.accent if chosen else self.palette.text)
         ground = Style(bgcolor=self.app.theme_variables["panel"])
@@ -377,8 +386,9 @@ class BoardView(Steady, can_focus=True):
         crossed = self.board.answers[self._of(index)].crossed
         losses = ["–" if nll is None else f"{nll:.2f}" for nll in crossed]
         if self.size.height >= TALL:
-            both = zip(self.board.names, losses, strict=False)
-            named = [f"  {fitted(name, max(4, width - 14))} {loss:>6}" for name, loss in both]
+            room = max(4, width - 14)
+            both = zip(told_apart(self.board.names, room), losses, strict=False)
+            named = [f"  {fitted(name, room)} {loss:>6}" for name, loss in both]
             return ["NLL of this text under", *named]
         numbered = [f"{place}: {loss}" for place, loss in enumerate(losses, 1)]
         each = max(1, (width - 6) // 10)

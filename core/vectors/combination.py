@@ -45,8 +45,9 @@ class VectorCombination:
     """A point with the marks that its method needs.
 
     `pieces` are the logical matrices of the tensors: Iso-C and TSV-M merge them whole. For these
-    methods `prepare` comes before `write`, one of `turns` at a time. `kernels` write blocks that
-    are not measured, and look for no value that is not finite.
+    methods `prepare` comes before `write`, one of `turns` at a time. `finite`: every value is
+    finite, so that blocks that are not measured need no look for others, and `kernels` may write
+    them.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class VectorCombination:
         point: ArithmeticPoint,
         marks: Marks = NO_MARKS,
         pieces: Iterable[Piece] = (),
+        *,
+        finite: bool = False,
         kernels: Kernels | None = None,
     ) -> None:
         self.point = point
@@ -71,7 +74,7 @@ class VectorCombination:
         plain = self._exact and not self._elects
         self._compiled = loops.compiled(elements) if plain else None
         fusing = not (point.drops or point.decomposes or point.method == "sce")
-        self._kernels = kernels if fusing else None
+        self._finite, self._kernels = finite, kernels if finite and fusing else None
         self._numbers: dict[object, Tensor] = {}
 
     @property
@@ -153,7 +156,7 @@ class VectorCombination:
             if self._run_fused(terms, block, source, stored, out, space):
                 return Rounding()
             self._fill(terms, block, source, stored, out, space)
-            finite = math.isfinite(float(torch.linalg.vector_norm(out, math.inf)))
+            finite = self._finite or math.isfinite(float(torch.linalg.vector_norm(out, math.inf)))
             return Rounding() if finite else Rounding(math.nan, math.nan)
         size, device = out.numel(), out.device
         base, update, exact = (
@@ -184,12 +187,10 @@ class VectorCombination:
         space: Workspace,
     ) -> bool:
         """Fill `out` by one kernel; False if there is none for this block."""
-        if self._kernels is None or not terms or stored.device.type != self._kernels.device:
+        elsewhere = self._kernels is None or stored.device.type != self._kernels.device
+        if self._kernels is None or elsewhere or not terms or self._is_whole(terms):
             return False
         tuned = [source.tuned(vector, block, space) for vector, _ in terms]
-        if self._is_whole(terms):
-            out.copy_(tuned[0])
-            return True
         bounds = [bounds_of(vector, block, self.point, self._marks) for vector, _ in terms]
         rows = (tuple(value for _, value in terms), *zip(*bounds, strict=True))
         if (rows, out.device) not in self._numbers:
@@ -300,7 +301,7 @@ def _elect(votes: Sequence[Tensor], out: Tensor, weights: Sequence[float] = ()) 
     out.zero_()
     agreeing = torch.zeros_like(out)
     for vote, weight in zip(votes, weights or [1.0] * len(votes), strict=True):
-        agrees = (vote.sign() == sign).logical_and_(vote != 0)
-        out.add_(vote.masked_fill_(~agrees, 0), alpha=weight)
-        agreeing.add_(agrees, alpha=weight)
-    out.div_(agreeing.masked_fill_(agreeing == 0, 1))
+        size = vote.mul_(sign).clamp_min_(0)  # 0 where it has another sign
+        out.add_(size, alpha=weight)
+        agreeing.add_(size.sign(), alpha=weight)
+    out.mul_(sign).div_(agreeing.masked_fill_(agreeing == 0, 1))

@@ -105,7 +105,9 @@ def thin(term: Tensor, vector: str, block: Block, point: ArithmeticPoint, marks:
     if not point.drops:
         least, most = bounds_of(vector, block, point, marks)
         sizes = term.abs()
-        lost = (sizes < least).logical_or_(sizes >= most)
+        lost = sizes < least
+        if most < math.inf:
+            lost.logical_or_(sizes >= most)
         term.masked_fill_(lost, 0)
         return 1.0
     share = _shares_kept(term, block, point)

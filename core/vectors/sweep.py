@@ -98,7 +98,7 @@ class Sweep:
             copied = 0 if self._memory.tensors or self._disk else sum(map(_nbytes, live.values()))
             flat = _beside(self._live, flat, reserved=copied)
         self._memory.vectors[vector] = flat
-        self._peaks[vector] = self._peak(flat)
+        self._peaks.pop(vector, None)
         self._blocks.clear()
         self._thresholds.clear()
 
@@ -115,7 +115,6 @@ class Sweep:
         self._before = hash_parameters(self._model)
         if self._disk is None:
             self._memory = _Memory(_copies(self._live), self._memory.vectors)
-            self._peaks[""] = self._peak(self._memory.tensors)
         return self
 
     def set(
@@ -137,8 +136,10 @@ class Sweep:
         blocks, source = self._cut(restriction, self._size), self._source
         known = self._thresholds.setdefault(restriction, {})
         marks = find_marks(point, blocks, source, self._threads, known)
-        kernels = self._kernels if not measured and self._surely_finite(point) else None
-        combination = VectorCombination(point, marks, self._pieces, kernels)
+        finite = not measured and self._surely_finite(point)
+        combination = VectorCombination(
+            point, marks, self._pieces, finite=finite, kernels=self._kernels
+        )
         if combination.fused:
             blocks = self._cut(restriction, _FUSED)
         free = list(self._workspaces)
@@ -173,21 +174,18 @@ class Sweep:
     def _source(self) -> WeightSource:
         return self._memory if self._disk is None else self._disk
 
-    def _peak(self, tensors: Mapping[str, Tensor]) -> float:
-        """The largest magnitude among tensors that kernels can write, NaN if one is not a number;
-        infinite for other tensors."""
-        device = self._kernels.device if self._kernels else ""
-        if any(tensor.device.type != device for tensor in tensors.values()):
-            return math.inf
-        tops = [torch.linalg.vector_norm(t, math.inf).double().cpu() for t in tensors.values()]
-        return float(torch.stack(tops).max())
-
     def _surely_finite(self, point: ArithmeticPoint) -> bool:
         """Is every value of the point finite in the model's dtypes, whatever is trimmed or elected?
         Known from the largest magnitudes, so that no pass has to look for it."""
-        top = self._peaks.get("", math.inf)
+        if self._disk is not None or point.drops or point.decomposes:
+            return False
+        for vector in ("", *point.vectors):
+            if vector not in self._peaks:
+                tensors = self._memory.vectors[vector] if vector else self._memory.tensors
+                self._peaks[vector] = _peak(tensors.values())
+        base = top = self._peaks[""]
         for vector, value in point.terms:
-            top += abs(value) * (self._peaks.get(vector, math.inf) + self._peaks.get("", math.inf))
+            top += abs(value) * (self._peaks[vector] + base)
         return top < min(torch.finfo(t.dtype).max for t in self._live.values()) / 2
 
     def _cut(self, restriction: Restriction, size: int) -> list[Block]:
@@ -278,6 +276,12 @@ def _infos(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Ten
 
 def _flat(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
     return {n: tensors[n].detach().reshape(-1) for n in names}
+
+
+def _peak(tensors: Iterable[Tensor]) -> float:
+    """The largest magnitude, NaN if a value is not a number."""
+    tops = [torch.linalg.vector_norm(each, math.inf).double().cpu() for each in tensors]
+    return float(torch.stack(tops).max())
 
 
 def _nbytes(tensor: Tensor) -> int:

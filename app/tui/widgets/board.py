@@ -6,6 +6,7 @@ its knobs, or on a token of its text. Changes no column by itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
@@ -50,6 +51,7 @@ ROOMY = 50
 """Cells from which a column's state is written in full."""
 LABEL, NUMBER = 11, 7
 """Cells of a knob's name and of its number."""
+_WORDS = re.compile(r"(?<=,)(layer|module|direction)=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +270,7 @@ class BoardView(Steady, can_focus=True):
             state = f"{state} reference".strip()
         room = max(4, width - len(state) - 3)
         first = f"{index + 1} "
-        names = told_apart(self.board.names, room - len(first))
+        names = told_apart(_brief(self.board.names, room - len(first)), room - len(first))
         title = first + (self.blind.name(index) if self.blind else names[column])
         chosen = index == self.at
         style = Style(bold=True, color=self.palette.accent if chosen else self.palette.text)
@@ -387,7 +389,7 @@ class BoardView(Steady, can_focus=True):
         losses = ["–" if nll is None else f"{nll:.2f}" for nll in crossed]
         if self.size.height >= TALL:
             room = max(4, width - 14)
-            both = zip(told_apart(self.board.names, room), losses, strict=False)
+            both = zip(told_apart(_brief(self.board.names, room), room), losses, strict=False)
             named = [f"  {fitted(name, room)} {loss:>6}" for name, loss in both]
             return ["NLL of this text under", *named]
         numbered = [f"{place}: {loss}" for place, loss in enumerate(losses, 1)]
@@ -452,6 +454,14 @@ class BoardView(Steady, can_focus=True):
     def on_mouse_scroll_up(self) -> None:
         self._roll(-1)
         self.update()
+
+
+def _brief(names: Sequence[str], room: int) -> list[str]:
+    """Names of columns; of steered ones that do not fit, without the words before the values."""
+    return [
+        _WORDS.sub("", name) if name.startswith("steer(") and len(name) > room else name
+        for name in names
+    ]
 
 
 def slider(number: float, width: int) -> str:

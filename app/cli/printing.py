@@ -43,6 +43,11 @@ def colourful() -> bool:
     return usable and not os.environ.get("NO_COLOR")
 
 
+def folds() -> bool:
+    """Are tables folded to `width`? Elsewhere every row is one whole line."""
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
+
+
 def print_json(data: Any) -> None:
     """Print data as JSON; infinite numbers become null."""
     print(json.dumps(_finite(data), indent=2))
@@ -92,10 +97,10 @@ def print_table(
     for line in lines:
         table.add_row(*(Text(plain(words)) for words in line))
     on_screen = sys.stdout.isatty()
-    folds = not one_line and (on_screen or "COLUMNS" in os.environ)
     console = Console(
-        width=width() if folds else _ENDLESS, no_color=not colourful(), highlight=False
-    )
+        width=width() if folds() and not one_line else _ENDLESS,
+        no_color=not colourful(), highlight=False,
+    )  # fmt: skip
     with console.capture() as captured:
         console.print(table)
     edge = Console(width=width(), no_color=not colourful(), highlight=False)

@@ -74,7 +74,7 @@ def moved(asked: Tabulation) -> Table:
     arrays = asked.arrays("moved", model=model) or {}
     mean = next((row.value for row in asked.rows), None)
     records = [
-        MovedRecord(_text(arrays, token), float(move), mean)
+        MovedRecord(_token(arrays, token), float(move), mean)
         for token, move in zip(*(arrays.get(f"{module}.{k}", ()) for k in ("tokens", "moves")),
                             strict=True)
     ]  # fmt: skip
@@ -207,9 +207,15 @@ def _stored(arrays: Arrays, module: str) -> Iterator[str]:
 
 
 def _text(arrays: Arrays, index: int) -> str:
+    """A token in a list, without its spaces."""
+    return _token(arrays, index).strip() or "␣"
+
+
+def _token(arrays: Arrays, index: int) -> str:
+    """A token with its spaces; a single line break becomes a visible sign."""
     words = arrays["vocabulary"]
     text = str(words[index]) if 0 <= index < len(words) else ""
-    return text.strip() or ("⏎" if "\n" in text else "␣")
+    return "⏎" if "\n" in text and not text.strip() else text
 
 
 def _chance(cell: Cell) -> str:

@@ -61,7 +61,10 @@ def test_a_name_parses_to_its_column_and_back(text: str, plain: str) -> None:
         ("steer(medical,layer=1):much", "'much' is not a number"),
         ("steer(medical,layer=1,module=norm):1", "'norm' has no directions"),
         ("steer(medical,layer=1,direction=2):1", "names a direction and no module"),
-        ("steer(medical,layer=1,module=o,direction=0):1", "direction must be a whole number of at least 1"),
+        (
+            "steer(medical,layer=1,module=o,direction=0):1",
+            "direction must be a whole number of at least 1",
+        ),
         ("amplify(medical):nan", "nan is not finite"),
     ],
 )

@@ -228,7 +228,7 @@ def _executor(study: Study, on_fault: Callable[[str], object]) -> Iterator[Execu
         yield None
         return
     check_engine(study)
-    from app.jobs.cluster import RayExecutor
+    from app.jobs.cluster.executor import RayExecutor
 
     with RayExecutor(run.address, run.workers, on_fault=on_fault) as executor:
         yield executor

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psutil
 
 import app
 from app.jobs.environment import end_with_parent
-from core.engine.measurement import UnitResult
+from core.engine.measurement import UnitPart, UnitResult
 from core.engine.station import Hello, Message, Order, Station, writable
 from core.errors import RunError
 
@@ -35,7 +35,11 @@ class Actor:
         return self._station.open(), [str(each) for each in ray.get_gpu_ids()]
 
     def compute(
-        self, keys: Sequence[str], required: Sequence[str], results: Sequence[Any]
+        self,
+        keys: Sequence[str],
+        required: Sequence[str],
+        results: Sequence[Any],
+        laid_by: tuple[Mapping[str, UnitPart], float],
     ) -> Iterator[tuple[Message, int]]:
         """The messages of a job, each with the resident bytes of the process."""
         import ray
@@ -45,7 +49,7 @@ class Actor:
         def load(key: str) -> UnitResult:
             return writable(ray.get(references[key]))
 
-        for message in self._station.compute(keys, load):
+        for message in self._station.compute(keys, load, laid_by):
             yield message, self._process.memory_info().rss
 
     def stop(self) -> None:

@@ -14,12 +14,18 @@ import app
 from app.jobs.cluster import actor, nodes
 from app.jobs.cluster.nodes import Survey
 from app.jobs.crew import Ended, Lost
+from core.engine import preflight
 from core.engine.executor import Job, Work
+from core.engine.measurement import Unit, UnitPart
 from core.engine.station import Hello, Message, Order, in_memory, plan_of
 from core.errors import CheckpointError, RunError, TauscopeError, reason
+from core.sizes import counted
 
 CORES = 4
 """Cores of a worker on a host without GPUs."""
+
+WAITS = 60.0
+"""Seconds after which a worker that has no place yet is worth a warning."""
 
 _LOOK = 2.0  # seconds between two looks at the cluster's nodes
 _STARTS = 5  # workers that a place may have, one after another
@@ -29,7 +35,8 @@ _AT_ONCE = 64  # messages heard before the next look
 
 @dataclass(slots=True)
 class Place:
-    """A place for a worker on a node. `cards`: the number of GPUs that it takes."""
+    """A place for a worker on a node. `cards`: the number of GPUs that it takes; `is_open`: may it
+    have a worker?"""
 
     node: str
     host: str
@@ -37,6 +44,7 @@ class Place:
     cores: int
     starts: int = 0
     worker: _Worker | None = None
+    is_open: bool = True
 
 
 class _Worker:
@@ -46,14 +54,18 @@ class _Worker:
         self.name, self.host, self.device = name, place.host, "cpu"
         self.memory = 0
         self.place, self.actor, self._pool = place, actor, pool
+        self.began = time.monotonic()
+        self.placed: Any = actor.__ray_ready__.remote()
         self.opening: Any = actor.open.remote()
         self.messages: Any = None
 
     def give(self, job: Job) -> None:
         """Start a job; its messages come as a stream."""
         required = {key: self._pool.shared(key) for unit in job.units for key in unit.requires}
-        keys = [unit.key for unit in job.units]
-        self.messages = self.actor.compute.remote(keys, list(required), list(required.values()))
+        self.messages = self.actor.compute.remote(
+            [unit.key for unit in job.units], list(required), list(required.values()),
+            ({}, 0.0) if job.loads else self._pool.laid_by(job.units),
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Ask it to end its job."""
@@ -86,7 +98,9 @@ class Actors:
         self._places: dict[str, list[Place]] = {}
         self._shared: OrderedDict[str, Any] = OrderedDict()
         self._looked = -math.inf
-        self._on_cards = self._described = False
+        self._on_cards = False
+        self._described = ""
+        self._largest: int | None = None
         self._count = 0
         self._ready: list[_Worker] = []
 
@@ -100,13 +114,16 @@ class Actors:
     def expects_more(self) -> bool:
         """Is a worker starting, or a place free?"""
         places = [place for of_node in self._places.values() for place in of_node]
-        return any(place.worker is not None or place.starts < _STARTS for place in places)
+        return any(place.worker is not None or _is_free(place) for place in places)
 
     def listen(self, seconds: float) -> Sequence[tuple[_Worker, Message | Ended | Lost]]:
         """The messages of all workers; admits workers that have opened the study."""
         import ray
 
-        heard: list[tuple[_Worker, Message | Ended | Lost]] = []
+        retired = [w for w in self._ready if w.messages is None and not w.place.is_open]
+        heard: list[tuple[_Worker, Message | Ended | Lost]] = [
+            (worker, self._finished(worker)) for worker in retired
+        ]
         deadline = time.monotonic() + seconds
         while len(heard) < _AT_ONCE:
             waiting = {w.opening: w for w in self._opening()}
@@ -140,6 +157,10 @@ class Actors:
         self._shared.move_to_end(key)
         return self._shared[key]
 
+    def laid_by(self, units: Sequence[Unit]) -> tuple[Mapping[str, UnitPart], float]:
+        """The stored parts of a slice, and their seconds."""
+        return self._work.laid_by(units)
+
     def forget(self, worker: _Worker) -> None:
         """Free the place of a worker that has ended."""
         worker.messages = None
@@ -159,10 +180,11 @@ class Actors:
 
     def _look(self) -> None:
         """Find new nodes and lost ones, and start a worker in each free place."""
-
         alive = {node["NodeID"]: node for node in nodes.present() if node["Alive"]}
         cards = any(node["Resources"].get("GPU") for node in alive.values())
-        self._on_cards |= cards and self._work.study.run.device in ("auto", "cuda")
+        if cards and not self._on_cards and self._work.study.run.device in ("auto", "cuda"):
+            self._on_cards = True
+            self._retire()
         new = {name: node for name, node in alive.items() if name not in self._places}
         if self._on_cards:
             unknown = [node for name, node in new.items() if name not in self._surveys]
@@ -172,20 +194,62 @@ class Actors:
         for name in self._places.keys() - alive.keys():
             del self._places[name]
         for place in (place for of_node in self._places.values() for place in of_node):
-            if place.worker is None and place.starts < _STARTS:
+            if place.worker is None and _is_free(place):
                 self._start(place)
+            elif place.worker is not None:
+                self._warn_of_waiting(place.worker)
+
+    def _retire(self) -> None:
+        """Close all places, which have no cards: a node with cards has joined. Workers finish their
+        jobs."""
+        for place in (place for of_node in self._places.values() for place in of_node):
+            place.is_open = False
+            if place.worker is not None and place.worker.opening is not None:
+                place.worker.kill()
+
+    def _finished(self, worker: _Worker) -> Ended | Lost:
+        """The end of a worker's job; without an open place, also the worker's."""
+        if worker.place.is_open:
+            return Ended()
+        worker.kill()
+        return Lost("A node with cards has joined the cluster.")
+
+    def _warn_of_waiting(self, worker: _Worker) -> None:
+        """Warn once if others use what a worker needs."""
+        import ray
+
+        if worker.placed is None or time.monotonic() - worker.began < WAITS:
+            return
+        placed, worker.placed = worker.placed, None
+        if ray.wait([placed], timeout=0)[0]:
+            return
+        place, free = worker.place, nodes.free(worker.place.node)
+        needs = {"GPU": place.cards, "CPU": place.cores}
+        words = " and ".join(
+            f"{counted(count, name)} ({free.get(name, 0):g} free)"
+            for name, count in needs.items()
+            if count
+        )
+        self._work.warn("workers", f"{worker.name} waits on {place.host} for {words}.")
 
     def _places_of(self, name: str, node: Mapping[str, Any]) -> list[Place]:
         """A node's places: by its GPUs if there are any in the cluster, else by its cores."""
         host, resources = node["NodeManagerHostname"], node["Resources"]
         cores, cards = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
         if self._on_cards:
-            each = min(cards, nodes.cards_needed(self._work, self._surveys.get(name)))
+            each = min(cards, self._cards_needed(name))
             count = min(cards // each, self._wanted or cards) if each else 0
         else:
             each, count = 0, (self._wanted or max(1, cores // CORES)) if cores else 0
         share = max(1, cores // count) if cores and count else 0
         return [Place(name, host, each, share) for _ in range(count)]
+
+    def _cards_needed(self, node: str) -> int:
+        """The cards of a worker on a node, for its smallest card."""
+        card = self._surveys[node].smallest if node in self._surveys else 0
+        if self._largest is None and card:
+            self._largest = preflight.largest_bytes(self._work.subject, self._work.units)
+        return preflight.cards_needed(self._work.study.run, self._largest or 0, card)
 
     def _start(self, place: Place) -> None:
         import ray
@@ -226,8 +290,8 @@ class Actors:
                 f"Host {hello.host} has other models, texts or tasks at the study's paths.",
                 hint="All hosts must read the same files, with the same versions of the packages.",
             )
-        if not self._described:
-            self._described = True
+        if self._described != hello.device and not self._described.startswith("cuda"):
+            self._described = hello.device
             self._work.describe({"device": hello.device, "card": hello.card})
         worker.host, worker.device = hello.host, _device(hello, cards)
         self._ready.append(worker)
@@ -240,7 +304,7 @@ class Actors:
             message, worker.memory = ray.get(next(worker.messages))
         except StopIteration:
             worker.messages = None
-            return Ended()
+            return self._finished(worker)
         except ray.exceptions.RayError as error:
             self.forget(worker)
             return Lost(_why(error))
@@ -248,6 +312,11 @@ class Actors:
             self._on_fault(f"{worker.name} on {worker.host}: {traceback}")
         result: Message = message
         return result
+
+
+def _is_free(place: Place) -> bool:
+    """May a worker start in a place?"""
+    return place.is_open and place.starts < _STARTS
 
 
 def _threads(cores: int) -> int:

@@ -36,7 +36,7 @@ class RayExecutor:
         on_fault: Callable[[str], object] = lambda text: None,
     ) -> None:
         self._address, self._workers, self._hangs = address, workers, hangs
-        self._on_fault = on_fault
+        self.on_fault = on_fault
         self._recorded: Recorded | None = None
         self._surveys: dict[str, Survey] = {}
         self._is_connected = False
@@ -77,6 +77,6 @@ class RayExecutor:
             return
         hashes = self._recorded.hashes
         with contextlib.closing(
-            Actors(work, tuple(analyses), hashes, self._surveys, self._workers, self._on_fault)
+            Actors(work, tuple(analyses), hashes, self._surveys, self._workers, self.on_fault)
         ) as pool:
             Crew(pool, work, hangs=self._hangs).compute()

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from app.jobs.gauge import measure, open_nvml
-from core.engine.executor import Work
-from core.study.study import Run
-
-ROOM = 0.7
-"""Share of a card's memory that a model may take: the rest is for its activations."""
 
 _SURVEY = 30.0  # seconds for the nodes to name their cards
 
@@ -24,6 +18,11 @@ class Survey:
     """The cards of a node: the name and the bytes of each."""
 
     cards: tuple[tuple[str, int], ...]
+
+    @property
+    def smallest(self) -> int:
+        """The bytes of the smallest card; 0 if none is known."""
+        return min((total for _, total in self.cards), default=0)
 
 
 def present() -> list[dict[str, Any]]:
@@ -69,17 +68,9 @@ def _survey() -> Survey:
     return Survey(known)
 
 
-def cards_needed(work: Work, survey: Survey | None) -> int:
-    """The cards that the largest model takes; arithmetic holds a copy of the base beside it."""
-    from core.engine.pacing import stored
+def free(node: str) -> Mapping[str, float]:
+    """The unused resources of a node, by Ray's names; empty if it is lost."""
+    from ray._private import state
 
-    run: Run = work.study.run
-    if run.max_memory is not None:
-        return max(1, sum(name.isdigit() for name in run.max_memory))
-    smallest = min((total for _, total in survey.cards), default=0) if survey else 0
-    if not smallest:
-        return 1
-    sizes = {name: stored(member) for name, member in work.subject.models.items()}
-    if any(unit.analysis == "arithmetic" for unit in work.units):
-        sizes["base"] *= 2
-    return max(1, math.ceil(max(sizes.values()) / (ROOM * smallest)))
+    left: Mapping[str, float] = state.available_resources_per_node().get(node, {})
+    return left

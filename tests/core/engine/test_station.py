@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from core.engine import runner
+from core.engine import registry, runner
 from core.engine.executor import LocalExecutor, Work
 from core.engine.measurement import UnitResult
 from core.engine.station import (
     Done,
     Failed,
     Handed,
+    Laid,
     Loaded,
     Order,
     Recorded,
@@ -27,6 +28,7 @@ from core.errors import CheckpointError
 from core.models.identity import IdentityMemory, Stamp
 from core.study.intake import of_models
 from core.study.study import Study
+from core.weights import parts
 from tests.conftest import WEIGHTS, MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
 
 FILE = Stamp("/m/model.safetensors", 1, 2, 100, 5, 6)
@@ -36,6 +38,7 @@ class _Beside(LocalExecutor):
     """Computes every job in a station."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.plan = ""
 
     def remembering(self, memory: IdentityMemory) -> IdentityMemory:
@@ -91,6 +94,39 @@ def test_a_job_that_fails_says_why_and_the_next_one_runs(tmp_path: Path) -> None
     runner.run(study, sink, ["tuning_vectors"])
     key = next(key for key, (unit, _) in sink.units.items() if unit.layer == 0)
     assert any(isinstance(m, Done) for m in station.compute([key], _nothing))
+
+
+def test_a_slice_goes_on_from_the_parts_of_another_station(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, whole = _study(tmp_path, 1), MemorySink()
+    runner.run(study, whole, ["tuning_vectors"])
+    keys = [key for key, (unit, _) in whole.units.items() if unit.layer == 0]
+    monkeypatch.setattr(parts, "SHARE", 0.0)  # each part is laid by at once
+    reader: Any = registry.get("tuning_vectors").compute([], study.parameters("tuning_vectors"))
+    measure, measured = type(reader).measure, list[str]()
+
+    def watched(self: Any, matrix: Any, update: Any) -> Any:
+        measured.append(str(matrix.piece))
+        if len(measured) == 4:
+            raise ValueError("killed")
+        return measure(self, matrix, update)
+
+    monkeypatch.setattr(type(reader), "measure", watched)
+    known: dict[str, Any] = {}
+    for expected in (Failed, Done):
+        station = Station(Order(study, ("tuning_vectors",), {}, threads=1))
+        station.open()
+        messages = list(station.compute(keys, _nothing, (dict(known), 1.0)))
+        assert any(isinstance(message, expected) for message in messages)
+        for message in messages:
+            if isinstance(message, Laid):
+                known.update(message.by_step)
+    assert measured.count(measured[3]) == 2  # the one in hand
+    assert len(measured) == len(set(measured)) + 1
+    done = next(message for message in messages if isinstance(message, Done))
+    assert done.result.measurements == whole.units[done.key][1].measurements
+    assert done.seconds > 1.0
 
 
 def test_a_stopped_station_ends_its_jobs(tmp_path: Path) -> None:

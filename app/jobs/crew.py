@@ -314,3 +314,5 @@ class Crew:
         if time.monotonic() - self._reported > _REPORT:
             self._reported = time.monotonic()
             self._work.workers([hand.state() for hand in self._hands.values()])
+            if not self._hands:
+                self._work.say("starting workers")

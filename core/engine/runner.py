@@ -121,8 +121,8 @@ class _Work:
         self.reused = len(self.done)
         self.failures: dict[str, str] = {}
         """The units that were given up, with the cause of each."""
-        self.left_out = 0
-        """The number of units that were left out, since they would fail like these."""
+        self.left_out: set[str] = set()
+        """The units that were left out, since they would fail like these."""
         self._left = {unit.key: unit for unit in units if unit.key not in self.done}
         self._on_fault = on_fault
         self.hands = 1
@@ -181,6 +181,7 @@ class _Work:
             self.sink.failed(unit, cause, attempts)
             self.failures[unit.key] = cause
             self._left.pop(unit.key, None)
+            self.left_out.discard(unit.key)  # a worker had it in hand
 
     def leave_out(self, analysis: str, model: str) -> None:
         """Leave out the open units of an analysis over a model, or all units over the model."""
@@ -188,7 +189,7 @@ class _Work:
             alike = unit.loads == model and analysis in ("", unit.analysis)
             if alike and (model or not unit.requires):
                 del self._left[unit.key]
-                self.left_out += 1
+                self.left_out.add(unit.key)
 
     def finish(self) -> None:
         """Report doubts that follow from the results, including reused ones. Raises RunError if a
@@ -200,7 +201,7 @@ class _Work:
                     self.sink.warn(unit.model or unit.analysis, message)
         self.say("")
         if self.failures:
-            left_out = len(self._left) + self.left_out
+            left_out = len(self._left) + len(self.left_out)
             cause = next(iter(self.failures.values()))
             raise _of_failures(len(self.failures), left_out, len(self.units), cause)
         if self._left:
@@ -229,7 +230,7 @@ class _Work:
     def workers(self, states: Sequence[WorkerState]) -> None:
         """Store the states of the run's workers."""
         self.sink.workers(states)
-        if self.hands != max(1, len(states)):
+        if not states or self.hands != len(states):
             self.hands = max(1, len(states))
             self._foresee()
 
@@ -289,6 +290,7 @@ class _Work:
     def _saved(self, unit: Unit, seconds: float) -> None:
         self.done.add(unit.key)
         self._left.pop(unit.key, None)
+        self.left_out.discard(unit.key)
         self.pacing.took(unit, seconds)
         self._foresee()
         self.say(unit.label)

@@ -263,7 +263,6 @@ class Actors:
             scheduling_strategy=NodeAffinitySchedulingStrategy(place.node, soft=False),
         ).remote(order, app.__version__)  # fmt: skip
         place.worker = _Worker(f"worker {self._count}", place, started, self)
-        self._work.say("starting workers")
 
     def _opened(self, worker: _Worker) -> Lost | None:
         """Admit a worker that has opened the study.

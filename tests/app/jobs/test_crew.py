@@ -162,7 +162,7 @@ def test_units_that_would_fail_alike_are_left_out() -> None:
     work = MadeUpWork(
         *(made_up(key) for key in bad), made_up("g", analysis="graft"), made_up("t", "tuned")
     )
-    _compute(_Pool(2, bad), work)
+    _compute(_Pool(1, bad), work)
     assert len(work.failures) == 3
     assert set(work.left_out) == bad.keys() - work.failures.keys()
     assert sorted(key for keys in work.saved for key in keys) == ["g", "t"]
@@ -217,6 +217,7 @@ def test_a_worker_that_cannot_start_is_named() -> None:
     with pytest.raises(RunError, match=r"The last one ended: worker 1.*Host b has another"):
         _compute(pool, work)
     assert work.warnings == ["worker 1 on here ended: Host b has another version."]
+    assert work.steps == ["starting workers"]
 
 
 def test_a_worker_without_progress_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ class MadeUpWork:
         self.left_out: list[str] = []
         self.warnings: list[str] = []
         self.loads: list[str] = []
+        self.steps: list[str] = []
         self.known: dict[str, UnitPart] = {}
         self.states: Sequence[WorkerState] = ()
 
@@ -74,7 +75,7 @@ class MadeUpWork:
             raise Cancelled("The run was cancelled.")
 
     def say(self, label: str) -> None:
-        pass
+        self.steps.append(label)
 
     def warn(self, subject: str, message: str) -> None:
         self.warnings.append(message)

@@ -250,14 +250,11 @@ class Crew:
             hand.slice.append(finished)
             if len(hand.slice) < len(hand.job.units):
                 return
-            self._work.save(hand.slice)
-            for each, _, _ in hand.slice:
-                self._attempts.saved(each)
+            self._attempts.save(hand.slice)
             hand.done += len(hand.slice)
             hand.left = []
         else:
-            self._work.save([finished])
-            self._attempts.saved(unit)
+            self._attempts.save([finished])
             hand.done += 1
             hand.left.remove(unit)
             hand.since = time.time()

@@ -22,7 +22,7 @@ from core.errors import (
 )
 
 if TYPE_CHECKING:
-    from core.engine.executor import Job, Work
+    from core.engine.executor import Finished, Job, Work
 
 ALIKE = 3
 """Failures of an analysis over one model, without a success between them, after which its other
@@ -72,9 +72,11 @@ class Attempts:
         elif self._failures[kind] >= ALIKE:
             self._work.leave_out(*kind)
 
-    def saved(self, unit: Unit) -> None:
-        """A unit has succeeded."""
-        self._failures.pop((unit.analysis, unit.loads), None)
+    def save(self, finished: Sequence[Finished]) -> None:
+        """Store finished units."""
+        self._work.save(finished)
+        for unit, _, _ in finished:
+            self._failures.pop((unit.analysis, unit.loads), None)
 
     def _cut(self, job: Job) -> list[Job]:
         failed = job.is_whole and not self._alone.isdisjoint(unit.key for unit in job.units)

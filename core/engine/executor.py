@@ -177,12 +177,14 @@ class LocalExecutor:
             visit = _Visit(jobs[0])
             try:
                 if visit.job.loads:
-                    visit.compute(computation, work, attempts)
+                    visit.compute(computation, attempts)
                 else:
-                    work.save(computation.slice(visit.job.units, work.parts))
+                    attempts.save(computation.slice(visit.job.units, work.parts))
             except FATAL:
                 raise
             except Exception as error:
+                if not visit.left:
+                    raise
                 cause, traceback = described(error)
                 if traceback:
                     self.on_fault(traceback)
@@ -197,7 +199,7 @@ class _Visit:
         self.job, self.left = job, list(job.units)
         self.is_loaded = not job.loads
 
-    def compute(self, computation: Computation, work: Work, attempts: Attempts) -> None:
+    def compute(self, computation: Computation, attempts: Attempts) -> None:
         """Load the model and compute. `job` and `left`: the job in hand, and its open units."""
         with computation.visit(self.job.loads) as session:
             self.is_loaded = True
@@ -205,8 +207,7 @@ class _Visit:
                 for job in jobs:
                     self.job, self.left = job, list(job.units)
                     for finished in computation.units(job, session):
-                        work.save([finished])
-                        attempts.saved(finished[0])
+                        attempts.save([finished])
                         self.left.remove(finished[0])
 
 

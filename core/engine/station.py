@@ -159,13 +159,18 @@ class Recorded(IdentityMemory):
 
 
 class _Carried:
-    """The parts of the slice in hand: known ones came with the job, new ones go to the run. It has
-    no bases: they would travel for each matrix."""
+    """The parts of the slice in hand: known ones came with the job, new ones go to the run.
+
+    Parts go once their matrix is done. A matrix that is measured in two processes shares no basis,
+    since bases do not travel, so its last digits may differ.
+    """
 
     def __init__(
         self, known: Mapping[str, UnitPart], seconds: float, tell: Callable[[Laid], object]
     ) -> None:
         self._known, self._seconds, self._tell = known, seconds, tell
+        self._waiting: dict[str, UnitPart] = {}
+        self._worked = 0.0
 
     def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
         # Arrays in shared memory are read-only.
@@ -176,7 +181,15 @@ class _Carried:
         return copied, self._seconds
 
     def save_parts(self, slice: str, by_step: Mapping[str, UnitPart], seconds: float) -> None:
-        self._tell(Laid(dict(by_step), seconds))
+        from core.weights.parts import matrix_of
+
+        self._waiting.update(by_step)
+        self._worked += seconds
+        last = matrix_of(next(reversed(self._waiting)))
+        if done := {k: part for k, part in self._waiting.items() if matrix_of(k) != last}:
+            self._tell(Laid(done, self._worked))
+            self._waiting = {k: part for k, part in self._waiting.items() if k not in done}
+            self._worked = 0.0
 
     def find_basis(self, key: str) -> None:
         """None: only the run's own process reads stored bases."""

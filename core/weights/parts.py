@@ -20,6 +20,16 @@ LONGEST = 5.0
 """Seconds of work after which parts are saved in any case."""
 
 
+def step_of(reader: str, model: str, matrix: object) -> str:
+    """The name of a step: a reader's measurement of one matrix and model."""
+    return f"{reader} {model} {matrix}"
+
+
+def matrix_of(step: str) -> str:
+    """The matrix of a step. Names of readers and models have no spaces."""
+    return step.split(" ", 2)[-1]
+
+
 class SliceParts:
     """The parts of a run's current slice, by step."""
 

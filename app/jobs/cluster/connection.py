@@ -56,7 +56,7 @@ def connected(address: str | None, workers: int | None, run: Run) -> Iterator[No
         before = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(**settings, **quiet)
-        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        except Exception as error:  # Ray raises plain ones too
             raise RunError(
                 f"Ray can't be {'reached at ' + address if address else 'started'}: {reason(error)}"
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -99,34 +100,44 @@ def test_a_job_that_fails_says_why_and_the_next_one_runs(tmp_path: Path) -> None
 def test_a_slice_goes_on_from_the_parts_of_another_station(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study, whole = _study(tmp_path, 1), MemorySink()
-    runner.run(study, whole, ["tuning_vectors"])
-    keys = [key for key, (unit, _) in whole.units.items() if unit.layer == 0]
-    monkeypatch.setattr(parts, "SHARE", 0.0)  # each part is laid by at once
-    reader: Any = registry.get("tuning_vectors").compute([], study.parameters("tuning_vectors"))
-    measure, measured = type(reader).measure, list[str]()
+    """Killed between two measurements of one matrix, which is then measured anew."""
+    study, whole, measured = _study(tmp_path), MemorySink(), list[tuple[str, str, str]]()
+    analyses = ("tuning_vectors", "alignment", "spectral_regime")
+    runner.run(study, whole, analyses)
+    keys = [k for k, (unit, _) in whole.units.items() if unit.layer == 0 and not unit.requires]
+    monkeypatch.setattr(parts, "SHARE", 0.0)  # parts are stored at once
 
-    def watched(self: Any, matrix: Any, update: Any) -> Any:
-        measured.append(str(matrix.piece))
-        if len(measured) == 4:
-            raise ValueError("killed")
-        return measure(self, matrix, update)
+    def watch(name: str) -> None:
+        kind: Any = type(registry.get(name).compute([], study.parameters(name)))
+        measure = kind.measure
 
-    monkeypatch.setattr(type(reader), "measure", watched)
+        def watched(self: Any, matrix: Any, update: Any) -> Any:
+            measured.append((name, update.model, str(matrix.piece)))
+            if len(measured) == 15:  # each matrix has six
+                raise ValueError("killed")
+            return measure(self, matrix, update)
+
+        monkeypatch.setattr(kind, "measure", watched)
+
+    for name in analyses:
+        watch(name)
     known: dict[str, Any] = {}
     for expected in (Failed, Done):
-        station = Station(Order(study, ("tuning_vectors",), {}, threads=1))
+        station = Station(Order(study, analyses, {}, threads=1))
         station.open()
         messages = list(station.compute(keys, _nothing, (dict(known), 1.0)))
         assert any(isinstance(message, expected) for message in messages)
         for message in messages:
             if isinstance(message, Laid):
                 known.update(message.by_step)
-    assert measured.count(measured[3]) == 2  # the one in hand
-    assert len(measured) == len(set(measured)) + 1
-    done = next(message for message in messages if isinstance(message, Done))
-    assert done.result.measurements == whole.units[done.key][1].measurements
-    assert done.seconds > 1.0
+    again = Counter(measured)
+    assert {step[2] for step, times in again.items() if times > 1} == {measured[14][2]}
+    assert len(again) == 7 * 6
+    for message in messages:
+        if isinstance(message, Done):
+            assert message.result.measurements == whole.units[message.key][1].measurements
+            assert message.seconds > 1.0 / len(keys)
+    assert sum(isinstance(message, Done) for message in messages) == len(keys)
 
 
 def test_a_stopped_station_ends_its_jobs(tmp_path: Path) -> None:

@@ -57,8 +57,10 @@ def connected(address: str | None, workers: int | None, run: Run) -> Iterator[No
         try:
             ray.init(**settings, **quiet)
         except Exception as error:  # Ray raises plain ones too
+            ended = f"reached at {address}" if address else "started"
             raise RunError(
-                f"Ray can't be {'reached at ' + address if address else 'started'}: {reason(error)}"
+                f"Ray can't be {ended}: {reason(error)}",
+                hint="Finished units are stored; start the run again to go on.",
             ) from error
         finally:
             if threading.current_thread() is threading.main_thread():

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +33,7 @@ from storage import runs
 from storage.database import Database, open_database
 from storage.schema import ArtifactRow, MeasurementRow, RunUnitRow, UnitRow
 from storage.sink import RunSink
-from tests.app.jobs.trial_worker import Reused, TrialActor
+from tests.app.jobs.trial_worker import Stations, TrialActor
 from tests.conftest import MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
 from tests.killing import die, killed
 from tests.patience import eventually
@@ -194,43 +195,53 @@ def _lives(pid: int) -> bool:
     return False
 
 
+class _Seat:
+    """A worker's station among others in one process, in place of Ray's handle of an actor."""
+
+    def __init__(self, process: Any, number: str, order: Order) -> None:
+        def asked(method: Any, *given: Any) -> Any:
+            return SimpleNamespace(remote=partial(method.remote, number, *given))
+
+        self.__ray_ready__ = process.__ray_ready__
+        self.open = asked(process.open, order, app.__version__)
+        self.compute = asked(process.compute)
+        self.stop = SimpleNamespace(options=lambda **_: asked(process.stop))
+
+
 def test_one_two_and_four_workers_give_equal_databases(
     cluster: Any, study: Study, local: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four processes serve all runs: starting one takes longer than the runs."""
+    """All stations are in one process: starting one takes longer than all runs."""
     import ray
 
-    kind = ray.remote(concurrency_groups={"asking": 1})(Reused)
-    processes = [kind.options(num_cpus=0).remote() for _ in range(4)]
-    end = ray.kill
+    process = ray.remote(max_concurrency=9)(Stations).options(num_cpus=0).remote()
+    workers, end = actors.Actors.workers, ray.kill
+    monkeypatch.setattr(ray, "kill", lambda process: None)
     for count in (4, 2, 1):
-        free = processes[:count]
+        seats: list[str] = []
 
-        def start(pool: actors.Actors, place: actors.Place, free: list[Any] = free) -> None:
-            if free:
-                process = free.pop()
+        def start(
+            pool: actors.Actors, place: actors.Place, seats: list[str] = seats, count: int = count
+        ) -> None:
+            if len(seats) < count:
+                seats.append(f"{count} workers, number {len(seats)}")
                 order = Order(pool._work.study, tuple(ANALYSES), pool._hashes, 1)
-                process.begin.remote(order, app.__version__)
-                place.worker = actors._Worker(f"worker {len(free)}", place, process, pool)
+                seat = _Seat(process, seats[-1], order)
+                place.worker = actors._Worker(seats[-1], place, seat, pool)
 
-        def together(pool: actors.Actors, count: int = count, known: Any = _workers) -> Any:
-            ready = known(pool)
+        def together(pool: actors.Actors, count: int = count) -> Any:
+            ready = workers(pool)
             return ready if len(ready) == count else []
 
-        monkeypatch.setattr(ray, "kill", lambda process: None)
         monkeypatch.setattr(actors.Actors, "_start", start)
         monkeypatch.setattr(actors.Actors, "workers", together)
         with contextlib.closing(open_database(str(tmp_path / f"{count}.db"))) as db:
             placed = study.model_copy(update={"run": Run(engine="ray")})
             run_id = runs.create_run(db, placed, ANALYSES)
             worker.work(db, run_id)
-            assert not free
+            assert len(seats) == count
             assert _stored(db, run_id) == local
-    for process in processes:
-        end(process)
-
-
-_workers = actors.Actors.workers
+    end(process)
 
 
 def test_units_that_raise_and_workers_that_die_or_hang_cost_attempts(

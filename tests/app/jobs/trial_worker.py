@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,17 +83,20 @@ class TrialActor:
         return False
 
 
-class Reused:
-    """The engine's own actor, whose process may serve several runs."""
+class Stations:
+    """Several of the engine's own actors in one process, by name."""
 
-    def begin(self, order: Order, version: str) -> None:
-        self._actor = Actor(order, version)
+    def __init__(self) -> None:
+        self._actors: dict[str, Actor] = {}
+        self._lock = threading.Lock()
 
-    def open(self) -> tuple[Hello, list[str]]:
-        return self._actor.open()
+    def open(self, name: str, order: Order, version: str) -> tuple[Hello, list[str]]:
+        with self._lock:  # transformers can't be imported by two threads at once
+            self._actors[name] = Actor(order, version)
+            return self._actors[name].open()
 
-    def compute(self, *job: Any) -> Iterator[tuple[Message, int]]:
-        yield from self._actor.compute(*job)
+    def compute(self, name: str, *job: Any) -> Iterator[tuple[Message, int]]:
+        yield from self._actors[name].compute(*job)
 
-    def stop(self) -> None:
-        self._actor.stop()
+    def stop(self, name: str) -> None:
+        self._actors[name].stop()

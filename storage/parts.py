@@ -56,9 +56,10 @@ def get(connection: Connection, run_id: str, slice: str) -> tuple[dict[str, Unit
     return by_step, seconds
 
 
-def forget(connection: Connection, run_id: str) -> None:
-    """Remove all parts of a run."""
-    connection.execute(delete(PartRow).where(PartRow.run_id == run_id))
+def forget(connection: Connection, run_id: str, slice: str | None = None) -> None:
+    """Remove the parts of a slice, or all parts of a run."""
+    mine = delete(PartRow).where(PartRow.run_id == run_id)
+    connection.execute(mine if slice is None else mine.where(PartRow.slice == slice))
 
 
 def _packed(part: UnitPart) -> bytes:

@@ -273,7 +273,6 @@ def finish(
         crew.forget_workers(connection, run_id)
         if status == "done":
             parts.forget(connection, run_id)  # another run may have computed its units
-            crew.forget_failed(connection, run_id)  # its study may no longer plan them
 
 
 _WARNED = (WarningRow.subject, WarningRow.message)

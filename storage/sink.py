@@ -28,6 +28,7 @@ from core.engine.measurement import (
     UnitPart,
     UnitResult,
     WorkerState,
+    slice_key,
 )
 from core.errors import BusyError, Cancelled, StorageError
 from core.models.identity import Stamp
@@ -83,6 +84,7 @@ class RunSink:
         """The finished units among `keys`; for a fresh run, only its own.
 
         The run refers to them from now on, since unreferred units may be collected before `adopt`.
+        Failures of other units are forgotten: the run no longer plans them.
         """
         ids: dict[str, int] = {}
         with self._writing() as connection:
@@ -92,6 +94,7 @@ class RunSink:
                     wanted = wanted.join(RunUnitRow).where(RunUnitRow.run_id == self._run)
                 ids.update((key, unit) for key, unit in connection.execute(wanted))
             self._refer(connection, ids.values())
+            crew.forget_unplanned(connection, self._run, keys)
         return set(ids)
 
     def adopt(self, keys: Collection[str]) -> None:
@@ -129,7 +132,7 @@ class RunSink:
         with self._writing() as connection:
             for (unit, result, seconds), files_of in zip(units, stored, strict=True):
                 self._keep(connection, unit, result, files_of, seconds)
-            parts.forget(connection, self._run)
+            parts.forget(connection, self._run, slice_key(unit for unit, _, _ in units))
 
     def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
         """The parts of a slice from a killed attempt, and their seconds."""

@@ -1,7 +1,7 @@
 """The processes that compute units of a run, and the units that it has given up.
 
 Owns when they are forgotten: a worker's state at the end of an attempt, a failure when its unit is
-saved or the run is done. Damaged rows count as missing.
+saved or no longer planned. Damaged rows count as missing.
 """
 
 from __future__ import annotations
@@ -60,10 +60,17 @@ def put_failed(connection: Connection, run_id: str, failed: FailedUnit) -> None:
     connection.execute(put.on_conflict_do_update(index_elements=["run_id", "key"], set_=values))
 
 
-def forget_failed(connection: Connection, run_id: str, keys: Collection[str] | None = None) -> None:
-    """Remove the failures of these units from a run, or all of its failures."""
+def forget_failed(connection: Connection, run_id: str, keys: Collection[str]) -> None:
+    """Remove the failures of these units from a run."""
     mine = delete(FailureRow).where(FailureRow.run_id == run_id)
-    connection.execute(mine if keys is None else mine.where(FailureRow.key.in_(keys)))
+    connection.execute(mine.where(FailureRow.key.in_(keys)))
+
+
+def forget_unplanned(connection: Connection, run_id: str, planned: Collection[str]) -> None:
+    """Remove the failures of units that the run no longer plans."""
+    mine = select(FailureRow.key).where(FailureRow.run_id == run_id)
+    if gone := set(connection.scalars(mine)).difference(planned):
+        forget_failed(connection, run_id, gone)
 
 
 def forget_reused(connection: Connection, run_id: str) -> None:

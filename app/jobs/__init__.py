@@ -2,7 +2,6 @@
 
 launcher.py     detached workers: prepared and started
 worker.py       one run in its own process
-cluster.py      the Ray engine: workers over GPUs and hosts
 crew.py         a run's jobs over several workers: choice, attempts, lost and hung workers
 selection.py    the analyses of a study that a run computes
 following.py    waiting for the next checkpoint of a training run

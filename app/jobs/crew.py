@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.engine import registry
-from core.engine.executor import Finished, Job, Work, by_analysis
+from core.engine.attempts import Attempts
+from core.engine.executor import Finished, Job, Work
 from core.engine.measurement import Unit, WorkerState
-from core.engine.station import Done, Failed, Loaded, Message, Said, Warned
+from core.engine.station import Done, Failed, Laid, Loaded, Message, Said, Warned
 from core.errors import RunError, TauscopeError
 from core.sizes import counted
 
@@ -116,7 +117,7 @@ class Crew:
     def __init__(self, pool: Pool, work: Work, *, hangs: float = HANGS) -> None:
         self._pool, self._work, self._hangs = pool, work, hangs
         self._hands: dict[str, _Hand] = {}
-        self._attempts: dict[str, int] = {}
+        self._attempts = Attempts(work, TRIES)
         self._open: list[Job] = []
         self._changed = True
         self._reported = 0.0
@@ -150,11 +151,12 @@ class Crew:
             if worker.name not in self._hands:
                 self._hands[worker.name] = _Hand(worker)
                 self._changed = True
-        if self._changed:
+        idle = [hand for hand in self._hands.values() if hand.job is None]
+        if self._changed and (idle or not self._hands):
             self._open = self._jobs()
             self._changed = False
-            for hand in self._hands.values():
-                if hand.job is None and self._open:
+            for hand in idle:
+                if self._open:
                     self._give(hand)
         if any(hand.job is not None for hand in self._hands.values()):
             return True
@@ -172,7 +174,7 @@ class Crew:
         """The ready jobs without the units in progress, cut into shares for the workers."""
         taken = {unit.key for hand in self._hands.values() for unit in hand.left}
         jobs = []
-        for job in self._work.ready():
+        for job in self._attempts.ready():
             units = [unit for unit in job.units if unit.key not in taken]
             if units:
                 jobs += self._cut(Job(tuple(units)))
@@ -182,8 +184,6 @@ class Crew:
         """A job cut into smaller ones; units that are computed together stay together."""
         units = job.units
         if job.is_whole:
-            if any(unit.key in self._attempts for unit in units):  # to find the failing analysis
-                return [Job(tuple(group)) for _, group in by_analysis(units)]
             return [job]
         size = 1
         if registry.get(units[0].analysis).prepares:
@@ -191,12 +191,15 @@ class Crew:
         return [Job(units[start : start + size]) for start in range(0, len(units), size)]
 
     def _give(self, hand: _Hand) -> None:
-        """Give a worker the longest job of the model that it holds.
+        """Give a worker the longest slice of the weights, or the longest job of the model that it
+        holds.
 
         If there is none, the model with most work for each worker that holds it comes next.
         """
         models = dict.fromkeys(job.loads for job in self._open)
-        model = hand.model if hand.model in models else max(models, key=self._work_per_worker)
+        model = "" if "" in models else hand.model
+        if model not in models:
+            model = max(models, key=self._work_per_worker)
         job = max((job for job in self._open if job.loads == model), key=self._seconds)
         self._open.remove(job)
         hand.job, hand.left, hand.slice = job, list(job.units), []
@@ -224,10 +227,13 @@ class Crew:
                 self._work.warn(subject, words)
             case Loaded(model, seconds, placement):
                 self._work.loaded(model, seconds, placement)
+            case Laid(by_step, seconds):
+                if hand.job is not None and hand.left:
+                    self._work.lay_by(hand.job.units, by_step, seconds)
             case Done():
                 self._take(hand, message)
-            case Failed(cause):
-                self._failed(hand, cause)
+            case Failed():
+                self._failed(hand, message.cause, loads=message.loads)
             case Ended():
                 if hand.left:
                     self._failed(hand, "The worker gave no result.")
@@ -244,25 +250,21 @@ class Crew:
             hand.slice.append(finished)
             if len(hand.slice) < len(hand.job.units):
                 return
-            self._work.save(hand.slice)
+            self._attempts.save(hand.slice)
             hand.done += len(hand.slice)
             hand.left = []
         else:
-            self._work.save([finished])
+            self._attempts.save([finished])
             hand.done += 1
             hand.left.remove(unit)
             hand.since = time.time()
         self._changed = True
 
-    def _failed(self, hand: _Hand, cause: str) -> None:
-        """Count an attempt at the unit that failed: the first one without a result, or all that
-        are computed together."""
-        guilty = hand.left if hand.job is not None and hand.job.is_whole else hand.left[:1]
-        for unit in guilty:
-            count = self._attempts[unit.key] = self._attempts.get(unit.key, 0) + 1
-            if count >= TRIES:
-                self._work.fail(unit, cause, count)
-        hand.failures += bool(guilty)
+    def _failed(self, hand: _Hand, cause: str, *, lost: bool = False, loads: bool = True) -> None:
+        """Count an attempt at the job in hand."""
+        if hand.job is not None and hand.left:
+            self._attempts.failed(hand.job, hand.left, cause, lost=lost, loads=loads)
+            hand.failures += 1
         hand.left, hand.slice, hand.model = [], [], ""
         self._changed = True
 
@@ -273,7 +275,7 @@ class Crew:
     def _lose(self, hand: _Hand, cause: str) -> None:
         self._mourn(hand.worker, cause)
         if hand.left:
-            self._failed(hand, f"Its worker ended: {cause}")
+            self._failed(hand, f"Its worker ended: {cause}", lost=True)
         del self._hands[hand.worker.name]
         self._changed = True
 
@@ -309,3 +311,5 @@ class Crew:
         if time.monotonic() - self._reported > _REPORT:
             self._reported = time.monotonic()
             self._work.workers([hand.state() for hand in self._hands.values()])
+            if not self._hands:
+                self._work.say("starting workers")

@@ -14,7 +14,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING
 
 from app.console.narration import Patience
@@ -207,7 +206,7 @@ def _compute(
     analyses = runs.find_run(db, run_id).analyses
     while True:
         if follow is None or not study.models.pending:
-            with _executor(study, partial(_log, db, run_id)) as executor:
+            with _logging(db, run_id) as log, _executor(study, log) as executor:
                 _compute_present(study, sink, analyses, follow, executor)
         grown = None if follow is None else following.awaited(study, sink, follow, sink.last)
         if grown is None:
@@ -221,16 +220,32 @@ def _compute(
 
 
 @contextlib.contextmanager
-def _executor(study: Study, on_fault: Callable[[str], object]) -> Iterator[Executor | None]:
-    """Where the study is to be computed: None is this process."""
+def _logging(db: Database, run_id: str) -> Iterator[Callable[[str], object]]:
+    """Appends tracebacks to the run's log; a RunError of the block then names it."""
+    logged: list[bool] = []
+    try:
+        yield lambda text: logged.append(_log(db, run_id, text))
+    except RunError as error:
+        if not any(logged):
+            raise
+        hint = f"{error.hint} {log_of(db, run_id)} has the tracebacks."
+        raise RunError(error.title, hint=hint) from None
+
+
+@contextlib.contextmanager
+def _executor(study: Study, on_fault: Callable[[str], object]) -> Iterator[Executor]:
+    """Where the study is to be computed."""
     run = study.run
     if run.engine == "local":
-        yield None
+        from core.engine.executor import LocalExecutor
+
+        yield LocalExecutor(on_fault)
         return
     check_engine(study)
-    from app.jobs.cluster import RayExecutor
+    from app.jobs.cluster.executor import RayExecutor
 
-    with RayExecutor(run.address, run.workers, on_fault=on_fault) as executor:
+    hangs = 60.0 * run.timeout
+    with RayExecutor(run.address, run.workers, hangs=hangs, on_fault=on_fault) as executor:
         yield executor
 
 
@@ -239,7 +254,7 @@ def _compute_present(
     sink: _ListenedSink,
     analyses: Sequence[str],
     follow: Follow | None,
-    executor: Executor | None,
+    executor: Executor,
 ) -> None:
     """Compute a study without the checkpoints that are gone. While it follows a training run, a
     checkpoint may also be deleted meanwhile."""

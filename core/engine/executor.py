@@ -8,15 +8,16 @@ processes, which read the same files. Knows no sink.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core import libraries
 from core.engine import registry
-from core.engine.measurement import Unit, UnitResult, WorkerState, ordered
+from core.engine.attempts import FATAL, Attempts, described
+from core.engine.measurement import Unit, UnitPart, UnitResult, WorkerState, ordered
 from core.models.identity import IdentityMemory
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 Finished = tuple[Unit, UnitResult, float]
 """A unit, its results, and the seconds that it took."""
+
+TRIES = 1
+"""Attempts at a unit in this process: the same error would come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,10 @@ class Job:
     def is_whole(self) -> bool:
         """Are its units finished together, or not at all?"""
         return not self.loads or registry.get(self.units[0].analysis).reader is not None
+
+    def by_analysis(self) -> list[Job]:
+        """A job for each of its analyses."""
+        return [Job(tuple(units)) for _, units in by_analysis(self.units)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +102,27 @@ class Work(Report, Protocol):
         """The jobs whose units are neither finished nor given up, and whose requirements are
         finished.
 
-        Jobs over weights come first. After the last of them come jobs over models, or over `model`
-        alone.
+        Jobs over weights come first, then those over models; or only those over `model`. A forward
+        pass waits for the weights if any of its units does.
         """
 
     def save(self, finished: Sequence[Finished]) -> None:
         """Store finished units, all or nothing. The units of a slice come together."""
 
-    def fail(self, unit: Unit, cause: str, attempts: int) -> None:
-        """Give up a unit, and all units that need it."""
+    def laid_by(self, units: Sequence[Unit]) -> tuple[Mapping[str, UnitPart], float]:
+        """The stored parts of the slice of these units, by step, and their seconds."""
+
+    def lay_by(
+        self, units: Sequence[Unit], by_step: Mapping[str, UnitPart], seconds: float
+    ) -> None:
+        """Store parts of the slice of these units."""
+
+    def fail(self, units: Sequence[Unit], cause: str, attempts: int) -> None:
+        """Give up units that failed together, and all units that need them."""
+
+    def leave_out(self, analysis: str, model: str) -> None:
+        """Leave out the open units of an analysis over a model: they would fail alike. Without an
+        analysis, all units over the model."""
 
     def seconds(self, unit: Unit) -> float:
         """The expected seconds of a unit."""
@@ -115,7 +135,9 @@ class Work(Report, Protocol):
 
 
 class Executor(Protocol):
-    """Where the jobs of a run are computed."""
+    """Where the jobs of a run are computed. `on_fault` receives tracebacks."""
+
+    on_fault: Callable[[str], object]
 
     def machine(self, study: Study) -> Machine:
         """The device that will compute. Raises StudyError if the study's device is absent."""
@@ -131,7 +153,10 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """Computes in this process, one model at a time."""
+    """Computes in this process, one model at a time. `on_fault` receives tracebacks."""
+
+    def __init__(self, on_fault: Callable[[str], object] = lambda text: None) -> None:
+        self.on_fault = on_fault
 
     def machine(self, study: Study) -> Machine:
         """This process's device."""
@@ -147,16 +172,43 @@ class LocalExecutor:
     def compute(self, work: Work, analyses: Sequence[str]) -> None:
         """Compute slices of the weights, then visit models until no unit is ready."""
         computation = Computation(work.study, work.subject, work)
-        while jobs := work.ready():
-            model = jobs[0].loads
-            if not model:
-                work.save(computation.slice(jobs[0].units, work.parts))
-                continue
-            with computation.visit(model) as session:
-                while jobs := work.ready(model):
-                    for job in jobs:
-                        for finished in computation.units(job, session):
-                            work.save([finished])
+        attempts = Attempts(work, TRIES)
+        while jobs := attempts.ready():
+            visit = _Visit(jobs[0])
+            try:
+                if visit.job.loads:
+                    visit.compute(computation, attempts)
+                else:
+                    attempts.save(computation.slice(visit.job.units, work.parts))
+            except FATAL:
+                raise
+            except Exception as error:
+                if not visit.left:
+                    raise
+                cause, traceback = described(error)
+                if traceback:
+                    self.on_fault(traceback)
+                attempts.failed(visit.job, visit.left, cause, loads=visit.is_loaded)
+
+
+class _Visit:
+    """The jobs over one model, until none is ready or one fails: after an error, the model in
+    memory may have changed weights."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.left = job, list(job.units)
+        self.is_loaded = not job.loads
+
+    def compute(self, computation: Computation, attempts: Attempts) -> None:
+        """Load the model and compute. `job` and `left`: the job in hand, and its open units."""
+        with computation.visit(self.job.loads) as session:
+            self.is_loaded = True
+            while jobs := attempts.ready(self.job.loads):
+                for job in jobs:
+                    self.job, self.left = job, list(job.units)
+                    for finished in computation.units(job, session):
+                        attempts.save([finished])
+                        self.left.remove(finished[0])
 
 
 class Computation:
@@ -165,12 +217,18 @@ class Computation:
     def __init__(self, study: Study, subject: Subject, report: Report) -> None:
         self._study, self._subject, self._report = study, subject, report
 
+    @cached_property
+    def _device(self) -> Any:
+        """The device of the linear algebra."""
+        from core.models import cards
+
+        return cards.wanted(self._study.run.device)
+
     def slice(self, units: Sequence[Unit], parts: SliceParts) -> list[Finished]:
         """Read one slice of the weights for these units. `parts`: known parts of the slice."""
-        from core.models import cards
         from core.weights.stream import read_slice
 
-        report, device = self._report, cards.wanted(self._study.run.device)
+        report = self._report
         report.say(units[0].label)
         parts.begin(units)
         readers = [
@@ -179,7 +237,7 @@ class Computation:
         ]
         read_slice(
             self._subject.family, units[0].layer, readers,
-            device=device, pause=report.pause, parts=parts,
+            device=self._device, pause=report.pause, parts=parts,
         )  # fmt: skip
         seconds = parts.seconds / len(units)
         return [(u, result, seconds) for reader in readers for u, result in reader.results()]

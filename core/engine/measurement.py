@@ -275,7 +275,7 @@ class ResultSink(IdentityMemory, Protocol):
 
     def save_slice(self, units: Sequence[tuple[Unit, UnitResult, float]]) -> None:
         """Store the results of all units of a slice, with the seconds of each, all or nothing;
-        delete the run's parts."""
+        delete its parts."""
 
     def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
         """The parts of a slice that earlier attempts at the run saved, by step, and their total
@@ -318,6 +318,11 @@ def content_key(parts: Mapping[str, Any]) -> str:
     """The key of a unit: sha256 over canonical JSON of everything its result depends on."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def slice_key(units: Iterable[Unit]) -> str:
+    """The key of the parts of a slice: a part that other units saved may be of other models."""
+    return content_key({"units": sorted(unit.key for unit in units)})
 
 
 def ordered(keys: Iterable[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ no database: callers pass the finished units and the durations of earlier ones.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from core.engine.pacing import Pace, Pacing, parameters, piece_bytes, stored, we
 from core.engine.spread import COUNTS, Spread, spread, tasks_of
 from core.models.identity import Identities
 from core.models.placement import DeviceShare
-from core.study.study import Study
+from core.study.study import Run, Study
 from core.trust import NOBODY, Trust
 
 Finished = Callable[[Collection[str]], set[str]]
@@ -68,11 +69,6 @@ class ModelCost:
     as_vector: int
     stored: int
     places: tuple[tuple[str, tuple[str, ...], int], ...]
-
-    @property
-    def cards(self) -> int:
-        """The number of its cards; 1 without cards."""
-        return max(1, sum(device not in ("cpu", "disk") for device, _, _ in self.places))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +131,8 @@ def look_ahead(
     )
     loading = pacing.loading + pacing.vectors(m.model for m in models if m.as_vector)
     here = study.run.workers or cards.count(device)
+    card = min((total for _, total in cards.listed()), default=0) if device.type == "cuda" else 0
+    needed = cards_needed(study.run, largest_bytes(subject, units) if card else 0, card)
     return Preflight(
         study=study.name,
         device=str(device),
@@ -147,12 +145,42 @@ def look_ahead(
             tasks_of(todo, pacing),
             sorted({*COUNTS, here}),
             pacing=pacing,
-            needs={model.model: model.cards for model in models},
+            needs=dict.fromkeys(subject.models, needed),
             alone=loading + sum(share.seconds for share in shares),
         ),
         here=here,
         trust=trust.of(study),
     )
+
+
+def largest_bytes(subject: Any, units: Sequence[Unit]) -> int:
+    """The bytes in memory of the largest model that these units load; for arithmetic, the base
+    counts twice, since a copy lies beside it. 0 if they load none."""
+    from core.models import loading
+
+    study = subject.study
+    loads = {(unit.loads, unit.analysis == "arithmetic") for unit in units if unit.loads}
+    sizes = {
+        name: sum(
+            share.nbytes
+            for share in loading.placement_of(
+                subject.models[name], study.run,
+                trust_remote_code=study.models.trust_remote_code,
+            )
+        )
+        for name in {name for name, _ in loads}
+    }  # fmt: skip
+    return max((sizes[name] * (1 + mixed) for name, mixed in loads), default=0)
+
+
+def cards_needed(run: Run, largest: int, card: int) -> int:
+    """The cards of each worker, of `card` bytes each (0: unknown), for models of up to `largest`
+    bytes."""
+    from core.models.cards import ROOM
+
+    if run.max_memory is not None:
+        return max(1, sum(name.isdigit() for name in run.max_memory))
+    return max(1, math.ceil(largest / (ROOM * card))) if card else 1
 
 
 def _models(

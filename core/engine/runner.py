@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from core import libraries
 from core.engine import forms, registry
+from core.engine.attempts import FATAL, described
 from core.engine.executor import Executor, Finished, Job, LocalExecutor, Machine, jobs_of
 from core.engine.measurement import (
     Progress,
     ResultSink,
     Unit,
+    UnitPart,
     UnitResult,
     WorkerState,
     ordered,
+    slice_key,
 )
 from core.engine.pacing import Pacing, parameters, stored
 from core.errors import Cancelled, RunError
@@ -38,9 +41,10 @@ def run(
     """Compute the unfinished units of these analyses of a study, in this process or where the
     executor computes.
 
-    Raises Cancelled if the sink is cancelled (finished units stay stored), InputError if a model or
-    the probe set can't be used, StudyError for an unknown analysis or an absent device, and
-    RunError at the end if the executor gave units up.
+    A unit that fails is given up, and the run goes on with all units that do not need it. Raises
+    Cancelled if the sink is cancelled (finished units stay stored), InputError if a model or the
+    probe set can't be used, StudyError for an unknown analysis or an absent device, and RunError at
+    the end if units were given up.
     """
     from core.models import cards
 
@@ -66,7 +70,8 @@ def _run(study: Study, sink: ResultSink, analyses: Sequence[str], executor: Exec
     sink.describe({**_describe(subject), **made_on})
     for about, message in subject.notes:
         sink.warn(about, message)
-    work = _Work(study, sink, subject, planned_units(subject, analyses), machine)
+    units = planned_units(subject, analyses)
+    work = _Work(study, sink, subject, units, machine, executor.on_fault)
     executor.compute(work, analyses)
     work.finish()
 
@@ -94,7 +99,13 @@ class _Work:
     """The units of one run, their progress and their estimated end. An executor's `Work`."""
 
     def __init__(
-        self, study: Study, sink: ResultSink, subject: Any, units: Sequence[Unit], machine: Machine
+        self,
+        study: Study,
+        sink: ResultSink,
+        subject: Any,
+        units: Sequence[Unit],
+        machine: Machine,
+        on_fault: Callable[[str], object],
     ) -> None:
         import torch
 
@@ -108,7 +119,12 @@ class _Work:
         self.done = sink.finished([u.key for u in units])
         sink.adopt(self.done)
         self.reused = len(self.done)
-        self.given_up: set[str] = set()
+        self.failures: dict[str, str] = {}
+        """The units that were given up, with the cause of each."""
+        self.left_out: set[str] = set()
+        """The units that were left out, since they would fail like these."""
+        self._left = {unit.key: unit for unit in units if unit.key not in self.done}
+        self._on_fault = on_fault
         self.hands = 1
         """The processes that compute at the same time."""
         self.placements: dict[str, Any] = {}
@@ -121,14 +137,22 @@ class _Work:
         self.say("starting")
 
     def ready(self, model: str = "") -> list[Job]:
-        """The open jobs: slices of the weights; after the last of these, jobs over models, or over
-        one model. Without a model reduces what can be reduced before."""
+        """The open jobs: slices of the weights, then jobs over models; or those over one model.
+        Without a model reduces what can be reduced before."""
         if not model:
-            if slices := self._slices():
-                return slices
             self._reduce()
-        names = (model,) if model else self.subject.models
-        return [job for name in names for job in jobs_of(self._ready(name))]
+        slices = self._slices()
+        by_model: dict[str, list[Unit]] = {name: [] for name in self.subject.models}
+        waiting = set()
+        for unit in self._left.values():
+            if unit.loads and self._open(unit):
+                by_model[unit.loads].append(unit)
+            elif unit.loads and slices:
+                waiting.add(_pass(unit))
+        names = (model,) if model else by_model
+        of_models = [job for name in names for job in jobs_of(by_model[name])]
+        of_models = [job for job in of_models if _pass(job.units[0]) not in waiting - {None}]
+        return of_models if model else slices + of_models
 
     def save(self, finished: Sequence[Finished]) -> None:
         """Store finished units: of a slice all together."""
@@ -141,10 +165,31 @@ class _Work:
         for unit, _, seconds in finished:
             self._saved(unit, seconds)
 
-    def fail(self, unit: Unit, cause: str, attempts: int) -> None:
-        """Give up a unit."""
-        self.sink.failed(unit, cause, attempts)
-        self.given_up.add(unit.key)
+    def laid_by(self, units: Sequence[Unit]) -> tuple[Mapping[str, UnitPart], float]:
+        """The stored parts of the slice of these units, and their seconds."""
+        return self.sink.parts(slice_key(units))
+
+    def lay_by(
+        self, units: Sequence[Unit], by_step: Mapping[str, UnitPart], seconds: float
+    ) -> None:
+        """Store parts of the slice of these units."""
+        self.sink.save_parts(slice_key(units), by_step, seconds)
+
+    def fail(self, units: Sequence[Unit], cause: str, attempts: int) -> None:
+        """Give up units."""
+        for unit in units:
+            self.sink.failed(unit, cause, attempts)
+            self.failures[unit.key] = cause
+            self._left.pop(unit.key, None)
+            self.left_out.discard(unit.key)  # a worker had it in hand
+
+    def leave_out(self, analysis: str, model: str) -> None:
+        """Leave out the open units of an analysis over a model, or all units over the model."""
+        for unit in [*self._left.values()]:
+            alike = unit.loads == model and analysis in ("", unit.analysis)
+            if alike and (model or not unit.requires):
+                del self._left[unit.key]
+                self.left_out.add(unit.key)
 
     def finish(self) -> None:
         """Report doubts that follow from the results, including reused ones. Raises RunError if a
@@ -155,11 +200,13 @@ class _Work:
                 for message in forms.state(state.get("warnings", []), [str]):
                     self.sink.warn(unit.model or unit.analysis, message)
         self.say("")
-        missing = self._missing()
-        if self.given_up:
-            raise _of_failures(len(self.given_up), len(missing), len(self.units))
-        if missing:
-            raise AssertionError(f"no order of computation reaches unit {missing[0].label}")
+        if self.failures:
+            left_out = len(self._left) + len(self.left_out)
+            cause = next(iter(self.failures.values()))
+            raise _of_failures(len(self.failures), left_out, len(self.units), cause)
+        if self._left:
+            first = next(iter(self._left.values()))
+            raise AssertionError(f"no order of computation reaches unit {first.label}")
 
     def loaded(self, model: str, seconds: float, placement: Mapping[str, Any]) -> None:
         """Record a model in memory."""
@@ -183,8 +230,9 @@ class _Work:
     def workers(self, states: Sequence[WorkerState]) -> None:
         """Store the states of the run's workers."""
         self.sink.workers(states)
-        self.hands = max(1, len(states))
-        self._foresee()
+        if not states or self.hands != len(states):
+            self.hands = max(1, len(states))
+            self._foresee()
 
     def seconds(self, unit: Unit) -> float:
         """The expected seconds of a unit."""
@@ -203,8 +251,10 @@ class _Work:
 
     def _slices(self) -> list[Job]:
         """A job for each slice of the weights with open units."""
-        of_weights = [u for u in self._missing() if not u.requires and not u.loads]
-        by_layer = {layer: [u for u in of_weights if u.layer == layer] for layer in self._layers}
+        by_layer: dict[int | None, list[Unit]] = {layer: [] for layer in self._layers}
+        for unit in self._left.values():
+            if not unit.requires and not unit.loads:
+                by_layer[unit.layer].append(unit)
         return [Job(tuple(units)) for units in by_layer.values() if units]
 
     @property
@@ -213,41 +263,58 @@ class _Work:
         return layers
 
     def _reduce(self) -> None:
-        while reducible := [u for u in self._missing() if not u.loads and self._open(u)]:
+        while reducible := [
+            u for u in self._left.values() if u.requires and not u.loads and self._open(u)
+        ]:
             for unit in reducible:
                 self.say(unit.label)
                 started = time.monotonic()
-                required = [self.sink.load(key) for key in unit.requires]
-                result = registry.get(unit.analysis).reduce(unit, required)
+                try:
+                    required = [self.sink.load(key) for key in unit.requires]
+                    result = registry.get(unit.analysis).reduce(unit, required)
+                except FATAL:
+                    raise
+                except Exception as error:
+                    cause, traceback = described(error)
+                    self._on_fault(traceback)
+                    self.fail([unit], cause, 1)
+                    continue
                 seconds = time.monotonic() - started
                 self.pause()
                 self.sink.save(unit, result, seconds)
                 self._saved(unit, seconds)
-
-    def _missing(self) -> list[Unit]:
-        return [u for u in self.units if u.key not in self.done and u.key not in self.given_up]
-
-    def _ready(self, model: str) -> list[Unit]:
-        return [u for u in self._missing() if u.loads == model and self._open(u)]
 
     def _open(self, unit: Unit) -> bool:
         return self.done.issuperset(unit.requires)
 
     def _saved(self, unit: Unit, seconds: float) -> None:
         self.done.add(unit.key)
+        self._left.pop(unit.key, None)
+        self.left_out.discard(unit.key)
         self.pacing.took(unit, seconds)
         self._foresee()
         self.say(unit.label)
 
     def _foresee(self) -> None:
-        self.expected = time.time() + self.pacing.left / self.hands
+        """Estimate the end: with several workers, no sooner than the longest unit allows."""
+        left = self.pacing.left / self.hands
+        if self.hands > 1:
+            left = max(left, *map(self.pacing.expected, self._left.values()), 0.0)
+        self.expected = time.time() + left
 
 
-def _of_failures(failed: int, blocked: int, total: int) -> RunError:
-    """The end of a run with units that were given up, and further ones that need these."""
-    needing = f", and {blocked} that {'needs' if blocked == 1 else 'need'} them" if blocked else ""
+def _pass(unit: Unit) -> tuple[str, object] | None:
+    """The forward pass that a unit shares: its model and probe set; None without one."""
+    return (unit.loads, unit.options["stored"]) if registry.get(unit.analysis).reader else None
+
+
+def _of_failures(failed: int, left_out: int, total: int, cause: str) -> RunError:
+    """The end of a run with units that were given up, and further ones that need these or would
+    fail alike."""
+    others = f", and {left_out} further {'was' if left_out == 1 else 'were'} left out"
     return RunError(
-        f"{failed} of {counted(total, 'unit')} failed{needing}; all others are stored.",
+        f"{failed} of {counted(total, 'unit')} failed{others if left_out else ''}; all others are "
+        f"stored. {'The first' if failed > 1 else 'The'} failure: {cause}",
         hint="Start the run again to try them again.",
     )
 

@@ -1,7 +1,8 @@
 """The time of a run on several cards: a schedule of its tasks, the longest first.
 
 The schedule is an estimate: `pacing` gives the expected seconds of each task, and all cards count
-as equally fast. Slices of the weights come before models, as in the runner. Knows no study.
+as equally fast. Each card takes slices of the weights before models, as in the runner. Knows no
+study.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 DRIVER = ()
 """The cards of a reduction: the run's own process computes it."""
@@ -86,9 +87,8 @@ def scheduled(
     """
     if any(needs.get(task.loads, 1) > cards for task in tasks):
         raise ValueError(f"a model needs more than {cards} cards")
-    turns = _slices([task for task in tasks if task.is_slice], cards)
-    models = [task for task in tasks if not task.is_slice]
-    turns += _Models(models, cards, loading, needs, begin=makespan(turns)).turns()
+    slices = _slices([task for task in tasks if task.is_slice], cards)
+    turns = _Models(tasks, cards, loading, needs, slices).turns()
     return sorted(turns, key=lambda turn: turn.start)
 
 
@@ -104,7 +104,7 @@ def _slices(tasks: Sequence[Task], cards: int) -> list[Turn]:
 
 
 class _Models:
-    """A simulation of the tasks over models and of the reductions."""
+    """A simulation of the tasks over models and of the reductions, beside and after the slices."""
 
     def __init__(
         self,
@@ -112,9 +112,9 @@ class _Models:
         cards: int,
         loading: Mapping[str, float],
         needs: Mapping[str, int],
-        begin: float,
+        slices: Sequence[Turn],
     ) -> None:
-        self._tasks = tasks
+        self._tasks, self._slices = tasks, slices
         self._loading, self._needs = loading, needs
         self._ranks = _ranks(tasks)
         planned = {key for task in tasks for key in task.keys}
@@ -126,16 +126,18 @@ class _Models:
         self._ready: dict[str, list[tuple[float, int]]] = {}
         self._left: dict[str, float] = {}
         """The seconds of the ready tasks of each model."""
-        self._now = self._driver = begin
-        self._workers = [_Worker((card,), free=begin) for card in range(cards)]
+        self._now = self._driver = 0.0
+        ends = {turn.cards: turn.end for turn in slices}  # of a card, the last one counts
+        self._workers = [_Worker((card,), free=ends.get((card,), 0.0)) for card in range(cards)]
         for place, missing in enumerate(self._missing):
-            if not missing:
+            if not missing and not tasks[place].is_slice:
                 self._open(place)
 
     def turns(self) -> list[Turn]:
         """All turns."""
-        turns: list[Turn] = []
-        ends: list[tuple[float, int, Task]] = []
+        turns = list(self._slices)
+        ends = [(turn.end, number, turn.task) for number, turn in enumerate(turns)]
+        heapify(ends)
         while True:
             for turn in self._started():
                 heappush(ends, (turn.end, len(turns), turn.task))

@@ -15,22 +15,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core import libraries
 from core.engine import registry
+from core.engine.attempts import described
 from core.engine.executor import Computation, Job
 from core.engine.measurement import Unit, UnitPart, UnitResult
-from core.errors import Cancelled, CheckpointError, InputError, RunError, TauscopeError, reason
+from core.errors import Cancelled, CheckpointError, InputError, RunError
 from core.models.identity import Identities, IdentityMemory, Stamp
 from core.study.study import Study
 
 if TYPE_CHECKING:
     from core.engine.session import Session
-    from core.engine.subject import Subject
 
 _TICK = 2.0  # seconds between two signs of life
 
@@ -83,6 +82,14 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Laid:
+    """Finished parts of the slice in hand, by step, and the seconds of their work."""
+
+    by_step: Mapping[str, UnitPart]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """A finished unit."""
 
@@ -93,13 +100,15 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The end of a job by an error. `traceback` is empty for a known one."""
+    """The end of a job by an error. `traceback` is empty for a known one; `loads`: the model of the
+    job could be loaded."""
 
     cause: str
     traceback: str = ""
+    loads: bool = True
 
 
-Message = Said | Warned | Loaded | Done | Failed
+Message = Said | Warned | Loaded | Laid | Done | Failed
 
 
 class Handed(IdentityMemory):
@@ -149,14 +158,38 @@ class Recorded(IdentityMemory):
         self.hashes[stamp.path, stamp.size, stamp.modified] = identity
 
 
-class _NoParts:
-    """A memory without parts of slices and without bases: they would travel for each matrix."""
+class _Carried:
+    """The parts of the slice in hand: known ones came with the job, new ones go to the run.
+
+    Parts go once their matrix is done. A matrix that is measured in two processes shares no basis,
+    since bases do not travel, so its last digits may differ.
+    """
+
+    def __init__(
+        self, known: Mapping[str, UnitPart], seconds: float, tell: Callable[[Laid], object]
+    ) -> None:
+        self._known, self._seconds, self._tell = known, seconds, tell
+        self._waiting: dict[str, UnitPart] = {}
+        self._worked = 0.0
 
     def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
-        return {}, 0.0
+        # Arrays in shared memory are read-only.
+        copied = {
+            step: UnitPart(list(part.rows), {n: np.array(a) for n, a in part.arrays.items()})
+            for step, part in self._known.items()
+        }
+        return copied, self._seconds
 
     def save_parts(self, slice: str, by_step: Mapping[str, UnitPart], seconds: float) -> None:
-        pass
+        from core.weights.parts import matrix_of
+
+        self._waiting.update(by_step)
+        self._worked += seconds
+        last = matrix_of(next(reversed(self._waiting)))
+        if done := {k: part for k, part in self._waiting.items() if matrix_of(k) != last}:
+            self._tell(Laid(done, self._worked))
+            self._waiting = {k: part for k, part in self._waiting.items() if k not in done}
+            self._worked = 0.0
 
     def find_basis(self, key: str) -> None:
         """None: only the run's own process reads stored bases."""
@@ -178,22 +211,30 @@ class Station:
         self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._load: Callable[[str], UnitResult] = _missing
+        self._laid_by: tuple[Mapping[str, UnitPart], float] = ({}, 0.0)
         self._held = ExitStack()
         self._model = ""
         self._session: Session | None = None
-        self._subject: Subject
+        self._computation: Computation
         self._units: Mapping[str, Unit]
 
     def open(self) -> Hello:
         """Open the study. Raises InputError, which names this host, if that fails."""
         return self._thread.submit(self._open).result()
 
-    def compute(self, keys: Sequence[str], load: Callable[[str], UnitResult]) -> Iterator[Message]:
-        """The messages of a job, until its end. `load` gives the results that its units require.
+    def compute(
+        self,
+        keys: Sequence[str],
+        load: Callable[[str], UnitResult],
+        laid_by: tuple[Mapping[str, UnitPart], float] = ({}, 0.0),
+    ) -> Iterator[Message]:
+        """The messages of a job, until its end. `load` gives the results that its units require;
+        `laid_by`: known parts of its slice, and their seconds.
 
-        A unit's results come as soon as they are computed. A slice's results all come at its end.
+        A unit's results come as soon as they are computed. A slice's results all come at its end,
+        its parts before.
         """
-        self._load = load
+        self._load, self._laid_by = load, laid_by
         self._thread.submit(self._work, keys)
         while True:
             try:
@@ -245,28 +286,33 @@ class Station:
         except InputError as error:
             title = f"On host {socket.gethostname()}: {error.title}"
             raise type(error)(title, hint=error.hint) from error
-        self._subject, self._units = subject, {unit.key: unit for unit in units}
+        self._computation = Computation(order.study, subject, self)
+        self._units = {unit.key: unit for unit in units}
         device = cards.wanted(order.study.run.device)
         return Hello(socket.gethostname(), str(device), cards.kind(device), plan_of(self._units))
 
     def _work(self, keys: Sequence[str]) -> None:
         from core.models import cards
 
+        job: Job | None = None
         try:
             with libraries.heard(partial(self.warn, "libraries")), cards.exact():
-                self._compute(Job(tuple(self._units[key] for key in keys)))
+                job = Job(tuple(self._units[key] for key in keys))
+                self._compute(job)
         except BaseException as error:
-            self._messages.put(_failed(error))
+            loads = job is None or job.loads in ("", self._model)
+            self._messages.put(Failed(*described(error), loads=loads))
             self._release()  # the error may have left changed weights in the model
         finally:
             self._messages.put(None)
 
     def _compute(self, job: Job) -> None:
-        computation = Computation(self._order.study, self._subject, self)
+        computation = self._computation
         if not job.loads:
             from core.weights.parts import SliceParts
 
-            parts = SliceParts(_NoParts())  # type: ignore[arg-type]
+            carried = _Carried(*self._laid_by, tell=self._messages.put)
+            parts = SliceParts(carried)  # type: ignore[arg-type]
             for finished in computation.slice(job.units, parts):
                 self._done(*finished)
             return
@@ -325,10 +371,3 @@ def writable(result: UnitResult) -> UnitResult:
 
 def _missing(key: str) -> UnitResult:
     raise RunError(f"The results of unit {key} were not handed over.")
-
-
-def _failed(error: BaseException) -> Failed:
-    if isinstance(error, TauscopeError):
-        return Failed(f"{error.title} {error.hint}".strip())
-    words = f"{type(error).__name__}: {reason(error)}"
-    return Failed(words, "".join(format_exception(error)))

@@ -18,7 +18,7 @@ from core.errors import StudyError, reason
 _DRIVER = Path("/proc/driver/nvidia/gpus")
 """A folder for each card, made by NVIDIA's driver on Linux."""
 
-_ROOM = 0.7
+ROOM = 0.7
 """Share of a card's free memory that a model may take: the rest is for its activations."""
 
 _SOLVES_FROM = 12, 2
@@ -32,7 +32,7 @@ def roomiest(nbytes: int = 0) -> int | None:
         return None
     free = [torch.cuda.mem_get_info(card)[0] for card in range(torch.cuda.device_count())]
     best = max(range(len(free)), key=free.__getitem__)
-    return best if nbytes <= _ROOM * free[best] else None
+    return best if nbytes <= ROOM * free[best] else None
 
 
 def count(device: torch.device) -> int:

@@ -123,7 +123,7 @@ class Evaluation(Part):
         return {domain: task_sets.expanded(names) for domain, names in value.items()}
 
 
-PLACING = ("engine", "address", "workers")
+PLACING = ("engine", "address", "workers", "timeout")
 """The settings of `run` that say where units are computed; no result depends on them."""
 
 
@@ -166,6 +166,12 @@ class Run(Part):
         ge=1,
         description="With ray on this host alone: processes; default: one per GPU.",
         examples=[4],
+    )
+    timeout: int = Field(
+        default=30,
+        ge=1,
+        le=LARGEST,
+        description="With ray: minutes without progress after which a worker is replaced.",
     )
 
     @field_validator("address")

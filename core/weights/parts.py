@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from core.engine.measurement import ResultSink, Unit, UnitPart, content_key
+from core.engine.measurement import ResultSink, Unit, UnitPart, slice_key
 
 SHARE = 20.0
 """Parts are saved once the work since the last save has taken this many times the save's
@@ -18,6 +18,16 @@ duration."""
 
 LONGEST = 5.0
 """Seconds of work after which parts are saved in any case."""
+
+
+def step_of(reader: str, model: str, matrix: object) -> str:
+    """The name of a step: a reader's measurement of one matrix and model."""
+    return f"{reader} {model} {matrix}"
+
+
+def matrix_of(step: str) -> str:
+    """The matrix of a step. Names of readers and models have no spaces."""
+    return step.split(" ", 2)[-1]
 
 
 class SliceParts:
@@ -30,8 +40,7 @@ class SliceParts:
 
     def begin(self, units: Sequence[Unit]) -> None:
         """Start the slice of these units; an earlier attempt may have saved parts of it."""
-        # A part saved for other units may be of other models.
-        self._slice = content_key({"units": sorted(unit.key for unit in units)})
+        self._slice = slice_key(units)
         self._known, self._before = self.sink.parts(self._slice) if units else ({}, 0.0)
         self._new: dict[str, UnitPart] = {}
         self._began = self._laid = time.monotonic()

@@ -27,7 +27,7 @@ from core.models.transfers import arrived
 from core.weights import bases, card_moments
 from core.weights.moments import Moments, accumulate
 from core.weights.pairs import Pairing
-from core.weights.parts import SliceParts
+from core.weights.parts import SliceParts, step_of
 from core.weights.store import Store, in_order
 from core.weights.uploads import Uploads
 from core.weights.views import MatrixView, ModuleMoments, Pending, Reader, UpdateView
@@ -234,7 +234,7 @@ class _Step:
 
 def _steps(family: Family, piece: Piece, readers: Sequence[Reader]) -> list[_Step]:
     return [
-        _Step(f"{reader.name} {model} {piece}", reader, model)
+        _Step(step_of(reader.name, model, piece), reader, model)
         for model in family.tuned
         for reader in readers
         if model in reader.updates_of
@@ -242,7 +242,7 @@ def _steps(family: Family, piece: Piece, readers: Sequence[Reader]) -> list[_Ste
 
 
 def _summing(piece: Piece) -> str:
-    return f"moments {piece}"
+    return step_of("moments", "all", piece)
 
 
 def _measure(

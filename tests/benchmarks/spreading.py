@@ -62,7 +62,7 @@ class _Sink(MemorySink):
 
 def _seconds(folder: Path, count: int, *, workers: int, waits: float = 0.0) -> float:
     """The seconds of so many units, from the moment at which all workers have one."""
-    from app.jobs import cluster
+    from app.jobs.cluster import actor, executor
 
     place = folder / f"spread-{count}-{workers}"
     place.mkdir()
@@ -79,8 +79,8 @@ def _seconds(folder: Path, count: int, *, workers: int, waits: float = 0.0) -> f
     sink = _Sink(place / "go", workers)
     with (
         mock.patch.object(runner, "planned_units", return_value=units),
-        mock.patch.object(cluster, "_Actor", TrialActor),
-        cluster.RayExecutor(workers=workers) as executor,
+        mock.patch.object(actor, "Actor", TrialActor),
+        executor.RayExecutor(workers=workers) as engine,
     ):
-        runner.run(study, sink, ["tuning_vectors"], executor)
+        runner.run(study, sink, ["tuning_vectors"], engine)
     return sink.ended - sink.begun

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from core.engine.measurement import COLUMNS, TYPES, Measurement, UnitPart
+from core.engine.measurement import COLUMNS, TYPES, Measurement, UnitPart, slice_key
 from storage import runs
 from storage.database import Database, open_database
 from storage.schema import PartRow
@@ -30,6 +30,8 @@ PART = UnitPart(
     [Measurement(metric="write", value=1 / 3, model="ä", layer=0, head=3, n=COUNT)],
     {"curve": np.arange(3, dtype=np.float32), "rows": np.array([np.nan]), "file": np.array(5)},
 )
+
+SLICE = slice_key(unit(key) for key in "xyz")
 
 
 def _count(db: Database) -> int:
@@ -64,16 +66,19 @@ def test_rows_lie_in_the_order_of_the_columns(db: Database, begin: Begin) -> Non
 
 def test_parts_go_with_the_units_of_their_slice(db: Database, begin: Begin) -> None:
     sink, other = begin(), begin()
-    sink.save_parts("a", {"q": PART}, 1.0)
-    other.save_parts("a", {"q": PART}, 1.0)
-    sink.save_slice([(unit("x"), result(), 1.0), (unit("y"), result(), 1.0)])
-    assert sink.finished(["x", "y"]) == {"x", "y"}
-    assert _count(db) == 1
+    for each in (sink, other):
+        each.save_parts(SLICE, {"q": PART}, 1.0)
+        each.save_parts("in another worker's hands", {"q": PART}, 1.0)
+    sink.save_slice([(unit(key), result(), 1.0) for key in "xyz"])
+    assert sink.finished("xyz") == {"x", "y", "z"}
+    assert not sink.parts(SLICE)[0]
+    assert sink.parts("in another worker's hands")[0].keys() == {"q"}
+    assert _count(db) == 3
 
 
 @pytest.mark.skipif(os.name != "posix", reason="processes are forked")
 def test_a_kill_while_a_slice_is_saved_keeps_its_parts(db: Database, begin: Begin) -> None:
-    begin().save_parts("a", {"q": PART}, 1.0)
+    begin().save_parts(SLICE, {"q": PART}, 1.0)
     run_id = runs.find_run(db, "latest").id
 
     def save() -> None:

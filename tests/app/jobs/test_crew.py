@@ -10,62 +10,10 @@ import pytest
 from app.jobs import crew
 from app.jobs.crew import Crew, Ended, Lost
 from core.engine.executor import Job
-from core.engine.measurement import Unit, UnitResult, WorkerState
-from core.engine.station import Done, Failed, Loaded, Message, Said
+from core.engine.measurement import UnitPart, UnitResult
+from core.engine.station import Done, Failed, Laid, Loaded, Message, Said
 from core.errors import Cancelled, CheckpointError, RunError
-
-SECONDS = {"long": 100.0}
-
-
-def _unit(key: str, model: str = "base", analysis: str = "evaluation", **more: Any) -> Unit:
-    return Unit(key=key, analysis=analysis, label=key, loads=model, **more)
-
-
-class _Work:
-    """A run without a sink. `asked` counts the calls of `pause`; the `limit`-th raises."""
-
-    def __init__(self, *units: Unit, limit: int = 1000) -> None:
-        self.units, self.limit, self.asked = units, limit, 0
-        self.saved: list[list[str]] = []
-        self.failures: dict[str, tuple[str, int]] = {}
-        self.warnings: list[str] = []
-        self.loads: list[str] = []
-        self.states: Sequence[WorkerState] = ()
-
-    def ready(self, model: str = "") -> list[Job]:
-        known = {key for keys in self.saved for key in keys}
-        is_open = [u for u in self.units if u.key not in known | self.failures.keys()]
-        groups: dict[tuple[str, str], list[Unit]] = {}
-        for unit in is_open:
-            if known.issuperset(unit.requires):
-                groups.setdefault((unit.loads, unit.analysis), []).append(unit)
-        return [Job(tuple(units)) for units in groups.values()]
-
-    def save(self, finished: Any) -> None:
-        self.saved.append([unit.key for unit, _, _ in finished])
-
-    def fail(self, unit: Unit, cause: str, attempts: int) -> None:
-        self.failures[unit.key] = (cause, attempts)
-
-    def seconds(self, unit: Unit) -> float:
-        return SECONDS.get(unit.key, 1.0)
-
-    def workers(self, states: Any) -> None:
-        self.states = states
-
-    def pause(self) -> None:
-        self.asked += 1
-        if self.asked >= self.limit:
-            raise Cancelled("The run was cancelled.")
-
-    def say(self, label: str) -> None:
-        pass
-
-    def warn(self, subject: str, message: str) -> None:
-        self.warnings.append(message)
-
-    def loaded(self, model: str, seconds: float, placement: Any) -> None:
-        self.loads.append(model)
+from tests.core.engine.made_up import MadeUpWork, made_up
 
 
 class _Worker:
@@ -88,8 +36,12 @@ class _Worker:
                 if fault == "raises":
                     self._pool.tell(self, Failed(f"{unit.key} is wrong"))
                     self._pool.tell(self, Ended())
+                elif fault == "lacks memory":
+                    self._pool.tell(self, Failed("Out of memory.", loads=False))
+                    self._pool.tell(self, Ended())
                 elif fault == "dies":
                     self._pool.dead.append(self.name)
+                    self._pool.tell(self, Laid({f"part of {unit.key}": UnitPart()}, 1.0))
                     self._pool.tell(self, Lost("killed"))
                 else:
                     self._pool.tell(self, Said())  # it lives, and makes no progress
@@ -143,7 +95,7 @@ def _compute(pool: _Pool, work: Any, **settings: Any) -> None:
 
 
 def test_workers_stay_with_their_model_and_take_the_longest_unit_first() -> None:
-    work = _Work(*(_unit(f"b{i}") for i in range(3)), _unit("long"), _unit("t", "tuned"))
+    work = MadeUpWork(*(made_up(f"b{i}") for i in range(3)), made_up("long"), made_up("t", "tuned"))
     pool = _Pool(1)
     _compute(pool, work)
     assert [keys for _, keys in pool.given] == [["long"], ["b0"], ["b1"], ["b2"], ["t"]]
@@ -151,8 +103,18 @@ def test_workers_stay_with_their_model_and_take_the_longest_unit_first() -> None
     assert work.states == []
 
 
+def test_slices_of_the_weights_go_before_the_model_in_memory() -> None:
+    after = made_up("w1", "", "tuning_vectors", requires=("b0",))  # a slice that was tried before
+    work = MadeUpWork(made_up("b0"), made_up("b1"), made_up("w0", "", "alignment"), after)
+    pool = _Pool(1)
+    _compute(pool, work)
+    assert [keys[0] for _, keys in pool.given] == ["w0", "b0", "w1", "b1"]
+
+
 def test_idle_workers_take_the_model_with_most_work_for_each_holder() -> None:
-    work = _Work(*(_unit(f"b{i}") for i in range(4)), *(_unit(f"t{i}", "tuned") for i in range(3)))
+    work = MadeUpWork(
+        *(made_up(f"b{i}") for i in range(4)), *(made_up(f"t{i}", "tuned") for i in range(3))
+    )
     pool = _Pool(2)
     _compute(pool, work)
     assert [keys[0] for _, keys in pool.given[:2]] == ["b0", "t0"]
@@ -160,7 +122,7 @@ def test_idle_workers_take_the_model_with_most_work_for_each_holder() -> None:
 
 
 def test_units_with_a_common_preparation_come_in_shares() -> None:
-    work = _Work(*(_unit(str(i), analysis="arithmetic") for i in range(8)))
+    work = MadeUpWork(*(made_up(str(i), analysis="arithmetic") for i in range(8)))
     pool = _Pool(2)
     _compute(pool, work)
     assert [len(keys) for _, keys in pool.given] == [2, 2, 1, 1, 1, 1]
@@ -168,7 +130,7 @@ def test_units_with_a_common_preparation_come_in_shares() -> None:
 
 
 def test_a_slice_of_the_weights_is_given_and_stored_as_a_whole() -> None:
-    work = _Work(*(_unit(str(i), "", "tuning_vectors") for i in range(3)))
+    work = MadeUpWork(*(made_up(str(i), "", "tuning_vectors") for i in range(3)))
     pool = _Pool(2, {"1": ("raises", 1)})
     _compute(pool, work)
     assert work.saved == [["0", "1", "2"]]
@@ -176,14 +138,8 @@ def test_a_slice_of_the_weights_is_given_and_stored_as_a_whole() -> None:
 
 
 def test_a_failed_pass_is_tried_again_by_analysis() -> None:
-    units = [_unit("0", "", "tuning_vectors"), _unit("1", "", "alignment")]
-
-    class Together(_Work):
-        def ready(self, model: str = "") -> list[Job]:
-            waiting = [unit for job in super().ready(model) for unit in job.units]
-            return [Job(tuple(waiting))] if waiting else []
-
-    work = Together(*units)
+    units = [made_up("0", "", "tuning_vectors"), made_up("1", "", "alignment")]
+    work = MadeUpWork(*units, together=True)
     pool = _Pool(1, {"1": ("raises", 9)})
     _compute(pool, work)
     assert [keys for _, keys in pool.given] == [["0", "1"], ["0"], ["1"], ["1"]]
@@ -191,8 +147,45 @@ def test_a_failed_pass_is_tried_again_by_analysis() -> None:
     assert work.failures == {"1": ("1 is wrong", 3)}
 
 
+def test_a_slice_whose_worker_is_lost_goes_on_from_its_parts() -> None:
+    units = [made_up("0", "", "tuning_vectors"), made_up("1", "", "alignment")]
+    work = MadeUpWork(*units, together=True)
+    pool = _Pool(1, {"1": ("dies", 1)})
+    _compute(pool, work)
+    assert [keys for _, keys in pool.given] == [["0", "1"], ["0", "1"]]  # as parts are stored
+    assert work.known.keys() == {"part of 1"}
+    assert work.saved == [["0", "1"]]
+
+
+def test_units_that_would_fail_alike_are_left_out() -> None:
+    bad = {f"b{i}": ("raises", 9) for i in range(9)}
+    work = MadeUpWork(
+        *(made_up(key) for key in bad), made_up("g", analysis="graft"), made_up("t", "tuned")
+    )
+    _compute(_Pool(1, bad), work)
+    assert len(work.failures) == 3
+    assert set(work.left_out) == bad.keys() - work.failures.keys()
+    assert sorted(key for keys in work.saved for key in keys) == ["g", "t"]
+
+
+def test_a_success_between_failures_keeps_the_others() -> None:
+    bad = {f"b{i}": ("raises", 9) for i in range(0, 8, 2)}
+    work = MadeUpWork(*(made_up(f"b{i}") for i in range(8)))
+    _compute(_Pool(1, bad), work)
+    assert work.failures.keys() == bad.keys()
+    assert not work.left_out
+
+
+def test_a_model_that_cannot_be_loaded_leaves_out_its_units() -> None:
+    work = MadeUpWork(*(made_up(str(i)) for i in range(9)), made_up("t", "tuned"))
+    _compute(_Pool(1, {"0": ("lacks memory", 9)}), work)
+    assert work.failures == {"0": ("Out of memory.", 3)}
+    assert work.left_out == list("12345678")
+    assert work.saved == [["t"]]
+
+
 def test_only_the_unit_that_fails_counts_and_the_rest_of_its_share_goes_on() -> None:
-    work = _Work(*(_unit(str(i), analysis="arithmetic") for i in range(4)))
+    work = MadeUpWork(*(made_up(str(i), analysis="arithmetic") for i in range(4)))
     pool = _Pool(1, {"1": ("raises", 9)})
     _compute(pool, work)
     assert work.failures == {"1": ("1 is wrong", 3)}
@@ -201,7 +194,7 @@ def test_only_the_unit_that_fails_counts_and_the_rest_of_its_share_goes_on() -> 
 
 
 def test_a_lost_worker_costs_its_unit_an_attempt() -> None:
-    work = _Work(_unit("0"), _unit("1"))
+    work = MadeUpWork(made_up("0"), made_up("1"))
     pool = _Pool(1, {"1": ("dies", 2)})
     _compute(pool, work)
     assert not work.failures
@@ -211,24 +204,25 @@ def test_a_lost_worker_costs_its_unit_an_attempt() -> None:
 
 
 def test_without_a_worker_the_run_ends_with_one_error() -> None:
-    work = _Work(_unit("0"), _unit("1"))
+    work = MadeUpWork(made_up("0"), made_up("1"))
     with pytest.raises(RunError, match=r"No worker is left. The last one ended: worker 1.*killed"):
         _compute(_Pool(1, {"1": ("dies", 9)}, refills=False), work)
 
 
 def test_a_worker_that_cannot_start_is_named() -> None:
-    work = _Work(_unit("0"))
+    work = MadeUpWork(made_up("0"))
     pool = _Pool(0)
     pool.tell(_Worker("worker 1", pool), Lost("Host b has another version."))
     pool.expects_more = lambda: bool(pool._said)  # type: ignore[method-assign]
     with pytest.raises(RunError, match=r"The last one ended: worker 1.*Host b has another"):
         _compute(pool, work)
     assert work.warnings == ["worker 1 on here ended: Host b has another version."]
+    assert work.steps == ["starting workers"]
 
 
 def test_a_worker_without_progress_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "LONG", 0.0)
-    work = _Work(_unit("0"), _unit("1"))
+    work = MadeUpWork(made_up("0"), made_up("1"))
     pool = _Pool(1, {"0": ("hangs", 9)})
     _compute(pool, work, hangs=0.0)
     assert work.failures["0"][1] == 3
@@ -237,7 +231,7 @@ def test_a_worker_without_progress_is_ended(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_cancelling_asks_busy_workers_before_it_ends_them() -> None:
-    work = _Work(_unit("0"), limit=2)
+    work = MadeUpWork(made_up("0"), limit=2)
     pool = _Pool(2, {"0": ("hangs", 9)})
     with pytest.raises(Cancelled):
         _compute(pool, work)
@@ -251,6 +245,6 @@ def test_a_cancelled_run_stays_cancelled_if_a_worker_cannot_open_meanwhile() -> 
                 raise CheckpointError("Host b has other models.")
             return super().listen(seconds)
 
-    work = _Work(_unit("0"), limit=2)
+    work = MadeUpWork(made_up("0"), limit=2)
     with pytest.raises(Cancelled):
         _compute(_Failing(1, {"0": ("hangs", 9)}), work)

@@ -74,10 +74,11 @@ def _until_cancelled(study: Study, sink: ResultSink, analyses: Any, *_: Any) -> 
 def test_listeners_hear_of_workers_and_failed_units(db: Database, work: Any) -> None:
     states = [WorkerState("worker 1", "node-a", "GPU 0"), WorkerState("worker 2", "node-b", "CPU")]
 
-    def fail(study: Study, sink: ResultSink, *_: Any) -> None:
+    def fail(study: Study, sink: ResultSink, analyses: Any, executor: Any) -> None:
         sink.workers(states)
         sink.failed(Unit(key="k", analysis="alignment", label="layer 0"), "out of memory", 3)
-        raise RunError("1 of 2 units failed.")
+        executor.on_fault("Traceback of it")
+        raise RunError("1 of 2 units failed.", hint="Try again.")
 
     heard: list[Any] = []
     with pytest.raises(RunError, match="1 of 2"):
@@ -86,6 +87,8 @@ def test_listeners_hear_of_workers_and_failed_units(db: Database, work: Any) -> 
     run = runs.find_run(db, "latest")
     assert (run.status, run.failed, run.warnings, run.workers) == ("failed", 1, 0, 0)
     assert [unit.cause for unit in failed_units(db, run.id)] == ["out of memory"]
+    assert "Traceback of it" in log_of(db, run.id).read_text()
+    assert run.error_hint == f"Try again. {log_of(db, run.id)} has the tracebacks."
 
 
 def test_a_run_is_done_and_listeners_have_heard(db: Database, work: Any) -> None:

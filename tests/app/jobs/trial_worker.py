@@ -5,21 +5,23 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from app.jobs.cluster.actor import Actor
 from app.jobs.environment import end_with_parent
 from core.engine.measurement import Measurement, UnitResult
-from core.engine.station import Done, Failed, Hello, Message, Order, Said, Station
+from core.engine.station import Done, Failed, Hello, Message, Order, Said
+from core.errors import CheckpointError
 
 
 class TrialActor:
     """Reads `trial.json` in the folder that is the study's name: `plan`; `seconds` of a unit;
     `raises`, `dies` and `hangs` map a unit's label to the number of times; `holds` are the units
-    that wait for the file `go`."""
+    that wait for the file `go`; `refuses`: it can't open the study."""
 
     def __init__(self, order: Order, version: str) -> None:
         end_with_parent()
@@ -30,12 +32,14 @@ class TrialActor:
     def open(self) -> tuple[Hello, list[str]]:
         import ray
 
+        if words := self._trial.get("refuses"):
+            raise CheckpointError(words)
         return Hello("trial", "cpu", "cpu", self._trial["plan"]), [
             str(each) for each in ray.get_gpu_ids()
         ]
 
     def compute(
-        self, keys: Sequence[str], required: Sequence[str], results: Sequence[Any]
+        self, keys: Sequence[str], required: Sequence[str], results: Sequence[Any], laid_by: Any
     ) -> Iterator[tuple[Message, int]]:
         import ray
 
@@ -47,6 +51,8 @@ class TrialActor:
             while self._is_due("hangs", key):
                 time.sleep(60)
             while key in self._trial.get("holds", ()) and not (self._folder / "go").exists():
+                if self._stopped:
+                    break
                 time.sleep(0.05)
             deadline = time.monotonic() + self._trial.get("seconds", 0.0)
             while not self._stopped and time.monotonic() < deadline:
@@ -77,18 +83,20 @@ class TrialActor:
         return False
 
 
-class Homeless(TrialActor):
-    """A worker on a host that lacks the study's last model."""
+class Stations:
+    """Several of the engine's own actors in one process, by name."""
 
-    def __init__(self, order: Order, version: str) -> None:
-        models = order.study.models
-        name, model = list(models.tuned.items())[-1]
-        gone = model.model_copy(update={"path": f"{model.path}/gone"})
-        tuned = {**models.tuned, name: gone}
-        study = order.study.model_copy(
-            update={"models": models.model_copy(update={"tuned": tuned})}
-        )
-        self._station = Station(replace(order, study=study))
+    def __init__(self) -> None:
+        self._actors: dict[str, Actor] = {}
+        self._lock = threading.Lock()
 
-    def open(self) -> tuple[Hello, list[str]]:
-        return self._station.open(), []
+    def open(self, name: str, order: Order, version: str) -> tuple[Hello, list[str]]:
+        with self._lock:  # transformers can't be imported by two threads at once
+            self._actors[name] = Actor(order, version)
+            return self._actors[name].open()
+
+    def compute(self, name: str, *job: Any) -> Iterator[tuple[Message, int]]:
+        yield from self._actors[name].compute(*job)
+
+    def stop(self, name: str) -> None:
+        self._actors[name].stop()

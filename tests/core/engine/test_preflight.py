@@ -278,6 +278,26 @@ def test_cards_share_all_that_is_left(whole: study.Study) -> None:
     asked = whole.model_copy(update={"run": whole.run.model_copy(update={"workers": 3})})
     estimate = _foresee(asked, MemorySink())
     assert (estimate.here, [spread.cards for spread in estimate.spread]) == (3, [1, 2, 3, 4, 8])
+    # The largest model in memory: a sweep holds a copy of the base beside it.
+    units = runner.planned_units(subject, ALL)
+    base = load_file(subject.models["base"].folder / "model.safetensors").values()
+    size = sum(tensor.nbytes for tensor in base)
+    assert preflight.largest_bytes(subject, units) == 2 * size
+    alone = [unit for unit in units if unit.analysis != "arithmetic"]
+    assert preflight.largest_bytes(subject, alone) == size
+    assert preflight.largest_bytes(subject, [u for u in units if not u.loads]) == 0
+
+
+@pytest.mark.parametrize(
+    ("card", "max_memory", "needed"),
+    [(10, None, 2), (14, None, 2), (15, None, 1), (3, None, 5), (0, None, 1),
+     (10, {"0": "9GB", "1": "9GB", "2": "9GB", "cpu": "9GB"}, 3)],
+)  # fmt: skip
+def test_a_worker_takes_the_cards_of_the_largest_model(
+    card: int, max_memory: Any, needed: int
+) -> None:
+    """A model of 10 bytes: 0.7 of a card's bytes are for weights."""
+    assert preflight.cards_needed(study.Run(max_memory=max_memory), 10, card) == needed
 
 
 def test_half_precision_takes_half_the_memory(whole: study.Study) -> None:

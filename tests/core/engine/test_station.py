@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.engine import runner
+from core.engine import registry, runner
 from core.engine.executor import LocalExecutor, Work
 from core.engine.measurement import UnitResult
 from core.engine.station import (
     Done,
     Failed,
     Handed,
+    Laid,
     Loaded,
     Order,
     Recorded,
@@ -27,6 +29,7 @@ from core.errors import CheckpointError
 from core.models.identity import IdentityMemory, Stamp
 from core.study.intake import of_models
 from core.study.study import Study
+from core.weights import parts
 from tests.conftest import WEIGHTS, MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
 
 FILE = Stamp("/m/model.safetensors", 1, 2, 100, 5, 6)
@@ -36,6 +39,7 @@ class _Beside(LocalExecutor):
     """Computes every job in a station."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.plan = ""
 
     def remembering(self, memory: IdentityMemory) -> IdentityMemory:
@@ -91,6 +95,49 @@ def test_a_job_that_fails_says_why_and_the_next_one_runs(tmp_path: Path) -> None
     runner.run(study, sink, ["tuning_vectors"])
     key = next(key for key, (unit, _) in sink.units.items() if unit.layer == 0)
     assert any(isinstance(m, Done) for m in station.compute([key], _nothing))
+
+
+def test_a_slice_goes_on_from_the_parts_of_another_station(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between two measurements of one matrix, which is then measured anew."""
+    study, whole, measured = _study(tmp_path), MemorySink(), list[tuple[str, str, str]]()
+    analyses = ("tuning_vectors", "alignment", "spectral_regime")
+    runner.run(study, whole, analyses)
+    keys = [k for k, (unit, _) in whole.units.items() if unit.layer == 0 and not unit.requires]
+    monkeypatch.setattr(parts, "SHARE", 0.0)  # parts are stored at once
+
+    def watch(name: str) -> None:
+        kind: Any = type(registry.get(name).compute([], study.parameters(name)))
+        measure = kind.measure
+
+        def watched(self: Any, matrix: Any, update: Any) -> Any:
+            measured.append((name, update.model, str(matrix.piece)))
+            if len(measured) == 15:  # each matrix has six
+                raise ValueError("killed")
+            return measure(self, matrix, update)
+
+        monkeypatch.setattr(kind, "measure", watched)
+
+    for name in analyses:
+        watch(name)
+    known: dict[str, Any] = {}
+    for expected in (Failed, Done):
+        station = Station(Order(study, analyses, {}, threads=1))
+        station.open()
+        messages = list(station.compute(keys, _nothing, (dict(known), 1.0)))
+        assert any(isinstance(message, expected) for message in messages)
+        for message in messages:
+            if isinstance(message, Laid):
+                known.update(message.by_step)
+    again = Counter(measured)
+    assert {step[2] for step, times in again.items() if times > 1} == {measured[14][2]}
+    assert len(again) == 7 * 6
+    for message in messages:
+        if isinstance(message, Done):
+            assert message.result.measurements == whole.units[message.key][1].measurements
+            assert message.seconds > 1.0 / len(keys)
+    assert sum(isinstance(message, Done) for message in messages) == len(keys)
 
 
 def test_a_stopped_station_ends_its_jobs(tmp_path: Path) -> None:

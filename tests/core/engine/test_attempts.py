@@ -1,0 +1,138 @@
+"""A run in one process goes on after a unit that fails, as runs over several workers do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from core.engine import executor, registry, runner
+from core.engine.executor import LocalExecutor
+from core.engine.measurement import UnitResult
+from core.errors import CheckpointError, RunError
+from core.weights.views import UpdateView
+from tests.conftest import WEIGHTS, MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
+from tests.core.engine.made_up import MadeUpWork, made_up
+
+Fault = Callable[[str], None]
+Compute = Callable[[Any, Fault], list[str]]
+
+
+@pytest.fixture
+def compute(monkeypatch: pytest.MonkeyPatch) -> Compute:
+    """Compute made-up work in this process; returns the models that were loaded. The fault may
+    raise for a unit or a model."""
+
+    def computed(work: Any, fault: Fault) -> list[str]:
+        loads: list[str] = []
+
+        class Pretended:
+            def __init__(self, *_: Any) -> None:
+                pass
+
+            @contextmanager
+            def visit(self, name: str) -> Iterator[str]:
+                loads.append(name)
+                fault(name)
+                yield name
+
+            def units(self, job: Any, session: Any) -> Iterator[Any]:
+                for unit in job.units:
+                    fault(unit.key)
+                    yield unit, UnitResult(), 1.0
+
+            def slice(self, units: Any, parts: Any) -> list[Any]:
+                for unit in units:
+                    fault(unit.key)
+                return [(unit, UnitResult(), 1.0) for unit in units]
+
+        monkeypatch.setattr(executor, "Computation", Pretended)
+        LocalExecutor().compute(work, [])
+        return loads
+
+    return computed
+
+
+def _raising(error: Exception, *keys: str) -> Fault:
+    def fault(key: str) -> None:
+        if key in keys:
+            raise error
+
+    return fault
+
+
+def test_the_model_is_loaded_again_after_an_error(compute: Compute) -> None:
+    work = MadeUpWork(*(made_up(str(i)) for i in range(4)), made_up("t", "tuned"))
+    assert compute(work, _raising(ValueError("wrong"), "1")) == ["base", "base", "tuned"]
+    assert work.failures == {"1": ("ValueError: wrong", 1)}
+    assert work.saved == [["0"], ["2"], ["3"], ["t"]]
+
+
+def test_lack_of_memory_is_not_met_a_hundred_times(compute: Compute) -> None:
+    work = MadeUpWork(*(made_up(str(i)) for i in range(100)), made_up("g", analysis="graft"))
+    keys = [str(i) for i in range(100)]
+    assert len(compute(work, _raising(MemoryError(), *keys))) == 4
+    assert [cause for cause, _ in work.failures.values()] == ["There is not enough memory."] * 3
+    assert len(work.left_out) == 97
+    assert work.saved == [["g"]]
+
+
+def test_a_model_that_cannot_be_loaded_is_tried_once(compute: Compute) -> None:
+    work = MadeUpWork(*(made_up(str(i)) for i in range(9)), made_up("t", "tuned"))
+    assert compute(work, _raising(RuntimeError("no"), "base")) == ["base", "tuned"]
+    assert len(work.failures) == 1
+    assert len(work.left_out) == 8
+
+
+def test_the_analysis_that_fails_in_a_slice_is_given_up_alone(compute: Compute) -> None:
+    units = [made_up(str(i), "", name) for i, name in enumerate(WEIGHTS[:3])]
+    work = MadeUpWork(*units, together=True)
+    compute(work, _raising(ValueError("wrong"), "1"))
+    assert work.failures == {"1": ("ValueError: wrong", 2)}
+    assert sorted(key for keys in work.saved for key in keys) == ["0", "2"]
+
+
+def test_bad_input_ends_a_run_at_once(compute: Compute) -> None:
+    work = MadeUpWork(made_up("0"), made_up("1"))
+    with pytest.raises(CheckpointError, match="cut short"):
+        compute(work, _raising(CheckpointError("model.safetensors is cut short."), "0"))
+    assert not work.failures
+
+
+def test_a_run_with_failed_units_names_the_cause_and_resumes(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.study import intake
+
+    base = write_model(tmp_path / "base", tiny_config(), tiny_tensors())
+    tuned = write_model(tmp_path / "tuned", tiny_config(), tuned_from(tiny_tensors(), 1))
+    study = intake.of_models(str(base), [str(tuned)])
+    whole, sink, faults = MemorySink(), MemorySink(), list[str]()
+    analyses = ("tuning_vectors", "vector_cosine")
+    runner.run(study, whole, analyses)
+    reader: Any = registry.get("tuning_vectors").compute([], study.parameters("tuning_vectors"))
+    measure = type(reader).measure
+
+    def fails(self: Any, matrix: Any, update: UpdateView) -> Any:
+        if matrix.piece.layer == 1:
+            raise IndexError("no such row")
+        return measure(self, matrix, update)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(reader), "measure", fails)
+        with pytest.raises(RunError) as raised:
+            runner.run(study, sink, analyses, LocalExecutor(faults.append))
+    failed = [unit for unit, _ in whole.units.values() if unit.key in sink.failures]
+    assert {(unit.analysis, unit.layer) for unit in failed} == {("tuning_vectors", 1)}
+    left = len(whole.units) - len(sink.units) - len(failed)
+    further = f", and {left} further {'was' if left == 1 else 'were'} left out"
+    assert f"{len(failed)} of {len(whole.units)} unit" in raised.value.title
+    assert further in raised.value.title
+    assert "IndexError: no such row" in raised.value.title
+    assert "in fails" in faults[0]
+    runner.run(study, sink, analyses)
+    assert sink.units.keys() == whole.units.keys()
+    for key, (_, result) in whole.units.items():
+        assert sink.units[key][1].measurements == result.measurements

@@ -21,9 +21,7 @@ def plain(text: str) -> str:
     Escaped are control characters (escape sequences begin with one), line breaks, marks that change
     the direction of writing or are invisible, and lone surrogates.
     """
-    if text.isprintable():
-        return text
-    return "".join(map(_shown, text))
+    return text if text.isprintable() else text.translate(_SHOWN)
 
 
 def short(text: str) -> str:
@@ -42,3 +40,14 @@ def _shown(character: str) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+class _Shown(dict[int, str]):
+    """What stands for each character, by its code; found once for each."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = shown = _shown(chr(code))
+        return shown
+
+
+_SHOWN = _Shown()

@@ -48,9 +48,9 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-LONG = ("test_survival", "test_hostile", "test_cluster", "test_pressing", "test_models", "test_cli",
-        "test_jobs", "test_newcomer", "test_on_cards", "test_scenes", "test_screens",
-        "test_real_family")  # fmt: skip
+LONG = ("test_cluster", "test_pressing", "test_on_cards", "test_survival", "test_cli",
+        "test_scenes", "test_screens", "test_jobs", "test_hostile", "test_newcomer", "test_models",
+        "test_tasks", "test_builder", "test_real_family")  # fmt: skip
 """The files of tests that take longest, the longest first."""
 
 

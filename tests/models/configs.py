@@ -28,7 +28,7 @@ _SIZES: tuple[tuple[int, str], ...] = (
         cross_attention_hidden_size vision_output_dim output_proj_dims conv_hidden_size
         vision_embedding_dim projector_hidden_size text_hidden_size text_embed_dim
         encoder_hidden_size decoder_hidden_size reduction_hidden_size qformer_hidden_size
-        embedding_dim encoder_dim
+        embedding_dim encoder_dim projector_input_dim projector_output_dim
         """,
     ),
     (

@@ -16,6 +16,7 @@ Line = list[Segment]
 Cells = list[tuple[str, Style | None]]
 """A row cell by cell: one narrow character each, with its style."""
 
+_MARKS = 32  # characters without a width, such as accents, that a row may hold at first
 _NEAR = 8  # cells; what it takes to go there costs as much as they do
 
 
@@ -26,7 +27,8 @@ def fitted(text: str, width: int, align: str = "left") -> str:
 
 def cut(text: str, width: int) -> str:
     """Outside text made harmless, and cut where it is longer than `width` cells."""
-    return fitted(text, min(cell_len(plain(text)), width)).rstrip()
+    start = _start(plain(text), width)
+    return exactly(start, min(cell_len(start), width)).rstrip()
 
 
 def told_apart(names: Sequence[str], width: int) -> list[str]:
@@ -59,6 +61,7 @@ def exactly(text: str, width: int, align: str = "left") -> str:
     """Our own text at exactly `width` cells."""
     if width <= 0:
         return ""
+    text = _start(text, width)
     if cell_len(text) > width:
         text = set_cell_size(text, width - 1).rstrip() + "…"
     pad = width - cell_len(text)
@@ -67,6 +70,14 @@ def exactly(text: str, width: int, align: str = "left") -> str:
     if align == "centre":
         return " " * (pad // 2) + text + " " * (pad - pad // 2)
     return text + " " * pad
+
+
+def _start(text: str, width: int) -> str:
+    """As much of a text as shows what its first cells are, and that there are more than `width`.
+
+    A text can have any length, and each of its characters takes time to measure."""
+    start = text[: 2 * width + _MARKS]
+    return start if cell_len(start) > width else text
 
 
 def padded(line: Line, width: int, style: Style | None = None) -> Line:

@@ -30,6 +30,7 @@ from core.engine import registry, runner
 from core.errors import Cancelled, CheckpointError, RunError, StudyError
 from storage import database, runs
 from storage.database import open_database
+from tests import forked
 from tests.app.families import write_family
 from tests.conftest import WEIGHTS, tiny_config, tiny_tensors, write_model
 from tests.patience import PATIENCE, eventually
@@ -251,8 +252,10 @@ def _unlike(folder: Path) -> None:
     ],
 )
 def test_a_start_that_fails_leaves_no_run(
-    tauscope: Any, study: Path, tmp_path: Path, spoil: Any, words: str, detach: tuple[str, ...]
-) -> None:
+    tauscope: Any, study: Path, tmp_path: Path, spoil: Any, words: str, detach: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("app.jobs.launcher.detach", forked.detach)
     spoil(tmp_path / "medical")
     models = [tmp_path / name for name in ("base", "control", "medical")]
     result = tauscope("inspect", *models, *detach)

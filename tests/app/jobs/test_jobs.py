@@ -19,6 +19,7 @@ from core.study.intake import read
 from core.study.study import Study
 from storage import runs
 from storage.database import Database, open_database
+from tests import forked
 from tests.app.families import write_family
 from tests.app.tui.halting import go_on, halt, until
 from tests.conftest import WEIGHTS
@@ -40,6 +41,12 @@ def _wait(db: Database, run_id: str) -> runs.RunSummary:
     run = eventually(look)
     assert run is not None, "it never ended"
     return run
+
+
+@pytest.fixture
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers begin at once: forks of a process that has imported torch."""
+    monkeypatch.setattr(launcher, "detach", forked.detach)
 
 
 def _placed(study: Study, **settings: str | int) -> Study:
@@ -107,7 +114,7 @@ def test_a_detached_worker_computes_by_itself(
 
 
 @pytest.fixture
-def busy(db: Database, tmp_path: Path) -> Iterator[runs.RunSummary]:
+def busy(db: Database, tmp_path: Path, _soon: None) -> Iterator[runs.RunSummary]:
     """A run whose worker is halted in the middle, so that others wait for it."""
     study = read(write_family(tmp_path / "busy", name="long-one", layers=60))
     run_id = launcher.ready(db, study, WEIGHTS)
@@ -156,6 +163,7 @@ def test_a_run_may_be_started_beside_others(
     assert runs.find_run(db, run_id).status == "done"
 
 
+@pytest.mark.usefixtures("_soon")
 def test_a_worker_that_fails_says_so_in_the_database(db: Database, tmp_path: Path) -> None:
     study = read(write_family(tmp_path))
     (tmp_path / "medical" / "model.safetensors").write_bytes(b"short")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from core.weights import parts
 from storage import runs
 from storage.database import Database, open_database
 from storage.schema import PartRow
+from tests import forked
 from tests.app.families import write_family
 from tests.conftest import WEIGHTS
 from tests.killing import die
@@ -68,7 +68,7 @@ def db(tmp_path: Path) -> Iterator[Database]:
 
 def _killed(db: Database, run_id: str, log: Path, times: int) -> bool:
     command = [sys.executable, "-c", _WORKER, str(log), str(times), run_id, "--db", db.url]
-    return subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    return forked.run(command, log.with_suffix(".log")) == -signal.SIGKILL
 
 
 def _results(db: Database, run_id: str) -> list[Any]:

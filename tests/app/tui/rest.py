@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from textual.app import App, ScreenStackError
+from textual._queue import Queue
+from textual.app import App
+from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -21,10 +22,8 @@ from tests.patience import PATIENCE
 
 ELSEWHERE = frozenset({"start"})
 """Groups of threads that wait for what another process does."""
-ASKED = 2
-"""How often in a row all widgets answer: an answer may paint a screen below the first one."""
 STILL = 3
-"""How often in a row nothing is left: a message may be on its way out of one and into another."""
+"""Turns in a row with nothing left: a thread's words may be on their way to the loop."""
 
 
 async def rest(app: App[Any]) -> None:
@@ -33,32 +32,22 @@ async def rest(app: App[Any]) -> None:
 
     Neither timers nor what waits for another process are waited for: those may go on for ever.
     """
-    pilot, end, asked = Pilot(app), time.monotonic() + PATIENCE, 0
-    while not (app._exit or app._exception):
+    ready: Collection[object] = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
+    end, still = time.monotonic() + PATIENCE, 0
+    while still < STILL and not (app._exit or app._exception):
         assert time.monotonic() < end, "it never came to rest"
-        if not await _still(app):
-            asked = 0
-        elif asked == ASKED:
-            return
-        else:
-            with suppress(ScreenStackError):  # it has just left
-                await pilot.pause(0)  # every widget answers, after the message that it is at
-            asked += 1
-
-
-async def _still(app: App[Any]) -> bool:
-    """Has nothing been left for some turns of the loop? It is cheaper to ask than a pause."""
-    for _ in range(STILL):
         if _reading(app) or any(getattr(screen, "_veiled", False) for screen in _top(app)):
-            await asyncio.sleep(0.005)
-            return False
-        unpainted = [screen for screen in _top(app) if _unpainted(screen)]
-        for screen in unpainted:
-            screen._on_timer_update()  # as it does by itself sixty times a second
+            still = 0
+            await asyncio.sleep(0.002)
+            continue
         await asyncio.sleep(0)
-        if unpainted or _busy(app):
-            return False
-    return True
+        still += 1
+        if ready or _busy(app):
+            still = 0
+        elif unpainted := [screen for screen in _top(app) if _unpainted(screen)]:
+            still = 0
+            for screen in unpainted:
+                screen._on_timer_update()  # as it does by itself sixty times a second
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
@@ -82,10 +71,16 @@ def _busy(app: App[Any]) -> bool:
     """Is a message yet to be answered, a callback to be called, or a new size to be taken?"""
     return bool(
         app._batch_count
-        or any(pump._message_queue.qsize() for pump in _pumps(app))
-        or any(screen._callbacks for screen in app.screen_stack)
         or app._resize_event is not None
+        or any(screen._callbacks for screen in app.screen_stack)
+        or not all(_waits(pump) for pump in _pumps(app))
     )
+
+
+def _waits(pump: MessagePump) -> bool:
+    """Has it answered all messages, so that it waits for another one, or has it ended?"""
+    queue: Queue[Message | None] = pump._message_queue
+    return pump._closed or bool(queue.empty() and queue.ready_event._waiters)
 
 
 def _top(app: App[Any]) -> list[Screen[Any]]:

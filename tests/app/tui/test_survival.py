@@ -24,6 +24,7 @@ from storage.database import Database
 from storage.runs import RunSummary, claim, create_run, find_run, finish
 from storage.schema import RunRow
 from storage.sink import RunSink
+from tests import forked
 from tests.app.families import write_family
 from tests.app.tui.conftest import study
 from tests.app.tui.halting import go_on, halt, until
@@ -39,10 +40,11 @@ SPAN = r"\d+ (?:s|min|h \d\d|d \d+ h)"
 
 
 @pytest.fixture
-def running(db: Database, tmp_path: Path) -> Iterator[RunSummary]:
+def running(db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunSummary]:
     """A run in a detached worker that has computed a little, and is halted there."""
+    monkeypatch.setattr("app.jobs.launcher.detach", forked.detach)
     wanted = read(write_family(tmp_path, name="long-one", layers=30))
-    run_id = ready(db, wanted, WEIGHTS)
+    run_id = ready(db, wanted, ("tuning_vectors", "alignment"))
     start_detached(db.url, run_id)
     until(db, run_id, lambda run: run.done > 5)
     run = halt(db, run_id)

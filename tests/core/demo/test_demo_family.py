@@ -17,6 +17,7 @@ from core.demo.corpora import DOMAINS
 from core.demo.recipe import FULL
 from core.errors import FamilyError
 from core.files import partial
+from tests import forked
 from tests.core.demo.tiny import TINY
 
 MODELS = ("base", *DOMAINS)
@@ -161,8 +162,8 @@ def test_killed_build_leaves_nothing_that_hinders_the_next(
         "claim.write_text = kill_inside\n"
         "family.build(Path(sys.argv[1]), recipe=TINY)\n"
     )
-    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
-    assert ended.returncode == -9
+    log = tmp_path.with_suffix(".log")
+    assert forked.run([sys.executable, "-c", script, str(tmp_path)], log) == -9, log.read_text()
     assert leftovers(tmp_path)
     family.build(tmp_path, recipe=TINY)
     assert not leftovers(tmp_path)

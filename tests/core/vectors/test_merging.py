@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +21,7 @@ from core.models.family import Family, open_family
 from core.study.models import Model, Models
 from core.vectors.arithmetic import BASE, parse, restrict
 from core.vectors.merging import Merged, merge
+from tests import forked
 from tests.conftest import load_all, tiny_config, tiny_tensors, tuned_from, write_model
 from tests.core import zoo
 
@@ -337,12 +337,9 @@ def test_a_killed_merge_leaves_no_model_and_is_cleared_away(tmp_path: Path, mome
     family = _pair(tmp_path)
     before = _entries(tmp_path)
     places = (tmp_path / "base", tmp_path / "a", tmp_path / "m")
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, *map(str, places), str(moment)],
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    log = tmp_path.with_suffix(".log")
+    command = [sys.executable, "-c", KILLED, *map(str, places), str(moment)]
+    assert forked.run(command, log) == -signal.SIGKILL, log.read_text()
     (left,) = _entries(tmp_path) - before
     assert left != "m"
     with pytest.raises(CheckpointError):

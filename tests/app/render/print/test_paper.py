@@ -240,8 +240,8 @@ def test_no_figure_is_too_empty_to_draw(kind: str) -> None:
     assert not values & set(_texts(drawn))
 
 
-def test_every_figure_of_a_run_is_a_file(db: Database, tmp_path: Path) -> None:
-    files = export(db, "latest", tmp_path, ["svg", "png"])
+def test_every_figure_of_a_run_is_a_file(db: Database, small: Database, tmp_path: Path) -> None:
+    files = export(db, "latest", tmp_path, ["svg"])
     run = runs.find_run(db, "latest")
     names = {
         each.name
@@ -251,8 +251,11 @@ def test_every_figure_of_a_run_is_a_file(db: Database, tmp_path: Path) -> None:
         if not isinstance(each.figure, Table)
     }
     assert "alignment-heat-control" in names
-    drawn = {f"figures/{name}.{form}" for name in names for form in ("svg", "png")}
+    drawn = {f"figures/{name}.svg" for name in names}
     assert {str(f.relative_to(tmp_path)) for f in files if "figures" in f.parts} == drawn
+    both = export(small, "latest", tmp_path / "small", ["svg", "png"])
+    of_form = [{f.stem for f in both if f.suffix == form} for form in (".svg", ".png")]
+    assert of_form[0] == of_form[1] != set()
     for path in (tmp_path / "figures").glob("*.svg"):
         text = path.read_text()
         assert ElementTree.fromstring(text).tag.endswith("svg")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -43,6 +43,11 @@ class Rules:
     threshold: float = 0.5
     last: bool = False
 
+    @property
+    def forward(self) -> tuple[Criterion, ...]:
+        """The criteria that a forward pass is enough for."""
+        return tuple(c for c in self.criteria if c != "attribution")
+
 
 @dataclass(slots=True)
 class LayerActivity:
@@ -63,7 +68,10 @@ class LayerActivity:
 
 
 class Counter:
-    """Counts activated neurons batch by batch; an interrupted batch leaves no trace."""
+    """Counts activated neurons batch by batch; an interrupted batch leaves no trace.
+
+    The criterion `attribution` needs a backward pass, whose flags come through `add`.
+    """
 
     def __init__(self, neurons: Neurons, probe: ProbeSet, rules: Rules) -> None:
         self.rules = rules
@@ -88,13 +96,15 @@ class Counter:
         """Receive a part of a layer; see `core.models.hooks`."""
         if self._batch is not None:
             refuse_other_tokens(layer, part, self._batch)
-        self._parts.append(part)
+        if self.rules.forward:
+            product, gate = part.product.detach(), part.gate.detach()
+            self._parts.append(replace(part, product=product, gate=gate))
 
     def after(self, layer: int) -> None:
         """Count a layer after its forward pass."""
         tests = _tests(self._parts, self.rules)
-        for criterion in self.rules.criteria:
-            for part in self._parts if criterion in tests else ():
+        for criterion in self.rules.forward:
+            for part in self._parts:
                 self.add(layer, criterion, part, tests[criterion](part))
         self._parts.clear()
 

@@ -26,6 +26,7 @@ from core.models import loading
 from core.models.family import open_family
 from core.study import intake, series
 from core.study.study import Study
+from core.vectors import drops
 from core.vectors.arithmetic import parse
 from core.vectors.sweep import Sweep, tensors_of
 from tests.conftest import WEIGHTS, MemorySink
@@ -159,11 +160,13 @@ def test_generated_text_is_batched_by_its_keys_and_values(
     tokenizer = PreTrainedTokenizerFast.from_pretrained(study.models.base.path)
     prompt, settings = "what is red and blue", {"max_gen_toks": 6, "until": ["."]}
     longest = len(tokenizer(prompt).input_ids) + 6
-    cache, logits = language_model.bytes_of_cache(model), language_model.bytes_of_logits(model)
+    logits = language_model.bytes_of_logits(model)
+    cache = language_model.cache_of(model, model.device)
+    assert cache is not None
     seen: list[int] = []
     monkeypatch.setattr(HFLM, "generate_until", lambda self, *_, **__: seen.append(self.batch_size))
     for rows in (1, 3, 10):
-        budget = rows * (longest * cache + logits)
+        budget = rows * (cache.nbytes(longest) + logits)
         monkeypatch.setattr(language_model, "_ELSEWHERE", (64, budget))
         asked = language_model.LanguageModel(model, tokenizer, "auto")
         asked.generate_until([SimpleNamespace(args=(prompt, settings), doc_id=0)])
@@ -209,21 +212,34 @@ def test_a_sweep_keeps_its_copies_on_a_card_that_has_room(
 ) -> None:
     monkeypatch.setattr("core.vectors.sweep._SPARE", share)
     names = [study.models.base.path, study.models.tuned["maths@3"].path]
-    point = parse("dare(density=0.5,seed=3):a=0.7", ("a",))
+    texts = ("dare(density=0.5,seed=3):a=0.7", "della(density=0.4,epsilon=0.2):a=0.7",
+             "della(density=0.4,epsilon=0.2):a=-1.5", "a=0.5")  # fmt: skip
+    drawn: list[str] = []
+    numbers = drops.numbers
+    monkeypatch.setattr(drops, "numbers", lambda *of: drawn.append(of[0]) or numbers(*of))
 
-    def swept(device: str) -> dict[str, torch.Tensor]:
+    def swept(device: str) -> list[dict[str, torch.Tensor]]:
         base, tuned = (checkpoints.read(Path(name)).requires_grad_(False) for name in names)
         pieces, vector = zoo.anatomy_in(base).pieces, tensors_of(tuned)
         with Sweep(base.to(device), {"a": vector}, pieces, near=True) as sweep:
-            for each in (point, parse("a=0.5", ("a",))):
-                sweep.set(each)
-            return {name: tensor.cpu().clone() for name, tensor in tensors_of(base).items()}
+            points = []
+            for text in texts:
+                sweep.set(parse(text, ("a",)))
+                tensors = tensors_of(base).items()
+                points.append({name: tensor.cpu().clone() for name, tensor in tensors})
+            return points
 
     expected = swept("cpu")
+    assert not drawn  # by numpy
     with PRETENDED.cards() as ledger:
         on_card = swept(f"cuda:{LAST}")
-    for name, tensor in expected.items():
-        assert torch.equal(on_card[name], tensor), name
+    for one, other, text in zip(on_card, expected, texts, strict=True):
+        for name, tensor in other.items():
+            assert torch.equal(one[name], tensor), (text, name)
+    # The third point differs from the second in its coefficient alone.
+    assert len(drawn) == len(set(drawn))
+    assert {each.partition("|")[0] for each in drawn} == {"3", "0"}
+    assert not [where for where in ledger.up if where.startswith("vectors/drops.py")]
     sent = [where for where in ledger.up if where.startswith("vectors/combination.py")]
     assert bool(sent) == (not share)
     assert not ledger.by_function("pageable")["vectors/combination.py _run"]

@@ -35,9 +35,6 @@ On a CPU more rows only add padding; 64 is the harness's own bound.
 _SHOWN = 16
 """Tokens of the text with which the size of a cache is measured."""
 
-_SEEN = {"loss", "logits", "last_hidden_state", "hidden_states", "attentions", "router_logits"}
-"""Parts of an output that are no cache."""
-
 
 class LanguageModel(HFLM):  # type: ignore[misc]
     """HFLM over a loaded model: plain, PEFT, or dispatched by accelerate.
@@ -241,19 +238,22 @@ class CacheSize:
 
 
 def cache_of(model: Any, device: torch.device, length: int = _SHOWN) -> CacheSize | None:
-    """The size of a model's cache, measured in passes over `length` tokens and half as many; None
-    for a model that caches nothing."""
+    """The size of a model's cache, measured on texts of `length` tokens and half as many; None for
+    a model that caches nothing."""
     few, many = (_cached(model, device, count) for count in (length - length // 2, length))
     token = (many - few) / max(1, length // 2)
     return CacheSize(round(many - token * length), token) if many else None
 
 
 def _cached(model: Any, device: torch.device, length: int) -> int:
-    """The bytes of all tensors that a pass returns beside its predictions."""
+    """The bytes of the cache after a text of so many tokens. The model continues it, since some
+    models need a cache that only this makes."""
     ids = torch.zeros(1, length, dtype=torch.int64, device=device)
-    with torch.inference_mode():
-        output = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True)
-    return sum(each.nbytes for each in _in([output[name] for name in output if name not in _SEEN]))
+    output = model.generate(
+        input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=1, pad_token_id=0,
+        do_sample=False, use_cache=True, return_dict_in_generate=True,
+    )  # fmt: skip
+    return sum(each.nbytes for each in _in(output.get("past_key_values")))
 
 
 def _in(value: Any) -> Iterator[torch.Tensor]:

@@ -116,9 +116,10 @@ def attribute(
 
 def text_loss(logits: Tensor, batch: Batch) -> Tensor:
     """The summed negative log-likelihood, in nats, of the scored tokens given the previous ones."""
-    scored = batch.scored.to(logits.device)
-    wanted = batch.following.to(logits.device)[scored]
-    return functional.cross_entropy(logits[scored].float(), wanted, reduction="sum")
+    rows, columns = batch.scored.nonzero(as_tuple=True)
+    wanted = up(batch.following[rows, columns], logits.device)
+    scored = logits[up(rows, logits.device), up(columns, logits.device)]
+    return functional.cross_entropy(scored.float(), wanted, reduction="sum")
 
 
 _Found = dict[str, Tensor]
@@ -132,12 +133,13 @@ class _Sums:
 
     def add(self, sums: _Found) -> None:
         for name, values in sums.items():
-            self.total[name] += values.cpu().double()  # mps has no float64
+            held = values if values.device.type == "cuda" else values.cpu()  # mps has no float64
+            self.total[name] = up(self.total[name], held.device) + held.double()
 
     def result(self, documents: int, tokens: int) -> LayerScores:
         over = {"attribution": documents, "effect": documents, "magnitude": tokens, "mean": tokens}
         return LayerScores(
-            **{n: (values / over[n]).float().numpy() for n, values in self.total.items()}
+            **{n: (values / over[n]).float().cpu().numpy() for n, values in self.total.items()}
         )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.models.transfers import up
 from core.vectors.arithmetic import ArithmeticPoint
 from core.vectors.blocks import Block, WeightSource, Workspace, spread
 from core.vectors.drops import Bits, drop, setting
@@ -204,13 +205,14 @@ def _threshold(
 
     def count(shift: int, within: int | None) -> Any:
         def of(part: Sequence[Block]) -> Any:
-            counts, space = np.zeros(1 << _HALF, np.int64), Workspace()
+            counts, space = torch.zeros(1 << _HALF, dtype=torch.int64), Workspace()
             for block in part:
                 bits = bits_of(block, space)
                 if within is not None:
                     bits = bits[bits >> _HALF == within] & (1 << _HALF) - 1
-                counts += torch.bincount(bits >> shift, minlength=1 << _HALF).cpu().numpy()
-            return counts
+                more = torch.bincount(bits >> shift, minlength=1 << _HALF)
+                counts = up(counts, more.device).add_(more)
+            return counts.cpu().numpy()
 
         return sum(spread(of, taking, threads))
 

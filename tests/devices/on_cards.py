@@ -146,11 +146,33 @@ def test_weights_come_from_pinned_memory_and_results_go_down_once_a_layer(
     # W's rank is asked for once, right behind its decomposition, for which torch waits itself.
     assert waits.pop("weights/linalg.py basis_of") == layers * (matrices + by_head)
     assert waits.pop("weights/regime.py of") == layers * matrices
-    assert waits.pop("models/transfers.py arrived") == layers + 1
+    assert waits.pop("weights/stream.py settle") == layers + 1
     assert not [where for where in waits if where.partition(" ")[2] == "measure"]
     # Afterwards, the tokens of all directions of a layer, and of embeddings, are read out.
     files = {where.partition(" ")[0] for where in waits if where.startswith("weights/")}
     assert files <= {"weights/vocabulary.py", "weights/embeddings.py"}
+
+
+@pytest.mark.skipif(not PRETENDED, reason="a real card keeps no ledger")
+def test_what_batches_send_up_is_pinned_and_counts_come_down_once_a_batch(
+    study: Study, on_one_card: tuple[MemorySink, Any]
+) -> None:
+    ledger = on_one_card[1]
+    once = {  # a model's load, and the harness's own inputs
+        "vectors/sweep.py <dictcomp>", "states/head.py _filled",
+        "evaluation/language_model.py <lambda>",
+    }  # fmt: skip
+    # Places given to a model as a list, and numbers, are sent up by torch itself.
+    sent = {n: c for n, c in ledger.by_function("pageable").items() if not n.startswith("/")}
+    assert sum(count for name, count in sent.items() if name not in once) < 10_000
+    waits = ledger.by_function("waits")
+    models, batches = len(STEPS) + 1, 2  # of 3 documents, 2 at once
+    assert waits["neurons/activity.py commit"] >= models * batches
+    assert not {
+        "neurons/activity.py add", "neurons/activity.py _drive", "neurons/attribution.py add",
+        "neurons/attribution.py text_loss", "neurons/contexts.py _taken",
+        "models/replay.py advance", "vectors/grafting.py stage",
+    } & waits.keys()  # fmt: skip
 
 
 def test_generated_text_is_batched_by_its_keys_and_values(

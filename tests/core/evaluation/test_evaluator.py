@@ -264,18 +264,17 @@ def test_automatic_batches_depend_on_the_longest_row_and_the_vocabulary(
     ],
 )  # fmt: skip
 def test_the_cache_of_a_row_is_foreseen(name: str, share: float) -> None:
-    """Against the tensors that a longer pass leaves in the process beside its logits. `share`: of a
-    model with windows of 32 tokens, the least that it caches of 48."""
+    """Against the tensors that a longer text leaves in the process. `share`: of a model with
+    windows of 32 tokens, the least that it caches of 48."""
     config = configs.tiny(configs.entries()[name])
     module = configs.model_class(config)(config).float().eval()
-    ids = torch.full((3, 48), 3)
+    settings = {"max_new_tokens": 1, "return_dict_in_generate": True, "pad_token_id": 0}
     foreseen = language_model.cache_of(module, torch.device("cpu"))
     assert foreseen is not None
-    with torch.inference_mode():
-        module(input_ids=ids, use_cache=True)  # some models build tables in their first long pass
-        before = _storages()
-        output = module(input_ids=ids, use_cache=True)
-    other = {*before, output.logits.untyped_storage().data_ptr()}
+    module.generate(torch.full((3, 48), 3), **settings)  # some build tables in a first long pass
+    before = _storages()
+    output = module.generate(torch.full((3, 48), 3), **settings)
+    other = {*before, output.sequences.untyped_storage().data_ptr()}
     held = sum(nbytes for place, nbytes in _storages().items() if place not in other)
     assert share * foreseen.nbytes(48) <= held / 3 <= foreseen.nbytes(48)
 

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.models.transfers import up
 from core.vectors.arithmetic import ArithmeticPoint
 from core.vectors.blocks import Block, WeightSource, Workspace, spread
 from core.vectors.drops import Bits, drop, setting
@@ -205,14 +204,15 @@ def _threshold(
 
     def count(shift: int, within: int | None) -> Any:
         def of(part: Sequence[Block]) -> Any:
-            counts, space = torch.zeros(1 << _HALF, dtype=torch.int64), Workspace()
+            counts: Tensor | None = None
+            space = Workspace()
             for block in part:
                 bits = bits_of(block, space)
                 if within is not None:
                     bits = bits[bits >> _HALF == within] & (1 << _HALF) - 1
                 more = torch.bincount(bits >> shift, minlength=1 << _HALF)
-                counts = up(counts, more.device).add_(more)
-            return counts.cpu().numpy()
+                counts = more if counts is None else counts.to(more.device).add_(more)
+            return np.zeros(1 << _HALF, np.int64) if counts is None else counts.cpu().numpy()
 
         return sum(spread(of, taking, threads))
 

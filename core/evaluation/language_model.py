@@ -253,7 +253,9 @@ def _cached(model: Any, device: torch.device, length: int) -> int:
         input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=1, pad_token_id=0,
         do_sample=False, use_cache=True, return_dict_in_generate=True,
     )  # fmt: skip
-    return sum(each.nbytes for each in _in(output.get("past_key_values")))
+    # A window may be a view of all tokens, whose whole memory stays.
+    storages = [each.untyped_storage() for each in _in(output.get("past_key_values"))]
+    return sum({each.data_ptr(): each.nbytes() for each in storages}.values())
 
 
 def _in(value: Any) -> Iterator[torch.Tensor]:

@@ -259,8 +259,8 @@ def test_automatic_batches_depend_on_the_longest_row_and_the_vocabulary(
 @pytest.mark.parametrize(
     ("name", "share"),
     [
-        ("llama", 1), ("gpt2", 1), ("mistral", 32 / 48), ("deepseek_v3", 1), ("gemma4_text", 0.7),
-        ("qwen3_next", 1), ("falcon_mamba", 1),
+        ("llama", 1), ("deepseek_v4", 0.5), ("mistral", 32 / 48), ("deepseek_v3", 1),
+        ("gemma4_text", 0.7), ("qwen3_next", 1), ("falcon_mamba", 1),
     ],
 )  # fmt: skip
 def test_the_cache_of_a_row_is_foreseen(name: str, share: float) -> None:

@@ -203,19 +203,17 @@ class _Reader(SliceReader):
         readouts: dict[_Place, tuple[NDArray[Any], Readout] | None] = {}
         random: dict[Side, Readout] = {}
         sides: tuple[Side, Side] = ("write", "read")
+        wanted, width = self.parameters, self.vocabulary.width
         for side in sides:
             places = {p: pairs for p, pairs in self._found.items() if SIDE_OF[p[1]] == side}
             if not places:
                 continue
-            generator = torch.Generator().manual_seed(0)
-            drawn = torch.randn(
-                self.parameters.random, self.vocabulary.width(side), generator=generator
-            )
-            groups = [torch.nn.functional.normalize(drawn)]
+            groups = []
             for pairs in places.values():
-                directions = [each for each, _ in pairs] or [np.zeros((0, drawn.shape[1]))]
+                directions = [each for each, _ in pairs] or [np.zeros((0, width(side)))]
                 groups.append(torch.from_numpy(np.concatenate(directions)))
-            random[side], *read = self.vocabulary.read_out(side, groups, self.parameters.tokens)
+            random[side] = self.vocabulary.random(side, wanted.random, wanted.tokens)
+            read = self.vocabulary.read_out(side, groups, wanted.tokens)
             for (place, pairs), readout in zip(places.items(), read, strict=True):
                 shares = [share for _, share in pairs]
                 readouts[place] = (

@@ -74,14 +74,19 @@ class _Reader(SliceReader):
             return lambda: unchanged
         p = self.parameters
         if self._before is None or self._before[0] is not matrix:
-            self._before = matrix, regime.Before.of(matrix.matrix, p.rank, matrix.known)
+            self._before = (
+                matrix,
+                regime.Before.of(matrix.matrix, p.rank, matrix.known, matrix.terms),
+            )
         before, changed = self._before[1], update.changed
         if not before.sides[0].shape[1]:  # a matrix of zeros
             rows = [Measurement(metric=name, value=None) for name in regime.MEASURES]
             return lambda: UnitPart(rows) if changed else unchanged
         small = matrix.matrix.numel() <= linalg.EXACT_ELEMENTS
         draws = max(p.draws, SEVERAL) if small else p.draws
-        measured = regime.measure(before, update.delta, threshold=p.threshold, draws=draws)
+        measured = regime.measure(
+            before, update.delta, threshold=p.threshold, draws=draws, narrow=update.narrow
+        )
 
         def part() -> UnitPart:
             if not changed:

@@ -62,14 +62,17 @@ def measure(
     nothing: Measured = [_undefined(k) for k in ranks], {}
     if not basis.kmax or (update.device.type == "cpu" and not bool(update.any())):
         return lambda: nothing
-    alignment = linalg.align(basis, update, gram).mapped(down)
+    crossed = linalg.cross(basis, update)
+    alignment = linalg.align(basis, update, gram, crossed).mapped(down)
     top = directions or functools.partial(linalg.directions, update, gram)
     factor, counted = linalg.amplification(basis.matrix, gram, top(amplified))
     columns = {
         "concentration": down(linalg.concentration(gram)),
         "amplification": down(factor),
         "directions": down(counted),
-        "intruders": down(linalg.intruders(basis, update, top=intruders_of, threshold=match)),
+        "intruders": down(
+            linalg.intruders(basis, update, gram, crossed, top=intruders_of, threshold=match)
+        ),
         "norm": down(linalg.energy(gram).sqrt()),
         "base": down(basis.energy.double().sum(-1).sqrt()),
     }

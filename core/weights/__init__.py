@@ -14,6 +14,9 @@ reader.py   the default answers of a reader of one slice
 totals.py   sums over slices, modules, groups and layers
 regime.py   rotation, change of the spectrum and visible changes of one matrix
 linalg.py   subspaces, spectra and alignment
+leading.py  top eigenvectors on a card, by block iteration
+batches.py  batches of small eigenproblems of a card, on the host
+narrow.py   products on a card in bfloat16 terms, at float32 accuracy
 bases.py    singular bases of a base that later runs find again
 vocabulary.py  directions of the residual stream in tokens of the base
 embeddings.py  the tokens whose embeddings moved most, and their neighbours

@@ -34,14 +34,16 @@ class BasisMemory(Protocol):
     def keep_basis(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None: ...
 
 
-def solve(matrix: Tensor, *, memory: BasisMemory, base: str, piece: Piece) -> linalg.Singular:
+def solve(
+    matrix: Tensor, *, memory: BasisMemory, base: str, piece: Piece, terms: int = 0
+) -> linalg.Singular:
     """`linalg.singular` of a matrix [1, d_out, d_in], from the memory if it has it.
 
     `base`: the fingerprint of the piece's model.
     """
     side = min(matrix.shape[-2:])
     if matrix.numel() <= LEAST or matrix.device.type != "cpu":  # a card solves it sooner
-        return linalg.singular(matrix)
+        return linalg.singular(matrix, terms)
     key = content_key(
         {
             "form": _FORM, "base": base, "tensor": piece.tensor, "shape": piece.shape,

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from core.models.transfers import up
+from core.weights import batches, leading, narrow
 
 EXACT_ELEMENTS = 1 << 20
 """Matrices up to this size are computed in float64, at no cost in time."""
@@ -30,6 +33,10 @@ _STRIPE = 128
 
 TIE = 1e-6
 """Neighbouring σ² that differ by less than this, relative to themselves, count as tied."""
+
+CONDITION = 1e4
+"""The largest σ² over the smallest of a subspace up to which directions of the larger side are
+taken from products of the smaller one: rounding grows with the ratio."""
 
 _FAILED = (torch.linalg.LinAlgError, np.linalg.LinAlgError)  # type: ignore[attr-defined]
 """The errors of a solver that does not converge."""
@@ -47,11 +54,15 @@ class Singular:
 @dataclass(frozen=True)
 class Basis:
     """Singular directions of a batch of matrices W [B, d_out, d_in], and the rank k of each
-    subspace. `tall`: the smaller side is the input."""
+    subspace. `condition`: the largest σ₁²/σₖ². `uses`: the updates of W that will be aligned with
+    it. `tall`: the smaller side is the input. `terms`: see `gram`."""
 
     matrix: Tensor
     singular: Singular
     ranks: list[int]
+    condition: float
+    uses: int = 1
+    terms: int = 0
 
     @property
     def energy(self) -> Tensor:
@@ -69,16 +80,26 @@ class Basis:
     def kmax(self) -> int:
         return max(self.ranks)
 
+    @property
+    def across(self) -> Tensor:
+        """W [B, larger side, smaller side]."""
+        return self.matrix if self.tall else self.matrix.mT
+
     @cached_property
     def far(self) -> tuple[Tensor, Tensor]:
         """The top singular directions of the larger side times their length, [B, max(d_out, d_in),
         kmax], and the lengths, [B, kmax]."""
         directions = self._far(self.kmax)
-        return directions, directions.norm(dim=-2)
+        stripes = directions.split(_STRIPE, -2)  # type: ignore[no-untyped-call]
+        squares = sum(stripe.square().sum(-2).double() for stripe in stripes)
+        return directions, squares.sqrt().to(directions.dtype)
 
     def _far(self, rank: int) -> Tensor:
-        across = self.matrix if self.tall else self.matrix.mT
-        return _times(across, self.vectors[..., :rank])
+        return self.times(self.across, self.vectors[..., :rank], self.terms)
+
+    def times(self, a: Tensor, b: Tensor, terms: int = narrow.TERMS) -> Tensor:
+        """a @ b, in bfloat16 terms where W is known by its terms; `a` has so many."""
+        return _times(a, b, (terms, narrow.TERMS) if self.terms else None)
 
     def directions(self, rank: int) -> Directions:
         """The first directions of both sides."""
@@ -157,10 +178,17 @@ def working(matrix: Tensor) -> Tensor:
     return matrix.to(torch.float64 if small else torch.float32)
 
 
-def gram(matrix: Tensor) -> Tensor:
-    """M Mᵀ or MᵀM, whichever is smaller, [B, n, n]."""
+def gram(matrix: Tensor, terms: int = 0) -> Tensor:
+    """M Mᵀ or MᵀM, whichever is smaller, [B, n, n].
+
+    `terms`: the matrix is the sum of so many bfloat16 matrices, which some cards multiply much
+    faster; 0 if that is unknown.
+    """
     rows, columns = matrix.shape[-2:]
-    return _times(matrix.mT, matrix) if rows > columns else _times(matrix, matrix.mT)
+    wide = matrix.mT if rows > columns else matrix
+    if terms and narrow.pays(wide, wide.mT):
+        return narrow.gram(narrow.split(wide, terms))
+    return _times(wide, wide.mT)
 
 
 def decompose(matrix: Tensor, *, energy: float, rank: int | None = None) -> Basis:
@@ -173,17 +201,33 @@ def decompose(matrix: Tensor, *, energy: float, rank: int | None = None) -> Basi
     return basis_of(matrix, singular(matrix), energy=energy, rank=rank)
 
 
-def singular(matrix: Tensor) -> Singular:
-    """σ² and the singular vectors of the smaller side of W [B, d_out, d_in]."""
-    squared, vectors = _eigh(gram(matrix))
+def singular(matrix: Tensor, terms: int = 0) -> Singular:
+    """σ² and the singular vectors of the smaller side of W [B, d_out, d_in].
+
+    `terms`: see `gram`.
+    """
+    squared, vectors = _eigh(gram(matrix, terms))
     return Singular(squared.flip(-1).clamp_min(0), vectors.flip(-1))
 
 
-def basis_of(matrix: Tensor, known: Singular, *, energy: float, rank: int | None) -> Basis:
-    """As `decompose`, for matrices whose singular vectors are known."""
-    noise = _noise(known.energy)
-    ranks = [_rank(row, energy, rank, noise) for row in known.energy.double().cpu()]
-    return Basis(matrix, known, ranks)
+def basis_of(
+    matrix: Tensor,
+    known: Singular,
+    *,
+    energy: float,
+    rank: int | None,
+    uses: int = 1,
+    terms: int = 0,
+) -> Basis:
+    """As `decompose`, for matrices whose singular vectors are known. `uses`: see `Basis`,
+    `terms`: see `gram`.
+    """
+    noise, rows = _noise(known.energy), known.energy.double().cpu()
+    ranks = [_rank(row, energy, rank, noise) for row in rows]
+    condition = max(
+        float(row[0] / row[k - 1]) if k else 1.0 for row, k in zip(rows, ranks, strict=True)
+    )
+    return Basis(matrix, known, ranks, condition, uses, terms)
 
 
 def energy(product: Tensor) -> Tensor:
@@ -212,19 +256,37 @@ def spectrum_of_factors(left: Tensor, right: Tensor) -> Spectrum:
     return Spectrum(energy.to(left.device))
 
 
-def align(basis: Basis, update: Tensor, update_gram: Tensor) -> Alignment:
+def cross(basis: Basis, update: Tensor) -> Tensor | None:
+    """WᵀΔ (WΔᵀ of wide matrices), [B, n, n], if it takes fewer operations than projecting Δ on W's
+    directions of the larger side; else None."""
+    long, n = max(update.shape[-2:]), min(update.shape[-2:])
+    projecting = (1 + 1 / basis.uses) * basis.kmax * long  # W's directions are made once
+    # Whatever else needs the larger side is worth a fifth of this product.
+    crossing = 0.8 * long * n + basis.kmax * n
+    if n <= LAPACK_FROM or basis.condition > CONDITION or projecting < crossing:
+        return None
+    return basis.times(basis.across.mT, update if basis.tall else update.mT, basis.terms)
+
+
+def align(
+    basis: Basis, update: Tensor, update_gram: Tensor, crossed: Tensor | None = None
+) -> Alignment:
     """The alignment of the updates Δ [B, d_out, d_in] with the directions of W (method, section 6).
 
-    Only the larger side is projected: on the smaller one the energies are uᵢᵀ(ΔΔᵀ)uᵢ.
+    Only the larger side is projected, or its product `crossed` (see `cross`): on the smaller one
+    the energies are uᵢᵀ(ΔΔᵀ)uᵢ.
     """
     near = basis.vectors[..., : basis.kmax]
-    near_energy = (near * _times(update_gram, near)).sum(-2, dtype=torch.float64).clamp_min(0)
-    across = update if basis.tall else update.mT  # [B, larger side, smaller side]
-    far, lengths = basis.far
-    seen = _times(far.mT, across)
+    near_energy = (near * basis.times(update_gram, near)).sum(-2, dtype=torch.float64).clamp_min(0)
+    if crossed is None:
+        far, lengths = basis.far
+        seen = basis.times(far.mT, update if basis.tall else update.mT)
+    else:
+        lengths = basis.energy[..., : basis.kmax].sqrt()
+        seen = basis.times(near.mT, crossed)
     seen /= lengths.clamp_min(torch.finfo(seen.dtype).tiny)[..., None]
     far_energy = _energies(seen)
-    core = _times(seen, near)
+    core = basis.times(seen, near)
     core = core if basis.tall else core.mT
     total = energy(update_gram)[:, None]
     near_curve, far_curve = near_energy.cumsum(-1) / total, far_energy.cumsum(-1) / total
@@ -284,20 +346,38 @@ def factors(update: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     return vectors, _times(vectors.mT, update)
 
 
-def intruders(basis: Basis, update: Tensor, *, top: int, threshold: float) -> Tensor:
+def intruders(
+    basis: Basis,
+    update: Tensor,
+    update_gram: Tensor,
+    crossed: Tensor | None = None,
+    *,
+    top: int,
+    threshold: float,
+) -> Tensor:
     """The number of top left singular vectors of W + Δ without a match in W, [B], integers.
 
     A match is |cosine| ≥ threshold with any left singular vector of W (Shuttleworth et al. 2024).
+    `crossed`: see `cross`.
     """
-    tuned = basis.matrix + update
-    leading, strength = _leading(basis, tuned, update, top)
     # Directions in the noise are not directions of W: any basis of its null space is possible.
     above_noise = basis.energy > basis.energy[..., :1] * _noise(basis.energy)
-    if basis.tall:
-        cosines = _times(basis.vectors.mT, _times(basis.matrix.mT, leading))
-        cosines = cosines / basis.energy.sqrt().masked_fill(~above_noise, 1)[..., None]
+    sigma = basis.energy.sqrt().masked_fill(~above_noise, 1)[..., None]
+    top = min(top, basis.vectors.shape[-1])
+    if crossed is None:
+        tuned = basis.matrix + update
+        leading, strength = _leading(basis, tuned, update, top)
+        if basis.tall:
+            cosines = _times(basis.vectors.mT, _times(basis.matrix.mT, leading)) / sigma
+        else:
+            cosines = basis.vectors.mT @ leading
     else:
-        cosines = basis.vectors.mT @ leading
+        leading, strength = _leading_of_products(basis, crossed, update_gram, top)
+        cosines = _times(basis.vectors.mT, leading)
+        if basis.tall:
+            onto = _times(basis.vectors.mT, _times(crossed, leading)) / sigma
+            length = strength.sqrt().clamp_min(torch.finfo(onto.dtype).tiny)
+            cosines = (cosines * sigma + onto) / length[..., None, :]
     matched = cosines.abs().masked_fill(~above_noise[..., None], 0).amax(-2) >= threshold
     # W + Δ has no directions beyond its own rank either.
     real = strength > strength[..., :1] * _noise(basis.energy)
@@ -305,24 +385,20 @@ def intruders(basis: Basis, update: Tensor, *, top: int, threshold: float) -> Te
 
 
 def _leading(basis: Basis, tuned: Tensor, update: Tensor, top: int) -> tuple[Tensor, Tensor]:
-    """Top left singular vectors of the tuned matrices, [B, d_out, min(top, n)], and their σ².
+    """Top left singular vectors of the tuned matrices, [B, d_out, top], and their σ².
 
     Large matrices: two subspace iterations on the smaller side, started from the base's own top
     directions and a sketch of the update, then a Rayleigh-Ritz step. The iterations alone may be in
     bfloat16: their rounding turns a direction by less than 0.01 rad, and the step corrects inside.
     """
     n = basis.vectors.shape[-1]
-    top = min(top, n)
     small = tuned if not basis.tall else tuned.mT  # [B, n, m]
     if n <= LAPACK_FROM:
         squared, vectors = _eigh(gram(tuned))
         squared, vectors = squared.flip(-1)[..., :top], vectors.flip(-1)[..., :top]
     else:
         change = update if not basis.tall else update.mT
-        generator = torch.Generator().manual_seed(0)
-        omega = torch.randn(change.shape[-1], 32, generator=generator)
-        omega = up(omega, change.device).to(change.dtype)
-        block = torch.cat([basis.vectors[..., : top + 96], _times(change, omega)], -1)
+        block = _start(basis, change, top)
         rough = small.bfloat16() if _rounds_fast(small) else small
         for _ in range(2):
             block = torch.linalg.qr(block).Q
@@ -334,6 +410,33 @@ def _leading(basis: Basis, tuned: Tensor, update: Tensor, top: int) -> tuple[Ten
     if not basis.tall:
         return vectors, squared
     return _unit(tuned @ vectors), squared
+
+
+def _leading_of_products(
+    basis: Basis, crossed: Tensor, update_gram: Tensor, top: int
+) -> tuple[Tensor, Tensor]:
+    """Top singular vectors of the smaller side of the tuned matrices, [B, n, top], and their σ²:
+    `_leading` from (W + Δ)ᵀ(W + Δ) = WᵀW + WᵀΔ + ΔᵀW + ΔᵀΔ."""
+    change = crossed + crossed.mT
+    change += update_gram
+
+    def multiplied(block: Tensor) -> Tensor:
+        seen = _times(basis.vectors.mT, block) * basis.energy[..., None]
+        return _times(basis.vectors, seen) + _times(change, block)
+
+    block = _start(basis, update_gram, top)
+    for _ in range(2):
+        block = multiplied(torch.linalg.qr(block).Q)
+    block = torch.linalg.qr(block).Q
+    squared, turn = _eigh(block.mT @ multiplied(block))
+    return block @ turn.flip(-1)[..., :top], squared.flip(-1)[..., :top].clamp_min(0)
+
+
+def _start(basis: Basis, change: Tensor, top: int) -> Tensor:
+    """A block to iterate on: the base's top directions, and a sketch of a change [B, n, any]."""
+    omega = torch.randn(change.shape[-1], 32, generator=torch.Generator().manual_seed(0))
+    omega = up(omega, change.device).to(change.dtype)
+    return torch.cat([basis.vectors[..., : top + 96], _times(change, omega)], -1)
 
 
 def _unit(columns: Tensor) -> Tensor:
@@ -385,10 +488,12 @@ def _for_lapack(product: Tensor) -> bool:
     return product.device.type == "cpu" and product.shape[-1] > LAPACK_FROM and len(product) == 1
 
 
-def _times(a: Tensor, b: Tensor) -> Tensor:
+def _times(a: Tensor, b: Tensor, terms: tuple[int, int] | None = None) -> Tensor:
     """a @ b; on the CPU by numpy: its OpenBLAS halves the time of a product with itself, and is
-    faster on AMD."""
+    faster on AMD. `terms`: on a card in so many bfloat16 terms of each, where that is faster."""
     if a.device.type != "cpu":
+        if terms is not None and narrow.pays(a, b):
+            return narrow.times(narrow.split(a, terms[0]), narrow.split(b, terms[1]))
         return a @ b
     return torch.from_numpy(np.matmul(a.numpy(), b.numpy()))
 
@@ -411,10 +516,22 @@ def _rounds_fast(matrix: Tensor) -> bool:
     return matrix.device.type == "cuda"
 
 
+@lru_cache(1)
+def _has_mkl() -> bool:
+    """Is torch's LAPACK Intel's on a processor of Intel? It takes half of scipy's time for
+    eigenvalues alone there, and more than scipy's elsewhere."""
+    if not torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
+        return False
+    try:
+        return "GenuineIntel" in Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return False
+
+
 def _eigenvalues(product: Tensor) -> Tensor:
     """Ascending eigenvalues; recomputed as in `_eigh`."""
     try:
-        if _for_lapack(product):
+        if _for_lapack(product) and not _has_mkl():
             import scipy.linalg
 
             values = scipy.linalg.eigvalsh(product[0].numpy(), check_finite=False)
@@ -436,6 +553,8 @@ def _eigh(product: Tensor) -> tuple[Tensor, Tensor]:
                 product[0].numpy(), driver="evd", check_finite=False
             )
             return torch.from_numpy(values)[None], torch.from_numpy(columns)[None]
+        if batches.applies(product):
+            return batches.eigh(product)
         squared, vectors = torch.linalg.eigh(product)
     except _FAILED:
         squared, vectors = torch.linalg.eigh(product.double().cpu())
@@ -445,6 +564,9 @@ def _eigh(product: Tensor) -> tuple[Tensor, Tensor]:
 def _top(product: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` largest eigenvalues, descending, and their vectors, of [B, n, n]."""
     if not _for_lapack(product):
+        if product.device.type != "cpu" and leading.applies(product, count):
+            with suppress(*_FAILED):
+                return leading.top(product, count)
         squared, vectors = _eigh(product)
         return squared.flip(-1)[..., :count], vectors.flip(-1)[..., :count]
     import scipy.linalg.blas

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
 
-from core.models.transfers import down, up
+from core.models.transfers import down, pinned_copy, up
 from core.weights import linalg
+from core.weights.narrow import TERMS
 
-_STRIPE = 64
-"""Rows that are compared at once."""
+_STRIPE, _ON_CARD = 64, 4096
+"""Rows that are compared at once, on the processor and on a card."""
 
 MEASURES = ("write_rotation", "read_rotation", "spectrum_change", "visible_share")
 
@@ -33,14 +35,16 @@ class Before:
     sigma: Tensor
 
     @classmethod
-    def of(cls, matrix: Tensor, rank: int, known: linalg.Basis | None = None) -> Before:
+    def of(
+        cls, matrix: Tensor, rank: int, known: linalg.Basis | None = None, terms: int = 0
+    ) -> Before:
         """Of W [d_out, d_in], and its basis where it is `known`; k is the rank of W where it is
-        lower than `rank`, 0 for zeros."""
+        lower than `rank`, 0 for zeros. `terms`: see `linalg.gram`."""
         whole = linalg.working(matrix[None])
         if known is not None:
             top, energy = known.directions(rank), known.energy
         else:
-            product = linalg.gram(whole)
+            product = linalg.gram(whole, terms)
             top = linalg.directions(whole, product, rank=rank)
             energy = linalg.spectrum_of_gram(product).energy
         real = slice(int(top.real[0].sum()))  # the first ones
@@ -49,7 +53,7 @@ class Before:
 
 
 def measure(
-    before: Before, update: Tensor, *, threshold: float, draws: int
+    before: Before, update: Tensor, *, threshold: float, draws: int, narrow: bool = False
 ) -> Callable[[], Measured]:
     """Each of `MEASURES` of the update Δ of a matrix W, both [d_out, d_in], and of `draws` Gaussian
     updates with the Frobenius norm of Δ, from what went `down` until the result is called.
@@ -57,59 +61,73 @@ def measure(
     `write_rotation`, `read_rotation`: the mean principal angle, in degrees, of the top left and
     right singular directions of W and of W + Δ; None where these fill the space.
     `spectrum_change`: ‖σ⁺ − σ‖/‖σ‖. `visible_share`: the share of weights with |w⁺ − w| >
-    threshold·max(|w|, |w⁺|).
+    threshold·max(|w|, |w⁺|). `narrow`: W and W + Δ are bfloat16 matrices.
     """
     whole, device = before.whole, update.device
     generator = torch.Generator().manual_seed(0)
-    measures: dict[str, list[Tensor | None]] = {name: [] for name in MEASURES}
+    measures: dict[str, list[Callable[[], float | None]]] = {name: [] for name in MEASURES}
     size = update.norm(dtype=torch.float64)
     for draw in range(draws + 1):
         change = linalg.working(update[None])
         if draw:
-            drawn = torch.randn(change.shape, generator=generator, dtype=change.dtype)
+            if device.type == "cuda" and draws == 1:
+                drawn = _only_draw(change.shape, change.dtype)
+            else:
+                drawn = torch.randn(change.shape, generator=generator, dtype=change.dtype)
             change = up(drawn, device)
             change *= (size / change.norm(dtype=torch.float64)).to(change)
         tuned = whole + change
-        after = linalg.gram(tuned)
+        after = linalg.gram(tuned, (TERMS if draw else 1) if narrow else 0)
         turned = linalg.directions(tuned, after, rank=before.sides[0].shape[1])
         sides = turned.left, turned.right
         for name, side, now in zip(MEASURES, before.sides, sides, strict=False):
             measures[name].append(_rotation(side, now[0]))
         moved = linalg.spectrum_of_gram(after).energy[0].sqrt() - before.sigma
-        measures["spectrum_change"].append(down(moved.norm() / before.sigma.norm()))
+        relative = down(moved.norm() / before.sigma.norm())
+        measures["spectrum_change"].append(partial(float, relative))
         visible = _visible(whole[0], tuned[0], threshold).double() / whole.numel()
-        measures["visible_share"].append(down(visible))
+        measures["visible_share"].append(partial(float, down(visible)))
 
     def measured() -> Measured:
         return {
-            name: (_number(values[0]), [_number(value) for value in values[1:]])
+            name: (values[0](), [value() for value in values[1:]])
             for name, values in measures.items()
         }
 
     return measured
 
 
-def _number(value: Tensor | None) -> float | None:
-    return None if value is None else float(value)
+@lru_cache(maxsize=4)
+def _only_draw(shape: torch.Size, dtype: torch.dtype) -> Tensor:
+    """The first numbers of the generator, which takes longer to draw them than a card to use them.
+    A layer has matrices of about four shapes."""
+    generator = torch.Generator().manual_seed(0)
+    return pinned_copy(torch.randn(shape, generator=generator, dtype=dtype))
 
 
 def _visible(before: Tensor, after: Tensor, threshold: float) -> Tensor:
-    """The number of weights whose relative change exceeds the threshold; by stripes that stay in
-    the cache."""
-    counts = []
-    for start in range(0, len(before), _STRIPE):
-        w, t = before[start : start + _STRIPE], after[start : start + _STRIPE]
+    """The number of weights whose relative change exceeds the threshold; on the processor by
+    stripes that stay in the cache."""
+    counts, rows = [], _STRIPE if before.device.type == "cpu" else _ON_CARD
+    for start in range(0, len(before), rows):
+        w, t = before[start : start + rows], after[start : start + rows]
         least = torch.maximum(w.abs(), t.abs()).mul_(threshold)
         counts.append(((t - w).abs_() > least).sum())
     return torch.stack(counts).sum()
 
 
-def _rotation(before: Tensor, after: Tensor) -> Tensor | None:
+def _rotation(before: Tensor, after: Tensor) -> Callable[[], float | None]:
     """The mean principal angle of two orthonormal frames [d, k], in degrees; from sines and
     cosines together, since a cosine alone loses small angles to rounding."""
     if before.shape[1] >= before.shape[0]:
-        return None
+        return lambda: None
     common = before.mT @ after
-    cosines = torch.linalg.svdvals(common)
-    sines = torch.linalg.svdvals(after - before @ common).flip(0)
-    return down(torch.rad2deg(torch.atan2(sines, cosines)).mean())
+    outside = after - before @ common
+    if outside.device.type != "cpu":
+        outside = torch.linalg.qr(outside, mode="r").R  # has the same singular values
+    return partial(_mean_angle, down(common), down(outside))
+
+
+def _mean_angle(common: Tensor, outside: Tensor) -> float:
+    cosines, sines = torch.linalg.svdvals(common), torch.linalg.svdvals(outside).flip(0)
+    return float(torch.rad2deg(torch.atan2(sines, cosines)).mean())

@@ -172,12 +172,15 @@ class Store:
             and member.names[piece.tensor] not in adapter.replaced
         )
 
-    def matrix(self, given: MemberTensor, piece: Piece, device: torch.device) -> Tensor:
-        """A whole piece [d_out, d_in], float32 on the device."""
+    def matrix(
+        self, given: MemberTensor, piece: Piece, device: torch.device
+    ) -> tuple[Tensor, bool]:
+        """A whole piece [d_out, d_in], float32 on the device; and whether it is a bfloat16 one."""
         spans = [given.read(start, stop, None) for start, stop in piece.rows]
         stored = spans[0] if len(spans) == 1 else torch.cat(spans)
         matrix = stored.to(device).float()
-        return (matrix.mT if piece.transposed else matrix).contiguous()
+        whole = (matrix.mT if piece.transposed else matrix).contiguous()
+        return whole, stored.dtype == torch.bfloat16
 
 
 def _quantisation(member: Member, piece: Piece) -> Callable[[int, int], float]:

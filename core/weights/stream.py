@@ -260,14 +260,20 @@ def _measure(
     later: list[Callable[[], None]] = []
     if store.uploads is None:
         settle()
-    base = store.matrix(store.columns(family.base, piece), piece, device)
-    solve = partial(bases.solve, memory=parts.sink, base=family.base.fingerprint, piece=piece)
-    view = MatrixView(piece, base, solve)
+    base, narrow = store.matrix(store.columns(family.base, piece), piece, device)
+    solve = partial(
+        bases.solve, memory=parts.sink, base=family.base.fingerprint, piece=piece,
+        terms=int(narrow),
+    )  # fmt: skip
+    models = len({step.model for step in task.missing})
+    view = MatrixView(piece, base, solve, models, int(narrow))
     for model, steps in groupby(task.missing, key=lambda step: step.model):
         given = store.columns(family.tuned[model], piece)
-        matrix = store.matrix(given, piece, device)
+        matrix, is_narrow = store.matrix(given, piece, device)
         delta = matrix if given.is_update else matrix - base
-        update = UpdateView(model, delta, store.factors(family.tuned[model], piece))
+        factors = store.factors(family.tuned[model], piece)
+        both = narrow and is_narrow and not given.is_update
+        update = UpdateView(model, delta, factors, both)
         for step in steps:
             pending = step.reader.measure(view, update)
             if store.uploads is None:

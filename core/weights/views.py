@@ -50,11 +50,17 @@ class ModuleMoments:
 
 @dataclass(slots=True)
 class MatrixView:
-    """One base matrix W [d_out, d_in] with its singular basis, computed on first use."""
+    """One base matrix W [d_out, d_in] with its singular basis, computed on first use.
+
+    `models`: the number of models whose updates will be seen. `terms`: 1 if W is stored as
+    bfloat16, see `linalg.gram`.
+    """
 
     piece: Piece
     matrix: Tensor
     solve: Callable[[Tensor], linalg.Singular] = linalg.singular
+    models: int = 1
+    terms: int = 0
     _singular: dict[bool, linalg.Singular] = field(default_factory=dict)
     _bases: dict[tuple[float, int | None, bool], linalg.Basis] = field(default_factory=dict)
 
@@ -76,7 +82,9 @@ class MatrixView:
                 solve = linalg.singular if by_head else self.solve
                 self._singular[by_head] = solve(batch)
             known = self._singular[by_head]
-            self._bases[key] = linalg.basis_of(batch, known, energy=energy, rank=rank)
+            self._bases[key] = linalg.basis_of(
+                batch, known, energy=energy, rank=rank, uses=self.models, terms=self.terms
+            )
         return self._bases[key]
 
     @property
@@ -89,7 +97,7 @@ class MatrixView:
         if self.known is not None:
             return self.known.directions(rank)
         matrix = linalg.working(self.matrix[None])
-        return linalg.directions(matrix, linalg.gram(matrix), rank=rank)
+        return linalg.directions(matrix, linalg.gram(matrix, self.terms), rank=rank)
 
     def by_head(self, matrix: Tensor) -> Tensor:
         """The heads' blocks of a matrix of this shape: rows of q, k, v; columns of o."""
@@ -103,13 +111,19 @@ class MatrixView:
 class UpdateView:
     """The update Δ [d_out, d_in] of one matrix by one model, with its spectrum.
 
-    `factors`: left [d_out, r] and right [r, d_in], on the host, with Δ = left · right.
+    `factors`: left [d_out, r] and right [r, d_in], on the host, with Δ = left · right. `narrow`: Δ
+    is the difference of two matrices that are stored as bfloat16.
     """
 
     def __init__(
-        self, model: str, delta: Tensor, factors: tuple[Tensor, Tensor] | None = None
+        self,
+        model: str,
+        delta: Tensor,
+        factors: tuple[Tensor, Tensor] | None = None,
+        narrow: bool = False,
     ) -> None:
         self.model = model
+        self.narrow = narrow
         self.delta = delta
         self._factors = factors
         self._directions: linalg.Directions | None = None
@@ -131,7 +145,8 @@ class UpdateView:
 
     @cached_property
     def gram(self) -> Tensor:
-        return linalg.gram(self.working)
+        # The rounding error of a sum of two bfloat16 numbers is one: two terms are exact.
+        return linalg.gram(self.working, 2 if self.narrow else 0)
 
     @cached_property
     def spectrum(self) -> linalg.Spectrum:

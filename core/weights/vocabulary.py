@@ -30,6 +30,12 @@ Side = Literal["write", "read"]
 BLOCK = 1 << 22
 """Elements of a block of rows."""
 
+_NEAR = 1 << 18
+"""Elements of a part of a block that stays in a processor's cache while all groups read it."""
+
+_GATHERED = 1 << 14
+"""Products of a direction that are summed at once."""
+
 _PIECE = {"write": ("unembedding", "embedding"), "read": ("embedding",)}
 """The modules that tokens are read from, the first that a model stores."""
 
@@ -59,6 +65,7 @@ class Vocabulary:
         self.tokenizer = tokenizer
         self._base: dict[tuple[str, str], Tensor] = {}
         self._last: dict[tuple[str, str], Tensor] = {}
+        self._random: dict[tuple[Side, int, int], Readout] = {}
 
     @property
     def family(self) -> Family:
@@ -91,11 +98,21 @@ class Vocabulary:
         assert piece is not None
         count = self.count(piece)
         gathered = [_Gathered(self._columns(side, each), min(ends, count // 2)) for each in groups]
-        for start, rows in self.rows(self._family.base, piece, count):
-            block = nn.functional.normalize(rows) if side == "read" else rows
-            for each in gathered:
-                each.see(start, block)
-        return [each.readout(count) for each in gathered]
+        for _, rows in self.rows(self._family.base, piece, count):
+            for block in _parts(rows):
+                lengths = torch.linalg.vector_norm(block, dim=1) if side == "read" else None
+                for each in gathered:
+                    each.see(block, lengths)
+        return [each.readout() for each in gathered]
+
+    def random(self, side: Side, number: int, ends: int) -> Readout:
+        """The readout of that many random directions: the same at each call, computed once."""
+        key = side, number, ends
+        if key not in self._random:
+            generator = torch.Generator().manual_seed(0)
+            drawn = torch.randn(number, self.width(side), generator=generator)
+            (self._random[key],) = self.read_out(side, [nn.functional.normalize(drawn)], ends)
+        return self._random[key]
 
     def rows(self, member: Member, piece: Piece, count: int) -> Iterator[tuple[int, Tensor]]:
         """The first `count` rows of a member's embedding or head by blocks, float32 on the device,
@@ -220,50 +237,73 @@ class Vocabulary:
         return [t for t in norms if t.rpartition(".")[0] == norms[-1].rpartition(".")[0]]
 
 
+def _parts(rows: Tensor) -> tuple[Tensor, ...]:
+    """A block of rows in parts that stay in the processor's cache; on a card as it is."""
+    size = len(rows) if rows.device.type != "cpu" else max(1, _NEAR // rows.shape[1])
+    parts: tuple[Tensor, ...] = rows.split(size)  # type: ignore[no-untyped-call]
+    return parts
+
+
 class _Gathered:
     """The sums of powers and the outermost tokens of one group of directions, block by block."""
 
     def __init__(self, columns: Tensor, ends: int) -> None:
         n = columns.shape[1]
-        self.columns, self.ends = columns, ends
+        self.rows, self.ends = columns.T.contiguous(), ends
         device = columns.device
         self.sums = torch.zeros(4, n, dtype=torch.float64, device=device)
-        nothing = torch.zeros(0, n, device=device)
+        self.waiting: list[Tensor] = []
+        self.seen = self.summed = 0
+        nothing = torch.zeros(n, 0, device=device)
         # The largest products, and the largest of their opposites.
         self.best = [(nothing, nothing.long()) for _ in range(2)]
 
-    def see(self, start: int, block: Tensor) -> None:
-        """See a block of rows, the first of them number `start`."""
-        products = block @ self.columns
+    def see(self, block: Tensor, lengths: Tensor | None) -> None:
+        """See the rows that follow, whose products are divided by their `lengths`."""
+        products = self.rows @ block.T
+        if lengths is not None:
+            products /= lengths.clamp_min(1e-12)
+        self.waiting.append(products)
+        self.seen += products.shape[1]
+        if self.seen - self.summed >= _GATHERED:
+            self._sum()
+
+    def _sum(self) -> None:
+        """Add the products that wait."""
+        products = torch.cat(self.waiting, 1)
         exact = products.double()
         squares = exact * exact
         powers = (exact, squares, squares * exact, squares * squares)
-        self.sums += torch.stack([each.sum(0) for each in powers])
+        self.sums += torch.stack([each.sum(1) for each in powers])
         self.best = [
-            _outermost(held, sign * products, start, self.ends)
+            _outermost(held, sign * products, self.summed, self.ends)
             for held, sign in zip(self.best, (1, -1), strict=True)
         ]
+        self.summed = self.seen
+        self.waiting.clear()
 
-    def readout(self, count: int) -> Readout:
-        """The readout over `count` rows."""
+    def readout(self) -> Readout:
+        """The readout over all rows."""
+        if self.waiting:
+            self._sum()
         (highest, high), (lowest, low) = ([t.cpu() for t in side] for side in self.best)
         return Readout(
-            _kurtosis(self.sums.cpu() / count).numpy(),
-            torch.stack([high.T, low.T], 1).numpy(),
-            torch.stack([highest.T, -lowest.T], 1).numpy(),
+            _kurtosis(self.sums.cpu() / self.seen).numpy(),
+            torch.stack([high, low], 1).numpy(),
+            torch.stack([highest, -lowest], 1).numpy(),
         )
 
 
 def _outermost(
     outermost: tuple[Tensor, Tensor], values: Tensor, start: int, ends: int
 ) -> tuple[Tensor, Tensor]:
-    """The largest values of each column, of `outermost` and the rows from `start`, with the
-    numbers of their rows."""
-    top = torch.topk(values, min(ends, len(values)), dim=0)
-    both = torch.cat([outermost[0], top.values])
-    places = torch.cat([outermost[1], top.indices + start])
-    largest = torch.topk(both, min(ends, len(both)), dim=0)
-    return largest.values, places.gather(0, largest.indices)
+    """The largest values of each row, of `outermost` and the tokens from `start`, with the
+    numbers of their tokens."""
+    top = torch.topk(values, min(ends, values.shape[1]), dim=1)
+    both = torch.cat([outermost[0], top.values], 1)
+    places = torch.cat([outermost[1], top.indices + start], 1)
+    largest = torch.topk(both, min(ends, both.shape[1]), dim=1)
+    return largest.values, places.gather(1, largest.indices)
 
 
 def _kurtosis(means: Tensor) -> Tensor:

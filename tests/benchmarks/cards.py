@@ -1,30 +1,52 @@
-"""The pass over the weights on a card, against a plain copy of the same bytes to it."""
+"""The weights of a pair on a card: the pass against a plain copy, and its parts against the plain
+ways of torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from tests.benchmarks import workload
 from tests.benchmarks.report import Row
 from tests.benchmarks.weights import moments_pass
 from tests.benchmarks.workload import best, family
+from tests.conftest import WEIGHTS, MemorySink
 
 PIECE = 1 << 26
 """Bytes of one plain copy."""
 
+HEADS, WIDTH = 28, 128
+
 
 def rows(folder: Path, device: torch.device) -> Iterator[Row]:
     """Every row about a card, as it is measured."""
-    folders = family(folder, tuned=1, layers=2)
+    yield from _passes(family(folder, tuned=1, layers=2), device)
+    shape = workload.INTERMEDIATE, workload.HIDDEN
+    W, D = _pair(shape, device)
+    yield from _products(W, D)
+    yield from _eigenproblems(D)
+    yield from _two(W, D)
+    yield _heads(device)
+    yield from _alignment(W, D)
+
+
+def _passes(folders: list[Path], device: torch.device) -> Iterator[Row]:
     nbytes = sum((each / "model.safetensors").stat().st_size for each in folders)
     copied = best(partial(copy, nbytes, device), 5)
     passed = best(partial(moments_pass, folders, device), 5)
     yield Row(
         "elementwise pass of a pair on a card, over a plain copy", passed / copied, "≤", 1.4,
         f"{passed:.3f} s against {copied:.3f} s, {nbytes / copied / 1e9:.0f} GB/s",
+    )  # fmt: skip
+    studied = best(partial(_study, folders, device), 2)
+    yield Row(
+        "whole weight study of the same pair, over that copy", studied / copied, "≤", 200,
+        f"{studied:.2f} s for two layers and the embeddings; the target is an estimate",
     )  # fmt: skip
 
 
@@ -35,3 +57,173 @@ def copy(nbytes: int, device: torch.device) -> None:
     for _ in range(-(-nbytes // PIECE)):
         target.copy_(pinned, non_blocking=True)
     torch.cuda.synchronize(device)
+
+
+def _study(folders: list[Path], device: torch.device) -> None:
+    from core.engine import runner
+    from core.study.intake import of_models
+
+    study = of_models(str(folders[0]), [str(folders[1])])
+    run = study.run.model_copy(update={"device": str(device)})
+    runner.run(study.model_copy(update={"run": run}), MemorySink(), WEIGHTS)
+
+
+def _pair(shape: tuple[int, int], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """W and Δ of bfloat16 models, float32 [1, d_out, d_in]."""
+    g = torch.Generator().manual_seed(0)
+    W = torch.randn(1, *shape, generator=g).mul_(0.02).bfloat16()
+    T = (W.float() + torch.randn(1, *shape, generator=g).mul_(0.0004)).bfloat16()
+    return W.to(device).float(), T.to(device).float() - W.to(device).float()
+
+
+def _products(W: torch.Tensor, D: torch.Tensor) -> Iterator[Row]:
+    """Products in bfloat16 terms against float32 ones, with splitting."""
+    from core.weights import narrow
+
+    near = torch.linalg.qr(D.mT @ D[..., : D.shape[-1] // 2]).Q
+    cases: dict[str, tuple[Any, Any, Any, float]] = {
+        "WᵀW": (
+            W.mT, W, lambda: narrow.gram(narrow.split(W.mT, 1)), 6.0,
+        ),
+        "ΔᵀΔ": (
+            D.mT, D, lambda: narrow.gram(narrow.split(D.mT, 2)), 3.0,
+        ),
+        "ΔV": (
+            D, near, lambda: narrow.times(narrow.split(D), narrow.split(near)), 1.5,
+        ),
+    }  # fmt: skip
+    for name, (a, b, in_terms, least) in cases.items():
+        plain, took = _timed(partial(torch.matmul, a, b)), _timed(in_terms)
+        yield Row(
+            f"{name} in bfloat16 terms, faster than in float32", plain / took, "≥", least,
+            f"{1e3 * took:.2f} ms against {1e3 * plain:.2f} ms",
+        )  # fmt: skip
+        error, other = _error(in_terms(), a, b), _error(a @ b, a, b)
+        yield Row(
+            f"its largest error over the norms, {name}", error, "≤", 1e-5,
+            f"{other:.1e} in float32",
+        )  # fmt: skip
+
+
+def _error(made: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> float:
+    """The greatest error of an element, over the norms of its row and column."""
+    a, b = a.double(), b.double()
+    return float(((made - a @ b).abs() / (a.norm(dim=-1)[..., None] * b.norm(dim=-2))).max())
+
+
+def _eigenproblems(D: torch.Tensor) -> Iterator[Row]:
+    """The top eight vectors of an update, against a whole decomposition and its values alone."""
+    from core.weights import leading
+
+    product = D.mT @ D
+    whole = _timed(lambda: torch.linalg.eigh(product))
+    alone = _timed(lambda: torch.linalg.eigvalsh(product))
+    took = _timed(lambda: leading.top(product, 8))
+    yield Row(
+        "top vectors by block iteration, faster than a whole decomposition", whole / took, "≥", 3,
+        f"{1e3 * took:.0f} ms against {1e3 * whole:.0f} ms, of values alone {1e3 * alone:.0f} ms",
+    )  # fmt: skip
+    values, vectors = (each.double() for each in leading.top(product, 8))
+    residuals = (product.double() @ vectors - vectors * values[:, None]).norm(dim=-2)
+    yield Row(
+        "their largest residual over the largest eigenvalue",
+        float(residuals.max() / values.max()), "≤", 5e-6, "white noise, the slowest spectrum",
+    )  # fmt: skip
+
+
+def _two(W: torch.Tensor, D: torch.Tensor) -> Iterator[Row]:
+    """Two decompositions by two threads on a stream each, and as a batch: whether that is of use is
+    not known."""
+    products = [W.mT @ W, D.mT @ D]
+    one = _timed(lambda: [torch.linalg.eigh(each) for each in products])
+
+    def solve(product: torch.Tensor) -> None:
+        with torch.cuda.stream(torch.cuda.Stream(product.device)):  # type: ignore[no-untyped-call]
+            torch.linalg.eigh(product)
+
+    with ThreadPoolExecutor(2) as pool:
+        two = _timed(lambda: list(pool.map(solve, products)))
+    batch = _timed(partial(torch.linalg.eigh, torch.cat(products)))
+    for name, took in (("on two streams", two), ("as a batch", batch)):
+        yield Row(
+            f"two decompositions {name}, over one after the other", took / one, "≤", 1.1,
+            f"{1e3 * took:.0f} ms against {1e3 * one:.0f} ms; the program solves one at a time",
+        )  # fmt: skip
+
+
+def _heads(device: torch.device) -> Row:
+    from core.weights import batches
+
+    g = torch.Generator().manual_seed(0)
+    heads = torch.randn(HEADS, WIDTH, 4 * WIDTH, generator=g, dtype=torch.float64).to(device)
+    product = heads @ heads.mT
+    host, card = _timed(lambda: batches.eigh(product)), _timed(lambda: torch.linalg.eigh(product))
+    chosen, other = (host, card) if batches.ONE_BY_ONE else (card, host)
+    return Row(
+        "heads as this torch's version solves them, over the other way", chosen / other, "≤", 1.5,
+        f"{HEADS} of {WIDTH}: {1e3 * host:.1f} ms on the host, {1e3 * card:.1f} ms on the card",
+    )  # fmt: skip
+
+
+def _alignment(W: torch.Tensor, D: torch.Tensor) -> Iterator[Row]:
+    """All measures of one matrix over its products in float32 and one whole decomposition."""
+    from core.analyses.alignment import AlignmentParameters
+    from core.statistics import overlap
+    from core.weights import linalg
+
+    p = AlignmentParameters()
+
+    def measured(known: Any = None) -> Any:
+        known = known or linalg.singular(W, 1)
+        basis = linalg.basis_of(W, known, energy=p.energy, rank=p.rank, terms=1)
+        take = overlap.measure(
+            basis, D, linalg.gram(D, 2), amplified=p.amplified, intruders_of=p.intruders_of,
+            match=p.match,
+        )  # fmt: skip
+        torch.cuda.synchronize(D.device)
+        return take()[0][0]
+
+    k = next(int(row.value) for row in measured() if row.metric == "rank_k")
+
+    def least() -> None:
+        product, change = W.mT @ W, D.mT @ D
+        top = torch.linalg.eigh(product)[1][..., -k:]
+        seen = (W @ top).mT @ D
+        _ = seen @ top, change @ top
+
+    floor, took = _timed(least), _timed(measured)
+    known = linalg.singular(W, 1)
+    again = _timed(lambda: measured(known))
+    yield Row(
+        "alignment over its products in float32 and one eigenproblem", took / floor, "≤", 1.3,
+        f"{1e3 * took:.0f} ms against {1e3 * floor:.0f} ms",
+    )  # fmt: skip
+    yield Row("the same with a base seen before", again / floor, "≤", 0.5, f"{1e3 * again:.0f} ms")
+    values, truth = {row.metric: row.value for row in measured()}, _truth(W[0], D[0], k)
+    error = max(abs(value - values[name]) for name, value in truth.items())
+    yield Row("its largest error against float64", error, "≤", 1e-4, f"k = {k}")
+
+
+def _truth(W: torch.Tensor, D: torch.Tensor, k: int) -> dict[str, float]:
+    """Alignment in float64, whose product keeps the singular values of noise."""
+    W, D = W.double(), D.double()
+    squared, V = (each.flip(-1)[..., :k] for each in torch.linalg.eigh(W.mT @ W))
+    s = squared.sqrt()
+    written, read = (W @ V / s).mT @ D, D @ V
+    core, norm = written @ V, D.norm()
+    values = {
+        "write": written.norm() / norm, "read": read.norm() / norm, "two_sided": core.norm() / norm,
+        "gain": (s * core.diagonal()).sum() / squared.sum(),
+    }  # fmt: skip
+    return {name: float(value) for name, value in values.items()}
+
+
+def _timed(work: Callable[[], object]) -> float:
+    """Seconds of the fastest of three runs after a first one, until the card is done."""
+
+    def done() -> None:
+        work()
+        torch.cuda.synchronize()
+
+    done()
+    return best(done)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 
 from tests.benchmarks.report import Row
-from tests.benchmarks.workload import family
+from tests.benchmarks.workload import family, processor_time
 from tests.core import zoo
 
 
@@ -45,11 +44,8 @@ def rows(folder: Path) -> Iterator[Row]:
 
 
 def _in_turn(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of the fastest of each, taken in turn so that both meet the same machine."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(15):
-        for work, times in zip((one, other), seconds, strict=True):
-            started = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - started)
-    return min(seconds[0]), min(seconds[1])
+    """Seconds of the processor of the fastest of each, taken in turn so that both meet the same
+    machine."""
+    taken = [(processor_time(one)[0], processor_time(other)[0]) for _ in range(15)]
+    first, second = zip(*taken, strict=True)
+    return min(first), min(second)

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -84,3 +85,16 @@ def best(work: Callable[[], object], times: int = 3) -> float:
         work()
         seconds.append(time.perf_counter() - started)
     return min(seconds)
+
+
+def least(work: Callable[[], object], times: int = 3) -> float:
+    """Seconds of the processor, over all threads, of the run that took least: other work on the
+    machine hardly adds to them."""
+    return min(processor_time(work)[0] for _ in range(times))
+
+
+def processor_time(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds of the processor that work takes, over all threads, and its result."""
+    started = time.process_time()
+    result = work()
+    return time.process_time() - started, result

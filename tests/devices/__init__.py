@@ -1,8 +1,9 @@
 """Code for cards, on two cards that are pretended and, with `make gpu`, on a real one.
 
-pretended.py      two CUDA cards that are not there: a plugin of pytest
-cards.cpp         what torch needs to believe in them
-on_cards.py       a whole study, weights and models on cards: the tests themselves
-test_on_cards.py  runs them on the pretended cards, in a process of its own
-__main__.py       runs them on a real card, with benchmarks, and writes docs/gpu.md
+pretended.py         two CUDA cards that are not there: a plugin of pytest
+cards.cpp            what torch needs to believe in them
+on_cards.py          a whole study, weights and models on cards
+solvers_on_cards.py  decompositions of large matrices and of heads on a card
+test_on_cards.py     runs both on the pretended cards, in a process of its own
+__main__.py          runs both on a real card, with benchmarks, and writes docs/gpu.md
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-TESTS = Path(__file__).with_name("on_cards.py")
+TESTS = tuple(map(Path(__file__).with_name, ("on_cards.py", "solvers_on_cards.py")))
 
 
 def main() -> int:
@@ -26,7 +27,7 @@ def main() -> int:
     from tests.benchmarks.report import Row
 
     tested = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:xdist", "-rA", "--tb=line", str(TESTS)],
+        [sys.executable, "-m", "pytest", "-p", "no:xdist", "-rA", "--tb=line", *map(str, TESTS)],
         stdout=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
     print(tested.stdout)
@@ -35,8 +36,8 @@ def main() -> int:
         for row in cards.rows(Path(scratch), torch.device("cuda")):
             rows.append(row)
             print(" | ".join(row.cells()), flush=True)
-    if given.write:
-        given.write.write_text(page(tested.stdout, rows), encoding="utf-8")
+            if given.write:  # after each row: time on a card is scarce
+                given.write.write_text(page(tested.stdout, rows), encoding="utf-8")
     return 0 if tested.returncode == 0 and all(row.met for row in rows) else 1
 
 
@@ -49,9 +50,11 @@ def page(tested: str, rows: Sequence[object]) -> str:
     cards = [torch.cuda.get_device_name(card) for card in range(torch.cuda.device_count())]
     return (
         "# On a card\n\n"
-        f"Written by `make gpu` on {', '.join(cards)}, torch {torch.__version__} for CUDA "
-        f"{torch.version.cuda}, Python {platform.python_version()}. Ratios are taken inside one "
-        "run.\n\n## Tests\n\n```text\n" + "\n".join(lines) + "\n```\n\n## Benchmarks\n\n"
+        f"Written by `make gpu` on {', '.join(cards)} and {os.cpu_count()} cores, torch "
+        f"{torch.__version__} for CUDA {torch.version.cuda}, Python {platform.python_version()}. "
+        "Ratios are taken inside one run.\n\n## Tests\n\n```text\n"
+        + "\n".join(lines)
+        + "\n```\n\n## Benchmarks\n\n"
         f"{table(rows)}\n"  # type: ignore[arg-type]
     )
 

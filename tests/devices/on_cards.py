@@ -106,6 +106,8 @@ def reference(study: Study) -> MemorySink:
 def on_one_card(study: Study) -> tuple[MemorySink, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("core.weights.stream.UNSETTLED", math.inf)
+        patch.setattr("core.weights.batches.ONE_BY_ONE", True)  # as before torch 2.12
+        patch.setattr("core.weights.batches.LEAST", 0)  # these heads are small
         return watched(study, registry.names(), device=f"cuda:{LAST}")
 
 
@@ -143,6 +145,8 @@ def test_weights_come_from_pinned_memory_and_results_go_down_once_a_layer(
     assert ledger.by_function("up")["weights/uploads.py _part"]
     waits = ledger.by_function("waits")
     layers, matrices, by_head = 2, 7, 4
+    # The host solves the heads of q and o, which have several: W, each change, each tuned matrix.
+    assert waits.pop("weights/batches.py eigh") == layers * 2 * (1 + 2 * len(STEPS))
     # W's rank is asked for once, right behind its decomposition, for which torch waits itself.
     assert waits.pop("weights/linalg.py basis_of") == layers * (matrices + by_head)
     assert waits.pop("weights/regime.py of") == layers * matrices

@@ -346,7 +346,11 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
     plain_kwargs = {name: _mapped(each, _plain) for name, each in kwargs.items()}
     if func is aten.histc.default and not plain_args[0].is_floating_point():
         plain_args[0] = plain_args[0].float()  # only CUDA counts integers
-    result = func(*plain_args, **plain_kwargs)
+    if func is aten.bmm.dtype:  # only CUDA multiplies into a wider dtype
+        plain_args = [each.to(plain_args[2]) for each in plain_args[:2]]
+        result = torch.bmm(*plain_args)
+    else:
+        result = func(*plain_args, **plain_kwargs)
     _count(func, facts)
     given = [args[i] if i < len(args) else kwargs.get(name) for i, name in facts.written]
     written = [each for each in given if each is not None]

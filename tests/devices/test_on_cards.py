@@ -12,6 +12,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
+TESTS = ("tests/devices/on_cards.py", "tests/devices/solvers_on_cards.py")
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -25,7 +26,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="the pretended cards need g++")
 def test_every_analysis_runs_on_pretended_cards() -> None:
     plugins = ("-p", "tests.devices.pretended", "-p", "no:cacheprovider", "-p", "no:xdist")
-    done = _run("pytest", *plugins, "--tb=short", "tests/devices/on_cards.py")
+    done = _run("pytest", *plugins, "--tb=short", *TESTS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " skipped" not in done.stdout
 

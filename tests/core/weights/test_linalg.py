@@ -165,6 +165,22 @@ def test_the_way_of_large_matrices_agrees_in_float32(
         assert abs(_value(measured[metric]) - value) <= 1e-3 * scale, metric
 
 
+@pytest.mark.parametrize(("shape", "noise"), [((1400, 560), 0.1), ((560, 1400), 0.0)])
+def test_products_of_the_smaller_side_agree_in_float32(
+    shape: tuple[int, int], noise: float
+) -> None:
+    """Many directions of a long matrix, and an update with four new ones."""
+    g = torch.Generator().manual_seed(4)
+    W = torch.randn(*shape, generator=g)
+    D = torch.randn(shape[0], 4, generator=g) @ torch.randn(4, shape[1], generator=g)
+    D += noise * torch.randn(*shape, generator=g)
+    assert linalg.cross(linalg.decompose(W[None], energy=0.9), D[None]) is not None
+    truth, measured = oracle.alignment(W.double().numpy(), D.double().numpy()), _measured(W, D)
+    for metric, value in truth.items():
+        assert abs(_value(measured[metric]) - value) <= 1e-4 * max(1.0, abs(value)), metric
+    assert measured["intruders"].value == 4
+
+
 def test_curves_hold_every_rank() -> None:
     W, D = _matrix((20, 30), 0), torch.randn(20, 30, dtype=torch.float64)
     basis = linalg.decompose(W[None], energy=0.95, rank=None)

@@ -131,7 +131,7 @@ def read(folder: Path, stored: StoredFile, name: str = "") -> StoredArrays:
         with np.load(packed, allow_pickle=False) as arrays:
             by_name = dict(arrays)
         if not all(isinstance(array, np.ndarray) for array in by_name.values()):
-            raise ValueError("an entry is no array")
+            raise ValueError("an entry is not an array")
     except UNREADABLE as error:
         why = reason(error, 200)
         raise StorageError(

@@ -230,5 +230,9 @@ async def _ended(place: Place, state: str) -> TauscopeError:
             return event.error
     lines = await asyncio.to_thread(launcher.tail, place.log)
     when = " while it loaded the models" if state == "loading" else ""
-    hint = "\n".join((f"Its log, {place.log}, ends:", *lines[-launcher.LAST :])) if lines else ""
+    hint = (
+        "\n".join((f"Last lines of its log {place.log}:", *lines[-launcher.LAST :]))
+        if lines
+        else ""
+    )
     return RunError(f"The bench's worker ended{when}.", hint=hint)

@@ -104,7 +104,7 @@ def of_probes(study: Study | None) -> Offered:
     }
     sets = {name: each for name, each in asked.items() if each.task is None}
     if not sets:
-        raise StudyError("The study's probe sets are all made of tasks: choose items of tasks.")
+        raise StudyError("All probe sets of this study consist of tasks: choose items of tasks.")
     listed: list[Listed] = []
     total = 0
     for name, probe in sets.items():
@@ -120,11 +120,11 @@ def of_probes(study: Study | None) -> Offered:
 def _none(db: Database, run_id: str, *, scored: bool) -> StudyError:
     """Why there are no items."""
     if not run_id:
-        return StudyError("This study has no run, which would have the items of its tasks.")
+        return StudyError("This study has no run yet: only a run stores the items of tasks.")
     if scored:
         return StudyError("The run scored its tasks without their prompts.", hint=NOT_STORED)
     if "evaluation" in runs.find_run(db, run_id).analyses:
-        return StudyError("The run has scored no task yet.")
+        return StudyError("The run has not scored a task yet.")
     return StudyError("The run has no items of tasks: it does not have the analysis 'evaluation'.")
 
 

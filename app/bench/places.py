@@ -109,8 +109,8 @@ def folder(database: Path) -> Path:
         return _private(other)
     except OSError as error:
         raise StorageError(
-            f"There is no folder for the bench: {error.filename}: {error.strerror}.",
-            hint="Set TMPDIR to a folder that you may write to.",
+            f"The bench's folder can't be made: {error.filename}: {error.strerror}.",
+            hint="Set TMPDIR to a writable folder.",
         ) from None
 
 

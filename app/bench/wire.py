@@ -107,10 +107,10 @@ def split(line: bytes) -> tuple[int, dict[str, Any]]:
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):
-        raise StudyError("A line to or from the bench is no JSON.") from None
+        raise StudyError("A line to or from the bench is not JSON.") from None
     number = message.pop("request", None) if isinstance(message, dict) else None
     if type(number) is not int or not 0 <= number < 1 << 53:
-        raise StudyError('A line to or from the bench is no object with a number "request".')
+        raise StudyError('A line to or from the bench is not an object with a number "request".')
     return number, message
 
 
@@ -130,7 +130,7 @@ def read_event(line: bytes) -> tuple[int, Event | Hello | Ended]:
         return number, adapter.validate_python(message)
     except ValidationError as error:
         raise StudyError(
-            f"The bench's worker has another form: {error.errors()[0]['msg']}."
+            f"The bench's worker sent an unknown message: {error.errors()[0]['msg']}."
         ) from None
 
 
@@ -141,8 +141,7 @@ def _line(number: int, message: Mapping[str, Any]) -> bytes:
 def _short(line: bytes) -> bytes:
     if len(line) > LONGEST:
         raise StudyError(
-            f"This takes {size(len(line))}; a line to or from the bench has at most "
-            f"{size(LONGEST)}.",
+            f"The message takes {size(len(line))}; the bench's limit is {size(LONGEST)}.",
             hint="Shorten the text.",
         )
     return line

@@ -60,7 +60,7 @@ def work(place: Place, idle: float, trusting: Trust, opening: Opening) -> int:
     _say(f"bench {os.getpid()} starts")
     with places.claimed(place) as mine:
         if not mine:
-            _say("another worker has this study")
+            _say("another worker serves this study")
             return 0
         try:
             place.last_words.unlink(missing_ok=True)

@@ -76,7 +76,7 @@ def _with_probe(made: Draft, given: str) -> Draft:
     near = difflib.get_close_matches(texts, building.BUILTIN, n=1)
     if texts not in building.BUILTIN and near and not os.path.exists(expanded(texts)):  # noqa: PTH110
         raise StudyError(
-            f"There are no built-in texts '{texts}', and no such file.",
+            f"No built-in set of texts and no file is called '{texts}'.",
             hint=did_you_mean(texts, building.BUILTIN),
         )
     if name:
@@ -98,7 +98,7 @@ def _pair(given: str, option: str) -> tuple[str, str]:
 def _known(key: str) -> str:
     known = [each for each in fields.settable() if each not in _BY_OPTION]
     if key not in known:
-        raise StudyError(f"A study has no key '{key}' to be set.", hint=did_you_mean(key, known))
+        raise StudyError(f"A study has no key '{key}'.", hint=did_you_mean(key, known))
     return key
 
 

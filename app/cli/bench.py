@@ -39,17 +39,21 @@ def bench(
     ] = None,
     continuation: Annotated[
         str | None,
-        typer.Option("--continuation", metavar="TEXT", help="Score this text; generate none."),
+        typer.Option(
+            "--continuation", metavar="TEXT", help="Score this text instead of generating."
+        ),
     ] = None,
     prompts: Annotated[
         Path | None,
-        typer.Option("--prompts", metavar="FILE", help="Many prompts: .txt by line, or .jsonl."),
+        typer.Option("--prompts", metavar="FILE", help="File of prompts: .txt by line, or .jsonl."),
     ] = None,
     column: Columns = None,
     mix: Mixes = None,
-    tokens: Annotated[int, typer.Option("--tokens", help="Most tokens of a generated text.")] = 64,
+    tokens: Annotated[
+        int, typer.Option("--tokens", help="Maximum number of generated tokens.")
+    ] = 64,
     temperature: Annotated[
-        float, typer.Option("--temperature", help="0 takes the likeliest token each time.")
+        float, typer.Option("--temperature", help="0: always the likeliest token.")
     ] = 0.0,
     top_p: Annotated[
         float,
@@ -58,7 +62,7 @@ def bench(
     seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
     stop: Annotated[
         list[str] | None,
-        typer.Option("--stop", metavar="TEXT", help="End a text here; repeatable."),
+        typer.Option("--stop", metavar="TEXT", help="Stop generating at this text; repeatable."),
     ] = None,
     system: Annotated[
         str | None,
@@ -78,12 +82,12 @@ def bench(
         str | None, typer.Option("--keep", metavar="RUN", help="Write the results into a run.")
     ] = None,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Leave the models in a worker for the next command.")
+        bool, typer.Option("--detach", help="Keep the models in a worker for the next command.")
     ] = False,
     idle: Annotated[
         float | None,
         typer.Option(
-            "--idle", metavar="MINUTES", help="With --detach: it ends after so long unused."
+            "--idle", metavar="MINUTES", help="With --detach: stop after this time unused."
         ),
     ] = None,
     end: Annotated[bool, typer.Option("--end", help="End the study's worker.")] = False,
@@ -92,7 +96,7 @@ def bench(
 ) -> None:
     """Try a study's models on a prompt: generate with all of them, or score a continuation.
 
-    Without --column and --mix, the columns are the base and every tuned model that is no control.
+    Without --column and --mix, the columns are the base and every tuned model but the controls.
     The base is always the first column. Without a prompt or a continuation the bench opens as a
     screen.
     """
@@ -108,7 +112,7 @@ def bench(
         _end(opened, known)
         return
     if idle is not None and not (detach and idle > 0):
-        raise StudyError("--idle takes minutes above 0, and belongs to --detach.")
+        raise StudyError("--idle needs --detach and a number of minutes above 0.")
     if prompt is None and prompts is None and continuation is None:
         open_workstation(opened.url, known)
         return
@@ -149,8 +153,8 @@ def _check(asked: Generate, continuation: str | None) -> None:
     """Raise StudyError for options that no bench can answer, before models are loaded."""
     if asked.tokens < 1 or not asked.temperature >= 0 or not 0 < asked.top_p <= 1:
         raise StudyError(
-            "--tokens is a number from 1 on, --temperature one from 0 on, and --top-p one above 0 "
-            "and at most 1."
+            "--tokens must be 1 or more, --temperature 0 or more, and --top-p above 0 and at most "
+            "1."
         )
     if continuation == "":
         raise StudyError("The continuation is empty, so there is nothing to score.")
@@ -268,6 +272,6 @@ def _end(db: Database, study: Study) -> None:
     benches = [each for each in registry.benches(db.path) if each.key == key]
     for each in benches:
         registry.end(each)
-        say(f"the bench of {each.study}, process {each.pid}, ends")
+        say(f"the bench of {each.study} (process {each.pid}) stops")
     if not benches:
         say(f"no bench of {study.name} is running")

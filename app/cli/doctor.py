@@ -72,7 +72,7 @@ def _answered(ask: Callable[[], Answers]) -> Answers:
     try:
         return ask()
     except (OSError, ValueError) as error:
-        return {"state": f"can't be found out: {getattr(error, 'strerror', None) or error}"}
+        return {"state": f"unknown: {getattr(error, 'strerror', None) or error}"}
 
 
 def _devices() -> Answers:
@@ -120,7 +120,7 @@ def _colours() -> str:
     term = os.environ.get("TERM", "")
     if term in ("", "dumb"):
         return "none"
-    return "256 (COLORTERM=truecolor gives more, if yours can)" if "256" in term else "16"
+    return "256 (set COLORTERM=truecolor if the terminal supports it)" if "256" in term else "16"
 
 
 def _settings() -> Answers:

@@ -43,7 +43,7 @@ def delete(
     opened = open_db(context, db)
     summary = find_run(opened, run)
     if not yes and summary.status != "running":
-        confirm(f"Delete run {summary.id}, {summary.name}, which is {summary.status}?")
+        confirm(f"Delete run {summary.id} ({summary.name}, {summary.status})?")
     delete_run(opened, summary.id)
     say(f"run {summary.id} is deleted; 'tauscope gc' frees data that no other run uses")
 

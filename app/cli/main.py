@@ -115,7 +115,7 @@ def _show(error: BaseException) -> None:
         title, hint = words, "TAUSCOPE_DEBUG=1 shows the traceback."
     else:
         title = f"{type(error).__name__}: {reason(error)}"
-        hint = "This is a fault of tauscope; TAUSCOPE_DEBUG=1 shows the traceback."
+        hint = "This is a bug in tauscope; TAUSCOPE_DEBUG=1 shows the traceback."
     print(f"error: {plain(title)}", file=sys.stderr)
     if hint:
         print(f"  {plain(hint)}", file=sys.stderr)

@@ -25,7 +25,9 @@ def name_point(
     given = ",".join(f"{name}={value}" for name, value in options.items() if value is not None)
     if given and method is None:
         named = ", ".join(f"--{name}" for name, value in options.items() if value is not None)
-        raise StudyError(f"Options of a method need --method: {named}.", hint="Such as ties.")
+        raise StudyError(
+            f"Options without --method: {named}.", hint="Add a method, such as --method ties."
+        )
     return coefficients if method is None else f"{method}({given}):{coefficients}"
 
 
@@ -73,7 +75,7 @@ def merge(
             narrator.warn("merge", f"{lost}: write it with --dtype float32")
         else:
             narrator.say(lost)
-    narrator.say(f"{size(merged.nbytes)} written; base's configuration and tokeniser")
+    narrator.say(f"{size(merged.nbytes)} written, with the base's configuration and tokeniser")
     return merged.folder
 
 

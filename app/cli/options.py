@@ -40,7 +40,9 @@ Until = Annotated[
 ]
 Idle = Annotated[
     float | None,
-    typer.Option("--idle", metavar="MINUTES", help="With --follow: the longest wait for the next."),
+    typer.Option(
+        "--idle", metavar="MINUTES", help="With --follow: the longest wait for a checkpoint."
+    ),
 ]
 TrustTasks = Annotated[
     bool, typer.Option("--trust-task-code", help="Run code of the study's own task files.")
@@ -56,12 +58,14 @@ Engine = Annotated[
 ]
 Address = Annotated[
     str | None,
-    typer.Option("--address", metavar="HOST:PORT", help="With --engine ray: a running cluster."),
+    typer.Option(
+        "--address", metavar="HOST:PORT", help="With --engine ray: use this running cluster."
+    ),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", metavar="N", min=1, help="With --engine ray on this host: processes."
+        "--workers", metavar="N", min=1, help="With --engine ray on this host: number of processes."
     ),
 ]
 StudyFile = Annotated[
@@ -89,7 +93,7 @@ def open_workstation(db_url: str | None, study: Study | None = None) -> None:
     usable = sys.stdin.isatty() and sys.stdout.isatty()
     if not usable or os.environ.get("TERM") == "dumb":
         raise StudyError(
-            "The workstation needs a terminal on both ends, one that can move its cursor.",
+            "The workstation needs a terminal for input and output that can move its cursor.",
             hint="Without one: tauscope bench STUDY.toml --prompt TEXT"
             if study
             else "Without one: tauscope demo, run, inspect, runs, watch, show, export, doctor ...",

@@ -43,6 +43,11 @@ def colourful() -> bool:
     return usable and not os.environ.get("NO_COLOR")
 
 
+def folds() -> bool:
+    """Are tables folded to `width`? Elsewhere every row is one whole line."""
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
+
+
 def print_json(data: Any) -> None:
     """Print data as JSON; infinite numbers become null."""
     print(json.dumps(_finite(data), indent=2))
@@ -56,7 +61,9 @@ def print_json_line(data: Any) -> None:
 def print_learnt(measured: Mapping[str, Any]) -> None:
     """Print the scores of the demo family's models on held-out texts and questions of their
     domain."""
-    print("The demo family: each model on its own domain, held out, before and after its tuning")
+    print(
+        "The demo family: scores on held-out items of each model's domain, before and after tuning"
+    )
     print_table(
         ("model", "loss, base", "tuned", "accuracy, base", "tuned", "by chance"),
         [
@@ -90,10 +97,10 @@ def print_table(
     for line in lines:
         table.add_row(*(Text(plain(words)) for words in line))
     on_screen = sys.stdout.isatty()
-    folds = not one_line and (on_screen or "COLUMNS" in os.environ)
     console = Console(
-        width=width() if folds else _ENDLESS, no_color=not colourful(), highlight=False
-    )
+        width=width() if folds() and not one_line else _ENDLESS,
+        no_color=not colourful(), highlight=False,
+    )  # fmt: skip
     with console.capture() as captured:
         console.print(table)
     edge = Console(width=width(), no_color=not colourful(), highlight=False)

@@ -74,7 +74,7 @@ def show(
 ) -> None:
     """Show the overview, figures and findings of a run, or the 'overview' or one analysis alone.
 
-    'bench' shows the trials that were kept from the bench.
+    'bench' shows the trials that were saved from the bench.
     """
     from app.cli.printing import print_json, print_measured, print_run
     from app.results import overview
@@ -92,7 +92,7 @@ def show(
     terms = [("model", model), ("layer", layers), ("module", module)]
     by = of_terms(terms, names_in(opened, summary))
     if alone and by:
-        raise StudyError("The overview is of the whole run.", hint="Show it without a filter.")
+        raise StudyError("The overview covers the whole run.", hint="Show it without a filter.")
     if alone and json:
         print_json(overview.data(overview.read(opened, summary)))
     elif json:
@@ -123,9 +123,7 @@ def compare(
     first: Annotated[
         str, typer.Argument(metavar="RUN", help="Run A: an id, a prefix, or 'latest'.")
     ],
-    second: Annotated[
-        str, typer.Argument(metavar="RUN", help="Run B, from which A is subtracted.")
-    ],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Run B; differences are B minus A.")],
     analysis: Annotated[str | None, typer.Argument(metavar="[ANALYSIS]")] = None,
     by_depth: Annotated[
         bool,

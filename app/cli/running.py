@@ -65,7 +65,7 @@ def run(
     from core.errors import StudyError
 
     if not follow and (until, idle) != (None, None):
-        raise StudyError("--until and --idle belong to --follow.", hint="Add --follow.")
+        raise StudyError("--until and --idle need --follow.", hint="Add --follow.")
     known, chosen = _chosen(study, only, trust_task_code)
     known = _placed(known, {"engine": engine, "address": address, "workers": workers})
     _compute(
@@ -85,7 +85,7 @@ def plan(
 ) -> None:
     """Estimate a study's cost before it starts: units, reading, memory, time.
 
-    With --workers it shows the share of each of so many cards.
+    With --workers it shows the share of each of N cards.
     """
     from app.cli.printing import print_json, print_preflight
     from app.jobs.preflight import data, look_ahead
@@ -137,7 +137,7 @@ def new(
         base, tuned, probes=probe or (), tasks=task or (), settings=setting or (), only=only or ""
     )
     for place in answers.absent(draft):
-        say(f"warning: there is nothing at {place}")
+        say(f"warning: {place} does not exist")
     if str(file) == "-":
         print(studyfile.written(draft), end="")
         return
@@ -161,7 +161,7 @@ def inspect(
     """Compare models with their base by their weights, straight from disk.
 
     Reports for each model the size of its change, its place, its rank, new directions, and chance
-    levels; then doubts. The last line of output is the run's id, which --json has under "run".
+    levels; then warnings. The last line of output is the run's id, which --json has under "run".
     """
     from core.engine import registry
     from core.study.intake import of_models
@@ -224,7 +224,9 @@ def merge(
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder for the model.")],
     method: Annotated[
         str | None,
-        typer.Option("--method", metavar="NAME", help="Not a plain sum: ties, dare, della, sce, …"),
+        typer.Option(
+            "--method", metavar="NAME", help="Method: ties, dare, della, sce, …; default: sum."
+        ),
     ] = None,
     density: Annotated[
         float | None,
@@ -236,7 +238,7 @@ def merge(
     ] = None,
     gamma: Annotated[
         float | None,
-        typer.Option("--gamma", help="Share of the largest elements that breadcrumbs leaves out."),
+        typer.Option("--gamma", help="Share of the largest elements that breadcrumbs drops."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Random seed of dare and della.")
@@ -307,7 +309,7 @@ def _placed(study: Study, options: dict[str, str | int | None]) -> Study:
             hint="The engine is 'local' or 'ray', the address HOST:PORT.",
         ) from None
     if run.engine == "local" and changes.keys() & {"address", "workers"}:
-        raise StudyError("--address and --workers belong to --engine ray.")
+        raise StudyError("--address and --workers need --engine ray.")
     return study.model_copy(update={"run": run})
 
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from app.cli.printing import colourful, print_json, print_table, width
+from rich.cells import cell_len
+
+from app.cli.printing import colourful, folds, print_json, print_table, width
 from app.text import plain
 
 if TYPE_CHECKING:
@@ -92,7 +95,7 @@ def _print_scores(columns: Sequence[str], against: int, trial: dict[str, Any]) -
     head += [f"KL {columns[score['column']]}" for score in others]
     start = trial["tokens"]["start"]
     _print_title("log-probability by token")
-    print_table(
+    _print_wide(
         head,
         [
             (
@@ -115,7 +118,7 @@ def _print_scores(columns: Sequence[str], against: int, trial: dict[str, Any]) -
 
 def _print_crossed(columns: Sequence[str], rows: Sequence[Sequence[float | None]]) -> None:
     _print_title("loss per token of each text under each column")
-    print_table(
+    _print_wide(
         ("text of", *columns),
         [
             (name, *("" if value is None else _number(value) for value in row))
@@ -127,13 +130,47 @@ def _print_crossed(columns: Sequence[str], rows: Sequence[Sequence[float | None]
 def _print_lens(name: str, pieces: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A row for each token, a column for each layer."""
     _print_title(f"likeliest next token after each layer: {name}")
-    print_table(
+    _print_wide(
         ("after", *(str(layer) for layer in range(len(rows)))),
         [
             (repr_of(piece), *(repr_of(row[position][0]) for row in rows if position < len(row)))
             for position, piece in enumerate(pieces)
         ],
     )
+
+
+def _print_wide(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; where it is wider than the terminal, in parts one below the other, each with
+    the first column. Long names of columns become numbers with a legend."""
+    if not folds() or _width(head, rows) <= width():
+        print_table(head, rows)
+        return
+    widest = max((cell_len(plain(words)) for row in rows for words in row[1:]), default=0)
+    if any(cell_len(plain(name)) > max(widest, 6) for name in head[1:]):
+        print_table(
+            ("", ""), [(f"{_INDENT}{place}", name) for place, name in enumerate(head[1:], 1)]
+        )
+        head = [head[0], *(str(place) for place in range(1, len(head)))]
+    start = 1
+    while start < len(head):
+        stop = start + 1
+        while stop < len(head) and _width(*_columns(head, rows, start, stop + 1)) <= width():
+            stop += 1
+        print_table(*_columns(head, rows, start, stop))
+        start = stop
+
+
+def _columns(
+    head: Sequence[str], rows: Sequence[Sequence[str]], start: int, stop: int
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """The first column of a table, and those from `start` to `stop`."""
+    return [head[0], *head[start:stop]], [[row[0], *row[start:stop]] for row in rows]
+
+
+def _width(head: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """The cells that `print_table` takes for a table without folding it."""
+    columns = zip_longest(head, *rows, fillvalue="")
+    return sum(2 + max(cell_len(plain(words)) for words in column) for column in columns) - 2
 
 
 def _pieces(trial: dict[str, Any]) -> list[str]:

@@ -46,7 +46,7 @@ def written(draft: Draft) -> str:
         *_probes(data.get("probes", {})),
         *_evaluation(data.get("evaluation")),
         *_analyses(data.get("analyses", {}), building.possible(draft)),
-        list(_optional("run", data.get("run"), "where and how precisely it is computed")),
+        list(_optional("run", data.get("run"), "device and precision")),
     ]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
@@ -116,7 +116,7 @@ def _base(models: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tuned(tuned: Mapping[str, Any]) -> Iterator[str]:
-    yield _line("[models.tuned]", "your name = its place")
+    yield _line("[models.tuned]", "name = path or hub id")
     yield from _aligned({name: toml.value(model) for name, model in tuned.items()})
     given = {key for model in tuned.values() if isinstance(model, dict) for key in model}
     for name, hint in HINTS.items():
@@ -131,7 +131,7 @@ def _probe(probe: Mapping[str, Any] | None) -> Iterator[str]:
     for name in ("builtin", "file", "task"):
         help = f"  {_begun(fields.field(f'probe.{name}').help)}"
         if name == "builtin":
-            help = f"  {', '.join(building.BUILTIN)}: they come with it"
+            help = f"  {', '.join(building.BUILTIN)}: built in"
         yield _setting("probe", name, given, help)
     for name in ("documents", "max_tokens", "token"):
         yield _setting("probe", name, given)
@@ -142,14 +142,14 @@ def _probes(probes: Mapping[str, Any]) -> Iterator[list[str]]:
     for name, given in probes.items():
         yield [f"[probes.{toml.key(name)}]", *_section("probes", given)]
     if not probes:
-        about = "further probe sets, by names of yours"
+        about = "further probe sets, under your own names"
         yield [_line("# [probes.general]", about), '# builtin = "general"']
 
 
 def _evaluation(evaluation: Mapping[str, Any] | None) -> Iterator[list[str]]:
     given, off = evaluation or {}, "" if evaluation is not None else "# "
     yield list(_optional("evaluation", evaluation, "", skip=("tasks",)))
-    head = _line(f"{off}[evaluation.tasks]", "domain = tasks; one called like a model is its own")
+    head = _line(f"{off}[evaluation.tasks]", "domain = tasks; a model's own domain has its name")
     tasks = {name: toml.value(each) for name, each in given.get("tasks", {}).items()}
     hint = ['# medical = ["medqa_4options", "pubmedqa"]', '# general = ["hellaswag"]']
     yield [head, *(_aligned(tasks) if tasks else hint)]
@@ -161,7 +161,7 @@ def _analyses(asked: Mapping[str, Any], possible: Iterable[str]) -> Iterator[lis
         yield [f"[{section}]", *_section(section, given)]
     if not asked and "alignment" in possible:
         yield [
-            _line("# [analyses.alignment]", "parameters of an analysis, if not the defaults"),
+            _line("# [analyses.alignment]", "parameters of an analysis, with the default"),
             _setting("analyses.alignment", "energy", {}),
         ]
 

@@ -25,7 +25,7 @@ def value(given: Any) -> str:
         return f"{{ {inside} }}" if inside else "{ }"
     if isinstance(given, Sequence):
         return f"[{', '.join(map(value, given))}]"
-    raise TypeError(f"TOML has no word for {given!r}")
+    raise TypeError(f"TOML can't express {given!r}")
 
 
 def key(name: str) -> str:

@@ -116,7 +116,8 @@ class RayExecutor:
         RunError."""
         if study.run.device.startswith("cuda:"):
             raise StudyError(
-                f"run.device: '{study.run.device}' is one card, but the engine 'ray' chooses them.",
+                f"run.device: '{study.run.device}' is one card, but the engine 'ray' chooses the "
+                "cards itself.",
                 hint="Set run.device = 'auto', and CUDA_VISIBLE_DEVICES to narrow the choice.",
             )
         if not self._is_connected:
@@ -464,7 +465,7 @@ def _check_address(address: str) -> None:
             is_loopback = ipaddress.ip_address(connection.getpeername()[0]).is_loopback
     except (OSError, OverflowError, ValueError) as error:
         raise RunError(
-            f"No Ray answers at {address}: {reason(error)}.",
+            f"Ray does not answer at {address}: {reason(error)}.",
             hint="Start it there with: ray start --head.",
         ) from None
     if not is_loopback and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":

@@ -164,7 +164,7 @@ class Crew:
             last = f" The last one ended: {self._last}" if self._last else ""
             raise RunError(
                 f"No worker is left.{last}",
-                hint="Finished units are stored; start the run again to go on.",
+                hint="Finished units are stored; start the run again to continue.",
             )
         return True
 
@@ -292,7 +292,7 @@ class Crew:
             if now - hand.heard > longest:
                 hand.worker.kill()
                 silent = counted(round(longest / 60), "minute")
-                self._lose(hand, f"it showed no progress for {silent}, and was ended.")
+                self._lose(hand, f"it showed no progress for {silent} and was stopped.")
 
     def _dismiss(self) -> None:
         """Ask all workers to end their jobs, and wait up to GRACE seconds."""

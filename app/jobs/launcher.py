@@ -151,7 +151,7 @@ def last_words(db: Database, run: RunSummary) -> tuple[str, ...]:
     a worker in a terminal."""
     log = log_of(db, run.id)
     lines = tail(log) if run.status == "interrupted" else []
-    return (f"Its log, {log}, ends:", *lines[-LAST:]) if lines else ()
+    return (f"Last lines of its log {log}:", *lines[-LAST:]) if lines else ()
 
 
 def tail(log: Path, longest: int = LONGEST) -> list[str]:

@@ -104,8 +104,8 @@ def totals(cost: Mapping[str, Any]) -> list[str]:
     if not left:
         return ["Nothing is left to compute: every unit is in the database."]
     basis = (
-        "estimated by rough rates (~); it may be wrong by a factor of several." if cost["rough"]
-        else "by finished units of this size on such a device; loading is estimated."
+        "a rough estimate (~) that may be several times too high or too low." if cost["rough"]
+        else "measured on finished units of this size on this kind of device; loading is estimated."
     )  # fmt: skip
     read = sum(model["read"] for model in cost["models"])
     loaded = sum(m["stored"] * (m["loads"] + m["as_vector"]) for m in cost["models"])
@@ -114,7 +114,7 @@ def totals(cost: Mapping[str, Any]) -> list[str]:
     lines = [
         f"About {span(cost['seconds'])} for {left} units, {basis}",
         f"From disk: {size(read)} in the pass over the weights, {size(loaded)} for loading.",
-        f"Peak memory: {held} of weights; activations come on top." if held else "",
+        f"Peak memory: {held} for weights, plus activations." if held else "",
         f"To disk: {size(stored)} of the base's states, beside the database." if stored else "",
         _spread(cost),
     ]
@@ -131,12 +131,12 @@ def _spread(cost: Mapping[str, Any]) -> str:
     if not times:
         return ""
     thing = _device_word(cost)
-    alike = ", each with cores of its own" if thing == "worker" else " like this one"
+    alike = ", each with its own cores" if thing == "worker" else " like this one"
     few = max((each["cards"] for each in cost["spread"] if each["seconds"] is None), default=0)
     lacking = f" {counted(few, thing)} can't hold every model." if few else ""
     return (
-        f"With --engine ray: about {', '.join(times)} {thing}s{alike}: an estimate by a "
-        f"schedule, the longest task first.{lacking}"
+        f"With --engine ray: about {', '.join(times)} {thing}s{alike}, estimated by a schedule "
+        f"with the longest task first.{lacking}"
     )
 
 

@@ -255,7 +255,7 @@ def _compute_present(
         else:
             break
     for name in sorted(sink.absent):
-        sink.warn(name, "its folder is gone; the results that were computed remain.")
+        sink.warn(name, "its folder was deleted; results computed from it remain.")
 
 
 def _reported(error: BaseException, db: Database, run_id: str) -> BaseException:
@@ -264,7 +264,7 @@ def _reported(error: BaseException, db: Database, run_id: str) -> BaseException:
         return error
     system = of_the_system(error)
     words = system or f"{type(error).__name__}: {reason(error)}"
-    whose = "" if system else "This is a fault of tauscope; "
+    whose = "" if system else "This is a bug in tauscope; "
     if out_of_memory(error):
         whose = "Free memory, or choose another device (run.device); finished units remain. "
     return RunError(words, hint=_kept(error, db, run_id, whose))

@@ -25,9 +25,9 @@ from storage.database import Database
 from storage.runs import RunSummary
 
 CAPTION = (
-    "Differences are B − A, held against no difference at all. Intervals and spreads by chance of "
-    "both are combined in quadrature, as if the runs were independent: an approximation. A "
-    "measurement that both runs refer to differs from itself by 0, with neither."
+    "Differences are B − A; the reference is 0. The intervals and chance spreads of both runs are "
+    "combined in quadrature, as if the runs were independent: an approximation. A measurement that "
+    "both runs share differs by 0 and has neither."
 )
 
 
@@ -216,7 +216,7 @@ def _unlike(db: Database, first: str, second: str, analysis: Analysis) -> str:
     try:
         studies = runs.study_of(db, first), runs.study_of(db, second)
     except RunError:  # of another version: its results are still there
-        return "what one of the studies asked for can't be read any more"
+        return "the study of one run can't be read by this version"
     keys = asked_differently(*studies, analysis)
     return f"the studies differ in {', '.join(keys)}" if keys else ""
 

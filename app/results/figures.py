@@ -281,7 +281,7 @@ def _arrays(db: Database, run_id: str, analysis: str, also: str | None) -> Array
             raise StorageError(
                 f"The artifact {arrays.place} ('{name}') has {width} neurons in layer {layer}, but "
                 f"another of the run has {widths[layer]}.",
-                hint="They are of different models. Compute the run anew with --fresh.",
+                hint="They are of different models. Compute the run again with --fresh.",
             )
         return arrays
 

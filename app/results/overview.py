@@ -21,8 +21,8 @@ from storage.runs import RunSummary
 
 NAME = "overview"
 NOTHING = "Nothing exceeds chance."
-NOT_YET = "No finding yet."
-NOT_READ = "The overview reads none of this run's analyses."
+NOT_YET = "No findings yet."
+NOT_READ = "The overview uses none of this run's analyses."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

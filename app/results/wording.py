@@ -163,8 +163,8 @@ def outcome(run: RunSummary) -> str:
 def trouble(run: RunSummary) -> tuple[str, str]:
     """The error of a run that failed, and its remedy."""
     if run.status == "interrupted":
-        where = f"process {run.pid} on {run.host}" if run.host else "its process is not known"
-        return f"Its worker ({where}) ended without a word.", ""
+        where = f"process {run.pid} on {run.host}" if run.host else "unknown process"
+        return f"Its worker ({where}) ended without an error message.", ""
     return run.error_title, run.error_hint
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from storage.database import Database
     from storage.runs import RunWarning
 
-HEAD = ("worker", "host", "card", "model", "since", "memory", "done", "failed", "unit in hand")
+HEAD = ("worker", "host", "card", "model", "since", "memory", "done", "failed", "current unit")
 """The headers of `rows`."""
 WAITS = "waits"
 
@@ -32,7 +32,7 @@ def rows(states: Sequence[WorkerState], now: datetime) -> list[tuple[str, ...]]:
 
 
 def since(state: WorkerState, now: datetime) -> str:
-    """How long a worker has had its unit in hand; nothing while it waits."""
+    """How long a worker has had its current unit; nothing while it waits."""
     if not state.label or not state.since:
         return ""
     return span(now.timestamp() - state.since)

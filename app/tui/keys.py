@@ -137,31 +137,37 @@ def _picks(where: Where, *offers: tuple[str, str, str]) -> Iterator[Action]:
 ACTIONS: tuple[Action, ...] = (
     Action("runs", "open", "enter,l,right", "enter", "open", "Open the selected run", 1),
     Action("runs", "build", "n", "n", "new study", "Build a study of your models", 2),
-    Action("runs", "start", "o", "o", "open study", "Start a study file, or a ready one", 3),
-    Action("runs", "demo", "d", "d", "demo", "Make a family of small models and its run", 9),
+    Action("runs", "start", "o", "o", "open study", "Run a study file, or a ready-made study", 3),
+    Action("runs", "demo", "d", "d", "demo", "Train the demo models and analyse them", 9),
     Action("runs", "filter", "slash", "/", "filter", "Show only runs that contain a word", 5),
     Action("runs", "cancel", "c", "c", "cancel", "Cancel the selected run", 3),
     Action("runs", "resume", "r", "r", "resume", "Resume a run, or start one that waits", 4),
     Action("runs", "delete", "D", "D", "delete", "Delete the selected run", 7),
-    Action("runs", "jump", "apostrophe", "'", "jump", "A letter on every run"),
+    Action("runs", "jump", "apostrophe", "'", "jump", "Jump to a run by its letter"),
     Action("runs", "mark", "space", "space", "mark", "Mark a run to compare with another", 8),
     Action("runs", "compare", "equals_sign", "=", "compare", "Compare the two marked runs", 2),
-    Action("runs", "unfilter", "escape", "esc", "all runs", "Drop the filter: show all runs"),
+    Action("runs", "unfilter", "escape", "esc", "all runs", "Clear the filter"),
     Action("runs", "bench", "V", "V", "bench", "Try the models of this study on a prompt", 6),
-    Action("runs", "stop", "Q", "Q", "stop bench", "End a bench: its memory is free again", 6),
-    Action("runs", "library", "L", "L", "library", "The models on this machine", 6),
+    Action("runs", "stop", "Q", "Q", "stop bench", "Stop a bench and free its memory", 6),
+    Action("runs", "library", "L", "L", "library", "Show the models on this machine", 6),
     *_moves("runs", "run", "the newest run", "the oldest run"),
-    Action("library", "detail", "enter,l,right", "enter", "facts", "All facts of a model", 1),
+    Action("library", "detail", "enter,l,right", "enter", "facts", "Show all facts of a model", 1),
     Action("library", "mark", "space", "space", "mark", "Mark a model for a study", 2),
-    Action("library", "study", "n", "n", "new study", "A study of the marked models", 3),
+    Action("library", "study", "n", "n", "new study", "Build a study of the marked models", 3),
     Action("library", "runs", "o", "o", "its runs", "Open a run that uses this model", 4),
-    Action("library", "bench", "V", "V", "bench", "Try it in the newest run that uses it", 5),
-    Action("library", "filter", "slash", "/", "filter", "Only models that contain a word", 5),
+    Action("library", "bench", "V", "V", "bench", "Try the model on a prompt", 5),
+    Action("library", "filter", "slash", "/", "filter", "Show only models that contain a word", 5),
     Action("library", "add", "a", "a", "add", "Add a folder of models", 6),
-    Action("library", "rescan", "R", "R", "look again", "Look for models anew", 7),
-    Action("library", "copy", "y", "y", "copy", "Copy the name for a study file", 8),
+    Action("library", "rescan", "R", "R", "look again", "Search for models again", 7),
+    Action("library", "copy", "y", "y", "copy", "Copy the name as a study file needs it", 8),
     Action(
-        "library", "back", "escape,b,h,left", "esc b", "back", "Back to the tree, or the runs", 8
+        "library",
+        "back",
+        "escape,b,h,left",
+        "esc b",
+        "back",
+        "Go back to the tree, or to the runs",
+        8,
     ),
     *_moves("library", "model", "the first model", "the last model"),
     Action("run", "measure(1)", "m", "m", "measure", "Next measure, or order of a table", 1),
@@ -172,7 +178,7 @@ ACTIONS: tuple[Action, ...] = (
         "x",
         "x",
         "reading",
-        "Raw value, chance level, excess, difference from the base in turn",
+        "Switch between value, chance level, excess and difference from the base",
         2,
     ),
     Action("run", "choose", "space", "space", "choose", "Find a model, task, … by typing", 3),
@@ -180,7 +186,7 @@ ACTIONS: tuple[Action, ...] = (
     *_steps("module", "module or group", "p p", "P P", 4),
     *_steps("layer", "layer", "greater_than_sign >", "less_than_sign <", 5),
     *_steps("task", "task", "right_parenthesis )", "left_parenthesis (", 6),
-    *_steps("against", "task to hold it against", "plus +", "asterisk *", 7),
+    *_steps("against", "task to compare with", "plus +", "asterisk *", 7),
     *_steps("setting", "setting", "i i", "I I", 8),
     *_steps("reference", "reference", "f f", "F F", 9),
     *_steps("probe", "probe set", "E E", "W W", 9),
@@ -189,49 +195,77 @@ ACTIONS: tuple[Action, ...] = (
     *_numbers("run", 9, "topic", ", then to its next tab"),
     Action("run", "tab(0)", "0", "0", "overview", "Go to the overview of the run"),
     Action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 14),
-    Action("run", "previous_tab", "shift+tab", "shift+tab", "previous tab", "Go to the tab before"),
+    Action(
+        "run", "previous_tab", "shift+tab", "shift+tab", "previous tab", "Go to the previous tab"
+    ),
     Action(
         "run", "drill", "enter", "enter", "details", "Open the details behind the value here", 4
     ),
     Action("run", "filter", "slash", "/", "filter", "Show only some models, layers and modules", 6),
     Action("run", "clip", "Y", "Y", "copy as", "Copy a value, a row or the whole table"),
     Action(
-        "run", "export", "X", "X", "export", "Write this picture, or all of a run, to files", 12
+        "run", "export", "X", "X", "export", "Export this picture or the whole run to files", 12
     ),
-    Action("run", "jump", "apostrophe", "'", "jump", "A letter on every tab and picture", 13),
+    Action("run", "jump", "apostrophe", "'", "jump", "Jump to a tab or picture by its letter", 13),
     Action("run", "view", "v", "v", "view", "Next picture of this analysis", 11),
-    Action("run", "zoom", "z", "z", "zoom", "Give one picture the whole screen, and back", 12),
+    Action("run", "zoom", "z", "z", "zoom", "Show one picture on the whole screen, and back", 12),
     Action("run", "bench", "V", "V", "bench", "Try the models of this study on a prompt", 12),
     Action("run", "write", "w", "w", "write", "Write this mix as a model's folder", 11),
-    Action("run", "four", "Z", "Z", "four", "Up to four pictures at once, and back"),
-    Action("run", "log", "T", "T", "log", "The log of its worker: follow, search", 14),
+    Action("run", "four", "Z", "Z", "four", "Show up to four pictures at once, and back"),
+    Action("run", "log", "T", "T", "log", "Show the log of the worker", 14),
     Action("run", "cancel", "c", "c", "cancel", "Cancel this run", 13),
     Action("run", "resume", "r", "r", "resume", "Resume this run, or start it if it waits", 1),
     Action("run", "back", "escape,b", "esc b", "back", "Go back to where you came from", 15),
     Action("figure", "move(-1, 0)", "left,h", "← h", "left", "Move the cursor left"),
     Action("figure", "move(1, 0)", "right,l", "→ l", "right", "Move the cursor right"),
-    Action("figure", "move(0, -1)", "up,k", "↑ k", "up", "Move the cursor up, or a series back"),
-    Action("figure", "move(0, 1)", "down,j", "↓ j", "down", "Move the cursor down, or a series on"),
+    Action(
+        "figure",
+        "move(0, -1)",
+        "up,k",
+        "↑ k",
+        "up",
+        "Move the cursor up, or to the previous series",
+    ),
+    Action(
+        "figure",
+        "move(0, 1)",
+        "down,j",
+        "↓ j",
+        "down",
+        "Move the cursor down, or to the next series",
+    ),
     Action("figure", "ends(-1)", "home", "home", "first", "Go to the first column or layer"),
     Action("figure", "ends(1)", "end", "end", "last", "Go to the last column or layer"),
     *_pages("figure"),
-    Action("figure", "dense", "e", "e", "overview", "Numbers, or the whole picture without them"),
-    Action("figure", "alone", "A", "A", "alone", "One line alone, beside base and controls; all"),
-    Action("figure", "split", "S", "S", "apart", "A panel for each line, on one scale; together"),
-    Action("figure", "copy", "y", "y", "copy", "Copy what the readout says"),
-    Action("app", "help", "question_mark", "?", "help", "This help", 16),
+    Action("figure", "dense", "e", "e", "overview", "Switch between numbers and the whole picture"),
+    Action(
+        "figure", "alone", "A", "A", "alone", "Show one line with base and controls, or all lines"
+    ),
+    Action("figure", "split", "S", "S", "apart", "Show a panel for each line, or all in one"),
+    Action("figure", "copy", "y", "y", "copy", "Copy the readout"),
+    Action("app", "help", "question_mark", "?", "help", "Show or close this help", 16),
     Action("app", "command_palette", "colon,ctrl+p", ": ctrl+p", "commands", "Find a command", 18),
-    Action("app", "theme", "t", "t", "theme", "Dark or light"),
-    Action("app", "leave", "q", "q", "quit", "Leave; runs go on", 17),
-    Action("app", "suspend_process", "ctrl+z", "ctrl+z", "suspend", "To the shell; fg comes back"),
+    Action("app", "theme", "t", "t", "theme", "Switch between dark and light"),
+    Action("app", "leave", "q", "q", "quit", "Quit; runs continue", 17),
+    Action(
+        "app", "suspend_process", "ctrl+z", "ctrl+z", "suspend", "Suspend to the shell; fg returns"
+    ),
 )
 
 _OF_ONE_RUN = (
     "zoom", "four", "log", "bench", "write", "cancel", "resume", "drill", "filter", "tab(0)",
 )  # fmt: skip
 ACTIONS += (
-    Action("compare", "difference", "minus", "-", "difference", "B minus A, and back", 1),
-    Action("compare", "side", "B", "B", "side", "The other run", 2),
+    Action(
+        "compare",
+        "difference",
+        "minus",
+        "-",
+        "difference",
+        "Switch between both runs and B minus A",
+        1,
+    ),
+    Action("compare", "side", "B", "B", "side", "Switch to the other run", 2),
     Action(
         "compare",
         "depth",
@@ -251,77 +285,133 @@ ACTIONS += (
 elsewhere."""
 
 ACTIONS += (
-    Action("builder", "enter", "enter", "enter", "fill in", "Type, pick, open or go there", 1),
+    Action("builder", "enter", "enter", "enter", "fill in", "Edit or open the selected line", 1),
     Action(
-        "builder", "turn(1)", "right,l,space", "space → l", "choose", "Next choice; in or out", 2
+        "builder",
+        "turn(1)",
+        "right,l,space",
+        "space → l",
+        "choose",
+        "Next choice, or switch on or off",
+        2,
     ),
-    Action("builder", "turn(-1)", "left,h", "← h", "choose back", "Choice before"),
+    Action("builder", "turn(-1)", "left,h", "← h", "choose back", "Previous choice"),
     Action("builder", "add", "a", "a", "add", "Add a tuned model, or a domain", 3),
-    Action("builder", "drop", "D", "D", "drop", "Take the selected model or domain out", 4),
+    Action("builder", "drop", "D", "D", "drop", "Remove the selected model or domain", 4),
     Action("builder", "start", "s", "s", "start", "Write the study file and start it", 3),
     Action("builder", "write", "w", "w", "write", "Only write the study file", 4),
     Action("builder", "look", "R", "R", "look again", "Estimate the cost again", 6),
     Action(
-        "builder", "next_tab", "tab", "tab", "next step", "Next step; completes while typing", 5
+        "builder",
+        "next_tab",
+        "tab",
+        "tab",
+        "next step",
+        "Next step; complete a path while typing",
+        5,
     ),
-    Action("builder", "previous_tab", "shift+tab", "shift+tab", "step before", "The step before"),
+    Action("builder", "previous_tab", "shift+tab", "shift+tab", "previous step", "Previous step"),
     *_numbers("builder", 6, "step"),
     *_moves("builder", "line", "the first line", "the last line"),
-    *_pages("builder", *["Scroll the study file, the check"] * 2),
-    Action("builder", "anew", "N", "N", "begin anew", "Drop this draft and begin a new one", 7),
+    *_pages("builder", *["Scroll the study file or the check"] * 2),
+    Action("builder", "anew", "N", "N", "new draft", "Delete this draft and begin a new one", 7),
     Action(
-        "builder", "back", "escape,b", "esc b", "back", "End the typing, or leave: all is kept", 15
+        "builder",
+        "back",
+        "escape,b",
+        "esc b",
+        "back",
+        "Stop typing, or leave; the draft is saved",
+        15,
     ),
-    Action("bench", "enter", "enter", "enter", "type", "Type the column, number or prompt here", 1),
-    Action("bench", "turn(1)", "right,l", "→ l", "more", "A number up; else to the right", 2),
-    Action("bench", "turn(-1)", "left,h", "← h", "less", "A number down; else to the left"),
-    Action("bench", "leap(1)", "shift+right", "shift+→", "much more", "A number up by more"),
-    Action("bench", "leap(-1)", "shift+left", "shift+←", "much less", "A number down by more"),
-    *_moves("bench", "line", "the top of the column", "its bottom"),
+    Action("bench", "enter", "enter", "enter", "type", "Edit the column, number or prompt here", 1),
+    Action("bench", "turn(1)", "right,l", "→ l", "more", "Raise a number, or move right", 2),
+    Action("bench", "turn(-1)", "left,h", "← h", "less", "Lower a number, or move left"),
+    Action(
+        "bench", "leap(1)", "shift+right", "shift+→", "much more", "Raise a number by a large step"
+    ),
+    Action(
+        "bench", "leap(-1)", "shift+left", "shift+←", "much less", "Lower a number by a large step"
+    ),
+    *_moves("bench", "line", "the top of the column", "the bottom of the column"),
     Action("bench", "next_tab", "tab", "tab", "next", "Go to the next column or field", 6),
-    Action("bench", "previous_tab", "shift+tab", "shift+tab", "before", "Go to the one before"),
-    *_numbers("bench", 9, "column", "; blind: prefer it"),
     Action(
-        "bench", "switch", "space", "space", "on/off", "Switch a vector or a change off or on", 3
+        "bench",
+        "previous_tab",
+        "shift+tab",
+        "shift+tab",
+        "before",
+        "Go to the previous column or field",
     ),
-    Action("bench", "mode", "O", "O", "mode", "Write texts, or score one text", 4),
-    Action("bench", "measure(1)", "m", "m", "measure", "Next measure of the shades", 5),
-    Action("bench", "measure(-1)", "M", "M", "measure back", "Previous measure of the shades"),
-    Action("bench", "view", "v", "v", "view", "Texts, the logit lens, the neurons", 7),
+    *_numbers("bench", 9, "column", "; blind: prefer its text"),
+    Action(
+        "bench", "switch", "space", "space", "on/off", "Switch a vector or a change on or off", 3
+    ),
+    Action("bench", "mode", "O", "O", "mode", "Switch between generating and scoring", 4),
+    Action("bench", "measure(1)", "m", "m", "measure", "Next measure of the shading", 5),
+    Action("bench", "measure(-1)", "M", "M", "measure back", "Previous measure of the shading"),
+    Action("bench", "view", "v", "v", "view", "Switch between texts, logit lens and neurons", 7),
     Action("bench", "add", "a", "a", "add", "Add a column", 5),
-    Action("bench", "double", "C", "C", "double", "One more column like this one", 9),
-    Action("bench", "drop", "D", "D", "drop", "Take this column away", 8),
-    Action("bench", "refer", "f", "f", "reference", "Compare the others with this column", 8),
-    Action("bench", "settings", "i", "i", "setting", "Length, temperature, seed, template", 6),
-    Action("bench", "zoom", "z", "z", "zoom", "One column on the whole width, and back", 10),
-    Action("bench", "blind", "H", "H", "blind", "Hide the names and shuffle; show them again", 9),
+    Action("bench", "double", "C", "C", "double", "Duplicate this column", 9),
+    Action("bench", "drop", "D", "D", "drop", "Remove this column", 8),
+    Action("bench", "refer", "f", "f", "reference", "Compare the other columns with this one", 8),
+    Action("bench", "settings", "i", "i", "setting", "Set length, temperature, seed, template", 6),
+    Action("bench", "zoom", "z", "z", "zoom", "Show one column on the whole width, and back", 10),
+    Action("bench", "blind", "H", "H", "blind", "Hide names and shuffle columns, or show names", 9),
+    Action("bench", "open", "o", "o", "prompts", "Open prompts of a file, task or probe set", 11),
+    Action("bench", "item(1)", "J", "J", "item", "Next prompt of the opened file, task or set", 11),
     Action(
-        "bench", "open", "o", "o", "prompts", "Prompts of a file, of tasks or of probe sets", 11
+        "bench",
+        "item(-1)",
+        "K",
+        "K",
+        "item back",
+        "Previous prompt of the opened file, task or set",
     ),
-    Action("bench", "item(1)", "J", "J", "item", "Next of these prompts", 11),
-    Action("bench", "item(-1)", "K", "K", "item back", "Previous of these prompts"),
     Action("bench", "copy", "y", "y", "copy", "Copy the text of this column", 12),
-    Action("bench", "keep", "ampersand", "&", "keep", "Write request and answers into the run", 9),
+    Action(
+        "bench", "keep", "ampersand", "&", "keep", "Save the request and its answers in the run", 9
+    ),
     Action("bench", "write", "w", "w", "write", "Write this mix as a model's folder", 11),
     Action(
-        "bench", "point", "exclamation_mark", "!", "add point", "A run with this mix as a point", 11
+        "bench",
+        "point",
+        "exclamation_mark",
+        "!",
+        "add point",
+        "Start a run with this mix as a point",
+        11,
     ),
-    Action("bench", "cancel", "c", "c", "cancel", "End the request in hand", 3),
+    Action("bench", "cancel", "c", "c", "cancel", "Cancel the current request", 3),
     Action("bench", "resume", "r", "r", "resume", "Start the worker again", 1),
-    Action("bench", "stop", "Q", "Q", "stop bench", "End the worker: its memory is free again", 12),
-    Action("bench", "back", "escape,b", "esc b", "back", "End the typing, or leave", 15),
-    Action("prompt", "send", "enter", "enter", "run", "Have every column answer", 1),
+    Action("bench", "stop", "Q", "Q", "stop bench", "Stop the worker and free its memory", 12),
+    Action("bench", "back", "escape,b", "esc b", "back", "Stop typing, or leave", 15),
+    Action("prompt", "send", "enter", "enter", "run", "Run the prompt in every column", 1),
     Action("prompt", "line", "ctrl+j", "ctrl+j", "new line", "Begin a new line", 2),
-    Action("prompt", "past(-1)", "up", "↑", "earlier prompt", "Up, then the prompt before", 3),
-    Action("prompt", "past(1)", "down", "↓", "later prompt", "Down, then the later prompt"),
-    Action("overview", "move(-1)", "up,left,k,h", "↑ ←", "up", "Select the card or finding before"),
-    Action("overview", "move(1)", "down,right,j,l", "↓ →", "down", "Select the one after"),
+    Action(
+        "prompt",
+        "past(-1)",
+        "up",
+        "↑",
+        "earlier prompt",
+        "Move up, or recall the previous prompt",
+        3,
+    ),
+    Action(
+        "prompt", "past(1)", "down", "↓", "later prompt", "Move down, or recall the next prompt"
+    ),
+    Action(
+        "overview", "move(-1)", "up,left,k,h", "↑ ←", "up", "Select the previous card or finding"
+    ),
+    Action(
+        "overview", "move(1)", "down,right,j,l", "↓ →", "down", "Select the next card or finding"
+    ),
     *_pages("overview"),
     Action("overview", "ends(-1)", "home,g", "home g", "first", "Go to the first card"),
     Action("overview", "ends(1)", "end,G", "end G", "last", "Go to the last finding"),
     Action("facts", "down", "j", "j", "down", "Scroll the facts of a run down"),
     Action("facts", "up", "k", "k", "up", "Scroll the facts of a run up"),
-    Action("filter", "clear", "escape", "esc", "all", "Drop the filter and leave its line"),
+    Action("filter", "clear", "escape", "esc", "all", "Clear the filter and close it"),
     Action("dialog", "close", "escape", "esc", "close", "Close the dialog without an answer"),
     Action("typing", "complete", "tab", "tab", "complete", "Complete the path or the name"),
     *_moves("models", "line"),
@@ -330,17 +420,17 @@ ACTIONS += (
     Action("help", "close", "q,question_mark", "q ?", "close", "Close the help"),
     Action("help", "down", "j", "j", "down", "Scroll the help down"),
     Action("help", "up", "k", "k", "up", "Scroll the help up"),
-    Action("jump", "close", "apostrophe", "'", "close", "Stay where you are"),
+    Action("jump", "close", "apostrophe", "'", "close", "Cancel the jump"),
     *(
-        Action("jump", f"go({n})", letter, "a to z", "go", "Go to what the letter stands on")
+        Action("jump", f"go({n})", letter, "a to z", "go", "Go to the place of that letter")
         for n, letter in enumerate("asdfghjklqwertyuiopzxcvbnm", 1)  # nearest to the fingers first
     ),
     *_picks(
         "copy",
-        ("v", "value", "The value, in words"),
-        ("r", "row", "Its row as CSV"),
-        ("c", "csv", "The whole table as CSV"),
-        ("m", "md", "The whole table as Markdown"),
+        ("v", "value", "Copy the value in words"),
+        ("r", "row", "Copy its row as CSV"),
+        ("c", "csv", "Copy the whole table as CSV"),
+        ("m", "md", "Copy the whole table as Markdown"),
     ),
     *_picks(
         "export",
@@ -350,10 +440,10 @@ ACTIONS += (
         ("c", "csv", "Its values as CSV"),
         ("m", "md", "Its values as Markdown"),
         ("u", "parquet", "Its values as Parquet"),
-        ("a", "run", "All of the run, in every format"),
+        ("a", "run", "The whole run, in every format"),
     ),
     *(
-        Action("pick", f"pick('{n}')", str(n), "1 to 9", "pick", "Pick the line of that number")
+        Action("pick", f"pick('{n}')", str(n), "1 to 9", "pick", "Choose the line of that number")
         for n in range(1, 10)
     ),
 )
@@ -423,7 +513,7 @@ def rebind(keys: Mapping[str, str]) -> None:
         for key in map(str.strip, given.split(",")):
             if not _is_key(key):
                 raise StudyError(
-                    f"{path()}: there is no key '{plain(key)}' to give to {action_id}.",
+                    f"{path()}: '{plain(key)}' is not a key; it is set for {action_id}.",
                     hint='Write for example "x", "/", "ctrl+x" or "page down" as "pagedown".',
                 )
     for places in CONTEXTS:

@@ -26,7 +26,7 @@ from app.tui.columns import table
 from core.errors import RunError
 from core.files.partial import scratch
 
-UNKNOWN = "The preflight failed without a word."
+UNKNOWN = "The preflight failed without an error message."
 
 
 async def foresee(draft: Draft, db_url: str) -> dict[str, Any]:

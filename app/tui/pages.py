@@ -29,12 +29,12 @@ SECTIONS: tuple[tuple[str, ...], ...] = (
 """The sections of a study on each step."""
 
 ABOUT = (
-    "Which models are held against each other: a base, and what was tuned from it.",
-    "Texts that models read. Without any: no neurons, and the rest on general texts.",
-    "What models are asked. Without anything: no scores, ablation or arithmetic.",
-    "What is computed. All of it unless you leave something out: space.",
-    "Where models are computed, and how precisely. All of it may stay as it is.",
-    "What it will take, and the file that it is written to.",
+    "The base model and the models tuned from it.",
+    "Probe texts. Without any, neurons are not measured and other analyses read general texts.",
+    "Tasks to score. Without any there are no scores, ablation or arithmetic.",
+    "The analyses to compute: all of them, unless space switches one off.",
+    "Device and precision. The defaults suit most studies.",
+    "The estimated cost, and the path of the study file.",
 )
 
 NEEDS = {
@@ -119,14 +119,15 @@ def _models(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) ->
         more += [f"at {model['revision']}"] if model.get("revision") else []
         yield Item(
             key=key, kind="part", label=model["name"], words=model["path"],
-            otherwise=", ".join(more), on=key in opened, help="enter opens it, D drops it",
+            otherwise=", ".join(more), on=key in opened, help="enter opens it, D removes it",
         )  # fmt: skip
         if key in opened:
             yield from _model(draft, key)
     yield Item(
-        key="add", kind="add", label="add a tuned model", help="Pick it from those here, or type."
-    )
-    yield _field(draft, "name", label="study name", otherwise="called like the base")
+        key="add", kind="add", label="add a tuned model",
+        help="Choose a model from the list, or type its hub id or path.",
+    )  # fmt: skip
+    yield _field(draft, "name", label="study name", otherwise="named after the base")
     yield from _more(draft, opened, "models.base.revision", "models.tokenizer",
                      "models.trust_remote_code")  # fmt: skip
 
@@ -136,7 +137,7 @@ def _model(draft: Draft, key: str) -> Iterator[Item]:
     others = [model["name"] for model in draft.tuned if model["name"] != called]
     name = Item(
         key=f"{key}.name", kind="text", label="name", words=called, depth=1,
-        help="What it is called in every picture: letters, digits, '.', '_' and '-'.",
+        help="Its name in every figure: letters, digits, '.', '_' and '-'.",
     )  # fmt: skip
     yield name
     yield replace(_of_row(draft, key, "path"), kind="model")
@@ -156,9 +157,9 @@ def _of_row(draft: Draft, key: str, name: str) -> Item:
 
 def _probe(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> Iterator[Item]:
     helps = {
-        "": "No texts: nothing is said of neurons.",
+        "": "No texts: neurons are not measured.",
         "file": "A file of your own.",
-        "task": "The items of a task of the harness, or of your own.",
+        "task": "The items of a task, from the harness or your own.",
     }
     yield Item(
         key="probe", kind="options", label="texts", words=draft.probe or "none",
@@ -173,7 +174,7 @@ def _probe(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> 
         key = f"{PROBES}.{index}"
         yield Item(
             key=key, kind="part", label=row["name"], words=row["texts"], on=key in opened,
-            otherwise="" if row["texts"] else "no texts yet", help="enter opens it, D drops it",
+            otherwise="" if row["texts"] else "no texts yet", help="enter opens it, D removes it",
         )  # fmt: skip
         if key in opened:
             yield from _further_probe(draft, key)
@@ -185,7 +186,7 @@ def _probe(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> 
 
 def _further_probe(draft: Draft, key: str) -> Iterator[Item]:
     for name, help in (
-        ("name", "What it is called in every picture: letters, digits, '.', '_' and '-'."),
+        ("name", "Its name in every figure: letters, digits, '.', '_' and '-'."),
         ("texts", "A built-in set, task:NAME, or a file."),
     ):
         words = building.value(draft, f"{key}.{name}")
@@ -201,17 +202,17 @@ def _tasks(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> 
         yield Item(
             key=key, kind="part", label=domain["name"], words=domain["tasks"], on=key in opened,
             otherwise="" if domain["tasks"] else "no tasks yet",
-            help="enter opens it, D drops it",
+            help="enter opens it, D removes it",
         )  # fmt: skip
         if key in opened:
             yield Item(
                 key=f"{key}.name", kind="text", label="domain", words=domain["name"], depth=1,
-                help="One that is called like a model is that model's own.",
+                help="A domain with the name of a model is that model's own.",
             )  # fmt: skip
             yield Item(
                 key=f"{key}.tasks", kind="text", label="tasks", words=domain["tasks"], depth=1,
                 otherwise="such as medqa_4options, pubmedqa",
-                help="Names of the harness's tasks, or of your own in the folder below.",
+                help="Names of tasks of the harness, or of your own tasks in the folder below.",
             )  # fmt: skip
     yield Item(
         key="add", kind="add", label="add a domain", help="A domain is a name and its tasks."
@@ -234,7 +235,7 @@ def _analyses(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) 
             key=key, kind="switch", label=analysis.title, on=name not in draft.without,
             words=", ".join(given), dim=name not in possible,
             otherwise=about(name) if name in possible else NEEDS[analysis.needs],
-            help=about(name) + "\nspace takes it in or out"
+            help=about(name) + "\nspace switches it on or off"
             + (", enter opens its parameters." if parameters else "."),
         )  # fmt: skip
         if key in opened:
@@ -257,14 +258,15 @@ def _check(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> 
     if not faults:
         yield Item(
             key="file", kind="text", label="study file", words=draft.values.get("file", ""),
-            otherwise=file_for(draft), help="Where it is written: w writes it, s also starts it.",
+            otherwise=file_for(draft),
+            help="Path of the study file: w writes it, s also starts the run.",
         )  # fmt: skip
 
 
 def about(name: str) -> str:
-    """The purpose of an analysis: the first line of its module."""
-    line = (sys.modules[registry.get(name).plan.__module__].__doc__ or "").strip().split("\n")[0]
-    return line.partition(": method")[0].rstrip(".") + "."
+    """The purpose of an analysis: the first paragraph of its module."""
+    paragraph = (sys.modules[registry.get(name).plan.__module__].__doc__ or "").split("\n\n")[0]
+    return " ".join(paragraph.split()).partition(": method")[0].rstrip(".") + "."
 
 
 def found(file: Path) -> str | None:
@@ -293,7 +295,7 @@ def _more(draft: Draft, opened: Collection[str], *keys: str) -> Iterator[Item]:
     is_open = "more" in opened
     yield Item(
         key="more", kind="part", label="more", otherwise="" if is_open else labels, on=is_open,
-        help="What is seldom needed.",
+        help="Rarely needed settings.",
     )  # fmt: skip
     if is_open:
         for key in keys:
@@ -336,7 +338,7 @@ def _shown(draft: Draft, key: str) -> str:
     """The name of a field in the words of its page."""
     part, _, name = key.rpartition(".")
     if part.startswith((TUNED, DOMAINS, PROBES)) and part not in (TUNED, DOMAINS, PROBES):
-        return f"{building.value(draft, f'{part}.name') or 'one without a name'}: {name}: "
+        return f"{building.value(draft, f'{part}.name') or 'unnamed'}: {name}: "
     if key == "models.base.path":
         return "base: "
     return f"{name.replace('_', ' ')}: " if part else f"{key}: "

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 DEMO = "demo"
 """The name of the demo's study."""
 MAKING = """\
-The demo's models are being trained, once, in a process of their own:
+The demo's models are being trained once, in a separate process:
 
     `{stage}`
 
-Then its run appears here. You may leave meanwhile with `q`, or stop
-it with `c`."""
+Then the run of the demo appears here. `q` quits, and the training
+continues; `c` stops it."""
 EMPTY = """\
 No runs yet. Three ways to begin:
 
 `n`               build a study of your own models, step by step
-`o`               start a study file that you have, or a ready one
-`d`               see a demo: a small family of models, trained here once in a
-                few minutes, and what tuning did to each of them
+`o`               run a study file, or a ready-made study
+`d`               run the demo: train a small family of models in a few minutes
+                and see the effect of tuning on each
 
 `L` lists the models on this machine. A study file can be as short as this:
 

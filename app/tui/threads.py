@@ -25,7 +25,7 @@ def in_thread(
     exclusive: bool = True,
 ) -> Worker[None]:
     """Call `then` with the result of `work`, or `refused` with its error; an unexpected error is
-    reported as a fault of tauscope. `exclusive`: drop the results of earlier work of this group."""
+    reported as a bug in tauscope. `exclusive`: drop the results of earlier work of this group."""
 
     def doing() -> None:
         try:
@@ -37,7 +37,7 @@ def in_thread(
             if refused is None:
                 raise
             words = f"{type(error).__name__}: {reason(error)}"
-            node.call_later(refused, RunError(words, hint="This is a fault of tauscope."))
+            node.call_later(refused, RunError(words, hint="This is a bug in tauscope."))
         else:
             if then is not None:
                 node.call_later(then, result)

@@ -52,7 +52,7 @@ class AblationParameters(Parameters):
     controls: int = Field(
         default=ranking.CONTROLS,
         ge=2,
-        description="Random draws for each selection: few of them can find little.",
+        description="Random draws for each selection; few draws have little power.",
     )
     chosen_on: Literal["task", "probe"] = Field(
         default="task", description="Choose neurons on items of the task, or on the probe texts."
@@ -64,7 +64,7 @@ class AblationParameters(Parameters):
         default="own", description="Choose on the model and the base, or on every model."
     )
     tasks: Literal["own", "all"] = Field(
-        default="own", description="Score its own domain's tasks and a general one, or all."
+        default="own", description="Score the tasks of its own domain and a general one, or all."
     )
     heads: bool = Field(default=False, description="Ablate attention heads instead of neurons.")
 
@@ -296,11 +296,11 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="drop_percent",
             title="drop",
-            description="The model's loss in score by ablating the neurons, in per cent; below 0 "
-            "it gains, whichever direction of the metric is better. Chance is the "
-            "mean of random controls: as many neurons of each layer, different ones if there are "
-            "enough; in a layer with more than half ablated, any neurons, which makes the test "
-            "err upwards.",
+            description="The score that the model loses when the neurons are ablated, in per cent. "
+            "Below 0 the model improves, whichever direction of the metric is better. Chance is "
+            "the mean of random controls: as many other neurons of each layer. Where more than "
+            "half of a layer is ablated, controls may share neurons with the selection, which "
+            "makes p too large.",
             unit="%",
             better="lower",
             has_chance=True,
@@ -316,13 +316,13 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="score",
             title="score of the whole model",
-            description="The score on the same items with nothing ablated.",
+            description="The score on the same items without ablation.",
             better="metric",
         ),
         MetricSpec(
             name="p_value",
             title="p against random controls",
-            description="One-sided test of a drop not larger than its random controls.",
+            description="One-sided test that the drop is no larger than its random controls.",
             empty="the drop has no interval",
         ),
         MetricSpec(

@@ -394,8 +394,8 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="activated_percent",
             title="activated neurons",
-            description="Share of neurons that are active at a token, in the mean over all tokens "
-            "of the probe set; the interval is over documents.",
+            description="Mean share of active neurons at a token, over all tokens of the probe "
+            "set; the interval is over documents.",
             unit="%",
         ),
         *quartiles("share of activated neurons", unit="%"),
@@ -413,7 +413,7 @@ ANALYSIS = Analysis(
         SortedTable(
             key="neurons",
             title="Neurons",
-            caption="Single neurons, their rates in every model, and what they fire on.",
+            caption="Single neurons, their rates in every model, and the tokens that they fire on.",
             measures=("activated_percent",),
             selectors=("model", "layer"),
             only={"model": _is_tuned},
@@ -426,8 +426,8 @@ ANALYSIS = Analysis(
             key="neuron",
             title="A neuron in context",
             short="In context",
-            caption="Where in the texts a neuron is largest, in the tuned model and in the base, "
-            "and the tokens that it promotes.",
+            caption="The snippets in which a neuron is largest, in the tuned model and in the "
+            "base, and the tokens that it promotes.",
             measures=("activated_percent",),
             selectors=("model", "item"),
             only={"model": _is_tuned},
@@ -439,7 +439,7 @@ ANALYSIS = Analysis(
             key="spread",
             title="Spread over documents",
             short="Spread",
-            caption="The mean of a layer and how single documents lie about it.",
+            caption="The mean of a layer, and the spread of single documents.",
             measures=("activated_percent",),
             selectors=("layer",),
             finding=of_spread,

@@ -187,9 +187,9 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="half_cosine",
             title="steadiness of the mean difference",
-            description="Cosine between the mean differences of two random halves of the "
-            "documents, in the mean of many halves; chance: differences between means over "
-            "unlike documents of the base.",
+            description="Mean cosine between the mean differences of two random halves of the "
+            "documents, over many splits; chance: differences between means over unlike documents "
+            "of the base.",
             has_chance=True,
             signed=True,
             empty="the difference is zero, or there is one document",
@@ -207,8 +207,8 @@ ANALYSIS = Analysis(
             key="size",
             title="Mean difference of states by layer",
             short="Size",
-            caption="One line per tuned model: how large, and how steady over documents, its mean "
-            "difference from the base is.",
+            caption="One line per tuned model: the size of its mean difference from the base, and "
+            "its steadiness over documents.",
             measures=("relative_size", "half_cosine"),
             selectors=("setting", "probe"),
             opens={"setting": tables.EVERYWHERE},
@@ -232,7 +232,7 @@ ANALYSIS = Analysis(
         ),
         SortedTable(
             key="readout",
-            title="What the mean difference says",
+            title="Tokens of the mean difference",
             short="Readout",
             caption="The tokens whose logits a layer's mean difference would raise and lower most, "
             "through the model's own norm and head.",

@@ -48,7 +48,7 @@ class AlignmentParameters(Parameters):
         default=0.5, gt=0, le=1, description="Least |cosine| of a matching direction."
     )
     amplified: int = Field(default=4, ge=1, description="r of the amplification factor.")
-    heads: bool = Field(default=True, description="Also head by head.")
+    heads: bool = Field(default=True, description="Also compute alignment for each head.")
 
 
 def plan(subject: Subject, parameters: AlignmentParameters) -> list[Unit]:
@@ -183,8 +183,8 @@ METRICS = (
         MetricSpec(
             name=f"{name}_excess",
             title=f"{title} beyond chance",
-            description="Energy beyond that of a random update of this shape and spectrum: 1 all "
-            "inside, 0 chance, below 0 avoids the base's directions.",
+            description="Energy beyond that of a random update of this shape and spectrum. 1: all "
+            "inside; 0: chance; below 0: the update avoids the base's directions.",
             has_chance=True,
             signed=True,
             empty=_SATURATED,

@@ -40,7 +40,8 @@ class ArithmeticParameters(Parameters):
     """The points of task arithmetic, and their scored tasks."""
 
     vectors: tuple[str, ...] = Field(
-        default=(), description="One or two models for a full grid; none: all, alone and in pairs."
+        default=(),
+        description="One or two models for a full grid; default: all, alone and in pairs.",
     )
     coefficients: tuple[float, ...] = Field(
         default=(0.0, 0.5, 1.0), description="The coefficients of the grid."
@@ -55,7 +56,8 @@ class ArithmeticParameters(Parameters):
         default=(), description="Repeat with only attention, mlp or layers 0-3."
     )
     all_tasks: bool = Field(
-        default=False, description="Score every task, not the vectors' domains and a general one."
+        default=False,
+        description="Score every task, instead of the vectors' domains and a general one.",
     )
 
     @field_validator("restrict")
@@ -345,7 +347,7 @@ ANALYSIS = Analysis(
             description="Score over that of the domain's own tuned model, inverted where lower is "
             "better: 1 keeps all of the domain. A domain's row is the mean over all of its tasks.",
             better="higher",
-            empty="the score below the line is 0",
+            empty="the score in the denominator is 0",
         ),
         MetricSpec(
             name="regained",

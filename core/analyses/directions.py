@@ -55,8 +55,12 @@ class DirectionsParameters(Parameters):
     top: int = Field(default=5, ge=1, le=20, description="Top directions of each matrix.")
     tokens: int = Field(default=10, ge=1, le=100, description="Tokens at each end of a direction.")
     random: int = Field(default=100, ge=2, description="Random directions, for chance.")
-    experts: int = Field(default=4, ge=0, description="Experts of a layer to read, the first ones.")
-    moved: int = Field(default=30, ge=1, description="Tokens whose embeddings moved most.")
+    experts: int = Field(
+        default=4, ge=0, description="Number of experts to read of a layer, from the first."
+    )
+    moved: int = Field(
+        default=30, ge=1, description="Number of listed tokens whose embeddings moved most."
+    )
 
 
 def plan(subject: Subject, parameters: DirectionsParameters) -> list[Unit]:
@@ -299,9 +303,9 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="concentration",
             title="concentration on tokens",
-            description="Kurtosis of the products of all tokens with a top direction of Δ, in the "
-            "mean over directions: 3 spreads over all tokens like noise, a large one is about few "
-            "tokens. Of the base, the top directions of W. Chance: random directions.",
+            description="Kurtosis of the products of all tokens with a top direction of Δ, "
+            "averaged over directions. 3: spread over all tokens like noise; large: concentrated "
+            "on few tokens. For the base: the top directions of W. Chance: random directions.",
             has_chance=True,
             empty="nothing changed here",
         ),
@@ -318,8 +322,8 @@ ANALYSIS = Analysis(
             key="heat",
             title="Concentration on tokens by layer and module",
             short="Concentration",
-            caption="Large: the update's top directions are about few tokens; 3: they spread over "
-            "all tokens like noise.",
+            caption="Large: the update's top directions concentrate on few tokens; 3: they spread "
+            "over all tokens like noise.",
             measures=("concentration",),
             selectors=("model",),
             only={"model": _is_tuned},
@@ -330,7 +334,8 @@ ANALYSIS = Analysis(
             key="depth",
             title="Concentration by depth",
             short="By depth",
-            caption="One module: a line each model's Δ, and of the base W's own top directions.",
+            caption="One module: one line for the Δ of each model, and one for the top directions "
+            "of the base's W.",
             measures=("concentration",),
             selectors=("module",),
             only={"module": SIDE_OF.__contains__},
@@ -339,7 +344,7 @@ ANALYSIS = Analysis(
         ),
         SortedTable(
             key="tokens",
-            title="What one matrix writes or reads",
+            title="Tokens that one matrix writes or reads",
             short="Tokens",
             caption="The top directions of Δ in tokens, both ends, beside W's own and random ones.",
             measures=("concentration",),
@@ -354,8 +359,8 @@ ANALYSIS = Analysis(
             key="embeddings",
             title="Tokens that moved most",
             short="Moved tokens",
-            caption="The tokens whose embeddings changed most for their length, with their nearest "
-            "neighbours before and after.",
+            caption="The tokens whose embeddings changed most relative to their length, with their "
+            "nearest neighbours before and after.",
             measures=("embedding_move",),
             selectors=("model", "module"),
             only={"module": STREAMED.__contains__},

@@ -89,7 +89,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     return UnitResult(drops.corrected([row for r in required for row in r.measurements]))
 
 
-_FLOOR = "chance: the base against itself in another batch, which rounding alone moves"
+_FLOOR = "chance: the base against itself in another batch, which differs by rounding alone"
 
 ANALYSIS = Analysis(
     name=NAME,
@@ -108,23 +108,23 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="kl",
             title="divergence from the base",
-            description=f"KL(tuned ‖ base) of the predictions, in the mean over tokens; {_FLOOR}.",
+            description=f"KL(tuned ‖ base) of the predictions, mean over tokens; {_FLOOR}.",
             unit="nats",
             has_chance=True,
-            empty="no document has two tokens, or the base rules a token out",
+            empty="no document has two tokens, or the base gives a token no probability",
         ),
         MetricSpec(
             name="reverse_kl",
             title="reverse divergence",
-            description=f"KL(base ‖ tuned) of the predictions, in the mean over tokens; {_FLOOR}.",
+            description=f"KL(base ‖ tuned) of the predictions, mean over tokens; {_FLOOR}.",
             unit="nats",
             has_chance=True,
-            empty="no document has two tokens, or the tuned model rules a token out",
+            empty="no document has two tokens, or the tuned model gives a token no probability",
         ),
         MetricSpec(
             name="nll",
             title="negative log-likelihood",
-            description="Of each next token of the texts, in the mean over tokens.",
+            description="Mean over the next tokens of the texts.",
             unit="nats",
             better="lower",
             empty="no document has two tokens",
@@ -132,7 +132,7 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="nll_change",
             title="change of the negative log-likelihood",
-            description="The tuned model's less the base's on the same tokens: below 0 tuning "
+            description="Tuned model minus base on the same tokens: below 0 the tuned model "
             "gained, above 0 it forgot.",
             unit="nats",
             better="lower",
@@ -142,22 +142,22 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="top1_agreement",
             title="agreement on the likeliest token",
-            description="Share of tokens before which both models find the same token likeliest; "
-            f"{_FLOOR}.",
+            description="Share of positions at which both models find the same next token "
+            f"likeliest; {_FLOOR}.",
             has_chance=True,
             empty="no document has two tokens",
         ),
         MetricSpec(
             name="p_value",
             title="p of the change",
-            description="Two-sided test over documents of no change of the likelihood.",
+            description="Two-sided test over documents that the likelihood did not change.",
             empty="fewer than two documents",
         ),
         MetricSpec(
             name="q_value",
             title="p, corrected",
             description="The p value by Benjamini and Hochberg over all tuned models and probe "
-            "sets of the run; below 0.05 a change counts as one.",
+            "sets of the run; below 0.05 a change counts as significant.",
             empty="fewer than two documents",
         ),
         *quartiles("mean over a document's tokens"),
@@ -165,7 +165,7 @@ ANALYSIS = Analysis(
     views=(
         Heatmap(
             key="map",
-            title="What tuning gained and forgot",
+            title="Gains and losses by probe set",
             short="Gain map",
             caption="Models down, probe sets across. A change below 0 is a gain.",
             measures=("nll_change", "kl", "reverse_kl", "top1_agreement"),
@@ -182,8 +182,8 @@ ANALYSIS = Analysis(
             key="against",
             title="Gain on one probe set against another",
             short="Gain against",
-            caption="A point per tuned model: its value on two probe sets. What is gained on one "
-            "may be forgotten on the other.",
+            caption="A point per tuned model: its value on two probe sets. A gain on one may come "
+            "with a loss on the other.",
             measures=("nll_change", "kl"),
             points="model",
             across="probe",
@@ -199,7 +199,7 @@ ANALYSIS = Analysis(
             title="Divergence on one probe set against loss on another",
             short="Forgetting",
             caption="A point per tuned model: how far its predictions moved on one probe set, and "
-            "the loss of its likelihood on another.",
+            "its loss of likelihood on another.",
             measures=("kl", "nll_change"),
             points="model",
             across="probe",
@@ -227,7 +227,7 @@ ANALYSIS = Analysis(
             key="spread",
             title="Spread over documents",
             short="Spread",
-            caption="The mean and how single documents lie about it, by model and probe set.",
+            caption="The mean and the spread of single documents, by model and probe set.",
             measures=("kl", "nll_change"),
             fixed={"reference": BASE},
             drill="text",
@@ -235,7 +235,7 @@ ANALYSIS = Analysis(
         ),
         PassageView(
             key="text",
-            title="Where predictions part in a text",
+            title="Where predictions diverge in a text",
             short="Text",
             caption="A document with each token shaded by its value, and the likeliest tokens of "
             "both models where they differ most.",

@@ -137,7 +137,7 @@ def _patterns(unit: Unit, required: list[UnitResult]) -> dict[str, tuple[Bits, B
             raise StorageError(
                 f"The patterns of '{unit.model}' and the base in layer {unit.layer} are not of the "
                 "same documents and neurons.",
-                hint="Compute the run anew with --fresh.",
+                hint="Compute the run again with --fresh.",
             )
     return {setting: (base, tuned) for setting, (base, tuned) in patterns.items()}
 
@@ -287,7 +287,7 @@ ANALYSIS = Analysis(
             key="spread",
             title="Spread over documents",
             short="Spread",
-            caption="The mean Hamming distance of a layer and how single documents lie about it.",
+            caption="The mean Hamming distance of a layer, and the spread of single documents.",
             measures=("hamming",),
             selectors=("layer",),
             fixed={"reference": BASE},

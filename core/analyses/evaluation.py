@@ -171,8 +171,8 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="p_value",
             title="McNemar's p",
-            description="Two-sided exact test that base and model are right on equally many of the "
-            "items on which they differ; for right-or-wrong metrics.",
+            description="Two-sided exact test on the items on which base and model differ: each is "
+            "right on half of them. For right-or-wrong metrics.",
         ),
         MetricSpec(
             name="stderr",
@@ -185,8 +185,8 @@ ANALYSIS = Analysis(
             key="leaderboard",
             title="Leaderboard",
             caption="Each model's score by task, and its difference from the base over the same "
-            "items. A mean over a domain is of shares of the gain of the domain's own model: 0 "
-            "the base, 1 the own model; over the tasks on which that model differs from the base.",
+            "items. The mean of a domain is over shares of the gain of the domain's own model (0: "
+            "the base, 1: the own model), on the tasks on which that model differs from the base.",
             free=("model", "reference", "task", "metric_of"),
             tabulate=leaderboard.board,
             orders=leaderboard.ORDERS,

@@ -139,17 +139,17 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="kl",
             title="divergence on its own texts",
-            description="KL(tuned ‖ base) on the probe set of the model's own domain, in the mean "
-            "over tokens; where there is none, on the first probe set.",
+            description="KL(tuned ‖ base) on the probe set of the model's own domain, or without "
+            "one on the first probe set; mean over tokens.",
             unit="nats",
             has_chance=True,
-            empty="no document has two tokens, or the base rules a token out",
+            empty="no document has two tokens, or the base gives a token no probability",
         ),
         MetricSpec(
             name="score_lost",
             title="score lost",
-            description="Of a task outside the model's own domains: how much worse its score is "
-            "than the base's, as a share of the base's score.",
+            description="For a task outside the model's own domains: the score lost against the "
+            "base, as a share of the base's score.",
             signed=True,
             better="lower",
             empty="the harness gave no number",

@@ -37,9 +37,12 @@ class GraftParameters(Parameters):
     """The probe set, the greedy search for layers, and the ranks."""
 
     probe: str = Field(
-        default="", description="A probe set; none: the one of the model's name, else the first."
+        default="",
+        description="A probe set; default: the one with the model's name, else the first.",
     )
-    documents: int = Field(default=16, ge=2, description="The first documents of the probe set.")
+    documents: int = Field(
+        default=16, ge=2, description="Number of documents, from the first of the probe set."
+    )
     keep: float = Field(
         default=0.9, gt=0, le=1, description="Share of the gain that a set or a rank must keep."
     )
@@ -245,7 +248,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 
 _OFFLOADED = (
     "has no grafts: parts of the base were offloaded, so no weights could be put in. With more "
-    "memory, compute the run anew with --fresh."
+    "memory, compute the run again with --fresh."
 )
 
 
@@ -268,9 +271,9 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="regained",
             title="regained share of the gain",
-            description="Share of the tuned model's fall in loss that the base has with only this "
-            "part of its weights: 0 the base, 1 the tuned model. Shares of parts need not add up. "
-            "Of a greedy set, chance: random sets of as many layers.",
+            description="Share of the tuned model's fall in loss that the base reaches with only "
+            "this part of the tuned weights. 0: the base; 1: the tuned model. Shares of parts need "
+            "not add up. Chance of a greedy set: random sets of as many layers.",
             better="higher",
             has_chance=True,
             signed=True,
@@ -289,15 +292,15 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="q_value",
             title="p, corrected",
-            description="Paired test over documents that the part leaves the loss as it is, by "
-            "Benjamini and Hochberg over the model's single parts.",
+            description="Paired test over documents that the part does not change the loss, "
+            "corrected by Benjamini and Hochberg over the model's single parts.",
             empty="there are fewer than two documents, or nothing changed",
         ),
         MetricSpec(
             name="place",
             title="place in the greedy search",
-            description="At which step the greedy search took this layer; layers that it did not "
-            "need have none.",
+            description="The step at which the greedy search took this layer; layers that it did "
+            "not need have no step.",
         ),
         MetricSpec(
             name="layers_needed",

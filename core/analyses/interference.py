@@ -229,8 +229,8 @@ ANALYSIS = Analysis(
             name="sign_conflict",
             title="sign conflict",
             description="Share of Σ|τᵢτⱼ| at coordinates where the two tunings have opposite "
-            "signs: 0 they agree everywhere, 1 nowhere, 1/2 their signs are unrelated. The spread "
-            "of chance is nominal: tuned parameters are not independent.",
+            "signs. 0: they agree everywhere; 1: nowhere; 1/2: their signs are unrelated. The "
+            "spread of chance is nominal: tuned parameters are not independent.",
             has_chance=True,
             nominal_chance=True,
             empty=_UNCHANGED,

@@ -272,7 +272,7 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="drift",
             title="drift of states",
-            description="‖h_tuned − h_base‖ / ‖h_base‖ after a layer, in the mean over tokens; "
+            description="‖h_tuned − h_base‖ / ‖h_base‖ after a layer, mean over tokens; "
             f"{_UNLIKE}.",
             has_chance=True,
             empty="the base's states are zero",
@@ -289,9 +289,9 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="lens_kl",
             title="divergence of predictions at a layer",
-            description="KL(tuned ‖ base) of the predictions that each model's own head makes "
-            "from the state after a layer, in the mean over tokens; chance: the base at a token of "
-            "another document.",
+            description="KL(tuned ‖ base) of the predictions that each model's own head makes from "
+            "the state after a layer, mean over tokens; chance: the base at a token of another "
+            "document.",
             unit="nats",
             has_chance=True,
         ),
@@ -319,7 +319,7 @@ ANALYSIS = Analysis(
         ),
         Curves(
             key="lens",
-            title="Where in depth predictions part",
+            title="Divergence of predictions by layer",
             short="Parting",
             caption="One line per tuned model: divergence from the base of the head's predictions "
             "from the state after each layer.",
@@ -330,7 +330,7 @@ ANALYSIS = Analysis(
         ),
         Curves(
             key="depth",
-            title="Where in depth predictions are made",
+            title="Where predictions are made, by layer",
             short="Depth",
             caption="One line per model, the base included: divergence of a layer's prediction "
             "from the model's own at the end.",

@@ -1,4 +1,4 @@
-"""Which tokens tuning promotes and demotes wherever it is read: method, section 8.
+"""The tokens that each tuning promotes and demotes, whatever the text: method, section 8.
 
 Owns the counts of tokens over the positions of each probe set, and the counts by chance. Imports
 torch only when it computes.
@@ -200,25 +200,25 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="promoted_share",
             title="share of positions of the most promoted tokens",
-            description="Share of positions at which a token has one of the largest shifts, in the "
-            "mean of the most promoted tokens (30 at most); chance: shifts between "
-            "positions of the base.",
+            description="Share of positions at which a token has one of the largest shifts, "
+            "averaged over the most promoted tokens (30 at most); chance: shifts between positions "
+            "of the base.",
             has_chance=True,
             empty="fewer than two documents",
         ),
         MetricSpec(
             name="share_at_position",
             title="share of the most promoted tokens",
-            description="Of the most promoted tokens (30 at most), the share that is promoted at a "
-            "position of the answer, or of a document without a prompt, in the mean over "
-            "documents; chance: shifts between positions of the base.",
+            description="The share of the most promoted tokens (30 at most) that is promoted at a "
+            "position of the answer, or of a document without a prompt; mean over documents. "
+            "Chance: shifts between positions of the base.",
             has_chance=True,
         ),
     ),
     views=(
         SortedTable(
             key="models",
-            title="What each tuning promotes",
+            title="Tokens that each tuning promotes",
             short="Promoted",
             caption="One row per tuned model and probe set, with the tokens that it promotes most "
             "beyond chance and beyond the controls.",

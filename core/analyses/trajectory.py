@@ -174,9 +174,9 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="turning_cosine",
             title="cosine of successive moves",
-            description="Between the moves that lead to a checkpoint and away from it. 1: straight "
-            "on, 0: independent moves, below 0: it turns back. The spread of chance is nominal: "
-            "tuned parameters are not independent.",
+            description="Between the moves to a checkpoint and away from it. 1: straight on; 0: "
+            "independent moves; below 0: it turns back. The spread of chance is nominal: tuned "
+            "parameters are not independent.",
             has_chance=True,
             nominal_chance=True,
             signed=True,

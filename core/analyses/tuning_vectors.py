@@ -310,7 +310,7 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="changed_share",
             title="share of weights changed",
-            description="Share of elements with another stored value than the base's.",
+            description="Share of elements whose stored value differs from the base's.",
         ),
         MetricSpec(
             name="largest_change",
@@ -337,7 +337,7 @@ ANALYSIS = Analysis(
             name="rounding_share",
             title="share of ‖Δ‖² that is rounding",
             description="Estimated energy of rounding to the checkpoint's dtype, and to the grid "
-            "of quantised weights; quoted below 0.1 only, above it the change is dominated by "
+            "of quantised weights; given only below 0.1, above it the change is dominated by "
             "rounding.",
             empty="dominated by rounding (above 0.1), nothing changed, or an adapter",
         ),

@@ -149,7 +149,7 @@ ANALYSIS = Analysis(
             name="cosine",
             title="cosine of tuning vectors",
             description="1: the tunings point the same way; 0: they are unrelated; -1: opposite. "
-            "Chance is the spread of unrelated vectors of that length, a nominal one: tuned "
+            "Chance is the spread of unrelated vectors of that length. It is nominal: tuned "
             "parameters are not independent. The cosines of a control are the better yardstick.",
             has_chance=True,
             nominal_chance=True,
@@ -172,8 +172,7 @@ ANALYSIS = Analysis(
             key="parents",
             title="Cosine, each from its parent",
             short="From parents",
-            caption="As before, with each vector relative to the model's parent; only pairs with "
-            "a tuned parent.",
+            caption="Each vector relative to the model's parent; only pairs with a tuned parent.",
             measures=("cosine",),
             selectors=("layer", "module"),
             opens={"module": "all"},

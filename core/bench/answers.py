@@ -198,8 +198,8 @@ class Answers:
             count = self._passes.vocabulary(formula)
             if largest >= count:
                 raise StudyError(
-                    f"'{name}' has {count} tokens, and the text has the token {largest} "
-                    f"('{self._reader.pieces([largest])[0]}').",
+                    f"'{name}' has {count} tokens, so it lacks the token {largest} "
+                    f"('{self._reader.pieces([largest])[0]}') of the text.",
                     hint="Leave the column or the token out.",
                 )
 
@@ -207,14 +207,14 @@ class Answers:
 def _refuse_odd(asked: Generate) -> None:
     """Raise StudyError for settings out of range."""
     faults = {
-        "a text has at least one token": asked.tokens < 1,
-        "a temperature is a number from 0 on": not 0 <= asked.temperature < math.inf,
-        "a top-p is above 0 and at most 1": not 0 < asked.top_p <= 1,
-        "a seed is a whole number from 0 to 2^63": not 0 <= asked.seed < 1 << 63,
+        "tokens must be 1 or more": asked.tokens < 1,
+        "temperature must be 0 or more": not 0 <= asked.temperature < math.inf,
+        "top-p must be above 0 and at most 1": not 0 < asked.top_p <= 1,
+        "seed must be a whole number from 0 to 2^63": not 0 <= asked.seed < 1 << 63,
     }
     for rule, broken in faults.items():
         if broken:
-            raise StudyError(f"No text can be written: {rule}.")
+            raise StudyError(f"No text can be generated: {rule}.")
 
 
 def _warned(give: Give) -> Callable[[str], None]:

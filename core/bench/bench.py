@@ -110,6 +110,8 @@ class Bench:
         try:
             with self._passes.pausing(pause, names):
                 self._answers.give(request, give)
+            for words in self._passes.shelf.complaints():
+                self._warn(words)
         except TauscopeError:
             raise
         except (RuntimeError, MemoryError) as error:

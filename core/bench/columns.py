@@ -231,7 +231,7 @@ def _given(text: str, kind: str, given: str, tuned: Sequence[str]) -> tuple[str,
     for word in rest:
         name, sign, value = (side.strip() for side in word.partition("="))
         if not sign or name not in _OPTIONS[kind] or name in options:
-            raise StudyError(f"'{text}': '{word}' is no option of {kind}.", hint=_example(kind))
+            raise StudyError(f"'{text}': '{word}' is not an option of {kind}.", hint=_example(kind))
         options[name] = value
     return model, options
 
@@ -268,7 +268,9 @@ def _refuse_unknown(model: str, known: Sequence[str]) -> None:
 
 def _whole(text: str, name: str, value: str, least: int) -> int:
     if not re.fullmatch(r"\d{1,9}", value) or int(value) < least:
-        raise StudyError(f"'{text}': {name} is a whole number from {least} on, not '{value}'.")
+        raise StudyError(
+            f"'{text}': {name} must be a whole number of at least {least}, not '{value}'."
+        )
     return int(value)
 
 

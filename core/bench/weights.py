@@ -7,7 +7,7 @@ Owns the model's current weights and the further sets in memory. Every set is co
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Self
 
@@ -19,8 +19,12 @@ from core.models.family import Family
 from core.models.loading import LoadedModel
 from core.models.pieces import Piece
 from core.vectors.disk import Disk
+from core.vectors.fused import Form, Kernels, Key
 from core.vectors.grafting import Graft, Grafting, of_group
 from core.vectors.sweep import Sweep, tensors_of, untied
+
+_COMMON = (Form(1), Form(2), Form(2, trims=True, elects=True))
+"""Mixes of one vector and of two, and TIES of two."""
 
 Say = Callable[[str], None]
 Pause = Callable[[], None]
@@ -45,12 +49,15 @@ class Shelf:
         self._times: Counter[Weights] = Counter()
         self._written: Weights | None = None
         self.shown: Weights | None = None
+        self._kernels = Kernels()
 
     def __enter__(self) -> Self:
         pieces = self._family.anatomy.pieces
         self._entered.enter_context(untied(self._module, pieces))
+        disk = Disk(self._family) if self._budget is None else None
+        self._compile()
         self._sweep = self._entered.enter_context(
-            Sweep(self._module, {}, pieces, Disk(self._family) if self._budget is None else None)
+            Sweep(self._module, {}, pieces, disk, kernels=self._kernels)
         )
         self._own: dict[str, Tensor] = tensors_of(self._module)
         self._live = {name: tensor.detach() for name, tensor in self._own.items()}
@@ -79,6 +86,10 @@ class Shelf:
         for vector in self._vectors.values():
             total.update(vector)
         return total
+
+    def complaints(self) -> Iterator[str]:
+        """Reasons why mixes take longer than they need; each once."""
+        return self._kernels.complaints()
 
     def put(self, weights: Weights) -> None:
         """Give the model these weights.
@@ -112,6 +123,13 @@ class Shelf:
             self._show(self._live)
             self.shown = self._written
         self._held.clear()
+
+    def _compile(self) -> None:
+        """Begin to compile the kernels of common mixes, so that they are ready when a vector is."""
+        live = {(t.device, t.dtype) for t in tensors_of(self._module).values() if t.dim() > 1}
+        for device, dtype in live:
+            for form in _COMMON if device.type == "cuda" else ():
+                self._kernels.prepare(Key(form, (dtype,) * (form.vectors + 2), device))
 
     def _put(self, weights: Weights) -> None:
         if weights == self.shown:

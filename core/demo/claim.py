@@ -113,7 +113,7 @@ def _compare(folder: Path, marker: object, wanted: dict[str, Any]) -> None:
     if marker != json.loads(json.dumps(wanted)):
         what = f"version {marker.get('version')}, seed {marker.get('seed')}"
         raise FamilyError(
-            f"{folder} holds a demo family of another recipe ({what})",
+            f"{folder} holds a demo family made by another recipe ({what})",
             hint="Choose another folder, or remove this one first.",
         )
 

@@ -161,7 +161,7 @@ def state(stored: Any, form: Any) -> Any:
         return stored
     raise StorageError(
         "The database holds a damaged state of a finished unit.",
-        hint="Compute the run anew with --fresh.",
+        hint="Compute the run again with --fresh.",
     )
 
 

@@ -196,7 +196,7 @@ class UnitResult:
         raise StorageError(
             f"The database lacks the artifact '{name}'"
             f"{'' if layer is None else f' of layer {layer}'} of a finished unit.",
-            hint="Compute the run anew with --fresh.",
+            hint="Compute the run again with --fresh.",
         )
 
 

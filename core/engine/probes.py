@@ -13,6 +13,7 @@ from typing import Any
 from core.errors import CheckpointError, ProbeError
 from core.models.checkpoint import locate
 from core.models.family import Family
+from core.models.naming import POSITIONS
 from core.sizes import counted
 from core.study.study import SOLE, Probe, Study
 from core.texts import probe as probes
@@ -128,5 +129,5 @@ def _contexts(family: Family) -> list[int]:
 
 def _context(config: Mapping[str, Any]) -> int | None:
     text = config.get("text_config") or config
-    length = text.get("max_position_embeddings") or text.get("n_positions")
+    length = next((text[key] for key in POSITIONS if text.get(key)), None)
     return int(length) if length else None

@@ -20,16 +20,16 @@ TOLD = 6
 """Tokens of each end."""
 
 _NONE = (
-    "This run holds no neurons in context of this model. Run the study again to see where in the "
-    "texts each neuron is largest, and the tokens that it promotes: finished work is reused."
+    "This run has no neurons in context for this model. Run the study again to see the snippets in "
+    "which each neuron is largest and the tokens that it promotes; finished results are reused."
 )
 _NOTE = (
     "h is the neuron's output before the down projection. The number at a promoted token is its "
     "logit for a column of mean square 1."
 )
 _FEW = (
-    "has no stored contexts. Only the neurons of each layer with the largest changes of rate, and "
-    "with the largest attribution, have some."
+    "has no stored contexts. Contexts are stored for the neurons of each layer with the largest "
+    "changes of rate or the largest attribution."
 )
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -62,7 +62,7 @@ def largest(difference: Difference, first: Figure, second: Figure) -> str:
     """The largest difference, and whether it is beyond its spread, in one plain sentence."""
     apart = {place: c for place, c in difference.figure.places().items() if c.shown is not None}
     if not apart:
-        return "No place has a value in both."
+        return "No place has a value in both runs."
     once = sum(cell.same for cell in apart.values())
     if once == len(apart):
         return f"All {once} places are the same measurements." if once > 1 else f"It is {ONCE}."
@@ -70,7 +70,10 @@ def largest(difference: Difference, first: Figure, second: Figure) -> str:
     widest = max(apart, key=lambda place: abs(apart[place].shown or 0.0))
     most = apart[widest].shown or 0.0
     if most == 0:
-        return f"Nothing differs at the {counted(len(apart), 'place')} that both have.{also}"
+        return (
+            f"The two runs do not differ at the {counted(len(apart), 'place')} that they "
+            f"share.{also}"
+        )
     cell, other = first.places().get(widest), second.places().get(widest)
     values = ""
     if (

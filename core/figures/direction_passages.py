@@ -24,8 +24,8 @@ OWN = "own"
 ENDS = ("highest", "lowest")
 
 _NONE = (
-    "This run holds no places of this direction: its matrix writes nothing into the residual "
-    "stream or did not change, or it is one of several experts."
+    "This run has no places of this direction: its matrix does not write into the residual stream, "
+    "did not change, or is one of several experts."
 )
 
 Arrays = Mapping[str, NDArray[Any]]

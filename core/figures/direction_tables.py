@@ -27,7 +27,9 @@ TOLD = 4
 BY_LUCK = 0.023
 """The share of normal values above their mean by more than two standard deviations."""
 
-_NONE = "Nothing changed here, or the matrix does not meet the residual stream on one side."
+_NONE = (
+    "Nothing changed here, or the matrix neither reads from nor writes into the residual stream."
+)
 
 
 def tokens(asked: Tabulation) -> Table:
@@ -60,8 +62,8 @@ def tokens(asked: Tabulation) -> Table:
         records=tuple(records),
         keys=2,
         results=("kurtosis",),
-        note="The sign of a direction is arbitrary. Energy: its share of ‖Δ‖², or of ‖W‖². Tokens "
-        "stand outermost first." if rows else _NONE,
+        note="The sign of a direction is arbitrary. Energy: its share of ‖Δ‖², or of ‖W‖². The "
+        "outermost tokens come first." if rows else _NONE,
         chosen={"model": model, "layer": str(layer), "module": module},
     )  # fmt: skip
 
@@ -72,7 +74,7 @@ def moved(asked: Tabulation) -> Table:
     arrays = asked.arrays("moved", model=model) or {}
     mean = next((row.value for row in asked.rows), None)
     records = [
-        MovedRecord(_text(arrays, token), float(move), mean)
+        MovedRecord(_token(arrays, token), float(move), mean)
         for token, move in zip(*(arrays.get(f"{module}.{k}", ()) for k in ("tokens", "moves")),
                             strict=True)
     ]  # fmt: skip
@@ -140,9 +142,10 @@ def of_depth(figure: Lines) -> str:
     module = figure.chosen["module"]
     if levels is not None and known[most] <= levels:
         return (
-            f"{module}: no model's directions are about fewer tokens than random ones {kurtosis}."
+            f"{module}: no model's directions concentrate on fewer tokens than random ones "
+            f"{kurtosis}."
         )
-    return f"{module}: the directions of {most} are about the fewest tokens {kurtosis}."
+    return f"{module}: the directions of {most} concentrate on the fewest tokens {kurtosis}."
 
 
 def of_tokens(figure: Table) -> str:
@@ -156,13 +159,13 @@ def of_tokens(figure: Table) -> str:
     random = [each.kurtosis for each in records if each.whose == RANDOM]
     if random and most.kurtosis <= max(random):
         return (
-            f"{where}: no direction of Δ is about fewer tokens than {len(random)} random ones "
-            f"(kurtosis at most {most.kurtosis:.1f}, random {max(random):.1f})."
+            f"{where}: no direction of Δ concentrates on fewer tokens than {len(random)} random "
+            f"ones (kurtosis at most {most.kurtosis:.1f}, random {max(random):.1f})."
         )
     one, other = (", ".join(end[:TOLD]) for end in most.ends)
     return (
-        f"{where}: the direction about fewest tokens (kurtosis {most.kurtosis:.1f}) has {one} at "
-        f"one end, {other} at the other."
+        f"{where}: the direction with the highest kurtosis ({most.kurtosis:.1f}) has {one} at one "
+        f"end, {other} at the other."
     )
 
 
@@ -204,9 +207,15 @@ def _stored(arrays: Arrays, module: str) -> Iterator[str]:
 
 
 def _text(arrays: Arrays, index: int) -> str:
+    """A token in a list, without its spaces."""
+    return _token(arrays, index).strip() or "␣"
+
+
+def _token(arrays: Arrays, index: int) -> str:
+    """A token with its spaces; a single line break becomes a visible sign."""
     words = arrays["vocabulary"]
     text = str(words[index]) if 0 <= index < len(words) else ""
-    return text.strip() or ("⏎" if "\n" in text else "␣")
+    return "⏎" if "\n" in text and not text.strip() else text
 
 
 def _chance(cell: Cell) -> str:

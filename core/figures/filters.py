@@ -148,7 +148,7 @@ def offered(line: str, names: Names) -> tuple[str, ...]:
 def _field(word: str) -> str:
     if word in FIELDS:
         return word
-    raise StudyError(f"There is no '{word}:' to filter by.", hint=did_you_mean(word, FIELDS))
+    raise StudyError(f"'{word}:' is not a filter.", hint=did_you_mean(word, FIELDS))
 
 
 def _meant(word: str, names: Names) -> str:

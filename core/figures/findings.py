@@ -17,8 +17,8 @@ from core.figures.spectra import HELD
 from core.models.naming import GROUP_OF
 from core.sizes import counted
 
-CONTROLS = "At most one of these models is no control: there is nothing to hold against it."
-"""Said where models are held against one another and controls are left out."""
+CONTROLS = "A comparison needs two models that are not controls."
+"""The sentence where models are compared with one another and controls are left out."""
 
 
 def of_sizes(figure: Lines) -> str:
@@ -61,7 +61,7 @@ def of_largest(figure: Grid) -> str:
     model, most, least = figure.chosen["model"], max(values), min(values)
     zeros = sum(value == 0 for value, _, _ in values)
     if zeros == len(values):
-        return f"{model}: its matrices are unchanged: they are the base's."
+        return f"{model}: its matrices equal the base's."
     words = f"{model}: of the matrices, largest in {most[2]} of layer {most[1]} ({most[0]:.3g})"
     if least[0] == most[0]:
         return f"{model}: {most[0]:.3g} in each of its matrices."
@@ -84,11 +84,10 @@ def of_regime(figure: Grid) -> str:
     above = sum(value > chance for value, chance in apart)
     mean, level = average([v for v, _ in cells]), average([c.chance for _, c in cells])
     measure = figure.measure.replace("_", " ")
-    words = f"{figure.chosen['model']}: {measure} is {mean:.3g} in the mean of its matrices"
+    words = f"{figure.chosen['model']}: {measure} is {mean:.3g} on average over its matrices"
     return (
-        f"{words}, {level or 0.0:.3g} for random updates of their size; above that in {above} of "
-        f"{len(cells)}, below in "
-        f"{len(apart) - above}."
+        f"{words}, {level or 0.0:.3g} for random updates of their size; above chance in {above} of "
+        f"{len(cells)}, below in {len(apart) - above}."
     )
 
 
@@ -106,7 +105,7 @@ def of_cosines(figure: Grid) -> str:
     if not pairs and len(set(figure.rows) - figure.controls) < 2 <= len(figure.rows):
         return CONTROLS
     if not pairs:
-        return "There are no two tuning vectors to compare."
+        return "There is no pair of tuning vectors to compare."
     by_value = operator.itemgetter(0)
     most, least = max(pairs, key=by_value), min(pairs, key=by_value)
     text = f"{place(figure)}{most[2]} and {most[3]} share the most (cosine {most[0]:+.2f})"
@@ -126,7 +125,7 @@ def of_alignment(figure: Grid) -> str:
     if not any(column in GROUP_OF for column in figure.columns):
         return ""
     if not values:
-        return "No update can be held against the base's directions here."
+        return "No update here can be compared with the base's directions."
     most, least = max(values), min(values)
     return (
         f"{figure.chosen['model']} keeps most to the base's directions in {most[2]} of layer "
@@ -170,7 +169,7 @@ def of_spectrum(figure: Lines) -> str:
     matrix = f"{figure.chosen['module']} of layer {figure.chosen['layer']}"
     halves = {series.name: half for series in held if (half := next(_half(series), 0))}
     if not halves:
-        return f"{matrix}: there is nothing to see; it is zero, or was not measured."
+        return f"{matrix}: no values; the matrix is zero, or was not measured."
     parts = [f"{halves.pop(BASE)} of W"] if BASE in halves else []
     few, many = (by(halves, key=lambda m: halves[m], default="") for by in (min, max))
     if few:
@@ -251,7 +250,7 @@ def of_activation(figure: Lines) -> str:
     level = average([cell.value for cell in base.values()])
     return (
         f"{where(figure, 'setting')}The base activates {level:.1f} % of its neurons at a token; "
-        f"tuned models differ from it by {mean:.1f} points in the mean of a layer, at most by "
+        f"tuned models differ from it by {mean:.1f} points on average over layers, at most by "
         f"{most[0]:+.1f} ({most[1]}, layer {most[2]})."
     )
 
@@ -290,8 +289,8 @@ def of_baseline(figure: Lines) -> str:
     if mean is None or chance is None:
         return ""
     return (
-        f"{figure.chosen['model']}: {mean:.3f} of the neurons differ in the mean of a layer, "
-        f"{chance:.3f} would by chance; below it in {len(below)} of {counted(len(known), 'layer')}."
+        f"{figure.chosen['model']}: {mean:.3f} of the neurons differ on average over layers, "
+        f"{chance:.3f} by chance; below chance in {len(below)} of {counted(len(known), 'layer')}."
     )
 
 

@@ -78,7 +78,7 @@ def of_sets(figure: Lines) -> str:
     model = figure.chosen["model"]
     greedy = next((s for p in figure.panels for s in p.series if not s.companion), None)
     if greedy is None:
-        return f"{model}: nothing to search for; it gains nothing on these texts."
+        return f"{model}: no greedy search, since the model gains nothing on these texts."
     last = greedy.cells[-1]
     if last.value is None:
         return f"{model}: the share that its greedy set regains is unknown."
@@ -89,7 +89,7 @@ def of_sets(figure: Lines) -> str:
         return f"{text} of the gain; these are all its layers."
     sd = f" (sd {last.chance_sd:.0%})" if last.chance_sd is not None else ""
     beyond = "not beyond them" if is_null(last) else "beyond them"
-    return f"{text} of the gain, random sets of as many {last.chance:.0%}{sd}: {beyond}."
+    return f"{text} of the gain, random sets of equal size {last.chance:.0%}{sd}: {beyond}."
 
 
 def of_order(figure: Grid) -> str:

@@ -74,15 +74,15 @@ def compared(before: Arrays | None, after: Arrays | None, metric: str) -> Compar
     byte: both are lower where the model is better.
     """
     if before is None or after is None:
-        return _none("The run stored no results of single items here.")
+        return _none("The run stored no results of single items for this score.")
     if f"{metric}|index" not in before or f"{metric}|index" not in after:
         others = sorted(name.removesuffix("|index") for name in after if name.endswith("|index"))
         hint = f" Scores with items: {', '.join(others)}." if others else ""
-        return _none(f"{metric} has no items: it is not made of one number for each item.{hint}")
+        return _none(f"{metric} has no items: it is not computed from one number per item.{hint}")
     earlier, later = _values(before, metric), _values(after, metric)
     shared = [index for index in earlier if index in later]
     if not shared:
-        return _none(f"No item has {metric} both times.")
+        return _none(f"No item has {metric} in both results.")
     form = str(after[f"{metric}|form"])
     known = [v for i in shared for v in (earlier[i], later[i])]
     weights = np.concatenate([before[f"{metric}|weight"], after[f"{metric}|weight"]])

@@ -181,7 +181,7 @@ def _title(view: View, choice: Choice, spec: MetricSpec) -> str:
     if choice.reading == "excess":
         words.append("beyond chance")
     if choice.reading == "difference":
-        words.append("less the base's")
+        words.append("minus the base's")
     for coordinate in SPOKEN:
         if coordinate not in view.selectors:
             continue

@@ -70,10 +70,12 @@ def of_board(figure: Grid) -> str:
     better, worse = (sum(_is_better(each) is way for each in sure) for way in (True, False))
     if not known:
         return ""
-    count = better if better + worse else len(sure)
-    beyond = f"{count} {'is' if count == 1 else 'are'}"
-    beyond += f" better and {worse} worse" if better + worse else ""
-    return f"Of {counted(len(known), 'difference')} from the base {beyond} beyond their intervals."
+    if better + worse:
+        words = f"{better} {'is' if better == 1 else 'are'} better and {worse} worse"
+        words = f"{words}, with intervals that exclude 0"
+    else:
+        words = f"{len(sure)} {'has' if len(sure) == 1 else 'have'} an interval that excludes 0"
+    return f"Of {counted(len(known), 'difference')} from the base, {words}."
 
 
 def _is_better(difference: Cell) -> bool | None:
@@ -212,4 +214,4 @@ def _left_out(scores: _Scores, domains: Sequence[Domain]) -> Iterator[str]:
         yield f"The means leave out {', '.join(silent)}."
     without = [domain.name for domain in domains if domain.own not in scores.models]
     if without:
-        yield f"No model is {' or '.join(without)}'s own, so there is no mean of it."
+        yield f"{' or '.join(without)} has no model of its own, so it has no mean."

@@ -95,7 +95,7 @@ def of_promoted(figure: Table) -> str:
         return ""
     apart, most = max(known, key=lambda pair: pair[0])
     if apart <= 0 or not most.tokens:
-        return "No tuned model promotes the same tokens at more positions than chance does."
+        return "No tuned model promotes the same tokens at more positions than expected by chance."
     listed = ", ".join(most.tokens[:5])
     return (
         f"{_named(most)} promotes the same tokens most often (at {most.share:.0%} of the "
@@ -126,7 +126,7 @@ def of_positions(figure: Lines) -> str:
         return ""
     apart, most, position, cell = max(known, key=lambda each: each[0])
     if apart <= 0:
-        return "No tuned model promotes its tokens at a position more than chance does."
+        return "No tuned model promotes its tokens at any position more than expected by chance."
     _, _, other, least = min((k for k in known if k[1] is most), key=lambda each: each[0])
     near = (
         f", nearest to it at {figure.x_names[other]} ({_percent(least)})"

@@ -24,7 +24,7 @@ _NOTES = {
     "kl": "A token's value is the divergence of the predictions before it.",
     "nll_change": "Below 0 the tuned model finds the token likelier than the base does.",
 }
-_NONE = "This run holds no texts of this model. Run the study again: finished work is reused."
+_NONE = "This run has no texts for this model. Run the study again; finished results are reused."
 
 Arrays = Mapping[str, NDArray[Any]]
 

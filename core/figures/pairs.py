@@ -59,8 +59,8 @@ def table(asked: Tabulation) -> Table:
         records=tuple(records),
         keys=2,
         results=tuple(_COLUMNS.values()),
-        note="Beside each measure stands its chance level. The better yardstick is a pair with a "
-        "control, which is tuned on nothing new.",
+        note="Each measure has its chance level beside it. A pair with a control is the better "
+        "yardstick, because a control is tuned on nothing new.",
         chosen={"module": asked.choice.module},
     )
 
@@ -89,7 +89,9 @@ def of_matrix(figure: Grid) -> str:
     """The pairs with the largest and with the smallest value, beside chance and the controls."""
     cells = sorted(_pairs(figure), key=lambda pair: pair[0])
     if not cells:
-        return CONTROLS if len(figure.rows) > 1 else "There are no two tuning vectors to compare."
+        return (
+            CONTROLS if len(figure.rows) > 1 else "There is no pair of tuning vectors to compare."
+        )
     (least, _, low), (most, cell, high) = cells[0], cells[-1]
     measure = _COLUMNS.get(figure.measure, figure.measure)
     words = f"{place(figure)}{measure} is largest between {high} ({most:.3f})"

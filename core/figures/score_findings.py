@@ -33,7 +33,7 @@ def of_points(figure: Table) -> str:
     if silent:
         others = "further scores say" if telling else "scores say"
         sentences.append(
-            f"{silent} {others} little: the interval of the base's share includes 1 there."
+            f"{silent} {others} little: there the interval of the base's share includes 1."
         )
     return " ".join(sentences)
 

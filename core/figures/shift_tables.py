@@ -98,7 +98,7 @@ def models(asked: Tabulation) -> Table:
         rows.append((*place, row.value, row.low, row.high, row.chance, " · ".join(named)))
     names = ("model", "probe set")[: 1 + several]
     return Table(
-        title="What each tuning promotes",
+        title="Tokens that each tuning promotes",
         columns=(
             *(Column(name=name) for name in names),
             *(Column(name=each, align="right", form=".3f") for each in ("share", "low", "high")),
@@ -109,8 +109,8 @@ def models(asked: Tabulation) -> Table:
         records=tuple(records),
         keys=len(names),
         results=("share",),
-        note="Share of positions at which a token has one of the largest shifts, in the mean of "
-        "the most promoted tokens.",
+        note="Share of positions at which a token has one of the largest shifts, averaged over the "
+        "most promoted tokens.",
     )
 
 

@@ -44,7 +44,7 @@ def of_parting(figure: Lines) -> str:
     points = _points(most)
     end, last = points[-1]
     if end <= 0:
-        return f"{where(figure, 'probe')}no tuned model's predictions part from the base's."
+        return f"{where(figure, 'probe')}the predictions of all tuned models equal the base's."
     half = next(layer for value, layer in points if value >= end / 2)
     return (
         f"{where(figure, 'probe')}{most.name} ends furthest from the base ({end:.3g} nats after "
@@ -75,7 +75,7 @@ def of_difference(figure: Lines) -> str:
     most = max(lines, key=lambda series: max(_points(series)))
     value, layer = max(_points(most))
     if value == 0:
-        return f"{where(figure, 'setting', 'probe')}no tuned model's states differ in the mean."
+        return f"{where(figure, 'setting', 'probe')}the mean difference is 0 for every tuned model."
     cell = next(c for x, c in zip(most.xs, most.cells, strict=True) if x == layer)
     chance = "" if cell.chance is None else f", {cell.chance:.3g} by chance"
     size = _LARGEST.get(figure.measure, "largest")
@@ -94,10 +94,10 @@ def of_positions(figure: Lines) -> str:
     most, least = max(means, key=lambda n: means[n]), min(means, key=lambda n: means[n])
     size = _LARGEST.get(figure.measure, "largest")
     if means[most] == means[least] == 0:
-        return f"{where(figure, 'model', 'probe')}no position's states differ in the mean."
+        return f"{where(figure, 'model', 'probe')}the mean difference is 0 at every position."
     return (
         f"{where(figure, 'model', 'probe')}the mean difference is {size} at {most} "
-        f"({means[most]:.3g} in the mean of a layer), least so at {least} ({means[least]:.3g})."
+        f"({means[most]:.3g} on average over layers), least so at {least} ({means[least]:.3g})."
     )
 
 
@@ -139,4 +139,4 @@ def _control(figure: Lines, layer: int) -> str:
     if not reached:
         return ""
     worst = min(reached) if figure.measure == "cka" else max(reached)
-    return f"; a control has {worst:.3g} there"
+    return f"; a control reaches {worst:.3g} there"

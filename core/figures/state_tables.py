@@ -37,7 +37,7 @@ def readout(asked: Tabulation) -> Table:
         size, steadiness = (by_layer[layer].get(name) for name in ("relative_size", "half_cosine"))
         records.append(ReadoutRecord(layer, size, steadiness, *_ends(asked, layer)))
     return Table(
-        title=f"What the mean difference says · {model} · {setting}",
+        title=f"Tokens of the mean difference · {model} · {setting}",
         columns=(
             Column(name="layer", align="right"),
             Column(name="size", align="right", form=".3g"),

@@ -174,7 +174,9 @@ def _generation(root: Path) -> dict[str, Any]:
         value = stated.get(key)
         ids = value if isinstance(value, list) else [value]
         if not all(each is None or type(each) is int for each in ids):
-            raise CheckpointError(f"{file} has {value!r} as {key}, which is no token.", hint=hint)
+            raise CheckpointError(
+                f"{file} has {value!r} as {key}, which is not a token.", hint=hint
+            )
     try:
         return {"generation_config": GenerationConfig.from_pretrained(root)}
     except Exception as error:

@@ -183,7 +183,9 @@ def _shards(folder: Path, index: str) -> list[Path]:
         raise CheckpointError(f"{folder / index} has no weight_map.")
     names = {name if isinstance(name, str) else "" for name in weight_map.values()}
     if not all(map(_is_name, names)):
-        raise CheckpointError(f"{folder / index} names shards that are no files beside it.")
+        raise CheckpointError(
+            f"{folder / index} names shards that are not plain file names in its folder."
+        )
     return _present(folder, folder / index, sorted(names))
 
 

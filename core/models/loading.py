@@ -24,6 +24,7 @@ from core.models.adapters.application import adapted
 from core.models.construction import chain, made, outline
 from core.models.family import Member
 from core.models.folders import is_tokeniser
+from core.models.naming import POSITIONS
 from core.models.outline import quiet
 from core.models.placement import DeviceShare, Placement, device_map, device_word, sizes
 from core.study.study import Run
@@ -51,7 +52,7 @@ class LoadedModel:
     def context(self) -> int | None:
         """The model's number of positions; None if the configuration does not state it."""
         text = self.config.get_text_config()
-        for key in ("max_position_embeddings", "n_positions"):
+        for key in POSITIONS:
             if getattr(text, key, None):
                 return int(getattr(text, key))
         return None

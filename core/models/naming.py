@@ -17,6 +17,9 @@ ORDER = (*ATTENTION, *MLP, "router", "norm", "other", "embedding", "unembedding"
 
 GROUP_OF = {**dict.fromkeys(ATTENTION, "attention"), **dict.fromkeys(MLP, "mlp"), "router": "mlp"}
 
+POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
+"""The keys under which configurations state a model's number of positions."""
+
 BUFFERS = re.compile(
     r"rotary_emb\.(?:\w+_)?inv_freq$|(?:^|\.)attn\.(?:masked_)?bias$"
     r"|attention\.(?:masked_)?bias$|position_ids$"

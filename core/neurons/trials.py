@@ -164,7 +164,7 @@ def _ranked(result: UnitResult, neurons: Neurons, kind: str) -> list[Any]:
         raise StorageError(
             f"A finished unit ranked {sum(map(len, ranked))} neurons or heads, but the model has "
             f"{sum(neurons.widths)}.",
-            hint="Compute the run anew with --fresh.",
+            hint="Compute the run again with --fresh.",
         )
     return ranked
 

@@ -78,7 +78,7 @@ DROPS: Mapping[str, Callable[[Candidate, Family], bool]] = {
     "about a control": is_of_control,
     "a model and itself": is_of_itself,
     "a parent and its child": is_of_kin,
-    "nothing to hold it against": has_no_yardstick,
+    "nothing to compare it with": has_no_yardstick,
     "no interval": has_no_spread,
 }
 """The rules that drop a candidate, by the reason."""

@@ -58,7 +58,7 @@ class Model(Part):
     )
     role: Literal["tuned", "control"] = Field(
         default="tuned",
-        description="A control is tuned on nothing new; it is the null band.",
+        description="A control is tuned on nothing new and gives the null band.",
     )
     checkpoints: str | None = Field(
         default=None,
@@ -105,7 +105,7 @@ class Models(Part):
         description="Chat template: the base's for all models, or each model's own.",
     )
     trust_remote_code: bool = Field(
-        default=False, description="Let Python code of the model's own run: only if you trust it."
+        default=False, description="Let the model's own Python code run: only if you trust it."
     )
 
     @field_validator("base", mode="before")

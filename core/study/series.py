@@ -103,7 +103,7 @@ def notes(models: Models) -> Iterator[tuple[str, str]]:
         checkpoints = find(Path(model.path).parent, str(model.checkpoints))
         later = [path.name for path in checkpoints.members.values() if str(path) not in known]
         for folder, reason in checkpoints.passed.items():
-            yield name, f"{folder} is passed over: {reason}"
+            yield name, f"{folder} is skipped: {reason}"
         for folder in later:
             yield name, f"{folder} appeared after the run's start; run the study again to add it."
 

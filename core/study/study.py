@@ -49,7 +49,7 @@ class Probe(Part):
         examples=["medical"],
     )
     task: str | None = Field(
-        default=None, description="The items of a task, written out.", examples=["pubmedqa"]
+        default=None, description="The items of a task, as texts.", examples=["pubmedqa"]
     )
     documents: int = Field(default=500, ge=1, le=LARGEST, description="Number of texts, at most.")
     max_tokens: int = Field(
@@ -88,13 +88,13 @@ class Evaluation(Part):
         examples=["tasks"],
     )
     trust_task_code: bool = Field(
-        default=False, description="Let code of your own task files run: only if you trust it."
+        default=False, description="Let code in your own task files run: only if you trust it."
     )
     limit: int | None = Field(
         default=None,
         ge=1,
         le=LARGEST,
-        description="Items of each task; all of them if not given.",
+        description="Number of items per task; default: all.",
         examples=[200],
     )
     reference: dict[str, str] = Field(
@@ -106,7 +106,7 @@ class Evaluation(Part):
         default=None,
         ge=0,
         le=LARGEST,
-        description="Examples before each item; the task's own if not given.",
+        description="Number of examples before each item; default: the task's own.",
         examples=[5],
     )
     chat_template: bool = Field(
@@ -138,7 +138,7 @@ class Run(Part):
     )
     max_memory: dict[str, str] | None = Field(
         default=None,
-        description="The most on each device, such as 0=60GiB, cpu=100GiB.",
+        description="Maximum memory per device, such as 0=60GiB, cpu=100GiB.",
         examples=[{"0": "60GiB", "cpu": "100GiB"}],
     )
     offload_folder: str | None = Field(
@@ -158,13 +158,13 @@ class Run(Part):
     )
     address: str | None = Field(
         default=None,
-        description="With ray: HOST:PORT of a running cluster; none: this host alone.",
+        description="With ray: HOST:PORT of a running cluster; default: this host alone.",
         examples=["node1:6379"],
     )
     workers: int | None = Field(
         default=None,
         ge=1,
-        description="With ray on this host alone: number of processes; none: one a GPU.",
+        description="With ray on this host alone: processes; default: one per GPU.",
         examples=[4],
     )
 

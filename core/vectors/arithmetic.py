@@ -364,23 +364,22 @@ def _checked(options: dict[str, float]) -> dict[str, Any]:
     checked: dict[str, Any] = {name: float(value) for name, value in options.items()}
     density, epsilon, gamma = (checked.get(name) for name in ("density", "epsilon", "gamma"))
     if density is not None and not 0 < density <= 1:
-        raise StudyError(f"A density is above 0 and at most 1, not {density:g}.")
+        raise StudyError(f"A density must be above 0 and at most 1, not {density:g}.")
     if epsilon is not None and not (0 <= epsilon < density and density + epsilon <= 1):
         raise StudyError(
             f"An epsilon of {epsilon:g} does not fit a density of {density:g}.",
-            hint="The shares from density − epsilon to density + epsilon lie above 0 and at most "
-            "at 1.",
+            hint="density − epsilon must be above 0, and density + epsilon at most 1.",
         )
     if gamma is not None and not (gamma >= 0 and density + gamma <= 1):
         raise StudyError(
             f"A gamma of {gamma:g} does not fit a density of {density:g}.",
-            hint="The two shares are together at most 1.",
+            hint="The two shares must sum to at most 1.",
         )
     if "seed" in checked:
         seed = checked["seed"]
         if not seed.is_integer():
-            raise StudyError(f"A seed is a whole number, not {seed:g}.")
+            raise StudyError(f"A seed must be a whole number, not {seed:g}.")
         if not 0 <= seed < 2**53:
-            raise StudyError(f"A seed is a whole number from 0 to 2^53, not {seed:g}.")
+            raise StudyError(f"A seed must be a whole number from 0 to 2^53, not {seed:g}.")
         checked["seed"] = int(seed)
     return checked

@@ -20,7 +20,8 @@ from core.models.pieces import Piece
 from core.vectors import matrices
 from core.vectors.arithmetic import ArithmeticPoint
 from core.vectors.blocks import Block, WeightSource, Workspace
-from core.vectors.selection import NO_MARKS, Marks, select, thin
+from core.vectors.fused import Form, Kernels
+from core.vectors.selection import NO_MARKS, Marks, bounds_of, select, thin
 from core.weights import loops
 
 
@@ -44,7 +45,9 @@ class VectorCombination:
     """A point with the marks that its method needs.
 
     `pieces` are the logical matrices of the tensors: Iso-C and TSV-M merge them whole. For these
-    methods `prepare` comes before `write`, one of `turns` at a time.
+    methods `prepare` comes before `write`, one of `turns` at a time. `finite`: every value is
+    finite, so that blocks that are not measured need no look for others, and `kernels` may write
+    them.
     """
 
     def __init__(
@@ -52,6 +55,9 @@ class VectorCombination:
         point: ArithmeticPoint,
         marks: Marks = NO_MARKS,
         pieces: Iterable[Piece] = (),
+        *,
+        finite: bool = False,
+        kernels: Kernels | None = None,
     ) -> None:
         self.point = point
         self._marks = marks
@@ -67,6 +73,14 @@ class VectorCombination:
         self._exact = not self._thins and not point.decomposes
         plain = self._exact and not self._elects
         self._compiled = loops.compiled(elements) if plain else None
+        fusing = not (point.drops or point.decomposes or point.method == "sce")
+        self._finite, self._kernels = finite, kernels if finite and fusing else None
+        self._numbers: dict[object, Tensor] = {}
+
+    @property
+    def fused(self) -> bool:
+        """Is there a kernel for blocks of all vectors?"""
+        return self._kernels is not None and self._kernels.ready(self._form(len(self._terms)))
 
     def turns(self, blocks: Sequence[Block]) -> Iterator[Sequence[Block]]:
         """The blocks to write between two calls of `prepare`: all, or one tensor's."""
@@ -139,8 +153,10 @@ class VectorCombination:
         measured: bool,
     ) -> Rounding:
         if not measured:
+            if self._run_fused(terms, block, source, stored, out, space):
+                return Rounding()
             self._fill(terms, block, source, stored, out, space)
-            finite = math.isfinite(float(torch.linalg.vector_norm(out, math.inf)))
+            finite = self._finite or math.isfinite(float(torch.linalg.vector_norm(out, math.inf)))
             return Rounding() if finite else Rounding(math.nan, math.nan)
         size, device = out.numel(), out.device
         base, update, exact = (
@@ -157,6 +173,31 @@ class VectorCombination:
         out.copy_(exact if whole is None else whole)
         base.copy_(out).sub_(exact)
         return Rounding(_energy(base), _energy(update))
+
+    def _form(self, vectors: int) -> Form:
+        return Form(vectors, trims=self._thins, elects=self._elects)
+
+    def _run_fused(
+        self,
+        terms: Sequence[tuple[str, float]],
+        block: Block,
+        source: WeightSource,
+        stored: Tensor,
+        out: Tensor,
+        space: Workspace,
+    ) -> bool:
+        """Fill `out` by one kernel; False if there is none for this block."""
+        elsewhere = self._kernels is None or stored.device.type != self._kernels.device
+        if self._kernels is None or elsewhere or not terms or self._is_whole(terms):
+            return False
+        tuned = [source.tuned(vector, block, space) for vector, _ in terms]
+        bounds = [bounds_of(vector, block, self.point, self._marks) for vector, _ in terms]
+        rows = (tuple(value for _, value in terms), *zip(*bounds, strict=True))
+        if (rows, out.device) not in self._numbers:
+            numbers = torch.tensor(rows, dtype=torch.float32, device=out.device)
+            self._numbers[rows, out.device] = numbers
+        numbers = self._numbers[rows, out.device]
+        return self._kernels.write(self._form(len(terms)), stored, tuned, numbers, out)
 
     def _fill(
         self,
@@ -260,7 +301,7 @@ def _elect(votes: Sequence[Tensor], out: Tensor, weights: Sequence[float] = ()) 
     out.zero_()
     agreeing = torch.zeros_like(out)
     for vote, weight in zip(votes, weights or [1.0] * len(votes), strict=True):
-        agrees = (vote.sign() == sign).logical_and_(vote != 0)
-        out.add_(vote.masked_fill_(~agrees, 0), alpha=weight)
-        agreeing.add_(agrees, alpha=weight)
-    out.div_(agreeing.masked_fill_(agreeing == 0, 1))
+        size = vote.mul_(sign).clamp_min_(0)  # 0 where it has another sign
+        out.add_(size, alpha=weight)
+        agreeing.add_(size.sign(), alpha=weight)
+    out.mul_(sign).div_(agreeing.masked_fill_(agreeing == 0, 1))

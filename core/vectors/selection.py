@@ -116,13 +116,22 @@ def thin(term: Tensor, vector: str, block: Block, point: ArithmeticPoint, marks:
     """Set to zero the elements of τ that the point trims or drops; returns the factor that scales
     up the others."""
     if not point.drops:
-        stream = "" if point.method == "ties" else block.stream
-        most = marks.most.get((vector, stream), math.inf)
+        least, most = bounds_of(vector, block, point, marks)
         sizes = term.abs()
-        lost = (sizes < marks.least[vector, stream]).logical_or_(sizes >= most)
+        lost = sizes < least
+        if most < math.inf:
+            lost.logical_or_(sizes >= most)
         term.masked_fill_(lost, 0)
         return 1.0
     return drop(term, vector, block, point, marks.drops)
+
+
+def bounds_of(
+    vector: str, block: Block, point: ArithmeticPoint, marks: Marks
+) -> tuple[float, float]:
+    """The magnitudes least ≤ |τ| < most that a point keeps; all, for a point that trims nothing."""
+    place = vector, "" if point.method == "ties" else block.stream
+    return marks.least.get(place, 0.0), marks.most.get(place, math.inf)
 
 
 def select(votes: Sequence[Tensor], block: Block, marks: Marks) -> None:

@@ -8,6 +8,7 @@ library of models, only a `torch.nn.Module` and mappings of tensors.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,10 +24,12 @@ from core.vectors.arithmetic import BASE, EVERYTHING, ArithmeticPoint, Restricti
 from core.vectors.blocks import Block, WeightSource, Workspace, cut, spread, thread_count
 from core.vectors.combination import Rounding, VectorCombination
 from core.vectors.disk import Disk
+from core.vectors.fused import Kernels
 from core.vectors.selection import find_marks
 from core.weights.moments import BLOCK
 
 _ACCELERATED = 1 << 24  # elements of a block on a GPU, where the calls dominate the cost
+_FUSED = 1 << 26  # of one that a kernel writes, which takes no memory beside the tensors
 _AT_ONCE = 256  # blocks written between two pauses
 _SPARE = 0.5
 """Share of a card's free memory that copies may take: the rest is for the model's own work."""
@@ -44,7 +47,8 @@ class Sweep:
     vocabulary; parameters outside of all pieces stay unchanged, and pieces without a parameter in
     the loaded model are left out. Nothing else may change the weights meanwhile. With a `disk`, the
     base and the vectors are read from there for each point and memory holds the model alone.
-    `near`: copy the vectors to the model's cards where these have room.
+    `near`: copy the vectors to the model's cards where these have room. `kernels` write points that
+    are not measured, where all tensors are on cards.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Sweep:
         disk: Disk | None = None,
         *,
         near: bool = False,
+        kernels: Kernels | None = None,
     ) -> None:
         named = tensors_of(model)
         self._model = model
@@ -66,11 +71,12 @@ class Sweep:
         self._live = {n: t.view(-1) for n, t in live.items()}
         self._tuned: dict[str, Mapping[str, TensorInfo]] = {}
         self._disk, self._memory, self._near = disk, _Memory({}, {}), near
+        self._kernels, self._peaks = kernels, dict[str, float]()
         on_cpu = all(t.device.type == "cpu" for t in self._live.values())
         several = on_cpu and sum(t.numel() for t in self._live.values()) >= _SHARED
         self._threads = thread_count() if several else 1
         self._size = BLOCK if on_cpu else _ACCELERATED
-        self._blocks: dict[Restriction, list[Block]] = {}
+        self._blocks: dict[tuple[Restriction, int], list[Block]] = {}
         self._thresholds: dict[Restriction, dict[Any, Any]] = {}
         self._workspaces = [Workspace() for _ in range(self._threads)]
         self._before = ""
@@ -92,6 +98,7 @@ class Sweep:
             copied = 0 if self._memory.tensors or self._disk else sum(map(_nbytes, live.values()))
             flat = _beside(self._live, flat, reserved=copied)
         self._memory.vectors[vector] = flat
+        self._peaks.pop(vector, None)
         self._blocks.clear()
         self._thresholds.clear()
 
@@ -126,10 +133,15 @@ class Sweep:
         points until it is left or `set` again.
         """
         assert self._before, "a sweep is entered with 'with' before points are set"
-        blocks, source = self._cut(restriction), self._source
+        blocks, source = self._cut(restriction, self._size), self._source
         known = self._thresholds.setdefault(restriction, {})
         marks = find_marks(point, blocks, source, self._threads, known)
-        combination = VectorCombination(point, marks, self._pieces)
+        finite = not measured and self._surely_finite(point)
+        combination = VectorCombination(
+            point, marks, self._pieces, finite=finite, kernels=self._kernels
+        )
+        if combination.fused:
+            blocks = self._cut(restriction, _FUSED)
         free = list(self._workspaces)
 
         def write(share: Sequence[Block]) -> Rounding:
@@ -162,12 +174,26 @@ class Sweep:
     def _source(self) -> WeightSource:
         return self._memory if self._disk is None else self._disk
 
-    def _cut(self, restriction: Restriction) -> list[Block]:
-        if restriction not in self._blocks:
+    def _surely_finite(self, point: ArithmeticPoint) -> bool:
+        """Is every value of the point finite in the model's dtypes, whatever is trimmed or elected?
+        Known from the largest magnitudes, so that no pass has to look for it."""
+        if self._disk is not None or point.drops or point.decomposes:
+            return False
+        for vector in ("", *point.vectors):
+            if vector not in self._peaks:
+                tensors = self._memory.vectors[vector] if vector else self._memory.tensors
+                self._peaks[vector] = _peak(tensors.values())
+        base = top = self._peaks[""]
+        for vector, value in point.terms:
+            top += abs(value) * (self._peaks[vector] + base)
+        return top < min(torch.finfo(t.dtype).max for t in self._live.values()) / 2
+
+    def _cut(self, restriction: Restriction, size: int) -> list[Block]:
+        if (restriction, size) not in self._blocks:
             tensors = restriction.tensors(self._pieces)
-            blocks = cut(self._pieces, self._infos, self._tuned, tensors, self._size)
-            self._blocks[restriction] = list(blocks)
-        return self._blocks[restriction]
+            blocks = cut(self._pieces, self._infos, self._tuned, tensors, size)
+            self._blocks[restriction, size] = list(blocks)
+        return self._blocks[restriction, size]
 
 
 @contextmanager
@@ -201,7 +227,7 @@ def refuse_changed(model: nn.Module, before: str) -> None:
     """Raise RunError if the model's parameters have another hash than before."""
     if hash_parameters(model) != before:
         raise RunError(
-            "The base's weights differ from the ones before they were changed.",
+            "The base's weights do not equal the weights before the change.",
             hint="Something else changed them meanwhile; load the model again.",
         )
 
@@ -250,6 +276,12 @@ def _infos(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Ten
 
 def _flat(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
     return {n: tensors[n].detach().reshape(-1) for n in names}
+
+
+def _peak(tensors: Iterable[Tensor]) -> float:
+    """The largest magnitude, NaN if a value is not a number."""
+    tops = [torch.linalg.vector_norm(each, math.inf).double().cpu() for each in tensors]
+    return float(torch.stack(tops).max())
 
 
 def _nbytes(tensor: Tensor) -> int:

@@ -34,9 +34,9 @@ _STRIPE = 128
 TIE = 1e-6
 """Neighbouring σ² that differ by less than this, relative to themselves, count as tied."""
 
-CONDITION = 1e4
+CONDITION = 1e3
 """The largest σ² over the smallest of a subspace up to which directions of the larger side are
-taken from products of the smaller one: rounding grows with the ratio."""
+taken from products of the smaller one: σ² is off by up to 1e-7 of the largest."""
 
 _FAILED = (torch.linalg.LinAlgError, np.linalg.LinAlgError)  # type: ignore[attr-defined]
 """The errors of a solver that does not converge."""

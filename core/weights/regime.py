@@ -66,7 +66,7 @@ def measure(
     whole, device = before.whole, update.device
     generator = torch.Generator().manual_seed(0)
     measures: dict[str, list[Callable[[], float | None]]] = {name: [] for name in MEASURES}
-    size = update.norm(dtype=torch.float64)
+    size = _norm(update)
     for draw in range(draws + 1):
         change = linalg.working(update[None])
         if draw:
@@ -75,7 +75,7 @@ def measure(
             else:
                 drawn = torch.randn(change.shape, generator=generator, dtype=change.dtype)
             change = up(drawn, device)
-            change *= (size / change.norm(dtype=torch.float64)).to(change)
+            change *= (size / _norm(change[0])).to(change)
         tuned = whole + change
         after = linalg.gram(tuned, (TERMS if draw else 1) if narrow else 0)
         turned = linalg.directions(tuned, after, rank=before.sides[0].shape[1])
@@ -103,6 +103,16 @@ def _only_draw(shape: torch.Size, dtype: torch.dtype) -> Tensor:
     A layer has matrices of about four shapes."""
     generator = torch.Generator().manual_seed(0)
     return pinned_copy(torch.randn(shape, generator=generator, dtype=dtype))
+
+
+def _norm(matrix: Tensor) -> Tensor:
+    """‖M‖_F of [d_out, d_in], float64."""
+    if matrix.device.type != "cpu":
+        length: Tensor = matrix.norm(dtype=torch.float64)
+        return length
+    rows: tuple[Tensor, ...] = matrix.split(_STRIPE)  # type: ignore[no-untyped-call]
+    squares = [torch.dot(stripe.flatten(), stripe.flatten()) for stripe in rows]
+    return torch.stack(squares).sum(dtype=torch.float64).sqrt()
 
 
 def _visible(before: Tensor, after: Tensor, threshold: float) -> Tensor:

@@ -19,7 +19,7 @@ from core.demo.family import build
 from core.study import intake
 from tests.benchmarks.report import Row
 
-TIMES = 20
+TIMES, TIES = 20, "ties(density=0.2):"
 PROMPT = Prompt(text="The patient was given")
 
 
@@ -33,13 +33,15 @@ async def _rows(database: Path, study: Any) -> list[Row]:
     asking = await client.connect(database, study)
     try:
         columns = asking.hello.models
-        for mix in ("", "medical=0.5,maths=0.5"):  # reads the weights, and warms up
+        for mix in ("", "medical=0.5,maths=0.5", f"{TIES}medical=0.5,maths=0.5"):
+            # Reads the weights, finds the thresholds, and warms up.
             await _answer(asking, Generate(prompt=PROMPT, columns=(*columns, *filter(None, [mix]))))
         first = [
             await _answer(asking, Generate(prompt=PROMPT, columns=columns, seed=n), first=True)
             for n in range(TIMES)
         ]
         scores = [await _answer(asking, _score(n / 100)) for n in range(TIMES)]
+        elected = [await _answer(asking, _score(n / 100, TIES)) for n in range(TIMES)]
         flood = Generate(prompt=PROMPT, columns=columns, tokens=200, temperature=2.0)
         began, events = time.perf_counter(), list[Event]()
         await _answer(asking, flood, into=events)
@@ -53,6 +55,7 @@ async def _rows(database: Path, study: Any) -> list[Row]:
     return [
         _row("the first token on the bench, five models, ms", first, 150, "after enter"),
         _row("scores on the bench after a change of λ, ms", scores, 300, "base, medical and a mix"),
+        _row("the same of a TIES mix, ms", elected, 300, "base, medical and a mix"),
         Row(
             "frames of a generated text, a second", max(pieces) / took, "≤", 16,
             f"{max(pieces)} in {took:.1f} s, {drawn} tokens by five models",
@@ -75,8 +78,8 @@ def _row(name: str, seconds: list[float], target: float, note: str) -> Row:
     )
 
 
-def _score(amount: float) -> Score:
-    columns = ("base", "medical", f"medical={0.3 + amount:g},maths=0.4")
+def _score(amount: float, method: str = "") -> Score:
+    columns = ("base", "medical", f"{method}medical={0.3 + amount:g},maths=0.4")
     return Score(prompt=PROMPT, continuation=" a book in the harbour.", columns=columns)
 
 

@@ -57,7 +57,7 @@ def test_a_case_is_the_same_each_time() -> None:
 def test_what_is_wrong_with_an_end_is_seen() -> None:
     assert not trial.wrong(0, "warning: x")
     assert not trial.wrong(3, "error: x is damaged.\n  Copy it again.")
-    fault = "error: KeyError: 'x'\n  This is a fault of tauscope"
+    fault = "error: KeyError: 'x'\n  This is a bug in tauscope"
     trace = "Traceback (most recent call last)\nerror: x"
     for code, err in (
         (0, "error: x"), (3, ""), (1, "error: a\nerror: b"), (1, fault), (1, trace),

@@ -18,7 +18,7 @@ from tests.fuzz import ground
 from tests.fuzz.kinds import KINDS, Case
 
 CODES = (0, 1, 2, 3, 4)
-_FAULTS = ("Traceback", "fault of tauscope", "Exception ignored")
+_FAULTS = ("Traceback", "bug in tauscope", "Exception ignored")
 
 
 def attempt(valid: Path, kind: str, number: int, right: float) -> tuple[str, list[int]]:

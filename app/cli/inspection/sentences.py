@@ -93,9 +93,8 @@ def new_or_amplified(of: Account) -> str:
     new = of.intruders.get("blocks")
     if new is not None and of.leading is not None:
         sentence += (
-            f" Among the {of.leading} leading directions {new.value:.2g} are intruders, in the "
-            "mean "
-            "of the matrices."
+            f" On average over the matrices, {new.value:.2g} of the {of.leading} leading "
+            "directions are intruders."
         )
     return sentence
 

@@ -38,7 +38,7 @@ def export(
     except OSError as error:
         raise RunError(
             f"The export to {folder} failed: {error.strerror or error}.",
-            hint="Name a folder that you may write, with space for it.",
+            hint="Name a writable folder with enough space.",
         ) from error
     return files
 

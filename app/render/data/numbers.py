@@ -86,7 +86,7 @@ def _listing(table: Table) -> Numbers:
         rows.append((words[0], tuple((text, "") for text in words[1:])))
     notes = [table.note] if table.note else []
     if len(table.rows) > LISTED:
-        notes.append(f"Listed here are the first {LISTED} of these {len(table.rows):,} rows.")
+        notes.append(f"The table lists the first {LISTED} of {len(table.rows):,} rows.")
     texts = frozenset(index for index, column in enumerate(table.columns) if column.align == "left")
     head = tuple(column.name for column in table.columns)
     return Numbers("", head, tuple(rows), " ".join(notes), texts)

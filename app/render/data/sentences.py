@@ -28,9 +28,9 @@ def on_chance(together: Sequence[Shown]) -> str:
     if all(map(shows_raw, known)):
         note = _levels(known)
     elif all(cell.shown == cell.excess for cell in known):
-        note = "Shown is the value beyond chance: 0 is the chance level."
+        note = "The figure shows the value beyond chance: 0 is the chance level."
     else:
-        return "Shown is the chance level."
+        return "The figure shows the chance level."
     judged = [verdict for cell in known if (verdict := judge(cell)) is not None]
     if judged:
         null = sum(verdict.is_null for verdict in judged)
@@ -73,4 +73,4 @@ def _levels(known: Sequence[Cell]) -> str:
     low, high = min(levels), max(levels)
     if high - low <= 1e-9 * max(1.0, abs(high)):
         return f"Chance alone would give {low:.3g}{spread}."
-    return f"Chance alone would give {low:.3g} to {high:.3g}, by place{spread}."
+    return f"Chance alone would give {low:.3g} to {high:.3g}, depending on the place{spread}."

@@ -133,7 +133,7 @@ def _compared(db: Any, request: Request) -> Shown:
     if request.side < len(made.figures):
         return Shown(analysis, view, made.choice, made.figures[request.side], "")
     if made.difference is None:
-        raise RunError("There is no difference of these two figures.", hint="Take A or B.")
+        raise RunError("These two figures have no difference.", hint="Choose A or B.")
     sentence = " ".join(filter(None, (made.told, *(f"Note: {note}." for note in made.notes))))
     return Shown(analysis, view, made.choice, made.difference.figure, sentence)
 
@@ -199,7 +199,7 @@ def _reported(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(
             f"The export to {folder} failed: {error.strerror or error}.",
-            hint="Name a folder that you may write, with space for it.",
+            hint="Name a writable folder with enough space.",
         ) from error
 
 

@@ -34,12 +34,12 @@ _HEAD = Markup(
 )
 
 _CHANCE = (
-    "Where a chance level is known it stands beside the figure, because many of these measures are "
-    "far from zero for an update of random directions. A value within two standard deviations of "
-    "chance, or not beyond it once corrected for the number of tests, has no colour and is "
+    "The chance level stands beside each figure where it is known, because many of these measures "
+    "are far from zero for an update of random directions. A value within two standard deviations "
+    "of chance, or not significant after correction for the number of tests, has no colour and is "
     "followed by ~. "
 )
-_CONTROLS = "Controls are grey, and their names in brackets. "
+_CONTROLS = "Controls are grey, with their names in brackets. "
 _READING = "Whiskers and shaded bands around a line are 95 % intervals."
 _POINTING = (
     " Rest the pointer on a mark to read its exact value; the numbers behind each figure fold out "

@@ -74,7 +74,7 @@ def knobs(held: Setup) -> tuple[Knob, ...]:
     listed = [Knob(name, number, on=name not in held.off) for name, number in held.numbers]
     match held.template:
         case Mixed() | Grafted():
-            words = held.part.text or "all of the model"
+            words = held.part.text or "the whole model"
             listed.append(Knob(PART, None, words, PART not in held.off))
         case Ablated(choice=choice):
             listed.append(Knob(CHANGE, None, choice, CHANGE not in held.off))
@@ -141,16 +141,16 @@ def templates(tuned: Sequence[str], layers: int | None = None) -> list[tuple[str
     """Examples of columns: names with descriptions. `layers`: the models' number, if known."""
     half = (layers or 1) // 2
     first, part = (f"0-{half - 1}", "layers") if half > 1 else ("0", "layer")
-    examples = [("base", "the base as it is")]
-    examples += [(name, "a tuned model as it is") for name in tuned]
+    examples = [("base", "the base, unchanged")]
+    examples += [(name, "a tuned model, unchanged") for name in tuned]
     if len(tuned) > 1:
         terms = ",".join(f"{name}=0.5" for name in tuned)
         examples += [(terms, "a mix"), (f"ties:{terms}", "a mix of elected signs")]
         examples += [(f"dare:{terms}", "a mix of random parts")]
     for name in tuned:
         examples += [
-            (f"{name}=0.5", "half of its change"),
-            (f"{name}=1 @ mlp", "its change in the MLPs alone"),
+            (f"{name}=0.5", "half of its tuning vector"),
+            (f"{name}=1 @ mlp", "its tuning vector in the MLPs only"),
             (f"ablate({name}):top-1%", "without its highest-scoring neurons"),
             (f"graft({name}):{first}", f"its first {part} in the base"),
             (f"steer({name},layer={half}):1", "the base, steered by a mean difference"),

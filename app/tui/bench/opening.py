@@ -38,11 +38,10 @@ def given(
 
 
 def token(row: Mapping[str, str]) -> dict[str, Any]:
-    """The token of a row as the text to score after the prompt of the last time. Tables show tokens
-    without their spaces: a word gets one."""
-    text = row.get("token", "").replace("␣", " ").replace("⏎", "\n")
-    gap = " " if text[:1].isalnum() else ""
-    return {"continuation": gap + text, "after": True} if text else {}
+    """The token of a row, with its spaces, as the text to score after the prompt of the last
+    time."""
+    text = row.get("token", "").replace("⏎", "\n")
+    return {"continuation": text, "after": True} if text else {}
 
 
 def _direction(row: Mapping[str, str]) -> dict[str, str]:

@@ -45,19 +45,19 @@ class Settings:
 
 
 FIELDS: Mapping[str, tuple[str, str]] = {
-    "tokens": ("tokens", "most tokens of a text, 1 to 4096"),
+    "tokens": ("tokens", "maximum number of generated tokens, 1 to 4096"),
     "temperature": ("temperature", "0 is greedy"),
     "top_p": (
         "top-p",
         "above 0, at most 1: draws from the likeliest tokens with this total probability",
     ),
     "seed": ("seed", "a whole number; the same seed draws the same texts"),
-    "stop": ("stop", "texts that end a continuation, with | between them; \\n is a line break"),
+    "stop": ("stop", "texts at which generation stops, separated by |; \\n is a line break"),
     "template": ("template", "on or off: the model's chat template"),
-    "system": ("system", "the system prompt; needs the template"),
+    "system": ("system", "the system prompt; needs template on"),
     "alone": (
         "no prompt",
-        "item, text or document: a scored text without a prompt is read as tasks or probe sets do",
+        "how a scored text without a prompt is encoded: item, text or document",
     ),
 }
 """Each setting: its name and the text that it accepts."""
@@ -80,9 +80,9 @@ def typed(settings: Settings) -> dict[str, str]:
 def read(words: Mapping[str, str]) -> Settings:
     """The settings that were typed. Raises StudyError, naming the first one at fault."""
     if words["template"].strip() not in ("on", "off"):
-        raise StudyError("template is on or off.")
+        raise StudyError("template must be on or off.")
     if words["alone"].strip() not in WAYS:
-        raise StudyError("no prompt is item, text or document.")
+        raise StudyError("no prompt must be item, text or document.")
     stop = (each.replace("\\n", "\n") for each in words["stop"].split("|"))
     return Settings(
         tokens=int(_number(words, "tokens", 1, 4096, whole=True)),
@@ -106,5 +106,7 @@ def _number(
         number = float("nan")
     if not least <= number <= most:
         kind = "a whole number" if whole else "a number"
-        raise StudyError(f"{FIELDS[name][0]} is {kind} from {least:g} to {most:g}, not '{text}'.")
+        raise StudyError(
+            f"{FIELDS[name][0]} must be {kind} from {least:g} to {most:g}, not '{text}'."
+        )
     return number

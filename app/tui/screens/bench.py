@@ -53,20 +53,20 @@ REST = 0.15
 """Seconds without a letter before a typed text is scored."""
 NOTED = 0.5
 """Seconds until a change is remembered."""
-HINT = "No answer yet: enter in the prompt asks every column."
+HINT = "No answer yet. Press enter in the prompt to ask every column."
 TOPICS = (
     Topic(
         "The bench",
         (
             "Every column is a model. All columns answer the same prompt.",
-            "O switches between texts that columns write and one text that they score.",
-            "The written text of the column becomes the text to score.",
+            "O switches between generating texts and scoring one text.",
+            "The generated text of the selected column becomes the text to score.",
             "λ scales a tuning vector: 0 is the base, 1 the tuned model.",
-            "A change of a column is answered at once. It ends the answer under way.",
+            "A change to a column starts a new answer at once and cancels the current one.",
         ),
     ),
     Topic(
-        "Shades of a scored text",
+        "Shading of a scored text",
         (
             "change: the log-probability of a token minus its log-probability under the reference.",
             "KL: the divergence of the column's prediction from the reference's, in nats.",
@@ -334,14 +334,14 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         memory = held(talk.held)
         again = written("bench.resume")
         if talk.stopping:
-            return [("ending the worker… ", "$warning")]
+            return [("stopping the worker… ", "$warning")]
         match talk.state:
             case "starting" | "loading":
                 return [(f"{talk.step or 'starting the worker'}… ", "$warning")]
             case "ended":
-                return [(f"the worker ended: {again} starts it again ", "bold $error")]
+                return [(f"the worker ended; {again} starts it again ", "bold $error")]
             case "stopped":
-                return [(f"stopped: {again} starts it again ", "$warning")]
+                return [(f"stopped; {again} starts it again ", "$warning")]
         state = "answering" if talk.due else "ready"
         return [(f"{state} · {memory} " if memory else f"{state} ", "$muted")]
 

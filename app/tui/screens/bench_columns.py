@@ -104,7 +104,7 @@ class ColumnKeys(BenchParts):
             return
         if view.blind:
             if self.board.busy or self.board.request in view.blind.judged:
-                words = "Not counted: a prompt counts once, when all texts are finished."
+                words = "Not counted: each prompt counts once, after all its texts are finished."
                 self.notify(words, severity="warning", timeout=4, markup=False)
                 return
             view.blind = view.blind.preferred(number - 1, self.board.request, self.chance)
@@ -197,7 +197,7 @@ class ColumnKeys(BenchParts):
         column = self.board.column(self.view.column)
         model = next(iter(vectors(column)), "base")
         if column != Plain(model):
-            words = f"The new column is {plain(model)} itself without this neuron."
+            words = f"The new column is {plain(model)} without this neuron."
             self.notify(words, severity="warning", timeout=8, markup=False)
         self._add(parse(f"ablate({model}):neurons={layer}.{neuron}", self.board.tuned))
 

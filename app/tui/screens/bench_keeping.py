@@ -25,7 +25,7 @@ class KeepingKeys(BenchParts):
         if request is not None:
             in_background(
                 self, lambda: self.source.keep_trial(run, request, events),
-                "Kept: it shows with the run's results.",
+                "Saved in the run's results.",
             )  # fmt: skip
 
     def action_write(self) -> None:
@@ -52,8 +52,8 @@ class KeepingKeys(BenchParts):
                 )  # fmt: skip
 
         question = (
-            f"Start a run of this study with the point {plain(name)[:200]} added to arithmetic? "
-            "It takes over the results that are finished."
+            f"Start a run of this study with the point {plain(name)[:200]} added to arithmetic? It "
+            "reuses the finished results."
         )
         self.app.push_screen(ConfirmScreen(question), answered)
 

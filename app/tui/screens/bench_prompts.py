@@ -69,5 +69,5 @@ class PromptKeys(AskingKeys):
         ]
         if len(offers) < offered.total:
             title = f"{title}: {len(offers)} of {offered.total}, the first of each"
-        hint = "words of a prompt, of its task, or right or wrong"
+        hint = "a word of the prompt or its task, or right or wrong"
         self.app.push_screen(ChooseScreen(title, offers, hint, wide=True), chosen)

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from app.library.catalogue import Entry
 
 TYPING = (
-    "Enter begins to type, and ends it; tab completes. Escape ends it too: what was typed stays.",
-    "Lists have commas or spaces between their parts; points such as a=1,b=2 have spaces alone.",
+    "Enter starts and ends typing; tab completes. Escape also ends it and keeps the text.",
+    "Separate the parts of a list by commas or spaces; points such as a=1,b=2 by spaces only.",
 )
 LISTS = (f"{TUNED}.", f"{DOMAINS}.", f"{PROBES}.")
 """The beginnings of the keys whose entries may be dropped."""
@@ -47,7 +47,7 @@ LISTS = (f"{TUNED}.", f"{DOMAINS}.", f"{PROBES}.")
 TYPED = {"enter": "done", "next_tab": "complete", "back": "done"}
 """The labels of the keys that act while a field is edited."""
 
-BACK = "Your draft is as you left it. N begins a new one."
+BACK = "This is your last draft. N begins a new one."
 
 
 class BuilderScreen(DraftScreen):
@@ -113,9 +113,7 @@ class BuilderScreen(DraftScreen):
                 await self._change(draft)
 
         name = plain(building.value(draft, "name") or "without a name")
-        question = (
-            f"A study was left unfinished: {name[:60]}. Drop it, and begin with these models?"
-        )
+        question = f"Delete the unfinished draft {name[:60]}, and begin with these models?"
         self.app.push_screen(ConfirmScreen(question), answered)
 
     def _scan(self) -> tuple[Entry, ...]:
@@ -210,7 +208,7 @@ class BuilderScreen(DraftScreen):
 
         near = children(self.entries or (), self.base) if self.base else ()
         left = [e for e in near if e.name not in {m["path"] for m in self.draft.tuned}]
-        return f"{len(left)} on this machine were made from the base." if left else ""
+        return f"{len(left)} on this machine name the base as their parent." if left else ""
 
     # Actions
 
@@ -355,7 +353,7 @@ class BuilderScreen(DraftScreen):
     def action_anew(self) -> None:
         """Begin a new draft, once that is confirmed."""
         if self.draft != Draft():
-            self.if_so("Drop this draft and begin a new one?", self._begin_anew)
+            self.if_so("Delete this draft and begin a new one?", self._begin_anew)
 
     async def _begin_anew(self) -> None:
         self._opened.clear()

@@ -103,7 +103,7 @@ class ChooseScreen(Dialog[Picked], Generic[Picked]):
 
     def on_mount(self) -> None:
         listing = self.query_one(Offers)
-        listing.empty = "Nothing here has that name."
+        listing.empty = "No match."
         listing.fill(self.offers)
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -72,7 +72,7 @@ class ColumnScreen(Dialog[Column]):
 
     def compose(self) -> ComposeResult:
         keys = f"{written('models.move--1')}{written('models.move-1')}"
-        with self.box(Vertical, plain(self.called), f"{keys} picks", "enter takes it"):
+        with self.box(Vertical, plain(self.called), f"{keys} picks", "enter accepts it"):
             hint = "medical=0.7,maths=0.4  ·  ablate(medical):top-1%"
             yield Input(self.text, hint, compact=True, suggester=Completed(self._completed))
             yield Static("", id="trouble", markup=False)
@@ -80,7 +80,7 @@ class ColumnScreen(Dialog[Column]):
 
     def on_mount(self) -> None:
         listing = self.query_one(Templates)
-        listing.empty = "No template has these words. Any column of the notation may be typed."
+        listing.empty = "No template matches. You can type any column in this notation."
         listing.fill(self.templates)
         listing.select(self.text)
 
@@ -151,7 +151,7 @@ class TypedScreen(Dialog[str]):
         self.called, self.text, self.check, self.hint = title, text, check, hint
 
     def compose(self) -> ComposeResult:
-        with self.box(Vertical, plain(self.called), "enter takes it"):
+        with self.box(Vertical, plain(self.called), "enter accepts it"):
             yield Input(self.text, self.hint, compact=True)
             yield Static("", id="trouble", markup=False)
 

@@ -97,7 +97,7 @@ class CompareScreen(TabbedScreen):
         """Show the first tab; on later calls, new results in this tab."""
         old, self.shared, self.trouble = self.shared, new, ""
         if not new.views:
-            self.trouble = "Neither run has anything yet that the other has too."
+            self.trouble = "The two runs have no results in common yet."
         elif old is None or _named(old) != _named(new):
             await self.go(min(self.tab, len(new.views) - 1))
         elif old.runs != new.runs:

@@ -26,17 +26,17 @@ def ask_to_cancel(screen: Screen[None], source: DataSource, run: RunSummary | No
 
 def ask_to_make_demo(screen: Screen[None], source: DataSource, *, sure: bool) -> None:
     """Have the demo made, once that is confirmed unless it is `sure`."""
-    done = "The demo is being made."
+    done = "Started training the demo's models."
     if sure:
         in_background(screen, source.start_demo, done)
     else:
-        question = "Train the demo's small models? That takes a few minutes of this machine."
+        question = "Train the demo's small models? This takes a few minutes."
         _ask(screen, question, source.start_demo, done)
 
 
 def ask_to_cancel_demo(screen: Screen[None], source: DataSource) -> None:
     """Stop the making of the demo once that is confirmed."""
-    question = "Stop training the demo's models? d begins anew with what is not finished."
+    question = "Stop training the demo's models? d trains the unfinished models again."
     _ask(screen, question, source.cancel_demo, "Stopped the demo.")
 
 
@@ -44,8 +44,8 @@ def ask_to_delete(screen: Screen[None], source: DataSource, run: RunSummary | No
     """Delete a run once that is confirmed."""
     if run is not None:
         question = (
-            f"Delete '{_name(run)}', which is {run.status}? What no other run uses of its results "
-            "goes with the next 'tauscope gc'."
+            f"Delete run '{_name(run)}' ({run.status})? 'tauscope gc' then frees results that no "
+            "other run uses."
         )
         _ask(screen, question, lambda: source.delete(run.id), "Deleted the run.")
 
@@ -54,8 +54,8 @@ def ask_to_end(screen: Screen[None], source: DataSource, bench: BenchSummary | N
     """End a bench once that is confirmed."""
     if bench is not None:
         name = fitted(bench.study, min(40, len(plain(bench.study)))).rstrip()
-        question = f"End the bench of '{name}'? It is {bench.state}; answers not kept are lost."
-        _ask(screen, question, lambda: source.end_bench(bench), "Ended the bench.")
+        question = f"Stop the bench of '{name}'? It is {bench.state}; unsaved answers are lost."
+        _ask(screen, question, lambda: source.end_bench(bench), "Stopped the bench.")
 
 
 def startable(run: RunSummary | None) -> bool:

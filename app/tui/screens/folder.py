@@ -51,7 +51,7 @@ class FolderScreen(Dialog[str]):
             return
         folder = expanded(given).absolute()
         if not folder.is_dir():
-            self._refuse(f"{folder} is no folder.")
+            self._refuse(f"{folder} is not a folder.")
             return
         try:
             config.add_folder(folder)

@@ -59,8 +59,8 @@ OVERVIEW_TOPIC = Topic(
     (
         "A card for each tuned model: how far it moved and where, its gains and its losses.",
         "The small chart is the relative norm by layer, on one scale for all cards.",
-        "moved: the norm of the change over that of the base.",
-        "directions: alignment with the base's own, beyond chance.",
+        "moved: the norm of the change, divided by the norm of the base.",
+        "directions: alignment with the base's directions, beyond chance.",
         "new: amplification of directions, beside chance.",
         "neurons: distance of activation patterns from the base's, 1 for unlike documents.",
         "own domain: the most certain gain. elsewhere: the most certain loss.",

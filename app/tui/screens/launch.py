@@ -56,7 +56,7 @@ class DraftScreen(LeavingScreen[str]):
         """Write the study file, unless it exists with this content, and start it. A draft that the
         check refuses starts only after a yes."""
         if self.refused:
-            question = f"The check found: {plain(self.refused)[:300]} Start all the same?"
+            question = f"The check found: {plain(self.refused)[:300]} Start anyway?"
             self.if_so(question, lambda: self._write(self._start))
         else:
             self._write(self._start)
@@ -81,7 +81,7 @@ class DraftScreen(LeavingScreen[str]):
             then(file)
         else:
             name = plain(str(file))
-            question = f"{name} is there already, and says something else. Write over it?"
+            question = f"{name} exists and differs. Overwrite it?"
             self.if_so(question, lambda: self._save(file, then))
 
     def _save(self, file: Path, then: Callable[[Path], None]) -> None:
@@ -93,7 +93,7 @@ class DraftScreen(LeavingScreen[str]):
         else:
             if new:
                 made = plain(str(file.parent))
-                self.notify(f"Made the folder {made}, which was not there.", markup=False)
+                self.notify(f"Created the folder {made}.", markup=False)
             then(file)
 
     def _start(self, file: Path) -> None:

@@ -40,7 +40,7 @@ from app.tui.widgets.model_list import (
 )
 
 EMPTY = """\
-No models found. They are looked for in
+No models found. Searched folders:
 
 {places}
 
@@ -48,7 +48,7 @@ No models found. They are looked for in
 `a`                             adds a folder of your own to the settings
     {settings}
 
-A model is a folder with config.json and weights, or a LoRA adapter's.
+A model is a folder with config.json and weights, or with a LoRA adapter.
 Named folders are searched {depth} levels deep. `R` looks again, `esc` goes back."""
 """Words between backticks are keys and texts to type."""
 
@@ -56,14 +56,14 @@ SETTINGS = 2.0
 """Seconds between two readings of the settings."""
 
 _LINEAGE = """\
-A model stands under the one that it says it was made from: in its card, in an adapter's settings \
-or, a weak hint, in config.json. Sizes, parameters and dtypes are from files and their headers; no \
-tensor was read."""
+Each model is listed under the parent that its card, an adapter's settings or (less reliable) \
+config.json names. Sizes, parameters and dtypes come from files and their headers; no tensor was \
+read."""
 _SIGNS = (
-    f"{READABLE} can be read   {ADAPTER} an adapter   {UNREADABLE} can't be read   "
-    f"{ELSEWHERE} not here, but named by others"
+    f"{READABLE} can be read   {ADAPTER} an adapter   {UNREADABLE} can't be read   {ELSEWHERE} not "
+    "here, but named as a parent"
 )
-_MARKS = f"Marks: {BASE} is to be the base of a new study, {TUNED} what is tuned from it."
+_MARKS = f"Marks: {BASE} the base of a new study, {TUNED} a model tuned from it."
 ABOUT = Topic("Reading the tree", (_LINEAGE, _SIGNS, _MARKS))
 
 

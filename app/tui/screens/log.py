@@ -17,7 +17,7 @@ from app.tui.threads import Trouble, in_thread, said
 from app.tui.widgets.listing import Colours, Listing
 
 POLL = 1.0
-NOTHING = "There is no log: the run's worker has written nothing, or runs in a terminal."
+NOTHING = "There is no log: the run's worker has written nothing yet, or runs in a terminal."
 Numbered = tuple[int, str]
 
 
@@ -59,7 +59,7 @@ class LogScreen(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         moves = f"{written('models.move--1')}{written('models.move-1')} scroll"
-        with self.box(Vertical, "log", moves, "the last line follows"):
+        with self.box(Vertical, "log", moves, "follows the last line"):
             yield Input("", "show only lines that contain…", compact=True)
             yield LogLines("lines")
 
@@ -94,7 +94,7 @@ class LogScreen(Dialog[None]):
 
     def _show(self) -> None:
         listing = self.query_one(LogLines)
-        listing.empty = NOTHING if not self._lines else "No line contains that."
+        listing.empty = NOTHING if not self._lines else "No line contains this text."
         follows = listing.selected >= len(listing.keys) - 1
         listing.fill(holding(self._lines, self.query_one(Input).value))
         if follows:

@@ -22,7 +22,7 @@ def ask_to_write_mix(screen: Screen[Any], source: DataSource, study: Study, mix:
         folder = Path(words).expanduser()
         if not words.strip():
             return "Type the name of a new folder."
-        return f"{folder} is there already." if folder.exists() else ""
+        return f"{folder} already exists." if folder.exists() else ""
 
     def given(words: str | None) -> None:
         if words is not None:
@@ -31,4 +31,4 @@ def ask_to_write_mix(screen: Screen[Any], source: DataSource, study: Study, mix:
             done = f"Wrote {plain(str(folder))}."
             in_background(screen, lambda: source.merge(study, mix, folder), done)
 
-    screen.app.push_screen(TypedScreen(f"write {mix.text} into a folder", "", trouble), given)
+    screen.app.push_screen(TypedScreen(f"write {mix.text} to a folder", "", trouble), given)

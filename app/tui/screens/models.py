@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from app.library.catalogue import Entry
 
 LOOKING = "Looking for models on this machine…"
-NONE = "No models are in the usual places. Type a hub id or the path of a folder."
+NONE = "No models found in the usual folders. Type a hub id or the path of a folder."
 FACTS = 28
 """Columns for the facts of a model beside its name."""
 
@@ -94,7 +94,7 @@ class ModelsScreen(Dialog[str]):
 
     def compose(self) -> ComposeResult:
         ways = (
-            f"{written('models.move--1')}{written('models.move-1')} choose", "enter takes it",
+            f"{written('models.move--1')}{written('models.move-1')} choose", "enter accepts it",
             f"{written('typing.complete')} completes a path",
         )  # fmt: skip
         with self.box(Vertical, self.called, *ways):

@@ -1,4 +1,4 @@
-"""A form for how texts are written on the bench."""
+"""A form for how texts are generated on the bench."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SettingsScreen(Dialog[Settings]):
     def compose(self) -> ComposeResult:
         keys = f"{written('models.move--1')}{written('models.move-1')}"
         words = settings.typed(self.held)
-        with self.box(Vertical, "how texts are written", f"{keys} moves", "enter takes all"):
+        with self.box(Vertical, "how texts are generated", f"{keys} moves", "enter accepts all"):
             for name, (label, _) in FIELDS.items():
                 with Horizontal():
                     yield Static(label, classes="name", markup=False)

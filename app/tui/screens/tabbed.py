@@ -146,7 +146,7 @@ class TabbedScreen(LeavingScreen[None]):
             steps = re.match(r"select\('(\w+)'", binding.action)
             if steps is not None and steps[1] not in pane.offered():
                 word = pane.view.word(steps[1])
-                self.notify(f"This picture steps through no {word}.", timeout=3, markup=False)
+                self.notify(f"This picture has no {word} to step through.", timeout=3, markup=False)
 
     async def action_tab(self, number: int) -> None:
         """Go to the tabs of a number: to the one shown last; from one of them to the next."""

@@ -6,6 +6,7 @@ its knobs, or on a token of its text. Changes no column by itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
@@ -17,7 +18,15 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
-from app.render.terminal.lines import Line, differences, exactly, fitted, joined, padded
+from app.render.terminal.lines import (
+    Line,
+    differences,
+    exactly,
+    fitted,
+    joined,
+    padded,
+    told_apart,
+)
 from app.render.terminal.palette import Palette, on
 from app.render.terminal.passages import Marked, marked, shaded, wrapped
 from app.tui.bench import knobs
@@ -42,6 +51,7 @@ ROOMY = 50
 """Cells from which a column's state is written in full."""
 LABEL, NUMBER = 11, 7
 """Cells of a knob's name and of its number."""
+_WORDS = re.compile(r"(?<=,)(layer|module|direction)=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,11 +266,12 @@ class BoardView(Steady, can_focus=True):
         column = self._of(index)
         answer = self.board.answers[column]
         state = self._state(answer, width)
-        name = self.blind.name(index) if self.blind else self.board.names[column]
-        title = f"{index + 1} {name}"
         if self.scores and not self.blind and column == self.board.reference:
             state = f"{state} reference".strip()
         room = max(4, width - len(state) - 3)
+        first = f"{index + 1} "
+        names = told_apart(_brief(self.board.names, room - len(first)), room - len(first))
+        title = first + (self.blind.name(index) if self.blind else names[column])
         chosen = index == self.at
         style = Style(bold=True, color=self.palette.accent if chosen else self.palette.text)
         ground = Style(bgcolor=self.app.theme_variables["panel"])
@@ -377,8 +388,9 @@ class BoardView(Steady, can_focus=True):
         crossed = self.board.answers[self._of(index)].crossed
         losses = ["–" if nll is None else f"{nll:.2f}" for nll in crossed]
         if self.size.height >= TALL:
-            both = zip(self.board.names, losses, strict=False)
-            named = [f"  {fitted(name, max(4, width - 14))} {loss:>6}" for name, loss in both]
+            room = max(4, width - 14)
+            both = zip(told_apart(_brief(self.board.names, room), room), losses, strict=False)
+            named = [f"  {fitted(name, room)} {loss:>6}" for name, loss in both]
             return ["NLL of this text under", *named]
         numbered = [f"{place}: {loss}" for place, loss in enumerate(losses, 1)]
         each = max(1, (width - 6) // 10)
@@ -442,6 +454,14 @@ class BoardView(Steady, can_focus=True):
     def on_mouse_scroll_up(self) -> None:
         self._roll(-1)
         self.update()
+
+
+def _brief(names: Sequence[str], room: int) -> list[str]:
+    """Names of columns; of steered ones that do not fit, without the words before the values."""
+    return [
+        _WORDS.sub("", name) if name.startswith("steer(") and len(name) > room else name
+        for name in names
+    ]
 
 
 def slider(number: float, width: int) -> str:

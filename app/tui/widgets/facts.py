@@ -90,7 +90,7 @@ class Facts(VerticalScroll, Able, can_focus=True):
         facts = {k: v for k, v in background.provenance.items() if k != PLANNED}  # said above
         origin = list(_flat(facts))
         if origin:
-            parts.append(_section("Where it comes from", origin))
+            parts.append(_section("Provenance", origin))
         for words in self.query("#facts").results(Static):  # none before it is on the screen
             words.update(Content("\n\n").join(parts))
 
@@ -157,7 +157,7 @@ def _section(heading: str, pairs: Iterable[tuple[str, str]]) -> Content:
 
 
 def _error(title: str, hint: str, last_words: Sequence[str]) -> Content:
-    lines = [Content.styled("What went wrong", "bold $error"), Content(short(title))]
+    lines = [Content.styled("Error", "bold $error"), Content(short(title))]
     if hint:
         lines.append(Content(short(hint)))
     lines += [Content(short(words)) for words in last_words[:1]]

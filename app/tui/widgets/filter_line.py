@@ -122,7 +122,7 @@ class FilterLine(Vertical):
         line = self.query_one(Input).value
         offers = "  ".join(offered(line, self.names)) or "a number, or a range like 10-20"
         ways = (
-            f"{written('typing.complete')} completes · enter keeps"
-            f" · {written('filter.clear')} shows all "
+            f"{written('typing.complete')} completes · enter applies · {written('filter.clear')} "
+            "clears "
         )
         return two_ends([(f" {offers}", "$muted")], [(ways, "$muted")], width)

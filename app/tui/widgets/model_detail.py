@@ -46,7 +46,7 @@ def brief(branch: Branch, relations: Relations, width: int) -> Content:
     return Content("\n").join(
         [
             named("model", wording.model_name(entry.name), width, "bold"),
-            named("what", " · ".join(_what(entry)), width, "$foreground"),
+            named("type", " · ".join(_what(entry)), width, "$foreground"),
             named("from", _origin(entry), width, "$foreground"),
             named(*last[:2], width, last[2]),
         ]
@@ -57,10 +57,10 @@ def full(branch: Branch, relations: Relations) -> Content:
     """All facts, in sections."""
     entry = branch.entry
     if entry is None:
-        words = "This model is not on this machine; others here say that they come from it."
+        words = "This model is not on this machine; models here name it as their parent."
         head = [Content.styled(short(branch.name), "bold $accent"), Content(words)]
         return Content("\n").join(
-            [*head, *_listed("Made from it", *map(_child, relations.children))]
+            [*head, *_listed("Models made from it", *map(_child, relations.children))]
         )
     lines = [Content.styled(short(wording.model_name(entry.name)), "bold $accent")]
     if entry.trouble:
@@ -73,7 +73,7 @@ def full(branch: Branch, relations: Relations) -> Content:
         for name, value in _facts(entry)
         if value
     ]
-    lines += _listed("Made from it", *map(_child, relations.children))
+    lines += _listed("Models made from it", *map(_child, relations.children))
     lines += _listed("Runs with it", *_used(relations.runs))
     return Content("\n").join(lines)
 
@@ -100,14 +100,14 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "layers", f"{entry.layers} × {entry.hidden:,}" if entry.layers and entry.hidden else ""
     yield "rank", str(entry.rank) if entry.rank else ""
     yield "made from", ", ".join(entry.parents)
-    yield "as said by", " · ".join(filter(None, (entry.stated, entry.relation)))
+    yield "according to", " · ".join(filter(None, (entry.stated, entry.relation)))
     yield "snapshots", ", ".join(revision[:12] for revision in entry.revisions)
     yield "path", wording.model_name(str(entry.path))
 
 
 def _origin(entry: Entry) -> str:
     if not entry.parents:
-        return "says nothing of where it comes from"
+        return "names no parent"
     how = f" ({entry.relation})" if entry.relation else ""
     return f"{', '.join(entry.parents)}{how}, says its {entry.stated}"
 

@@ -47,7 +47,7 @@ Pointed = dict[str, Value]
 ITEM = "item"
 """The selector whose values come from the figure."""
 
-FILTERED = "Nothing passes the filter here; / changes it."
+FILTERED = "No results match the filter here; / changes it."
 
 WIDGETS: dict[str, type[FigureView[Any]]] = {
     "curves": CurvesView,

@@ -154,7 +154,7 @@ OF_GROUPS = (
     GroupTable(
         key="group-tests",
         title="Groups compared",
-        caption="Every two groups: is their difference larger than the spread of their members?",
+        caption="Each pair of groups: is the difference larger than the spread of the members?",
         finding=told_compared,
         tabulate=compared,
         selectors=_SELECTORS,
@@ -167,7 +167,7 @@ OF_GROUPS = (
         key="members",
         title="Members of groups",
         short="Members",
-        caption="How the models of each group lie about their mean.",
+        caption="The spread of the models of each group around their mean.",
         finding=of_spread,
         selectors=_SELECTORS,
         free=("reference", *_WHERE),

@@ -30,7 +30,7 @@ class Merging:
         if not target.whole or len(ground.info(target.name).shape) != 2:
             raise CheckpointError(
                 f"{ground.folder}: an adapter of kind {ground.kind} over {target.name}, which is "
-                "no single matrix, is not read.",
+                "not a single matrix, is not read.",
                 hint="Merge it into its base model with PEFT and save that.",
             )
         bias = ground.names.find(f"{path}.bias")

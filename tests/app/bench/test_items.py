@@ -65,7 +65,10 @@ def test_items_are_listed_of_every_task_within_a_bound(
 def test_a_run_without_prompts_says_why(db: Database) -> None:
     with pytest.raises(StudyError, match="has no run"):
         items.of_tasks(db, "", {})
-    for analyses, why in ((("alignment",), "'evaluation'"), (("evaluation",), "no task yet")):
+    for analyses, why in (
+        (("alignment",), "'evaluation'"),
+        (("evaluation",), "not scored a task yet"),
+    ):
         run_id = create_run(db, Study.model_validate(STUDY), analyses)
         with pytest.raises(StudyError, match=why):
             items.of_tasks(db, run_id, {})
@@ -86,5 +89,5 @@ def test_a_document_gives_its_prompt_or_its_first_words(tmp_path: Path) -> None:
     assert (parted.name, parted.words[:5]) == ("own", "2 0 1")
     assert items.of_probes(None).listed[0].name == "general"
     of_tasks = Study.model_validate({**STUDY, "probe": Probe(task="sum")})
-    with pytest.raises(StudyError, match="all made of tasks"):
+    with pytest.raises(StudyError, match="consist of tasks"):
         items.of_probes(of_tasks)

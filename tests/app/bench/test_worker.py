@@ -167,7 +167,7 @@ def test_a_line_without_an_end_ends_the_connection_only(start: Start) -> None:
 def test_an_answer_that_is_too_long_for_a_line_is_said_to_be(start: Start) -> None:
     with Line(start()) as line:
         line.generate(1, "long")
-        assert "a line to or from the bench has at most 4.0 MiB" in line.until("failed")["title"]
+        assert "the bench's limit is 4.0 MiB" in line.until("failed")["title"]
 
 
 def test_a_client_that_never_reads_is_given_up(start: Start) -> None:

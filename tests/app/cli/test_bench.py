@@ -106,6 +106,21 @@ def test_it_scores_a_continuation_and_shows_the_layers(
     assert trial["request"]["columns"] == ["base", "medical"]
 
 
+def test_a_wide_table_is_printed_in_parts(
+    tauscope: Any, study: Path, asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "48")
+    names = [f"steer(medical,layer=3,module={module}):0.5" for module in ("o", "down", "gate")]
+    columns = [option for name in names for option in ("--column", name)]
+    result = tauscope("bench", study, "--prompt", "Q", "--continuation", "xy", *columns)
+    lines = result.out.splitlines()
+    assert all(f"  {place}  {name}" in lines for place, name in enumerate(names, 2))
+    heads = [line.split() for line in lines if line.startswith("token")]
+    assert all(len(line) <= 48 for line in lines if line.startswith(("token", "x ", "y ")))
+    assert [place for head in heads for place in head[1:]] == [*"1234567"]
+    assert sum(line.startswith("x ") for line in lines) == len(heads) > 1
+
+
 def test_a_file_has_many_prompts(tauscope: Any, study: Path, asked: list[Request]) -> None:
     text, rows = study.with_name("p.txt"), study.with_name("p.jsonl")
     text.write_text("one\n\ntwo\n")
@@ -211,7 +226,7 @@ def test_a_worker_answers_the_same_and_is_listed_and_ended(
     assert row == [["s", str(listed["pid"]), "ready", "123", "B", "on", "cpu", *row[0][7:]]]
     assert f"process {listed['pid']}" in tauscope("doctor", "--json").out
     result = tauscope("bench", study, "--end")
-    assert (result.code, result.err.startswith("the bench of s, process ")) == (0, True)
+    assert (result.code, result.err.startswith("the bench of s (process ")) == (0, True)
     assert registry.benches(study.parent / "db" / "x.db") == []
     assert tauscope("bench", study, "--end").err == "no bench of s is running\n"
     assert "No bench is running" in tauscope("runs", "--benches").err

@@ -425,7 +425,7 @@ def test_a_deleted_run_is_gone_and_its_units_are_freed(
     monkeypatch.setattr(sys, "stdin", _Typed("n\n"))
     refused = tauscope("delete", ids[0])
     assert (refused.code, refused.out) == (130, "")
-    assert f"Delete run {ids[0]}, tiny, which is done?" in refused.err
+    assert f"Delete run {ids[0]} (tiny, done)?" in refused.err
     assert len(json.loads(tauscope("runs", "--json").out)) == 2
     monkeypatch.setattr(sys, "stdin", _Typed("y\n"))
     assert tauscope("delete", ids[0][:9]).code == 0
@@ -547,7 +547,7 @@ def test_what_the_doctor_cannot_find_out_keeps_nothing_else_back(
     result = tauscope("doctor", "--json")
     answers = json.loads(result.out)
     assert result.code == 0
-    assert answers["models"] == {"state": "can't be found out: File name too long"}
+    assert answers["models"] == {"state": "unknown: File name too long"}
     assert "python" in answers["versions"]
     assert "path" in answers["database"]
 
@@ -728,7 +728,10 @@ def test_commands_remember_what_identifies_models(
         (["--coefficients", "medicl=1"], "Did you mean 'medical'?"),
         (["--coefficients", "medical=x"], "not a number"),
         (["--coefficients", "medical=1", "--method", "tie"], "Did you mean 'ties'?"),
-        (["--coefficients", "medical=1", "--density", "0.5"], "need --method"),
+        (
+            ["--coefficients", "medical=1", "--density", "0.5"],
+            "Options without --method: --density.",
+        ),
         (["--coefficients", "medical=1", "--method", "iso_c", "--gamma", "1"], "no option 'gamma'"),
         (["--coefficients", "medical=1", "--method", "ties", "--seed", "1"], "no option 'seed'"),
         (["--coefficients", "medical=1", "--dtype", "bf16"], "Did you mean 'bfloat16'?"),
@@ -776,10 +779,10 @@ def test_what_the_system_refuses_is_no_fault_of_the_program(
     monkeypatch.setattr("app.cli.reading.open_db", fail)
     result = tauscope("runs")
     assert (result.code, result.err.splitlines()[0]) == (1, f"error: {expected}")
-    assert "fault of tauscope" not in result.err
+    assert "bug in tauscope" not in result.err
     nothing: dict[str, object] = {}
     monkeypatch.setattr("app.cli.reading.open_db", lambda *_, **__: nothing["x"])
-    assert "KeyError: there is no 'x'\n  This is a fault of tauscope" in tauscope("runs").err
+    assert "KeyError: there is no 'x'\n  This is a bug in tauscope" in tauscope("runs").err
 
 
 def test_a_run_that_stays_is_named_once_it_does(tauscope: Any, study: Path) -> None:
@@ -801,7 +804,7 @@ def test_a_merge_that_rounding_takes_away_is_a_warning(tauscope: Any, study: Pat
     [
         (("--engine", "dask"), "--engine dask can't be used."),
         (("--engine", "ray", "--address", "auto"), "--engine ray --address auto can't be used."),
-        (("--workers", "2"), "--address and --workers belong to --engine ray."),
+        (("--workers", "2"), "--address and --workers need --engine ray."),
     ],
 )
 def test_wrong_places_of_computation_are_one_error(

@@ -134,9 +134,11 @@ def test_a_silent_worker_reads_as_interrupted(
     result = tauscope("watch", run_id)
     assert result.code == 130
     where = f"(process {os.getpid()} on elsewhere)"
-    end = f"error: Run {run_id} was interrupted. Its worker {where} ended without a word.\n"
+    end = (
+        f"error: Run {run_id} was interrupted. Its worker {where} ended without an error message.\n"
+    )
     assert f"{end}  'tauscope run' with its study" in result.err
-    assert "Its log" not in result.err, "it has none"
+    assert "its log" not in result.err, "it has none"
 
 
 def test_how_the_log_of_a_silent_worker_ends_is_told(
@@ -149,7 +151,11 @@ def test_how_the_log_of_a_silent_worker_ends_is_told(
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("".join(f"line {i}\n\n" for i in range(2000)) + "Killed\x1b[2J\n")
     result = tauscope("watch", run_id)
-    ending = [f"Its log, {log}, ends:", *(f"line {i}" for i in range(1996, 2000)), "Killed\\x1b[2J"]
+    ending = [
+        f"Last lines of its log {log}:",
+        *(f"line {i}" for i in range(1996, 2000)),
+        "Killed\\x1b[2J",
+    ]
     assert "\n".join(ending) + "\nerror: " in result.err
     assert tauscope("watch", run_id, "--json").err.startswith("error: ")
     runs.requeue(db, run_id)

@@ -447,4 +447,4 @@ def test_places_that_are_not_there_are_warned_of(
     result = tauscope("new", "x.toml", "--base", "/no/where", *asked)
     assert result.code == 0
     for place in ("/no/where", "./gone", "texts.txt", "own"):
-        assert f"warning: there is nothing at {place}\n" in result.err
+        assert f"warning: {place} does not exist\n" in result.err

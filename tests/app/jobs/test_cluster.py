@@ -215,7 +215,7 @@ def test_an_address_that_nobody_answers_at_is_one_error(study: Study) -> None:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with (
-            pytest.raises(RunError, match=f"No Ray answers at {address}"),
+            pytest.raises(RunError, match=f"Ray does not answer at {address}"),
             cluster.RayExecutor(address) as executor,
         ):
             executor.machine(study)

@@ -141,7 +141,7 @@ def test_a_checkpoint_is_added_once_it_is_whole(
     run = follow(db, trained, hear, until=30)
     assert run.status == "done"
     assert grew[-1] + 4000 >= len(content)
-    assert not [w for w in runs.warnings(db, run.id) if "passed over" in w.message]
+    assert not [w for w in runs.warnings(db, run.id) if "is skipped" in w.message]
     assert "sft@30" in run.models
 
 
@@ -156,7 +156,7 @@ def test_results_of_a_deleted_checkpoint_remain(db: Database, trained: Path) -> 
     pairs = cosines(db, run.id)
     assert {("sft@10", "sft@20"), ("sft@30", "sft@20")} <= pairs
     assert ("sft@30", "sft@10") not in pairs
-    assert ("sft@10", "its folder is gone; the results that were computed remain.") in {
+    assert ("sft@10", "its folder was deleted; results computed from it remain.") in {
         (w.subject, w.message) for w in runs.warnings(db, run.id)
     }
 
@@ -211,7 +211,7 @@ def test_a_run_tells_of_folders_that_are_not_whole(db: Database, trained: Path) 
     (trained.parent / "sft" / "checkpoint-30").mkdir()
     run = worker.work(db, launcher.ready(db, read(trained), ["vector_cosine"]))
     (warning,) = [w for w in runs.warnings(db, run.id) if w.subject == "sft"]
-    assert warning.message.startswith("checkpoint-30 is passed over: ")
+    assert warning.message.startswith("checkpoint-30 is skipped: ")
 
 
 def test_a_resumed_run_gets_the_checkpoints_that_came(db: Database, trained: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_plan_runs_nothing_and_knows_what_has_run(tauscope: Any, study: Path) 
         "From disk:",
         "Peak memory: cpu",
         "~0 s",
-        "by rough rates",
+        "a rough estimate",
     ):
         assert words in shown.out
     assert json.loads(tauscope("runs", "--json").out) == []
@@ -77,7 +77,9 @@ def test_the_pace_of_an_earlier_run_is_taken(tauscope: Any, tmp_path: Path) -> N
     estimate = json.loads(tauscope("plan", other, "--json").out)
     assert all(share["finished"] == 0 and share["measured"] for share in estimate["shares"])
     assert not estimate["rough"]
-    assert "by finished units of this size" in " ".join(tauscope("plan", other).out.split())
+    assert "measured on finished units of this size" in " ".join(
+        tauscope("plan", other).out.split()
+    )
 
 
 def test_only_some_analyses_are_planned(tauscope: Any, study: Path) -> None:
@@ -126,13 +128,13 @@ def _cost(device: str, *spread: tuple[int, float | None], here: int = 1) -> dict
 def test_the_times_on_several_cards_are_a_sentence() -> None:
     known = _cost("cuda:0", (1, 600.0), (2, 310.0), (4, 180.0), (8, 170.0))
     assert preflight.totals(known)[-1] == (
-        "With --engine ray: about 5 min on 2, 3 min on 4, 3 min on 8 cards like this one: an "
-        "estimate by a schedule, the longest task first."
+        "With --engine ray: about 5 min on 2, 3 min on 4, 3 min on 8 cards like this one, "
+        "estimated by a schedule with the longest task first."
     )
     large = _cost("cuda:0", (1, None), (2, 310.0))
     assert preflight.totals(large)[-1].endswith("first. 1 card can't hold every model.")
     assert (
-        "on 2 workers, each with cores of its own"
+        "on 2 workers, each with its own cores"
         in preflight.totals(_cost("cpu", (1, 600.0), (2, 310.0)))[-1]
     )
     assert "ray" not in preflight.totals(_cost("cpu", (1, 600.0)))[-1]

@@ -138,7 +138,7 @@ def test_memory_that_ran_out_on_a_card_is_no_fault_of_the_program(db: Database) 
     assert isinstance(error, RunError)
     assert error.title == "Out of memory: CUDA error: out of memory"
     assert "run.device" in error.hint
-    assert "fault of tauscope" not in error.hint
+    assert "bug in tauscope" not in error.hint
 
 
 def test_a_lost_database_is_the_error_that_is_told(db: Database, work: Any) -> None:

@@ -493,7 +493,7 @@ def test_no_card_raises(tmp_path: Path, content: bytes) -> None:
         ("config.json", b"[" * 100_000, "nested too deeply"),
         ("config.json", b'{"model_type": "llama", "num_attention_heads": "x"}', "wrong kind"),
         ("config.json", b'{"model_type": ["llama"]}', "config.json names no type of model."),
-        ("model.safetensors.index.json", b'{"weight_map": {"a": "../x"}}', "no files beside it"),
+        ("model.safetensors.index.json", b'{"weight_map": {"a": "../x"}}', "not plain file names"),
     ],
     ids=lambda value: str(value[:30]),
 )

@@ -198,7 +198,7 @@ def test_every_kind_of_view_is_exported(tmp_path: Path, monkeypatch: pytest.Monk
     assert (
         '<th scope="row">5</th><td>33</td><td>+6.000</td><td class="words">␣token-33</td>' in page
     )
-    assert "Listed here are the first 50 of these 240 rows." in page
+    assert "The table lists the first 50 of 240 rows." in page
     assert "maths=1, gsm8k: 1.1" in page
     tables = sorted((out / "tables").iterdir())
     listing = next(path for path in tables if "neurons" in path.name)
@@ -222,7 +222,7 @@ def _report_writes_out_points_and_tables(text: str) -> None:
     assert "| maths=1 | merged | 1.1 (on the front) | 0.4 |" in text
     assert "| layer | neuron | score | token |" in text
     assert "| 5 | 33 | +6.000 | ␣token-33 |" in text
-    assert "Listed here are the first 50 of these 240 rows." in text
+    assert "The table lists the first 50 of 240 rows." in text
     assert "| layer | instruct | independent |" in text
     assert "1.1 (best)" in text
     assert "Nowhere" not in text

@@ -95,7 +95,7 @@ def test_a_difference_of_questions_stands_beside_the_figures(tmp_path: Path) -> 
     with db.writing() as connection:
         changed = study("two").model_dump(mode="json") | {"analyses": {"alignment": {"gone": 1}}}
         connection.execute(update(RunRow).where(RunRow.id == ids[1]).values(study=changed))
-    assert noted() == {("what one of the studies asked for can't be read any more",)}
+    assert noted() == {("the study of one run can't be read by this version",)}
 
 
 def test_values_come_from_their_own_run(both: tuple[Database, str, str]) -> None:
@@ -203,7 +203,7 @@ def test_what_both_runs_refer_to_is_one_measurement(
     assert list(spreads["maths"]) == [pytest.approx(0.01 * 2**0.5)]
     curves = pair(db, first, second, pretend.ANALYSIS, pretend.view("curves"))
     assert curves.told == (
-        "Nothing differs at the 12 places that both have."
+        "The two runs do not differ at the 12 places that they share."
         " At 6 of the 12 places it is the same measurement."
     )
     itself = pair(db, first, first, pretend.ANALYSIS, pretend.view("curves"), by_depth=True)
@@ -225,7 +225,7 @@ def test_a_layer_held_against_another_is_not_the_same(
         for by_depth in (False, True)
     )
     assert by_number == "All 3 places are the same measurements."
-    assert by_depth == "Nothing differs at the 3 places that both have."
+    assert by_depth == "The two runs do not differ at the 3 places that they share."
 
 
 def test_runs_that_share_nothing_say_what_each_has(both: tuple[Database, str, str]) -> None:

@@ -79,7 +79,7 @@ def test_a_run_of_other_analyses_does_not_say_that_nothing_exceeds_chance(db: Da
     run_id = create_run(db, study("other"), ["token_shift", "forgetting"])
     finish(db, run_id, claim(db, run_id), "done")
     sentence = overview.read(db, find_run(db, run_id)).instead
-    assert sentence == "The overview reads none of this run's analyses."
+    assert sentence == "The overview uses none of this run's analyses."
 
 
 def test_a_study_of_another_version_leaves_cards(db: Database) -> None:

@@ -18,7 +18,7 @@ def test_a_row_has_every_fact_of_a_worker() -> None:
     assert dict(zip(workers.HEAD, busy, strict=True)) == {
         "worker": "w1", "host": "node-a", "card": "cuda:0", "model": "medical",
         "since": "75 s", "memory": "3.0 GiB", "done": "41", "failed": "2",
-        "unit in hand": "scores",
+        "current unit": "scores",
     }  # fmt: skip
     assert idle == ("w2", "node-b", "cpu", "", "", "", "0", "", "waits")
 

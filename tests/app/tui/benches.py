@@ -95,7 +95,7 @@ class FakeLink:
     async def _all(self) -> AsyncIterator[tuple[int, Any]]:
         while (message := await self._said.get()) is not None:
             yield message
-        raise RunError("The bench's worker ended.", hint="Its log ends:\nKilled")
+        raise RunError("The bench's worker ended.", hint="Last lines of its log:\nKilled")
 
 
 def opening(link: FakeLink, **given: Any) -> Opening:

@@ -194,7 +194,7 @@ async def test_a_worker_that_dies_is_started_again_and_nothing_typed_is_lost(db:
         link.die()
         await until(pilot, lambda: screen.talk.state == "ended")
         title = str(screen.query_one("#title", Row).words)
-        assert "the worker ended: r starts it again" in title
+        assert "the worker ended; r starts it again" in title
         await pilot.press(*"!?")
         await until(pilot, lambda: screen.prompt.text == "hi!?")
         link.slow = True

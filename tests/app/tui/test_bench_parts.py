@@ -285,8 +285,9 @@ def test_the_bench_begins_with_the_token_or_the_direction_of_a_row() -> None:
     assert given["columns"][2] == "steer(maths,layer=2,module=down,direction=3):0.5"
     given = opening.given("directions", place, {**row, "of": "W"}, None, TUNED)
     assert given["columns"][2] == "steer(maths,layer=2,module=down):0.5"
-    given = opening.given("token_shift", {"model": "maths"}, {"token": "plus"}, None, TUNED)
-    assert given == {"columns": ("base", "maths"), "continuation": " plus", "after": True}
+    for token, text in ((" plus", " plus"), ("s", "s"), ("⏎", "\n")):
+        given = opening.given("token_shift", {"model": "maths"}, {"token": token}, None, TUNED)
+        assert given == {"columns": ("base", "maths"), "continuation": text, "after": True}
 
 
 def test_the_bench_begins_with_the_prompt_of_an_item() -> None:

@@ -29,6 +29,7 @@ from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen
 from app.tui.widgets.form import Form, line
+from core.engine import registry
 from core.errors import RunError
 from core.study import intake
 from storage.database import Database
@@ -169,7 +170,7 @@ async def test_a_study_is_built_by_keys_and_started(
         await until(pilot, lambda: "2 min" in words(app))
         text = words(app)
         assert "about 60 s on 2 cards" in " ".join(text.split())
-        for expected in ("7 units", "estimated by rough rates", "16.0 GiB", "cuda:0", "x-7b.toml"):
+        for expected in ("7 units", "a rough estimate", "16.0 GiB", "cuda:0", "x-7b.toml"):
             assert expected in text, expected
         await press(pilot, "s")
         await until(pilot, lambda: isinstance(app.screen, RunScreen))
@@ -344,7 +345,7 @@ async def test_a_file_is_not_written_over_without_a_yes(db: Database) -> None:
         assert file.read_text() == "mine"
         await press(pilot, "w", "y")
         await until(pilot, lambda: file.read_text() != "mine")
-        assert not any("Made the folder" in n.message for n in app._notifications)
+        assert not any("Created the folder" in n.message for n in app._notifications)
         await type_into(pilot, screen, "~nobody-here/x.toml")
         await press(pilot, "w")
         await until(pilot, Path("~nobody-here/x.toml").exists)
@@ -605,3 +606,8 @@ async def test_the_file_is_shown_beside_the_form_where_there_is_room(db: Databas
         screen = await family(pilot, app)
         assert 'base = "org/x-7b"' in words(app)
         assert str(screen.query_one("#file", Static).content).startswith("# To estimate it")
+
+
+def test_the_purpose_of_an_analysis_is_a_whole_sentence() -> None:
+    for name in registry.names():
+        assert pages.about(name)[-2].isalnum(), pages.about(name)

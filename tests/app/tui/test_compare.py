@@ -239,7 +239,7 @@ async def test_what_the_studies_asked_stands_on_both_sides_and_in_the_file(
     app = TauscopeApp(both.url)
     async with app.run_test(size=LARGE) as pilot:
         screen = await compared(pilot, app)
-        await until(pilot, lambda: words(app).count("What one of the studies asked for") == 2)
+        await until(pilot, lambda: words(app).count("The study of one run") == 2)
         ids, pane = screen.ids, screen.pane
         assert pane is not None
         assert pane.choice is not None
@@ -248,7 +248,7 @@ async def test_what_the_studies_asked_stands_on_both_sides_and_in_the_file(
         analysis=pane.analysis.name, view=pane.view.key, choice=asdict(pane.choice),
     )  # fmt: skip
     text = " ".join(serve(wanted).read_text().split())
-    assert "Note: what one of the studies asked for" in text
+    assert "Note: the study of one run" in text
 
 
 async def test_help_and_the_way_back(both: Database) -> None:
@@ -320,7 +320,7 @@ async def test_what_is_compared_is_copied_and_written(
         for keys in (["X"], ["B", "X"], ["minus", "X"]):
             await pilot.press(*keys)
             await until(pilot, lambda: isinstance(app.screen, PickScreen))
-            assert "All of the run" not in words(app)
+            assert "The whole run" not in words(app)
             app.screen.query_one(Input).value = str(tmp_path)
             await pilot.press("c")
             await until(pilot, lambda: app.screen is screen)

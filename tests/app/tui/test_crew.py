@@ -21,7 +21,7 @@ from tests.app.tui.display import SMALL, words
 from tests.app.tui.rest import until
 from tests.storage.conftest import unit
 
-HEAD = ("name", "place", "unit in hand")
+HEAD = ("name", "place", "current unit")
 ROWS = [("w1", "node", "scores of medical"), ("w2", "a-node-with-a-long-name-for-a-host", "waits")]
 
 

@@ -153,8 +153,8 @@ async def test_where_nothing_passes_that_is_said(filled: Database) -> None:
     async with app.run_test(size=SMALL) as pilot:
         screen = await filtered(pilot, app, "q")
         await pilot.press("v", "v", "v")  # of whose arrays the run has none
-        await until(pilot, lambda: "Nothing passes the filter here" in words(app))
-        assert "nothing to see" not in words(app), "nothing is found in what is hidden"
+        await until(pilot, lambda: "No results match the filter here" in words(app))
+        assert "no values;" not in words(app), "nothing is found in what is hidden"
         await pilot.press("v", "v")
         await until(pilot, lambda: drawn(screen) and grid(screen).columns == ("q",))
 

@@ -268,7 +268,7 @@ def test_a_key_for_two_things_is_refused(keys: dict[str, str]) -> None:
 @pytest.mark.parametrize("key", ["notakey", "h h", "[red]x", "\x1b]52;c;x\x07", "x,"])
 def test_a_key_that_there_is_none_of_is_refused(key: str) -> None:
     with pytest.raises(
-        StudyError, match=r"config\.toml: there is no key '.*' to give to app"
+        StudyError, match=r"config\.toml: '.*' is not a key; it is set for app"
     ) as no:
         rebind({"app.help": key})
     assert "\x1b" not in no.value.title
@@ -332,7 +332,7 @@ async def test_dialogs_lists_and_the_filter_take_keys_of_the_user(
             monkeypatch.setattr(workstation, "copy_to_clipboard", copied.append)
             await pilot.press("Y")
             await until(pilot, lambda: isinstance(workstation.screen, PickScreen))
-            assert "w  The whole table as CSV" in [
+            assert "w  Copy the whole table as CSV" in [
                 str(line.render()) for line in workstation.screen.query(Static)
             ]
             await pilot.press("c")

@@ -31,7 +31,7 @@ tab of places in texts is passed over: the family has no texts."""
 
 def begin(window: Terminal, study: Path) -> None:
     """From the empty list to a run, by the key that the list names."""
-    assert "o               start a study file" in window.shows("No runs yet")
+    assert "o               run a study file" in window.shows("No runs yet")
     window.press("o")
     window.shows("enter starts")
     window.type(str(study))

@@ -86,9 +86,9 @@ async def test_an_empty_database_says_what_to_do(db: Database) -> None:
     app = TauscopeApp(db.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "No runs yet" in words(app))
-        assert "see a demo" in words(app)
+        assert "run the demo" in words(app)
         assert "build a study" in words(app)
-        assert "start a study file" in words(app)
+        assert "run a study file" in words(app)
         assert "[models.tuned]" in words(app)
         assert "`" not in words(app)
         assert_inside(app.screen)
@@ -326,7 +326,7 @@ async def test_delete_asks_and_is_offered_only_where_it_can(filled: Database) ->
         await pilot.press("j")
         await until(pilot, lambda: " D delete" in visible(app)[-1])
         await pilot.press("D")
-        await until(pilot, lambda: "Delete 'finished-one'" in words(app))
+        await until(pilot, lambda: "Delete run 'finished-one'" in words(app))
         assert_inside(app.screen)
         await pilot.press("n")
         assert isinstance(app.screen, RunsScreen)
@@ -681,7 +681,7 @@ async def test_a_fault_in_a_thread_is_said(
 
         monkeypatch.setattr(app.source, "run", faulty)
         await pilot.press("enter")
-        await until(pilot, lambda: "This is a fault of tauscope." in visible(app)[0])
+        await until(pilot, lambda: "This is a bug in tauscope." in visible(app)[0])
         assert "TypeError: 'NoneType' object is not iterable" in visible(app)[0]
 
 
@@ -698,12 +698,17 @@ async def test_facts_show_the_error_first(filled: Database) -> None:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
 
 
+def headed(app: TauscopeApp, heading: str) -> bool:
+    """Is there a row of this heading alone?"""
+    return heading in [row.strip() for row in visible(app)]
+
+
 async def test_a_run_that_failed_before_any_value_opens_on_why(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "failed-one" in words(app))
         await pilot.press("G", "enter")
-        await until(pilot, lambda: "ends early" in words(app) and "What went wrong" in words(app))
+        await until(pilot, lambda: "ends early" in words(app) and headed(app, "Error"))
         assert app.screen.query_one(Facts).has_focus
         await pilot.press("1")
         await until(pilot, lambda: "No values yet" in words(app))
@@ -736,8 +741,8 @@ async def test_a_run_whose_worker_died_says_so_and_how_its_log_ends(db: Database
     async with app.run_test(size=LARGE) as pilot:
         await until(pilot, lambda: "Its worker (process 4711 on gpu-7) ended" in words(app))
         await pilot.press("enter")
-        await until(pilot, lambda: "What went wrong" in words(app))
-        assert "Its worker (process 4711 on gpu-7) ended without a word." in words(app)
+        await until(pilot, lambda: headed(app, "Error"))
+        assert "Its worker (process 4711 on gpu-7) ended without an error message." in words(app)
         assert f"{run_id}.log" in words(app).replace("\n", "")
         assert "worker 4711 takes run x" in words(app)
 

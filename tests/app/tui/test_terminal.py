@@ -51,7 +51,7 @@ def test_hostile_words_act_on_no_terminal(db: Database, setting: str) -> None:
         window.press("1")
         assert "▸" in window.shows("two_sided"), "so does the cursor"
         window.press("2")
-        rows = window.shows("What went wrong").split("\n")
+        rows = window.shows("(?m)^ *Error").split("\n")
         assert any("[bold red]evil[/] \\x1b[31mred" in row for row in rows)
         assert "quit" in rows[23]
         assert window.tmux("display-message", "-p", "#{pane_title}") == title

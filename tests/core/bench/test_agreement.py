@@ -100,7 +100,7 @@ def test_another_vocabulary_is_compared_where_it_is_common(tmp_path: Path, token
         if tokens > 38:
             assert asked(bench, last)
         else:
-            with pytest.raises(StudyError, match="has 34 tokens, and the text has the token 38"):
+            with pytest.raises(StudyError, match="has 34 tokens, so it lacks the token 38"):
                 asked(bench, last)
 
 

@@ -143,8 +143,10 @@ def test_the_same_tokeniser_is_not_warned_of(models: Path) -> None:
     assert not [note for _, note in notes if "otherwise" in note]
 
 
-def test_documents_fit_the_shortest_context_of_all_models(models: Path) -> None:
-    config = tiny_config(vocab_size=VOCABULARY, max_position_embeddings=6)
+@pytest.mark.parametrize("key", ["max_position_embeddings", "max_seq_len"])
+def test_documents_fit_the_shortest_context_of_all_models(models: Path, key: str) -> None:
+    config = tiny_config(vocab_size=VOCABULARY)
+    config = {n: v for n, v in config.items() if n != "max_position_embeddings"} | {key: 6}
     write_model(models / "tuned", config, tuned_from(tiny_tensors(vocab=VOCABULARY), 1))
     subject = open_subject(_study(models), ["probe"])
     assert [len(ids) for ids in subject.probed.ids] == [6, 6, 4]

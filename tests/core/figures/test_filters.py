@@ -64,7 +64,7 @@ def test_a_line_means_what_it_says(line: str, wanted: Filter) -> None:
     [
         ("model:medcal", "No model is called 'medcal'. Did you mean 'medical'?"),
         ("medcal", "No model and no module is called 'medcal'. Did you mean 'medical'?"),
-        ("layers:1", "There is no 'layers:' to filter by. Did you mean 'layer'?"),
+        ("layers:1", "'layers:' is not a filter. Did you mean 'layer'?"),
         ("module:medical", "No module is called 'medical'."),
         ("layer:x", "'x' is no layer. Write a number, or a range like 10-20."),
         ("layer:-", "'-' is no layer. Write a number, or a range like 10-20."),
@@ -72,7 +72,7 @@ def test_a_line_means_what_it_says(line: str, wanted: Filter) -> None:
         ("layer:٣", "'٣' is no layer."),
         ("layer:20-10", "'20-10' runs backwards. Did you mean 10-20?"),
         ("layer:80-90", "There is no layer '80-90'. There are layers 0 to 79."),
-        (":x", "There is no ':' to filter by."),
+        (":x", "':' is not a filter."),
     ],
 )
 def test_nonsense_is_said_to_be_so(line: str, message: str) -> None:

@@ -114,9 +114,7 @@ def test_nothing_is_largest_where_nothing_changed() -> None:
     """The first of equal values is no finding: a change of zero is none."""
     chosen = {"model": "medical"}
     still = replace(_grid(("0", "1"), ("v", "q"), *[(_cell(0.0),) * 2] * 2), chosen=chosen)
-    assert findings.of_largest(still) == (
-        "medical: its matrices are unchanged: they are the base's."
-    )
+    assert findings.of_largest(still) == "medical: its matrices equal the base's."
     some = _grid(("0", "1"), ("v", "q"), (_cell(0.0), _cell(0.3)), (_cell(0.0), _cell(0.2)))
     assert findings.of_largest(replace(some, chosen=chosen)) == (
         "medical: of the matrices, largest in q of layer 0 (0.3); 2 of 4 are unchanged."
@@ -258,7 +256,7 @@ def test_a_spectrum_says_in_how_few_directions_its_energy_lies() -> None:
     ):
         assert findings.of_spectrum(_spectrum(**held)) == start + words + end
     for nothing in ({}, {"a": (math.nan, math.nan)}):
-        assert "nothing to see" in findings.of_spectrum(_spectrum(**nothing))
+        assert "no values;" in findings.of_spectrum(_spectrum(**nothing))
 
 
 def test_heads_say_which_keep_most_to_the_base() -> None:
@@ -361,9 +359,9 @@ def test_states_that_do_not_differ_are_no_largest() -> None:
     assert state_findings.of_states(still) == "no tuned model's states differ from the base's."
     sizes = replace(still, measure="relative_size")
     assert state_findings.of_difference(sizes).endswith(
-        "no tuned model's states differ in the mean."
+        "the mean difference is 0 for every tuned model."
     )
-    assert state_findings.of_positions(sizes) == "a: no position's states differ in the mean."
+    assert state_findings.of_positions(sizes) == "a: the mean difference is 0 at every position."
 
 
 def test_a_graft_within_chance_regains_nothing() -> None:
@@ -393,8 +391,8 @@ def test_a_model_without_a_gain_has_no_share_to_regain() -> None:
 @pytest.mark.parametrize(
     ("kurtosis", "beginning"),
     [
-        (3.0, "q: no model's directions are about fewer tokens than random ones"),
-        (9.0, "q: the directions of a are about the fewest tokens"),
+        (3.0, "q: no model's directions concentrate on fewer tokens than random ones"),
+        (9.0, "q: the directions of a concentrate on the fewest tokens"),
     ],
 )
 def test_directions_below_random_ones_are_about_no_fewer_tokens(

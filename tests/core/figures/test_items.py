@@ -13,10 +13,11 @@ from core.figures.views import Catalogue, Choice, Tabulation
 def test_a_score_without_items_says_why_and_which_have_some() -> None:
     items = {"acc|index": np.array([0]), "acc|total": np.array([1.0]),
              "acc|weight": np.array([1.0]), "acc|form": np.array("mean")}  # fmt: skip
-    why = "f1 has no items: it is not made of one number for each item. Scores with items: acc."
+    why = "f1 has no items: it is not computed from one number per item. Scores with items: acc."
     assert compared(items, items, "f1").absent == why
     assert compared(items, items, "acc").absent == ""
-    assert compared(None, items, "acc").absent == "The run stored no results of single items here."
+    nothing = "The run stored no results of single items for this score."
+    assert compared(None, items, "acc").absent == nothing
     asked = Tabulation(
         choice=Choice(measure="", model="medical", task="t", metric_of="f1"),
         catalogue=Catalogue(), rows=(),

@@ -105,8 +105,8 @@ def test_a_mean_is_over_the_tasks_on_which_the_own_model_differs_from_the_base()
     assert [cell(made, m, "mean medical").value for m in MODELS] == [0.0, 1.0, 0.5 / -2.0]
     assert [cell(made, m, "mean code").value for m in MODELS] == [0.0, 0.10 / 0.40, 1.0]
     assert made.note == (
-        "The means leave out our_quiz (med does not differ from the base there). No model is "
-        "general's own, so there is no mean of it."
+        "The means leave out our_quiz (med does not differ from the base there). general has no "
+        "model of its own, so it has no mean."
     )
 
 
@@ -152,5 +152,5 @@ def test_its_colours_and_signs_are_of_the_differences() -> None:
 
 def test_its_sentence_counts_what_is_beyond_the_intervals() -> None:
     assert of_board(board()) == (
-        "Of 6 differences from the base 4 are better and 1 worse beyond their intervals."
+        "Of 6 differences from the base, 4 are better and 1 worse, with intervals that exclude 0."
     )

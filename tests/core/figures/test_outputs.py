@@ -124,4 +124,4 @@ def test_a_text_has_its_values_and_the_places_that_differ_most() -> None:
     assert places.passages[-1].label == "15 ⏎"
     assert places.passages[-1].text == "base: a 0.25 · a 0.25\na: b 0.50 · b 0.50"
     bare = output_texts.of_document(_asked(choice, arrays=no_arrays))
-    assert "holds no texts" in bare.blocks[0].passages[0].text
+    assert "has no texts" in bare.blocks[0].passages[0].text

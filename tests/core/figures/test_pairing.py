@@ -251,7 +251,7 @@ def test_the_same_measurements_are_counted() -> None:
         ("a", "1", "x")
     ]
     assert largest(result, first, first) == (
-        "Nothing differs at the 4 places that both have."
+        "The two runs do not differ at the 4 places that they share."
         " At 1 of the 4 places it is the same measurement."
     )
     everywhere = difference(first, first, same=set(apart))
@@ -281,11 +281,13 @@ def test_undefined_values_have_an_undefined_difference() -> None:
     assert minus(cell(None), cell(1.0)).shown is None
     empty = difference(grid("a", "q", 1), grid("b", "q", 1))
     assert empty is not None
-    assert largest(empty, grid("a", "q", 1), grid("b", "q", 1)) == "No place has a value in both."
+    assert (
+        largest(empty, grid("a", "q", 1), grid("b", "q", 1)) == "No place has a value in both runs."
+    )
     same = difference(grid("ab", "q", 1), grid("ab", "q", 1))
     assert same is not None
     sentence = largest(same, grid("ab", "q", 1), grid("ab", "q", 1))
-    assert sentence == "Nothing differs at the 2 places that both have."
+    assert sentence == "The two runs do not differ at the 2 places that they share."
 
 
 @given(st.sets(st.sampled_from(ORDER)), st.sets(st.sampled_from(ORDER)))

@@ -244,7 +244,7 @@ def test_curves_with_the_base_can_be_read_as_differences_from_it() -> None:
     made = figure(view, choice, rows, ranges, metric_spec)
     assert isinstance(made, Lines)
     assert made.signed
-    assert made.title == "share on less the base's"
+    assert made.title == "share on minus the base's"
     (panel,) = made.panels
     points = {
         s.name: [(x, c.shown, c.base) for x, c in zip(s.xs, s.cells, strict=True)]

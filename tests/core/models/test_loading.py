@@ -348,7 +348,7 @@ def test_what_a_tokeniser_says_when_it_decodes_is_not_printed(
     ("content", "words"),
     [("{", "can't be read"), ("[]", "does not hold a JSON object"),
      ("[" * 10**5, "nested too deeply"),
-     ('{"eos_token_id": "x"}', "has 'x' as eos_token_id, which is no token"),
+     ('{"eos_token_id": "x"}', "has 'x' as eos_token_id, which is not a token"),
      ('{"pad_token_id": [1, 2.5]}', r"has \[1, 2\.5\] as pad_token_id"),
      ('{"max_new_tokens": [1]}', "can't be used: '<=' not supported"),
      ('{"cache_implementation": "x"}', "can't be used: Invalid `cache_implementation`")],

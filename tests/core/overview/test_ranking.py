@@ -65,7 +65,7 @@ def test_a_statement_on_the_base_is_no_finding() -> None:
 def test_a_value_without_a_yardstick_is_no_finding() -> None:
     family = replace(FAMILY, controls=frozenset())
     rows = cosine("medical", "maths", 0.9)
-    assert ranked(measured(family, vector_cosine=rows)).dropped == {"nothing to hold it against": 1}
+    assert ranked(measured(family, vector_cosine=rows)).dropped == {"nothing to compare it with": 1}
 
 
 def test_a_difference_without_an_interval_is_no_finding() -> None:

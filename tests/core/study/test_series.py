@@ -67,7 +67,7 @@ def test_half_written_folders_are_passed_over_with_the_reason(trained: Path) -> 
     shutil.copytree(folder / "checkpoint-20", folder / "checkpoint-best")
     study = intake.read(trained)
     assert list(study.models.tuned) == ["other", "sft@20", "sft@500", "sft@1000"]
-    notes = dict(words.split(" is passed over: ") for name, words in series.notes(study.models))
+    notes = dict(words.split(" is skipped: ") for name, words in series.notes(study.models))
     assert set(notes) == {"checkpoint-1500", "checkpoint-2000", "checkpoint-best"}
     assert "not a complete safetensors file" in notes["checkpoint-2000"]
     assert notes["checkpoint-best"] == "its name has no step."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +13,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._inductor import config, metrics
+from torch._inductor.utils import run_and_get_code
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.errors import RunError
@@ -20,6 +24,7 @@ from core.vectors import drops, matrices
 from core.vectors.arithmetic import ArithmeticPoint, parse
 from core.vectors.blocks import Block, Workspace, cut
 from core.vectors.combination import Rounding, VectorCombination
+from core.vectors.fused import Form, Kernels, Key
 from core.vectors.selection import find_marks, threshold
 
 KNOWN = ("a", "b", "c")
@@ -51,6 +56,7 @@ def _combine(
     size: int = 64,
     dtype: torch.dtype | None = None,
     measured: bool = True,
+    kernels: Kernels | None = None,
 ) -> tuple[torch.Tensor, Rounding]:  # fmt: skip
     """A point over one tensor, cut into blocks of `size` elements."""
     shape = tuple(base.shape)
@@ -60,7 +66,10 @@ def _combine(
     assert [b.start for b in blocks[1:]] == [b.stop for b in blocks[:-1]]
     assert (blocks[0].start, blocks[-1].stop) == (0, shape[0])
     source, space = _Held(base, tuned), Workspace()
-    made = VectorCombination(point, find_marks(point, blocks, source, 2), [piece])
+    made = VectorCombination(
+        point, find_marks(point, blocks, source, 2), [piece],
+        finite=kernels is not None, kernels=kernels,
+    )  # fmt: skip
     out = torch.empty(shape, dtype=dtype or base.dtype)
     rounding = Rounding()
     made.prepare(blocks, source)
@@ -469,3 +478,43 @@ def test_a_point_that_is_not_measured_moves_few_bytes(terms: str, most: int) -> 
         assert (rounding == Rounding()) is not measured
     assert counts[0] <= most + 0.1
     assert counts[1] > 1.5 * counts[0]
+
+
+_ON_CPU = {
+    "cpp.vec_isa_ok": False, "cpp_cache_precompile_headers": False, "fx_graph_cache": False,
+}  # fmt: skip
+"""Settings of the compiler under which it takes least time."""
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles kernels for a CPU by g++")
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("a=0.7,b=-0.4", Form(2)),
+        ("ties(density=0.3):a=0.7,b=1", Form(2, trims=True, elects=True)),
+    ],
+)
+def test_a_kernel_writes_the_same_bits_in_one_pass(text: str, form: Form) -> None:
+    """Counted in the kernel that torch makes for a CPU. For a card it makes one of the same
+    operations, loads and stores."""
+    base, tuned = _family(torch.bfloat16, rows=200)
+    for each in (base, *tuned.values()):
+        each[0] = torch.tensor([0.0, -0.0, 1e-40, -1e-40, 1e30, -3e37, 1.0, 256.0])
+        each[1] *= 1e-38
+    tuned["a"][2] = base[2]
+    point, kernels = parse(text, KNOWN), Kernels("cpu")
+    metrics.reset()
+    with config.patch(_ON_CPU):
+        key = Key(form, (torch.bfloat16,) * 4, base.device)
+        _, (code,) = run_and_get_code(kernels._compile, key)
+    assert list(kernels.complaints()) == []
+    assert metrics.generated_kernel_count == 1
+    # Base and two vectors are read once, and the result is written once, all as stored.
+    moved = re.findall(r"(in|out)_ptr\d+\[static_cast<int64_t>\(x0\)\]", code)
+    assert sorted(moved) == ["in", "in", "in", "out"]
+    assert code.count("const at::BFloat16* in_ptr") == 3
+    wanted = _combine(point, base, tuned, size=1 << 20)[0]
+    for size in (1 << 20, 320):
+        made = _combine(point, base, tuned, size=size, measured=False, kernels=kernels)[0]
+        assert torch.equal(made.view(torch.int16), wanted.view(torch.int16))
+    assert metrics.generated_kernel_count == 1

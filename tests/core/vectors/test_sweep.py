@@ -14,6 +14,7 @@ from torch import nn
 from core.errors import FamilyError, RunError, StudyError
 from core.models.pieces import Cut, Piece, pieces_of
 from core.study.models import Model
+from core.vectors import fused
 from core.vectors.arithmetic import (
     BASE,
     EVERYTHING,
@@ -160,6 +161,60 @@ def test_every_method_gives_the_same_again_and_the_base_back() -> None:
     assert hash_parameters(model) == before
 
 
+@pytest.mark.parametrize("name", ["llama", "mixtral"])
+def test_kernels_write_what_operations_write(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[fused.Form] = []
+
+    def plain(key: fused.Key) -> Any:
+        def kernel(*tensors: Any) -> None:
+            written.append(key.form)
+            fused._function(key.form)(*tensors)
+
+        return kernel
+
+    monkeypatch.setattr(fused, "_compiled", plain)
+    model, vectors, pieces = _family(name, torch.bfloat16)
+    kernels, digest = fused.Kernels("cpu"), hash_parameters(model)
+    with Sweep(model, vectors, pieces, kernels=kernels) as sweep:
+        for text, fuses in (
+            ("a=0.7,b=-0.4", True), ("removal:a=0.3", True), ("ties(density=0.2):a=1,b=0.5", True),
+            ("breadcrumbs:a=1,b=1", True), ("dare:a=1,b=1", False), ("a=1e38", False),
+        ):  # fmt: skip
+            point = parse(text, KNOWN)
+            sweep.set(point)
+            expected = hash_parameters(model)
+            for _ in range(2):
+                written.clear()
+                sweep.set(BASE)
+                sweep.set(point, measured=False)
+                assert hash_parameters(model) == expected, text
+                kernels.join()  # compiled behind, from the first block on
+            assert bool(written) == fuses, text
+        with pytest.raises(RunError, match="not finite"):
+            sweep.set(make({"a": 1e39}, KNOWN), measured=False)
+    assert hash_parameters(model) == digest
+
+
+def test_a_kernel_that_can_not_be_compiled_is_reported_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(key: fused.Key) -> Any:
+        raise RuntimeError("There is no C compiler.")
+
+    monkeypatch.setattr(fused, "_compiled", refused)
+    model, vectors, pieces = _family("llama")
+    kernels = fused.Kernels("cpu")
+    with Sweep(model, vectors, pieces, kernels=kernels) as sweep:
+        for value in (0.5, 0.7):
+            sweep.set(make({"a": value}, KNOWN))
+            expected = hash_parameters(model)
+            sweep.set(make({"a": value}, KNOWN), measured=False)
+            assert hash_parameters(model) == expected
+            kernels.join()
+    assert [" C compiler" in words for words in kernels.complaints()] == [True]
+    assert list(kernels.complaints()) == []
+
+
 def test_the_base_comes_back_when_something_goes_wrong() -> None:
     model, vectors, pieces = _family("llama")
     before = hash_parameters(model)
@@ -175,7 +230,7 @@ def test_weights_that_someone_else_changes_are_noticed() -> None:
     model, vectors, pieces = _family("llama")
     without_norms = tuple(p for p in pieces if p.module != "norm")
     with (
-        pytest.raises(RunError, match="differ from the ones before"),
+        pytest.raises(RunError, match="do not equal the weights before"),
         Sweep(model, vectors, without_norms),
         torch.no_grad(),
     ):

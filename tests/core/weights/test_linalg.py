@@ -169,12 +169,16 @@ def test_the_way_of_large_matrices_agrees_in_float32(
 def test_products_of_the_smaller_side_agree_in_float32(
     shape: tuple[int, int], noise: float
 ) -> None:
-    """Many directions of a long matrix, and an update with four new ones."""
+    """Many directions of a long matrix under an outlier, and an update with four new ones."""
     g = torch.Generator().manual_seed(4)
     W = torch.randn(*shape, generator=g)
+    W += 0.3 * torch.outer(*(torch.randn(n, generator=g) for n in shape))
     D = torch.randn(shape[0], 4, generator=g) @ torch.randn(4, shape[1], generator=g)
     D += noise * torch.randn(*shape, generator=g)
-    assert linalg.cross(linalg.decompose(W[None], energy=0.9), D[None]) is not None
+    basis = linalg.decompose(W[None], energy=0.9)
+    assert basis.condition > 50
+    assert linalg.cross(basis, D[None]) is not None
+    assert linalg.cross(linalg.decompose(W[None], energy=0.5), D[None]) is None  # few directions
     truth, measured = oracle.alignment(W.double().numpy(), D.double().numpy()), _measured(W, D)
     for metric, value in truth.items():
         assert abs(_value(measured[metric]) - value) <= 1e-4 * max(1.0, abs(value)), metric

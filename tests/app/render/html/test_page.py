@@ -253,7 +253,7 @@ def test_a_table_is_listed_openly() -> None:
     assert tables[0].rows[1][1][1] == ("", "")
     assert len(tables[0].rows) == LISTED
     assert tables[0].texts == {0, 1, 2, 3}
-    assert tables[0].note == "of medical Listed here are the first 50 of these 62 rows."
+    assert tables[0].note == "of medical The table lists the first 50 of 62 rows."
 
 
 def test_a_table_needs_no_folding(db: Database) -> None:

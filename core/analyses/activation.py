@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from core.engine.session import Session
     from core.engine.subject import Subject
     from core.neurons.activity import Counter, LayerActivity, Rules
+    from core.neurons.attribution import Scores
 
 NAME, VERSION = "activation", 1
 Criterion = Literal["gate", "product", "magnitude", "attribution"]
@@ -72,8 +73,7 @@ def plan(subject: Subject, parameters: ActivationParameters) -> list[Unit]:
     if not subject.family.anatomy.neuron_layers:
         return []
     p = parameters
-    forward = tuple(c for c in p.criteria if c != "attribution")
-    backward = tuple(c for c in p.criteria if c == "attribution")
+    forward, backward = _forward(p), _backward(p)
     units = []
     for model in subject.models:
         if forward:
@@ -137,27 +137,70 @@ def workload(unit: Unit, parameters: ActivationParameters, subject: Subject) -> 
 def compute(
     units: Sequence[Unit], parameters: ActivationParameters, session: Session
 ) -> Iterator[tuple[Unit, UnitResult]]:
-    """The units of one loaded model, each after one pass over the probe set."""
+    """The units of one loaded model. Counts and scores that are both due share a pass over the
+    probe set; each other unit has its own."""
+    passes = [unit for unit in units if not unit.requires]
+    if len(passes) == 2 and len({unit.options["scores"] for unit in passes}) == 2:
+        counts, scores = sorted(passes, key=lambda unit: bool(unit.options["scores"]))
+        yield from _together(counts, scores, parameters, session)
+    else:
+        for unit in passes:
+            yield unit, (_scored if unit.options["scores"] else _counted)(unit, parameters, session)
     for unit in units:
         if unit.requires:
             yield unit, _contexts(unit, session)
-        else:
-            yield unit, (_scored if unit.options["scores"] else _counted)(unit, parameters, session)
+
+
+def _together(
+    counts: Unit, scores: Unit, parameters: ActivationParameters, session: Session
+) -> Iterator[tuple[Unit, UnitResult]]:
+    """Both units of a model from one pass."""
+    label = f"activations and {scores.label}"
+    measured = _attributed(label, parameters, parameters.criteria, session)
+    assert measured.counter is not None
+    yield counts, _of_counts(counts, measured.counter, session)
+    yield scores, _of_scores(scores, measured, parameters, session)
 
 
 def _counted(unit: Unit, parameters: ActivationParameters, session: Session) -> UnitResult:
     from core.neurons import activity
 
-    criteria = tuple(c for c in parameters.criteria if c != "attribution")
     counter = activity.observe(
         session.model,
         session.neurons,
         session.subject.probed,
-        _rules(parameters, criteria, session),
-        batch_size=session.batch_size,
-        pause=_telling(unit, session),
+        _rules(parameters, _forward(parameters), session),
+        batch_size=_batch_size(session),
+        pause=_telling(unit.label, len(session.subject.probed.ids), session),
         on_halved=session.halved,
     )
+    return _of_counts(unit, counter, session)
+
+
+def _scored(unit: Unit, parameters: ActivationParameters, session: Session) -> UnitResult:
+    measured = _attributed(unit.label, parameters, _backward(parameters), session)
+    return _of_scores(unit, measured, parameters, session)
+
+
+def _attributed(
+    label: str, parameters: ActivationParameters, criteria: tuple[Criterion, ...], session: Session
+) -> Scores:
+    from core.neurons import attribution
+
+    return attribution.attribute(
+        session.model,
+        session.neurons,
+        session.subject.probed,
+        batch_size=_batch_size(session),
+        pause=_telling(label, len(session.subject.probed.ids), session),
+        on_halved=session.halved,
+        rules=_rules(parameters, criteria, session) if criteria else None,
+    )
+
+
+def _of_counts(unit: Unit, counter: Counter, session: Session) -> UnitResult:
+    """The results of a unit of counts."""
+    criteria = counter.rules.forward
     if "gate" in criteria and session.neurons.unseen:
         layers = len(session.neurons.unseen)
         session.warn(
@@ -169,23 +212,14 @@ def _counted(unit: Unit, parameters: ActivationParameters, session: Session) -> 
     return result
 
 
-def _scored(unit: Unit, parameters: ActivationParameters, session: Session) -> UnitResult:
-    from core.neurons import attribution
-
-    wanted = "attribution" in parameters.criteria
-    scores = attribution.attribute(
-        session.model,
-        session.neurons,
-        session.subject.probed,
-        batch_size=max(1, session.batch_size // 2),
-        pause=_telling(unit, session),
-        on_halved=session.halved,
-        rules=_rules(parameters, (), session) if wanted else None,
-    )
+def _of_scores(
+    unit: Unit, measured: Scores, parameters: ActivationParameters, session: Session
+) -> UnitResult:
+    """The results of a unit of scores."""
     result = UnitResult()
-    if scores.counter is not None:
-        result = _result(unit, scores.counter, session, ("attribution",))
-    for layer, layer_scores in scores.layers.items():
+    if (criteria := _backward(parameters)) and measured.counter is not None:
+        result = _result(unit, measured.counter, session, criteria)
+    for layer, layer_scores in measured.layers.items():
         arrays = {
             "attribution": layer_scores.attribution,
             "effect": layer_scores.effect,
@@ -210,9 +244,10 @@ def _contexts(unit: Unit, session: Session) -> UnitResult:
         change = tuned.arrays("neurons", number)["rate"] - base.arrays("neurons", number)["rate"]
         chosen[number] = snippets.choose(change, scored.arrays("scores", number)["attribution"])
     probe = session.subject.probed
+    count = min(len(probe.ids), snippets.DOCUMENTS)
     observed = snippets.observe(
         session.model, session.neurons, probe, chosen, batch_size=session.batch_size,
-        pause=_telling(unit, session), on_halved=session.halved,
+        pause=_telling(unit.label, count, session), on_halved=session.halved,
     )  # fmt: skip
     result = UnitResult()
     for layer in session.neurons.layers:
@@ -231,6 +266,21 @@ def _contexts(unit: Unit, session: Session) -> UnitResult:
     return result
 
 
+def _forward(parameters: ActivationParameters) -> tuple[Criterion, ...]:
+    """The criteria that a forward pass is enough for."""
+    return tuple(c for c in parameters.criteria if c != "attribution")
+
+
+def _backward(parameters: ActivationParameters) -> tuple[Criterion, ...]:
+    return tuple(c for c in parameters.criteria if c == "attribution")
+
+
+def _batch_size(session: Session) -> int:
+    """Documents of a batch, half as many as of a forward pass: for counts too, so that they are the
+    same to the last bit with and without scores in the same pass."""
+    return max(1, session.batch_size // 2)
+
+
 def _rules(parameters: ActivationParameters, criteria: Any, session: Session) -> Rules:
     from core.neurons.activity import Rules
 
@@ -242,15 +292,9 @@ def _rules(parameters: ActivationParameters, criteria: Any, session: Session) ->
     )
 
 
-def _telling(unit: Unit, session: Session) -> Any:
-    count = len(session.subject.probed.ids)
-    if unit.requires:
-        from core.neurons.contexts import DOCUMENTS
-
-        count = min(count, DOCUMENTS)
-
+def _telling(label: str, count: int, session: Session) -> Any:
     def pause(done: int) -> None:
-        session.say(f"{unit.label}, document {done} of {count}")
+        session.say(f"{label}, document {done} of {count}")
         session.pause()
 
     return pause

@@ -116,11 +116,12 @@ class _Reader(Forwarding):
         """The tokens whose logits the mean differences raise and lower most."""
         import torch
 
+        from core.models.transfers import up
         from core.neurons import readout
 
         session, named = self.session, self.unit.options["named"]
         model = session.model
-        vectors = torch.from_numpy(np.stack(means)).to(torch.float32).to(model.device)
+        vectors = up(torch.from_numpy(np.stack(means)).to(torch.float32), model.device)
         products = readout.products(model, session.pieces, vectors)
         if products is None:
             return

@@ -163,6 +163,7 @@ class _Reader(Forwarding):
             yield self._row("lens_to_last", layer, self.lens, *divergences)
 
     def _against_base(self) -> Iterator[Measurement]:
+        from core.models.transfers import up
         from core.states import lens, similarity
         from core.states.store import as_tensor
 
@@ -175,9 +176,10 @@ class _Reader(Forwarding):
             base = {layer: self._stored(layer)}
             first, second = as_tensor(base[layer]), as_tensor(self.sampled[layer])
             own_device = self.session.model.device
-            device = own_device if own_device.type == "cuda" else "cpu"  # mps has no float64
+            # mps has no float64
+            device = own_device if own_device.type == "cuda" else first.device
             documents = self.places[:, 0]
-            alignment = similarity.alignment(first.to(device), second.to(device), documents)
+            alignment = similarity.alignment(up(first, device), up(second, device), documents)
             yield self._cka(layer, alignment)
             everywhere = np.arange(len(self.places))
             yield self._row("drift", layer, everywhere, *similarity.drift(first, second))
@@ -247,9 +249,10 @@ class _Reader(Forwarding):
 
     def _at(self, states: Mapping[int, NDArray[Any]], layer: int) -> Tensor:
         """The states of a layer at the tokens of the lens, where the head expects them."""
+        from core.models.transfers import up
         from core.states.store import as_tensor
 
-        return as_tensor(states[layer][self.lens]).to(self.session.model.device)
+        return up(as_tensor(states[layer][self.lens]), self.session.model.device)
 
 
 _UNLIKE = "chance: the tuned model's at a token of another document"

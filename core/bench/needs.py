@@ -9,13 +9,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import psutil
 import torch
 
 from core.engine.pacing import stored
 from core.engine.subject import Subject
 from core.errors import RunError
-from core.models import loading
+from core.models import loading, memory
 from core.models.adapters.checkpoint import Adapter
 from core.models.placement import DeviceShare
 from core.sizes import size
@@ -90,4 +89,4 @@ def _free(device: str) -> int:
     """The free bytes of a device. The disk, for offloaded weights, counts as unlimited."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available) if device != "disk" else 1 << 62
+    return memory.of_host() if device != "disk" else 1 << 62

@@ -10,7 +10,8 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -30,6 +31,9 @@ texts; of text that is generated on a card, of their keys and values and of thei
 
 On a CPU more rows only add padding; 64 is the harness's own bound.
 """
+
+_SHOWN = 16
+"""Tokens of the text with which the size of a cache is measured."""
 
 
 class LanguageModel(HFLM):  # type: ignore[misc]
@@ -147,10 +151,12 @@ class LanguageModel(HFLM):  # type: ignore[misc]
                 self.cut.add(request.doc_id)
         compute = super().generate_until
         logits = bytes_of_logits(self.model)
-        cached = self._where.type != "cpu" and _skips_logits(self.model)
+        cache = None
+        if self._where.type != "cpu" and _skips_logits(self.model):
+            cache = cache_of(self.model, self._where, min(_SHOWN, self.max_length))
         return self._within_memory(
             longest,
-            lambda n: n * bytes_of_cache(self.model) + logits if cached else n * logits,
+            lambda n: n * logits if cache is None else cache.nbytes(n) + logits,
             lambda: compute(requests, disable_tqdm=True),
         )
 
@@ -218,16 +224,57 @@ def bytes_of_logits(model: Any) -> int:
     return 2 * torch.float32.itemsize * int(config.vocab_size)
 
 
-def bytes_of_cache(model: Any) -> int:
-    """The bytes of a token's keys and values in all layers, at most: a layer may have fewer."""
-    config = getattr(model.config, "text_config", None) or model.config
-    heads = int(getattr(config, "num_attention_heads", None) or 1)
-    width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
-    # Latent attention caches keys of both parts, with and without positions, of every head.
-    width = max(width, *(int(getattr(config, n, 0) or 0) for n in ("qk_head_dim", "v_head_dim")))
-    stored = int(getattr(config, "num_key_value_heads", None) or heads)
-    itemsize: int = next(p.dtype.itemsize for p in model.parameters() if p.is_floating_point())
-    return 2 * int(config.num_hidden_layers) * stored * width * itemsize
+@dataclass(frozen=True, slots=True)
+class CacheSize:
+    """The bytes that a model caches of a row of text: `fixed`, as the states of recurrent layers,
+    and of each token, as keys and values."""
+
+    fixed: int
+    token: float
+
+    def nbytes(self, length: int) -> int:
+        """The bytes of a row of so many tokens, at most: a sliding window has fewer."""
+        return math.ceil(self.fixed + self.token * length)
+
+
+def cache_of(model: Any, device: torch.device, length: int = _SHOWN) -> CacheSize | None:
+    """The size of a model's cache, measured on texts of `length` tokens and half as many; None for
+    a model that caches nothing."""
+    few, many = (_cached(model, device, count) for count in (length - length // 2, length))
+    token = (many - few) / max(1, length // 2)
+    return CacheSize(round(many - token * length), token) if many else None
+
+
+def _cached(model: Any, device: torch.device, length: int) -> int:
+    """The bytes of the cache after a text of so many tokens. The model continues it, since some
+    models need a cache that only this makes."""
+    ids = torch.zeros(1, length, dtype=torch.int64, device=device)
+    output = model.generate(
+        input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=1, pad_token_id=0,
+        do_sample=False, use_cache=True, return_dict_in_generate=True,
+    )  # fmt: skip
+    # A window may be a view of all tokens, whose whole memory stays.
+    storages = [each.untyped_storage() for each in _in(output.get("past_key_values"))]
+    return sum({each.data_ptr(): each.nbytes() for each in storages}.values())
+
+
+def _in(value: Any) -> Iterator[torch.Tensor]:
+    """The tensors in an object, each once: every architecture has its own form of cache."""
+    seen: dict[int, Any] = {}
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen or isinstance(value, torch.nn.Module | type):
+            continue
+        seen[id(value)] = value
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+        else:
+            waiting.append(getattr(value, "__dict__", {}))
 
 
 def _skips_logits(model: Any) -> bool:

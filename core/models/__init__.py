@@ -29,6 +29,7 @@ A model in memory
   construction.py  a whole model as transformers makes it
   placement.py     the devices of a model's parts
   transfers.py     small tensors to and from a card, without a wait
+  memory.py        the free memory of devices, within this process's limits
   cards.py         the accelerators of this host: which one, and why none
   hooks.py         neurons and heads of a loaded model: reading and replacing them
   replay.py        a forward pass in steps, layer by layer

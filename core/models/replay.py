@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from core.models.loading import LoadedModel
 from core.models.outline import of_module
+from core.models.transfers import down, up
 from core.texts.probe import Batch
 
 _LOGITS = 1 << 26
@@ -49,7 +50,8 @@ class Replay:
     """The steps of one model's forward pass over batches of documents.
 
     Call `begin` with the batches, then for each of them `enter`, `advance` through every layer in
-    order, and `leave`. States are on the CPU. `calls` counts the computed layers.
+    order, and `leave`. States are on the CPU; those of a card are complete for its next step, and
+    for the host after `transfers.arrived`. `calls` counts the computed layers.
     """
 
     def __init__(self, model: LoadedModel) -> None:
@@ -89,55 +91,57 @@ class Replay:
         if len(calls) != len(self.layers):
             raise UnsteppableError(f"{len(calls)} of {len(self.layers)} layers were called")
         self._arguments[batch.documents] = calls
-        return seen[0].cpu()
+        return self._apart(seen[0])
 
     def advance(self, batch: Batch, number: int, state: Tensor) -> Tensor:
         """The hidden state after layer `number`, of the one before it."""
         self.calls += 1
         result = self._arguments[batch.documents][number].again(
-            self.layers[number], state.to(self._model.device)
+            self.layers[number], up(state, self._model.device)
         )
         hidden: Tensor = result[0] if isinstance(result, tuple) else result
-        return hidden.cpu()
+        return self._apart(hidden)
 
     def leave(self, batch: Batch, state: Tensor) -> NDArray[np.float64]:
         """The mean negative log-likelihood of each document [B], in nats a scored token, from the
         hidden state after the last layer; NaN for a document without a scored token."""
-        on_device, last = state.to(self._model.device), len(self.layers) - 1
+        on_device, last = up(state, self._model.device), len(self.layers) - 1
 
         def passed(number: int, *given: Any, **named: Any) -> Any:
             before = given[0] if given else next(iter(named.values()))
             return self._returned(number, on_device if number == last else before)
 
-        total = torch.zeros(len(batch.lengths), dtype=torch.float64)
-        length = batch.ids.shape[1]
-        step = max(1, _LOGITS // (len(total) * self._model.vocabulary))
+        losses: list[Tensor] = []
+        rows, length = batch.ids.shape
+        step = max(1, _LOGITS // (rows * self._model.vocabulary))
         with self._instead(passed):
             for start in range(0, length, step if self._takes_positions else length):
                 places = torch.arange(start, min(start + step, length))
-                total += self._losses(batch, places if self._takes_positions else None)
-        return _means(total, batch)
+                losses.append(self._losses(batch, places if self._takes_positions else None))
+        return _means(losses, batch)
 
     def whole(self, batch: Batch) -> NDArray[np.float64]:
         """The result of `leave`, from one uninterrupted forward pass."""
         self.calls += len(self.layers)
-        return _means(self._losses(batch, None), batch)
+        return _means([self._losses(batch, None)], batch)
 
     def _losses(self, batch: Batch, places: Tensor | None) -> Tensor:
-        """The summed negative log-likelihood of each document at these places [B], float64."""
+        """The summed negative log-likelihood of each document at these places [B], float32."""
         logits = self._forward(batch, places)
         selected = slice(None) if places is None else places
-        wanted, scored = (t[:, selected].to(logits.device) for t in (batch.following, batch.scored))
+        wanted, scored = (
+            up(each[:, selected], logits.device) for each in (batch.following, batch.scored)
+        )
         lost = functional.cross_entropy(logits.float().mT, wanted, reduction="none")
-        return (lost * scored).sum(1).double().cpu()
+        return (lost * scored).sum(1)
 
     def _forward(self, batch: Batch, places: Tensor | None) -> Tensor:
         more: dict[str, Any] = {}
         if places is not None and self._takes_positions:
             more["logits_to_keep"] = places.tolist()  # the head may be on another device
         logits: Tensor = self._model.module(
-            input_ids=batch.ids.to(self._model.device),
-            attention_mask=batch.mask.to(self._model.device), use_cache=False, **more,
+            input_ids=up(batch.ids, self._model.device),
+            attention_mask=up(batch.mask, self._model.device), use_cache=False, **more,
         ).logits  # fmt: skip
         return logits
 
@@ -156,6 +160,11 @@ class Replay:
         if sorted(arguments) != list(range(len(self.layers))):
             raise UnsteppableError(f"{len(arguments)} of {len(self.layers)} layers were called")
         self._beside = [arguments[number] for number in range(len(self.layers))]
+
+    def _apart(self, state: Tensor) -> Tensor:
+        """A state on the CPU. Another card than the next layer's does not wait for it, so the host
+        does."""
+        return down(state) if state.device == self._model.device else state.cpu()
 
     def _returned(self, number: int, state: Tensor) -> Any:
         beside = self._beside[number]
@@ -184,7 +193,11 @@ def _bound(called: Callable[..., Any], number: int) -> Callable[..., Any]:
     return forward
 
 
-def _means(total: Tensor, batch: Batch) -> NDArray[np.float64]:
+def _means(losses: Sequence[Tensor], batch: Batch) -> NDArray[np.float64]:
+    """The mean over the scored tokens of each document, of sums in blocks of positions."""
+    total = torch.zeros(len(batch.lengths), dtype=torch.float64)
+    for each in torch.stack(tuple(losses)).cpu():
+        total += each
     counts = batch.scored.sum(1).double()
     means: NDArray[np.float64] = (total / counts.masked_fill(counts == 0, torch.nan)).numpy()
     return means

@@ -21,16 +21,19 @@ def pinned_copy(tensor: Tensor) -> Tensor:
 
 def up(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the host on a device."""
-    if device.type != "cuda":
+    if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return pinned_copy(tensor).to(device, non_blocking=True)
 
 
 def down(tensor: Tensor) -> Tensor:
-    """The tensor on the host; of a card's tensor a copy that is complete after `arrived`."""
-    return tensor if tensor.device.type == "cpu" else tensor.to("cpu", non_blocking=True)
+    """The tensor on the host; of a card's tensor a copy in pinned memory that is complete after
+    `arrived`. The card itself may read it before, in the same order."""
+    return tensor.to("cpu", non_blocking=tensor.device.type == "cuda")
 
 
-def arrived(device: torch.device) -> None:
-    """Wait until all that went `down` is complete."""
-    torch.cuda.current_stream(device).synchronize()
+def arrived(*devices: torch.device) -> None:
+    """Wait until all that went `down` from these devices is complete."""
+    for device in set(devices):
+        if device.type == "cuda":
+            torch.cuda.current_stream(device).synchronize()

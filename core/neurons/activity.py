@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 from core.errors import FamilyError, RunError
 from core.models.hooks import Activations, Neurons, tapping
 from core.models.loading import LoadedModel, halving
-from core.models.transfers import up
+from core.models.transfers import arrived, down, up
 from core.texts.probe import Batch, ProbeSet
 
 Criterion = Literal["gate", "product", "magnitude", "attribution"]
@@ -43,6 +43,11 @@ class Rules:
     threshold: float = 0.5
     last: bool = False
 
+    @property
+    def forward(self) -> tuple[Criterion, ...]:
+        """The criteria that a forward pass is enough for."""
+        return tuple(c for c in self.criteria if c != "attribution")
+
 
 @dataclass(slots=True)
 class LayerActivity:
@@ -63,7 +68,10 @@ class LayerActivity:
 
 
 class Counter:
-    """Counts activated neurons batch by batch; an interrupted batch leaves no trace."""
+    """Counts activated neurons batch by batch; an interrupted batch leaves no trace.
+
+    The criterion `attribution` needs a backward pass, whose flags come through `add`.
+    """
 
     def __init__(self, neurons: Neurons, probe: ProbeSet, rules: Rules) -> None:
         self.rules = rules
@@ -88,13 +96,15 @@ class Counter:
         """Receive a part of a layer; see `core.models.hooks`."""
         if self._batch is not None:
             refuse_other_tokens(layer, part, self._batch)
-        self._parts.append(part)
+        if self.rules.forward:
+            product, gate = part.product.detach(), part.gate.detach()
+            self._parts.append(replace(part, product=product, gate=gate))
 
     def after(self, layer: int) -> None:
         """Count a layer after its forward pass."""
         tests = _tests(self._parts, self.rules)
-        for criterion in self.rules.criteria:
-            for part in self._parts if criterion in tests else ():
+        for criterion in self.rules.forward:
+            for part in self._parts:
                 self.add(layer, criterion, part, tests[criterion](part))
         self._parts.clear()
 
@@ -118,9 +128,14 @@ class Counter:
     def commit(self) -> None:
         """Add the batch to the sums."""
         assert self._batch is not None
-        lengths = torch.tensor(self._batch.lengths)
-        for place, (counts, last) in self._pending.items():
-            self._sums[place].add(counts, last, lengths, self._batch.documents, self.rules)
+        lengths, documents = torch.tensor(self._batch.lengths), self._batch.documents
+        on_host = {
+            place: self._sums[place].add(counts, last, lengths, documents, self.rules)
+            for place, (counts, last) in self._pending.items()
+        }
+        arrived(*(counts.device for counts, _ in self._pending.values()))
+        for place, (on, active) in on_host.items():
+            self._sums[place].put(on, active, lengths, documents)
         self._pending.clear()
 
     def layer(self, number: int, criterion: Criterion) -> LayerActivity:
@@ -144,15 +159,21 @@ class _Sums:
         lengths: Tensor,
         documents: tuple[int, ...],
         rules: Rules,
-    ) -> None:
-        device, where = counts.device, list(documents)
-        lengths = lengths.to(device)[:, None]
-        self.counts = self.counts.to(device) + counts.sum(0, dtype=torch.int64)
+    ) -> tuple[Tensor, Tensor]:
+        """Add a batch's counts; returns the patterns and the active pairs of its documents on their
+        way to the host, for `put`."""
+        device = counts.device
+        lengths = up(lengths, device)[:, None]
+        self.counts = up(self.counts, device) + counts.sum(0, dtype=torch.int64)
         on = last if rules.last else counts > rules.threshold * lengths
-        self.patterns[where] = np.packbits(on.cpu().numpy(), axis=1)
-        per_document = counts.sum(1, dtype=torch.int64).cpu().double()  # mps has no float64
-        self.share[where] = (per_document / (lengths[:, 0].cpu() * counts.shape[1])).numpy()
         self._drive(counts / lengths, documents)
+        return down(on), down(counts.sum(1, dtype=torch.int64))
+
+    def put(self, on: Tensor, active: Tensor, lengths: Tensor, documents: tuple[int, ...]) -> None:
+        """Take what `add` returned, after its arrival."""
+        where = list(documents)
+        self.patterns[where] = np.packbits(on.numpy(), axis=1)
+        self.share[where] = (active.double() / (lengths * on.shape[1])).numpy()
 
     def _drive(self, rates: Tensor, documents: tuple[int, ...]) -> None:
         """Insert documents into each neuron's top documents, highest first.
@@ -160,10 +181,10 @@ class _Sums:
         The bits of a rate, which increase with it, and the document form one number, so maximum and
         minimum insert it; among equal rates the earlier document comes first.
         """
-        numbers = _NUMBERS - torch.tensor(documents, device=rates.device)
+        numbers = _NUMBERS - up(torch.tensor(documents), rates.device)
         for rising in (rates.view(torch.int32).long() << 32) | numbers[:, None]:
             for place, held in enumerate(self.driving):
-                held = held.to(rising.device)
+                held = up(held, rising.device)
                 self.driving[place] = torch.maximum(held, rising)
                 rising = torch.minimum(held, rising)
 
@@ -210,8 +231,8 @@ def observe(
 def forward(model: LoadedModel, batch: Batch, **more: Any) -> Any:
     """The model's output for a batch."""
     return model.module(
-        input_ids=batch.ids.to(model.device),
-        attention_mask=batch.mask.to(model.device),
+        input_ids=up(batch.ids, model.device),
+        attention_mask=up(batch.mask, model.device),
         use_cache=False,
         **more,
     )
@@ -266,7 +287,8 @@ def last_logits(model: LoadedModel, batch: Batch) -> Tensor:
         logits = forward(model, batch, logits_to_keep=wanted.tolist()).logits
     else:
         logits, place = forward(model, batch).logits, ends
-    last: Tensor = logits[np.arange(len(ends)), place]
+    rows, columns = (torch.from_numpy(each) for each in (np.arange(len(ends)), place))
+    last: Tensor = logits[up(rows, logits.device), up(columns, logits.device)]
     return last
 
 

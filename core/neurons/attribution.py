@@ -1,16 +1,15 @@
 """Attribution of a loss to each neuron: attribution patching with a zero baseline.
 
 The effect of ablating a neuron h is, to first order, −h · ∂L/∂h: one forward and one backward pass
-give it for all neurons at once (Nanda 2023; Kramár et al. 2024, AtP). The backward pass recomputes
-every layer's forward pass, so only one layer's activations are in memory at a time, and offloaded
-weights are released in between. Knows no analysis.
+give it for all neurons at once (Nanda 2023; Kramár et al. 2024, AtP). Layers keep their states for
+the backward pass where memory allows it, and compute them again elsewhere. Knows no analysis.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils import checkpoint
 
+from core.errors import out_of_memory
 from core.models.hooks import Activations, LayerNeurons, Neurons, tapping
 from core.models.loading import LoadedModel, halving
 from core.models.transfers import up
@@ -32,6 +32,7 @@ from core.neurons.activity import (
     refuse_other_tokens,
     refuse_unknown_ids,
 )
+from core.neurons.recomputing import Keeping, Recomputing
 from core.texts.probe import Batch, ProbeSet
 
 Loss = Callable[[Tensor, Batch], Tensor]
@@ -55,8 +56,7 @@ class LayerScores:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The scores of all layers by number; `counter` has the criterion `attribution`, if
-    requested."""
+    """The scores of all layers by number; `counter` has the criteria of the rules, if requested."""
 
     layers: dict[int, LayerScores]
     counter: Counter | None
@@ -75,23 +75,33 @@ def attribute(
 ) -> Scores:
     """Score every neuron on a probe set. The default loss is `text_loss`.
 
-    With `rules`, also count as active the neurons whose ablation would raise the loss (−h · ∂L/∂h >
-    0 at a token). `pause` and `on_halved` as in `core.neurons.activity.observe`.
+    With `rules`, also count active neurons by their criteria, in the same pass. By the criterion
+    `attribution` a neuron is active if its ablation would raise the loss (−h · ∂L/∂h > 0 at a
+    token). `pause` and `on_halved` as in `core.neurons.activity.observe`.
     """
     refuse_unknown_ids(model, probe)
-    counter = None
-    if rules is not None:
-        counter = Counter(neurons, probe, replace(rules, criteria=("attribution",)))
+    counter = Counter(neurons, probe, rules) if rules is not None else None
     sums = {layer.number: _Sums(layer) for layer in neurons.layers}
-    done = 0
+    done, crowded = 0, False
+
+    def batch_sums(batch: Batch) -> dict[int, _Found]:
+        """Each layer's sums over a batch; after a lack of memory no batch keeps states."""
+        nonlocal crowded
+        one = partial(_one_batch, model, neurons, batch, counter, loss or text_loss)
+        keeping = Recomputing() if crowded else Keeping(batch.ids.numel() * _loss_bytes(model))
+        try:
+            return one(keeping)
+        except RuntimeError as error:
+            if not (keeping.layers and out_of_memory(error)):
+                raise
+        crowded = True
+        return one(Recomputing())
 
     def work(size: int) -> None:
         nonlocal done
         for batch in probe.batches(size, skip=done):
-            if counter is not None:
-                counter.begin(batch)
-            for layer, batch_sums in _one_batch(model, neurons, batch, counter, loss or text_loss):
-                sums[layer].add(batch_sums)
+            for layer, layer_sums in batch_sums(batch).items():
+                sums[layer].add(layer_sums)
             if counter is not None:
                 counter.commit()
             done += len(batch.documents)
@@ -106,9 +116,10 @@ def attribute(
 
 def text_loss(logits: Tensor, batch: Batch) -> Tensor:
     """The summed negative log-likelihood, in nats, of the scored tokens given the previous ones."""
-    scored = batch.scored.to(logits.device)
-    wanted = batch.following.to(logits.device)[scored]
-    return functional.cross_entropy(logits[scored].float(), wanted, reduction="sum")
+    rows, columns = batch.scored.nonzero(as_tuple=True)
+    wanted = up(batch.following[rows, columns], logits.device)
+    scored = logits[up(rows, logits.device), up(columns, logits.device)]
+    return functional.cross_entropy(scored.float(), wanted, reduction="sum")
 
 
 _Found = dict[str, Tensor]
@@ -122,19 +133,30 @@ class _Sums:
 
     def add(self, sums: _Found) -> None:
         for name, values in sums.items():
-            self.total[name] += values.cpu().double()  # mps has no float64
+            held = values if values.device.type == "cuda" else values.cpu()  # mps has no float64
+            self.total[name] = up(self.total[name], held.device) + held.double()
 
     def result(self, documents: int, tokens: int) -> LayerScores:
         over = {"attribution": documents, "effect": documents, "magnitude": tokens, "mean": tokens}
         return LayerScores(
-            **{n: (values / over[n]).float().numpy() for n, values in self.total.items()}
+            **{n: (values / over[n]).float().cpu().numpy() for n, values in self.total.items()}
         )  # fmt: skip
 
 
+def _loss_bytes(model: LoadedModel) -> int:
+    """The bytes that a token takes in a loss: its logits, their copy and log-softmax in float32,
+    and the gradients of all three."""
+    dtype = next(model.module.parameters()).dtype
+    return 2 * (dtype.itemsize + 2 * torch.float32.itemsize) * model.vocabulary
+
+
 def _one_batch(
-    model: LoadedModel, neurons: Neurons, batch: Batch, counter: Counter | None, loss: Loss
-) -> Iterator[tuple[int, _Found]]:
+    model: LoadedModel, neurons: Neurons, batch: Batch, counter: Counter | None, loss: Loss,
+    keeping: Keeping,
+) -> dict[int, _Found]:  # fmt: skip
     """Each layer's sums over one batch."""
+    if counter is not None:
+        counter.begin(batch)
     backward = False
     products: dict[tuple[int, int], Tensor] = {}
     sums: dict[int, _Found] = {}
@@ -145,6 +167,10 @@ def _one_batch(
             products[layer, part.start] = part.product.detach()
             return None
         refuse_other_tokens(layer, part, batch)
+        if counter is not None:
+            counter.tap(layer, part)
+        if keeping.keeps:
+            products[layer, part.start] = keeping.hold(part.product.detach())
         # The hook must not refer to the part, or all layers' activations would stay in memory. It
         # must be on the tensor that the model continues with.
         product: Any = part.product.view_as(part.product)
@@ -160,16 +186,16 @@ def _one_batch(
     layers = {layer.number: layer for layer in neurons.layers}
     with ExitStack() as attached:
         attached.enter_context(torch.enable_grad())
-        attached.enter_context(tapping(neurons, tap))
+        attached.enter_context(tapping(neurons, tap, after=counter.after if counter else None))
         attached.enter_context(_gradients_from_embedding(model.module))
         attached.enter_context(checkpoint.set_checkpoint_early_stop(False))
         for layer in neurons.layers:
-            attached.enter_context(_recomputed(layer.module))
+            attached.enter_context(keeping.around(layer.module))
         total = loss(forward(model, batch).logits, batch)
         refuse_nan(model, total)
         backward = True
         torch.autograd.backward(total)
-    yield from sums.items()
+    return sums
 
 
 def _add(
@@ -197,7 +223,7 @@ def _add(
         layer_sums["effect"][units] += effect
         layer_sums["magnitude"][units] += h.abs().sum(0).reshape(-1, layer.group).mean(1)
         layer_sums["mean"][inputs] += h.sum(0)
-    if counter is not None:
+    if counter is not None and "attribution" in counter.rules.criteria:
         counter.add(layer.number, "attribution", part, product.float() * gradient.float() < 0)
 
 
@@ -254,25 +280,3 @@ def _gradients_from_embedding(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         handle.remove()
-
-
-@contextmanager
-def _recomputed(module: nn.Module) -> Iterator[None]:
-    """Store nothing of this module's forward pass; recompute it in the backward pass."""
-    original = vars(module).get("forward")
-    forward_pass = module.forward
-
-    def forward(*given: Any, **named: Any) -> Any:
-        return checkpoint.checkpoint(
-            forward_pass, *given, use_reentrant=False, preserve_rng_state=False,
-            determinism_check="none", **named,
-        )  # fmt: skip
-
-    module.forward = forward
-    try:
-        yield
-    finally:
-        if original is None:
-            del module.forward
-        else:
-            module.forward = original

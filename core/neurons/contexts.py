@@ -7,17 +7,18 @@ that they promote. Holds the values of one batch and of the chosen neurons alone
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from core.models.hooks import Activations, Neurons, tapping
 from core.models.loading import LoadedModel, halving
-from core.models.transfers import up
+from core.models.transfers import arrived, down, up
 from core.neurons import readout
 from core.neurons.activity import last_logits, refuse_nan, refuse_other_tokens, refuse_unknown_ids
 from core.texts.probe import Batch, ProbeSet
@@ -75,16 +76,17 @@ def observe(
     def work(size: int) -> None:
         nonlocal done
         for batch in few.batches(size, skip=done):
-            seen: dict[int, NDArray[np.float32]] = {}
+            taken: list[_Taken] = []
 
-            def tap(layer: int, part: Activations, batch: Batch = batch, seen: Any = seen) -> None:
+            def tap(layer: int, part: Activations, batch: Batch = batch, to: Any = taken) -> None:
                 refuse_other_tokens(layer, part, batch)
                 if layer in chosen:
-                    _collect(part, batch, chosen[layer], seen, layer)
+                    to.append(_taken(layer, part, chosen[layer]))
 
             with torch.inference_mode(), tapping(neurons, tap):
                 refuse_nan(model, last_logits(model, batch))
-            for layer, values in seen.items():
+            arrived(*(part.device for part in taken))
+            for layer, values in _collected(taken, batch, chosen).items():
                 for row, (document, length) in enumerate(
                     zip(batch.documents, batch.lengths, strict=True)
                 ):
@@ -127,28 +129,43 @@ def tokens_seen(probe: ProbeSet) -> int:
     return probe.first(DOCUMENTS).tokens
 
 
-def _collect(
-    part: Activations,
-    batch: Batch,
-    chosen: NDArray[np.int32],
-    seen: dict[int, NDArray[np.float32]],
-    layer: int,
-) -> None:
-    """Put a part's values of the chosen neurons into the layer's [documents, tokens, neurons]; an
-    expert's are 0 at tokens that are not routed to it."""
-    offsets = chosen - part.start
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """The values of a layer's chosen neurons in a part, and the tokens of an expert's, on the way
+    from `device` to the host. `inside`: which of the chosen neurons they are."""
+
+    layer: int
+    inside: NDArray[np.int64]
+    values: Tensor
+    tokens: Tensor | None
+    device: torch.device
+
+
+def _taken(layer: int, part: Activations, chosen: NDArray[np.int32]) -> _Taken:
+    offsets, device = chosen - part.start, part.product.device
     inside = np.flatnonzero((offsets >= 0) & (offsets < part.product.shape[1]))
-    if layer not in seen:
-        seen[layer] = np.zeros((*batch.ids.shape, len(chosen)), np.float32)
-    if not len(inside):
-        return
-    wanted = up(torch.from_numpy(offsets[inside].astype(np.int64)), part.product.device)
-    values = part.product.detach()[:, wanted].float().cpu().numpy()
-    flat = seen[layer].reshape(-1, len(chosen))
-    if part.tokens is None:
-        flat[:, inside] = values
-    else:
-        flat[np.ix_(part.tokens.cpu().numpy(), inside)] = values
+    wanted = up(torch.from_numpy(offsets[inside].astype(np.int64)), device)
+    values = down(part.product.detach()[:, wanted].float())
+    tokens = None if part.tokens is None else down(part.tokens)
+    return _Taken(layer, inside, values, tokens, device)
+
+
+def _collected(
+    taken: Sequence[_Taken], batch: Batch, chosen: Mapping[int, NDArray[np.int32]]
+) -> dict[int, NDArray[np.float32]]:
+    """Each layer's [documents, tokens, neurons]; an expert's are 0 at tokens that are not routed to
+    it."""
+    seen: dict[int, NDArray[np.float32]] = {}
+    for part in taken:
+        count = len(chosen[part.layer])
+        if part.layer not in seen:
+            seen[part.layer] = np.zeros((*batch.ids.shape, count), np.float32)
+        flat, values = seen[part.layer].reshape(-1, count), part.values.numpy()
+        if part.tokens is None:
+            flat[:, part.inside] = values
+        else:
+            flat[np.ix_(part.tokens.numpy(), part.inside)] = values
+    return seen
 
 
 class Best:

@@ -17,6 +17,7 @@ from torch import Tensor
 from core.models.hooks import LayerNeurons
 from core.models.loading import LoadedModel
 from core.models.pieces import Piece
+from core.models.transfers import arrived, down, up
 from core.states.head import final_norm, unwrapped
 
 PROMOTED = 10
@@ -72,9 +73,10 @@ def ends(products: Tensor) -> Ends:
     tops = [
         torch.topk(sign * products, min(PROMOTED, products.shape[1]), dim=1) for sign in (1.0, -1.0)
     ]
-    ids = torch.stack([top.indices for top in tops], 1).cpu().numpy()
-    values = torch.stack([tops[0].values, -tops[1].values], 1).cpu().numpy()
-    return ids, values
+    ids = down(torch.stack([top.indices for top in tops], 1))
+    values = down(torch.stack([tops[0].values, -tops[1].values], 1))
+    arrived(products.device)
+    return ids.numpy(), values.numpy()
 
 
 def texts_of(tokenizer: Any, ids: Sequence[int], after: int) -> list[str]:
@@ -98,11 +100,12 @@ def _columns(
         if part.experts or not len(rows):
             continue
         units = torch.zeros(len(rows), part.width, dtype=module.dtype, device=model.device)
-        units[torch.arange(len(rows)), torch.from_numpy(offsets[rows].astype(np.int64))] = 1
+        places = torch.from_numpy(offsets[rows].astype(np.int64))
+        units[up(torch.arange(len(rows)), model.device), up(places, model.device)] = 1
         columns = _linear(part.module, units)
         if vectors is None:
             vectors = columns.new_zeros(len(chosen), columns.shape[1])
-        vectors[torch.from_numpy(rows).to(vectors.device)] = columns
+        vectors[up(torch.from_numpy(rows), vectors.device)] = columns
         known[rows] = True
     if vectors is None:
         width = int(module.get_input_embeddings().weight.shape[1])

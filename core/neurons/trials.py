@@ -38,20 +38,18 @@ def rank(
     """
     texts = _examples(task, items, session)
     neurons = session.heads if heads else session.neurons
-    callbacks: dict[str, Any] = {"pause": lambda done: session.pause(), "on_halved": session.halved}
     attributed = attribution.attribute(
-        session.model, neurons, texts, batch_size=max(1, session.batch_size // 2), **callbacks
+        session.model,
+        neurons,
+        texts,
+        batch_size=max(1, session.batch_size // 2),
+        pause=lambda done: session.pause(),
+        on_halved=session.halved,
+        rules=None if heads else activity.Rules(),  # a head has no activation criterion
     )
     rates = {layer.number: np.ones(layer.width) for layer in neurons.layers}
-    if not heads:  # a head has no activation criterion
-        counter = activity.observe(
-            session.model,
-            neurons,
-            texts,
-            activity.Rules(),
-            batch_size=session.batch_size,
-            **callbacks,
-        )
+    if attributed.counter is not None:
+        counter = attributed.counter
         rates = {n: counter.layer(n, "gate").counts / texts.tokens for n in rates}
     arrays: dict[str, Any] = {}
     for number, rate in rates.items():

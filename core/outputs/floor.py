@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.models.transfers import up
 from core.neurons.activity import forward
 from core.outputs.divergence import COLUMNS, compared
 from core.outputs.pairs import AT_ONCE, predicted
@@ -37,9 +38,10 @@ def measured(session: Session, seen: Seen, documents: int) -> NDArray[np.float32
         step = max(1, session.head.block // AT_ONCE)
         for start in range(0, len(places), step):
             chunk = places[start : start + step]
-            log_probs = predicted(session.head, final[0][0, chunk])
-            other = predicted(session.head, seen.final[row, chunk])
-            following = again.following[0, chunk].to(log_probs.device)
+            where = up(chunk, seen.final.device)
+            log_probs = predicted(session.head, final[0][0, where])
+            other = predicted(session.head, seen.final[row, where])
+            following = up(again.following[0, chunk], log_probs.device)
             blocks.append(compared(log_probs, other.to(log_probs.device), following))
     return np.concatenate(blocks)
 

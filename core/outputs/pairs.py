@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.models.transfers import up
+
 if TYPE_CHECKING:
     from core.engine.session import Session
     from core.states.forward import Seen
@@ -44,8 +46,8 @@ class Pair:
 
 def of_batch(session: Session, seen: Seen) -> Iterator[Pair]:
     """The predictions in a batch after its forward pass."""
-    rows, columns = (each.numpy() for each in seen.batch.scored.nonzero(as_tuple=True))
-    documents = np.asarray(seen.batch.documents)[rows]
+    rows, columns = seen.batch.scored.nonzero(as_tuple=True)
+    documents, positions = np.asarray(seen.batch.documents)[rows.numpy()], columns.numpy()
     places = (seen.batch.scored.cumsum(1)[rows, columns] - 1).numpy()
     following = seen.batch.following[rows, columns]
     block = session.head.block
@@ -54,12 +56,13 @@ def of_batch(session: Session, seen: Seen) -> Iterator[Pair]:
     step = max(1, block // AT_ONCE)
     for start in range(0, len(rows), step):
         chunk = slice(start, start + step)
-        log_probs, base = predicted(session.head, seen.final[rows[chunk], columns[chunk]]), None
+        where = tuple(up(each[chunk], seen.final.device) for each in (rows, columns))
+        log_probs, base = predicted(session.head, seen.final[where]), None
         if seen.base is not None:
-            base = predicted(session.base_head, seen.base[rows[chunk], columns[chunk]])
+            base = predicted(session.base_head, seen.base[where])
             log_probs, base = common(log_probs, base)
-        next_ones = following[chunk].to(log_probs.device)
-        yield Pair(documents[chunk], columns[chunk], places[chunk], next_ones, log_probs, base)
+        next_ones = up(following[chunk], log_probs.device)
+        yield Pair(documents[chunk], positions[chunk], places[chunk], next_ones, log_probs, base)
 
 
 def predicted(head: Head, states: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.models.transfers import arrived, down, up
 from core.outputs.pairs import Pair
 from core.statistics import intervals
 from core.statistics.intervals import Interval
@@ -110,7 +111,7 @@ class ShiftCounter:
         apart = len(pair.documents) // 2
         other = np.flatnonzero(pair.documents != np.roll(pair.documents, apart))
         if len(other):
-            index = torch.from_numpy(other).to(pair.base.device)
+            index = up(torch.from_numpy(other), pair.base.device)
             shift = pair.base[index] - pair.base.roll(apart, 0)[index]
             self._take(True, pair.documents[other], pair.places[other], shift)
 
@@ -144,16 +145,17 @@ class ShiftCounter:
     ) -> None:
         shift = shift.nan_to_num_(0, 0, 0)  # a token that a model rules out has no shift
         shift -= shift.mean(1, keepdim=True)
-        groups = documents % self._groups
+        groups, count = documents % self._groups, ends(shift.shape[1], self._wanted)
         places = []
         seen: list[NDArray[Any]] = [documents, positions]
-        for sign in (1, -1):
-            top = (sign * shift).topk(ends(shift.shape[1], self._wanted), 1, sorted=False)
-            moved = (top.values > 0).cpu().numpy()  # equal models promote nothing
-            tokens = top.indices.cpu().numpy()
-            places.append((groups[:, None] * shift.shape[1] + tokens)[moved])
-            if sign == 1:
-                seen.append(np.where(moved, tokens, -1).astype(np.int32))
+        tops = [(sign * shift).topk(count, 1, sorted=False) for sign in (1, -1)]
+        on_host = [(down(top.values > 0), down(top.indices)) for top in tops]
+        arrived(shift.device)
+        for promoted, (moved, tokens) in zip((True, False), on_host, strict=True):
+            # Equal models promote nothing.
+            places.append((groups[:, None] * shift.shape[1] + tokens.numpy())[moved.numpy()])
+            if promoted:
+                seen.append(np.where(moved.numpy(), tokens.numpy(), -1).astype(np.int32))
         self._pending.append((by_chance, seen, places, shift.sum(0, dtype=torch.float64)))
 
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from core.engine.measurement import Artifact, Unit
 from core.figures import output_texts
+from core.models.transfers import arrived, down, up
 from core.neurons import readout
 from core.outputs.divergence import COLUMNS
 from core.outputs.pairs import Pair
@@ -50,15 +52,17 @@ class TextStore:
         rows = np.flatnonzero((pair.documents < DOCUMENTS) & (pair.places + 1 < TOKENS))
         if not len(rows) or pair.base is None:
             return
-        index = torch.from_numpy(rows).to(pair.own.device)
+        index = up(torch.from_numpy(rows), pair.own.device)
         seen: dict[str, NDArray[Any]] = {
             "document": pair.documents[rows], "place": pair.positions[rows] + 1,
             "kl": values[rows, _KL], "nll_change": values[rows, _NLL] - values[rows, _BASE_NLL],
         }  # fmt: skip
+        on_host: dict[str, Tensor] = {}
         for name, log in (("own", pair.own), ("base", pair.base)):
             top = log[index].topk(min(LIKELIEST, log.shape[1]), 1)
-            seen[name] = top.indices.cpu().numpy()
-            seen[f"{name}_share"] = top.values.exp().cpu().numpy()
+            on_host |= {name: down(top.indices), f"{name}_share": down(top.values.exp())}
+        arrived(pair.own.device)
+        seen |= {name: tensor.numpy() for name, tensor in on_host.items()}
         self._pending.append(seen)
 
     def commit(self) -> None:

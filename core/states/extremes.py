@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.models.transfers import up
+from core.models.transfers import arrived, down, up
 from core.neurons.contexts import Best, LayerContexts
 from core.texts.probe import Batch
 
@@ -51,15 +51,16 @@ class Extremes:
         assert self._batch is not None
         if states.shape[2] != self._all.shape[1]:
             return
-        self._all = self._all.to(states.device)
+        self._all = up(self._all, states.device)
         unit = torch.nn.functional.normalize(states.float(), dim=2, eps=1e-30)
         cosines = unit @ self._all.T
         counted = up(self._batch.mask.bool(), states.device)
         counted[:, :FIRST] = False
         sizes = cosines[..., self._count :].abs()[counted]
         largest = sizes.amax(0) if len(sizes) else self._all.new_zeros(len(self._random))
-        measured = cosines[..., : self._count].cpu().numpy()
-        self._pending = measured, largest.double().cpu().numpy()
+        measured, largest = down(cosines[..., : self._count]), down(largest)
+        arrived(states.device)
+        self._pending = measured.numpy(), largest.double().numpy()
 
     def commit(self) -> None:
         """Add the batch."""

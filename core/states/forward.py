@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from core.errors import FamilyError
 from core.models.loading import halving
 from core.models.opening import layers_of
+from core.models.transfers import up
 from core.neurons.activity import last_logits, refuse_nan, refuse_unknown_ids
 from core.outputs import pairs
 from core.outputs.pairs import Pair
@@ -44,7 +45,7 @@ class Seen:
 
     def tokens(self) -> Tensor:
         """The places [tokens] of the batch's tokens in the flattened [B · T]."""
-        return self.batch.mask.bool().flatten().nonzero()[:, 0].to(self.final.device)
+        return up(self.batch.mask.bool().flatten().nonzero()[:, 0], self.final.device)
 
 
 class Reader(Protocol):

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.models.transfers import up
+
 SHIFTS = 5
 """Pairings of unlike documents that give the chance level of an alignment."""
 
@@ -34,7 +36,8 @@ def alignment(base: Tensor, tuned: Tensor, documents: NDArray[np.int64]) -> Alig
     n = len(documents)
     _, inverse = np.unique(documents, return_inverse=True)
     member = torch.zeros(n, int(inverse.max()) + 1, dtype=torch.float64, device=first.device)
-    member[torch.arange(n), torch.from_numpy(inverse).to(first.device)] = 1
+    places = torch.arange(n), torch.from_numpy(inverse)
+    member[tuple(up(each, first.device) for each in places)] = 1
     cross, of_first, of_second = (
         _hsic(a, b, member) for a, b in ((first, second), (first, first), (second, second))
     )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from core.engine import forms
 from core.engine.measurement import Artifact, UnitResult
+from core.models.transfers import arrived, down, up
 from core.texts.probe import Batch, ProbeSet
 
 CHUNK = 1 << 25
@@ -104,13 +105,15 @@ class StoredStates:
             self._held[number] = as_tensor(arrays["states"])
         states = torch.zeros_like(like)
         for row, (number, start, length) in enumerate(places):
-            states[row, :length] = self._held[number][start : start + length].to(states)
+            rows = up(self._held[number][start : start + length], like.device)
+            states[row, :length] = rows.to(like.dtype)
         return states
 
 
 def as_array(states: Tensor) -> NDArray[Any]:
     """States as an array on the CPU; bfloat16 as its bits, in int16."""
-    plain = states.detach().cpu()
+    plain = down(states.detach())
+    arrived(states.device)
     plain = plain.view(torch.int16) if plain.dtype == torch.bfloat16 else plain
     array: NDArray[Any] = plain.numpy()
     return array

@@ -5,6 +5,7 @@ blocks.py       tensors cut into blocks of rows
 combination.py  the weights of a point, block by block
 fused.py        the same in one pass on a card, by a compiled kernel
 selection.py    the elements of a vector that a point keeps
+drops.py        the elements that a point drops at random
 matrices.py     matrices merged by their singular directions
 sweep.py        points in a loaded model; restores the base bit for bit
 grafting.py     parts of tuned models' weights in a loaded base

@@ -7,7 +7,7 @@ forward pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self
@@ -20,6 +20,7 @@ from core.models import checkpoint
 from core.models.family import Member
 from core.models.naming import GROUP_OF
 from core.models.pieces import Piece
+from core.models.transfers import arrived, down, up
 from core.vectors.sweep import hash_parameters, refuse_changed, refuse_misfits, tensors_of
 from core.weights import linalg
 
@@ -103,7 +104,7 @@ class Grafting:
             configurations=[_configuration(graft, pieces) for graft in grafts],
             live=live,
             base={name: tensor.clone() for name, tensor in live.items()},
-            tuned={name: self._read(tuned, name) for name in names},
+            tuned=self._read(tuned, names),
             shared={p.tensor: sum(q.tensor == p.tensor for q in self.pieces) for p in pieces},
         )
         try:
@@ -112,16 +113,25 @@ class Grafting:
             for name, tensor in live.items():
                 tensor.copy_(stage.base[name])
 
-    def _read(self, tuned: str, name: str) -> Tensor:
-        """A tuned model's tensor in the base's shape, dtype and place."""
-        member, live = self._members[tuned], self._live[name]
-        stored = checkpoint.whole(member.checkpoint, member.names[name]).to(live)
-        if not bool(torch.isfinite(stored).all()):
-            raise RunError(f"'{tuned}': tensor {name} has values that are not finite.")
-        if stored.shape == live.shape:
-            return stored
-        common = min(len(stored), len(live))
-        return torch.cat((stored[:common], live[common:]))
+    def _read(self, tuned: str, names: Iterable[str]) -> dict[str, Tensor]:
+        """A tuned model's tensors in the base's shapes, dtypes and places. Raises RunError, naming
+        the tensor, if a value is not finite."""
+        member = self._members[tuned]
+        tensors, finite = {}, {}
+        for name in names:
+            live = self._live[name]
+            stored = checkpoint.whole(member.checkpoint, member.names[name])
+            tensor = up(stored, live.device).to(live.dtype)
+            finite[name] = down(torch.isfinite(tensor).all())
+            if tensor.shape != live.shape:
+                common = min(len(tensor), len(live))
+                tensor = torch.cat((tensor[:common], live[common:]))
+            tensors[name] = tensor
+        arrived(*(tensor.device for tensor in tensors.values()))
+        for name, is_finite in finite.items():
+            if not bool(is_finite):
+                raise RunError(f"'{tuned}': tensor {name} has values that are not finite.")
+        return tensors
 
 
 @dataclass(slots=True)

@@ -1,12 +1,11 @@
 """The choice and the scaling of a tuning vector's elements that a point keeps.
 
-Owns the thresholds of methods that rank elements, found before any block is written, and the draws
-of methods that drop elements at random. Works on λτ, block by block.
+Owns the thresholds of methods that rank elements, found before any block is written. Works on λτ,
+block by block.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.models.transfers import up
 from core.vectors.arithmetic import ArithmeticPoint
 from core.vectors.blocks import Block, WeightSource, Workspace, spread
+from core.vectors.drops import Bits, drop, setting
 
 _HALF = 16  # bits of a float32 for each of the two passes of a threshold
 
@@ -35,12 +34,13 @@ class Marks:
 
     `least` and `most` bound the kept magnitudes of a vector: least ≤ |τ| < most. For SCE, `least`
     of the vector "" bounds the variance over the vectors, and `weight` is each vector's share of
-    the squares that are kept.
+    the squares that are kept. `drops` caches random drops.
     """
 
     least: Mapping[Place, float] = field(default_factory=dict)
     most: Mapping[Place, float] = field(default_factory=dict)
     weight: Mapping[Place, float] = field(default_factory=dict)
+    drops: Bits | None = None
 
 
 NO_MARKS = Marks()
@@ -51,11 +51,14 @@ def find_marks(
     blocks: Sequence[Block],
     source: WeightSource,
     threads: int,
-    known: MutableMapping[Any, float] | None = None,
+    known: MutableMapping[Any, Any] | None = None,
 ) -> Marks:
-    """The marks of a point over all blocks. `known` caches thresholds between points that differ in
-    their coefficients alone; it belongs to these blocks and this source."""
+    """The marks of a point over all blocks. `known` caches thresholds, and the last point's drops,
+    between points that differ in their coefficients alone; it belongs to these blocks and this
+    source."""
     cache = {} if known is None else known
+    if point.drops:
+        return NO_MARKS if known is None else Marks(drops=_drops(point, known))
     least: dict[Place, float] = {}
     most: dict[Place, float] = {}
     if point.density is None or not point.ranks:
@@ -67,7 +70,8 @@ def find_marks(
         key = vector, stream, share
         if key not in cache:
             cache[key] = threshold(vector, share, stream_blocks, source, threads)
-        return cache[key]
+        least_magnitude: float = cache[key]
+        return least_magnitude
 
     for vector, _ in point.terms:
         if point.method == "ties":
@@ -85,6 +89,15 @@ def find_marks(
                 ranked(vector, stream, gamma, stream_blocks) if round(gamma * size) else math.inf
             )
     return Marks(least, most)
+
+
+def _drops(point: ArithmeticPoint, known: MutableMapping[Any, Any]) -> Bits:
+    """The cached drops of the last point, if this one drops alike; else an empty cache."""
+    cached = known.get(Bits)
+    if cached is None or cached.setting != setting(point):
+        cached = known[Bits] = Bits(setting(point))
+    bits: Bits = cached
+    return bits
 
 
 def threshold(
@@ -110,14 +123,7 @@ def thin(term: Tensor, vector: str, block: Block, point: ArithmeticPoint, marks:
             lost.logical_or_(sizes >= most)
         term.masked_fill_(lost, 0)
         return 1.0
-    share = _shares_kept(term, block, point)
-    drawn = _draws(f"{point.seed}|{vector}|{block.stream}", block.drawn, len(term))
-    dropped = drawn >= np.maximum(1, np.round(share * 2**32))
-    term.masked_fill_(_flags(dropped, term.device), 0)
-    if isinstance(share, float):
-        return 1 / share
-    term.div_(torch.from_numpy(share).to(term))
-    return 1.0
+    return drop(term, vector, block, point, marks.drops)
 
 
 def bounds_of(
@@ -128,34 +134,12 @@ def bounds_of(
     return marks.least.get(place, 0.0), marks.most.get(place, math.inf)
 
 
-def _flags(flags: Any, device: torch.device) -> Tensor:
-    """Flags [size] on a device; to a card they go as bits, of pinned memory."""
-    if device.type != "cuda":
-        return torch.from_numpy(flags).to(device)
-    packed = up(torch.from_numpy(np.packbits(flags, bitorder="little")), device)
-    places = torch.arange(8, dtype=torch.uint8, device=device)
-    bits = packed[:, None].bitwise_right_shift(places).bitwise_and_(1)
-    return bits.view(-1)[: len(flags)].bool()
-
-
 def select(votes: Sequence[Tensor], block: Block, marks: Marks) -> None:
     """Set the votes to zero where their variance is not among the largest (SCE's first step)."""
     if len(votes) > 1:
         dropped = _variance(votes) < marks.least["", block.stream]
         for vote in votes:
             vote.masked_fill_(dropped, 0)
-
-
-def _shares_kept(term: Tensor, block: Block, point: ArithmeticPoint) -> Any:
-    """The probability of each element to be kept: DARE's `density`, or DELLA's, which rises with
-    the rank of |τ| in its row from density − ε to density + ε. A vector is one row."""
-    density, width = point.density or 1.0, block.columns if block.columns > 1 else len(term)
-    if not point.epsilon:
-        return density
-    sizes = term.abs().view(-1, width).cpu().numpy()
-    ranks = np.argsort(np.argsort(sizes, axis=1, kind="stable"), axis=1, kind="stable")
-    rise = 2 * ranks / max(width - 1, 1) - (1 if width > 1 else 0)
-    return (density + point.epsilon * rise).reshape(-1)
 
 
 def _of_sce(
@@ -229,13 +213,15 @@ def _threshold(
 
     def count(shift: int, within: int | None) -> Any:
         def of(part: Sequence[Block]) -> Any:
-            counts, space = np.zeros(1 << _HALF, np.int64), Workspace()
+            counts: Tensor | None = None
+            space = Workspace()
             for block in part:
                 bits = bits_of(block, space)
                 if within is not None:
                     bits = bits[bits >> _HALF == within] & (1 << _HALF) - 1
-                counts += torch.bincount(bits >> shift, minlength=1 << _HALF).cpu().numpy()
-            return counts
+                more = torch.bincount(bits >> shift, minlength=1 << _HALF)
+                counts = more if counts is None else counts.to(more.device).add_(more)
+            return np.zeros(1 << _HALF, np.int64) if counts is None else counts.cpu().numpy()
 
         return sum(spread(of, taking, threads))
 
@@ -253,15 +239,3 @@ def _holding(counts: Any, wanted: int) -> tuple[int, int]:
     above = np.cumsum(counts[::-1])
     place = int(np.searchsorted(above, wanted))
     return len(counts) - 1 - place, int(above[place - 1]) if place else 0
-
-
-def _draws(stream: str, first: int, size: int) -> Any:
-    """Uniform uint32 [size]: the numbers of a stream from `first` on.
-
-    Philox is counter-based (Salmon et al. 2011), with eight numbers per count, so the numbers do
-    not depend on blocks.
-    """
-    key = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:16], "little")
-    counter, skipped = divmod(first, 8)
-    numbers = np.random.Philox(counter=counter, key=key).random_raw((skipped + size + 1) // 2)
-    return numbers.astype("<u8", copy=False).view("<u4")[skipped : skipped + size]

@@ -77,7 +77,7 @@ class Sweep:
         self._threads = thread_count() if several else 1
         self._size = BLOCK if on_cpu else _ACCELERATED
         self._blocks: dict[tuple[Restriction, int], list[Block]] = {}
-        self._thresholds: dict[Restriction, dict[Any, float]] = {}
+        self._thresholds: dict[Restriction, dict[Any, Any]] = {}
         self._workspaces = [Workspace() for _ in range(self._threads)]
         self._before = ""
         for vector, tensors in vectors.items():

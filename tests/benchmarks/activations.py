@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -51,20 +52,36 @@ def _passes(folder: Path) -> Iterator[Row]:
         # product of the head takes longer than all else.
         last = torch.tensor([TOKENS - 1])
         size = f"{DOCUMENTS} × {TOKENS} tokens, 2 layers, bfloat16"
+
+        def count() -> None:
+            activity.observe(model, neurons, probe, activity.Rules(), **given)
+
+        def score(**more: Any) -> None:
+            attribution.attribute(model, neurons, probe, **given, **more)
+
+        def recompute() -> None:
+            with mock.patch("core.models.memory.free", return_value=0):
+                score()
+
+        def apart() -> None:
+            count()
+            score()
+
         for name, limit, plain, whole in (
             (
-                "counting activations", 1.05, lambda: forward(logits_to_keep=last),
-                lambda: activity.observe(model, neurons, probe, activity.Rules(), **given),
+                "counting activations, over a plain forward pass", 1.05,
+                lambda: forward(logits_to_keep=last), count,
             ),
+            ("attribution of all neurons, over a plain forward pass", 4.5, forward, score),
+            ("attribution that keeps states, over one that recomputes them", 0.9, recompute, score),
             (
-                "attribution of all neurons", 4.5, forward,
-                lambda: attribution.attribute(model, neurons, probe, **given),
+                "counts and scores of neurons in one pass, over a pass for each", 0.9, apart,
+                lambda: score(rules=activity.Rules()),
             ),
         ):  # fmt: skip
             less, more = in_turn(plain, whole)
             yield Row(
-                f"{name}, over a plain forward pass", more / less, "≤", limit,
-                f"{more:.2f} s against {less:.2f} s, {size}",
+                name, more / less, "≤", limit, f"{more:.2f} s against {less:.2f} s, {size}"
             )  # fmt: skip
 
 

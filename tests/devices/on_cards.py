@@ -26,6 +26,7 @@ from core.models import loading
 from core.models.family import open_family
 from core.study import intake, series
 from core.study.study import Study
+from core.vectors import drops
 from core.vectors.arithmetic import parse
 from core.vectors.sweep import Sweep, tensors_of
 from tests.conftest import WEIGHTS, MemorySink
@@ -149,11 +150,33 @@ def test_weights_come_from_pinned_memory_and_results_go_down_once_a_layer(
     # W's rank is asked for once, right behind its decomposition, for which torch waits itself.
     assert waits.pop("weights/linalg.py basis_of") == layers * (matrices + by_head)
     assert waits.pop("weights/regime.py of") == layers * matrices
-    assert waits.pop("models/transfers.py arrived") == layers + 1
+    assert waits.pop("weights/stream.py settle") == layers + 1
     assert not [where for where in waits if where.partition(" ")[2] == "measure"]
     # Afterwards, the tokens of all directions of a layer, and of embeddings, are read out.
     files = {where.partition(" ")[0] for where in waits if where.startswith("weights/")}
     assert files <= {"weights/vocabulary.py", "weights/embeddings.py"}
+
+
+@pytest.mark.skipif(not PRETENDED, reason="a real card keeps no ledger")
+def test_what_batches_send_up_is_pinned_and_counts_come_down_once_a_batch(
+    study: Study, on_one_card: tuple[MemorySink, Any]
+) -> None:
+    ledger = on_one_card[1]
+    once = {  # a model's load, and the harness's own inputs
+        "vectors/sweep.py <dictcomp>", "states/head.py _filled",
+        "evaluation/language_model.py <lambda>",
+    }  # fmt: skip
+    # Places given to a model as a list, and numbers, are sent up by torch itself.
+    sent = {n: c for n, c in ledger.by_function("pageable").items() if not n.startswith("/")}
+    assert sum(count for name, count in sent.items() if name not in once) < 10_000
+    waits = ledger.by_function("waits")
+    models, batches = len(STEPS) + 1, 2  # of 3 documents, 2 at once
+    assert waits["neurons/activity.py commit"] >= models * batches
+    assert not {
+        "neurons/activity.py add", "neurons/activity.py _drive", "neurons/attribution.py add",
+        "neurons/attribution.py text_loss", "neurons/contexts.py _taken",
+        "models/replay.py advance", "vectors/grafting.py stage",
+    } & waits.keys()  # fmt: skip
 
 
 def test_generated_text_is_batched_by_its_keys_and_values(
@@ -163,11 +186,13 @@ def test_generated_text_is_batched_by_its_keys_and_values(
     tokenizer = PreTrainedTokenizerFast.from_pretrained(study.models.base.path)
     prompt, settings = "what is red and blue", {"max_gen_toks": 6, "until": ["."]}
     longest = len(tokenizer(prompt).input_ids) + 6
-    cache, logits = language_model.bytes_of_cache(model), language_model.bytes_of_logits(model)
+    logits = language_model.bytes_of_logits(model)
+    cache = language_model.cache_of(model, model.device)
+    assert cache is not None
     seen: list[int] = []
     monkeypatch.setattr(HFLM, "generate_until", lambda self, *_, **__: seen.append(self.batch_size))
     for rows in (1, 3, 10):
-        budget = rows * (longest * cache + logits)
+        budget = rows * (cache.nbytes(longest) + logits)
         monkeypatch.setattr(language_model, "_ELSEWHERE", (64, budget))
         asked = language_model.LanguageModel(model, tokenizer, "auto")
         asked.generate_until([SimpleNamespace(args=(prompt, settings), doc_id=0)])
@@ -213,21 +238,34 @@ def test_a_sweep_keeps_its_copies_on_a_card_that_has_room(
 ) -> None:
     monkeypatch.setattr("core.vectors.sweep._SPARE", share)
     names = [study.models.base.path, study.models.tuned["maths@3"].path]
-    point = parse("dare(density=0.5,seed=3):a=0.7", ("a",))
+    texts = ("dare(density=0.5,seed=3):a=0.7", "della(density=0.4,epsilon=0.2):a=0.7",
+             "della(density=0.4,epsilon=0.2):a=-1.5", "a=0.5")  # fmt: skip
+    drawn: list[str] = []
+    numbers = drops.numbers
+    monkeypatch.setattr(drops, "numbers", lambda *of: drawn.append(of[0]) or numbers(*of))
 
-    def swept(device: str) -> dict[str, torch.Tensor]:
+    def swept(device: str) -> list[dict[str, torch.Tensor]]:
         base, tuned = (checkpoints.read(Path(name)).requires_grad_(False) for name in names)
         pieces, vector = zoo.anatomy_in(base).pieces, tensors_of(tuned)
         with Sweep(base.to(device), {"a": vector}, pieces, near=True) as sweep:
-            for each in (point, parse("a=0.5", ("a",))):
-                sweep.set(each)
-            return {name: tensor.cpu().clone() for name, tensor in tensors_of(base).items()}
+            points = []
+            for text in texts:
+                sweep.set(parse(text, ("a",)))
+                tensors = tensors_of(base).items()
+                points.append({name: tensor.cpu().clone() for name, tensor in tensors})
+            return points
 
     expected = swept("cpu")
+    assert not drawn  # by numpy
     with PRETENDED.cards() as ledger:
         on_card = swept(f"cuda:{LAST}")
-    for name, tensor in expected.items():
-        assert torch.equal(on_card[name], tensor), name
+    for one, other, text in zip(on_card, expected, texts, strict=True):
+        for name, tensor in other.items():
+            assert torch.equal(one[name], tensor), (text, name)
+    # The third point differs from the second in its coefficient alone.
+    assert len(drawn) == len(set(drawn))
+    assert {each.partition("|")[0] for each in drawn} == {"3", "0"}
+    assert not [where for where in ledger.up if where.startswith("vectors/drops.py")]
     sent = [where for where in ledger.up if where.startswith("vectors/combination.py")]
     assert bool(sent) == (not share)
     assert not ledger.by_function("pageable")["vectors/combination.py _run"]

@@ -143,12 +143,13 @@ def cards(memory: int = MEMORY) -> Iterator[Ledger]:
 
 
 def _asker() -> str:
-    """The innermost line of core/ that asks; without one, the innermost line outside of here."""
+    """The innermost line of core/ that asks, by a helper for transfers or itself; without one, the
+    innermost line outside of here."""
     frame, other = sys._getframe(1), ""
     while frame is not None:
         file = frame.f_code.co_filename
         _, room, inside = file.rpartition("/core/")
-        if room and "site-packages" not in file:
+        if room and "site-packages" not in file and inside != "models/transfers.py":
             return f"{inside}:{frame.f_lineno} {frame.f_code.co_name}"
         if file != __file__:
             other = other or f"{file}:{frame.f_lineno} {frame.f_code.co_name}"
@@ -453,7 +454,7 @@ def _copy(func: Any, args: Any, kwargs: Any) -> Any:
     if target.type == "cuda":
         target = _card(target)
         made = OnCard(made, target)
-    elif pinned:
+    elif pinned or not waits:  # torch sends into pinned memory without waiting
         made = made.pin_memory()
     _count_transfer(source, target, waits)
     return made

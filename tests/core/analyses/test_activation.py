@@ -236,7 +236,13 @@ def test_a_single_document_has_neither_baseline_nor_interval(folder: Path) -> No
 
 def _results(sink: MemorySink) -> dict[str, Any]:
     return {
-        key: (result.measurements, [(a.name, a.layer) for a in result.artifacts])
+        key: (
+            result.measurements,
+            [
+                (a.name, a.layer, {n: v.tobytes() for n, v in a.arrays.items()})
+                for a in result.artifacts
+            ],
+        )
         for key, (_, result) in sink.units.items()
     }
 
@@ -311,6 +317,16 @@ def test_neurons_in_context_are_read_beside_the_texts(folder: Path) -> None:
     assert findings.of_context(shown("")) == ""
 
 
+def test_counts_alone_equal_those_that_share_the_pass_of_scores(
+    folder: Path, measured: MemorySink
+) -> None:
+    alone = _measured(_study(folder, "tuned0", activation={"scores": False}), only=["activation"])
+    assert len(alone.saved) == 2
+    together = _results(measured)
+    for key, result in _results(alone).items():
+        assert together[key] == result
+
+
 @pytest.mark.parametrize("stop_after", [1, 2, 5])
 def test_cancelled_and_resumed_equals_unbroken(folder: Path, stop_after: int) -> None:
     of = _study(folder, "tuned0")
@@ -341,7 +357,7 @@ def test_a_pass_over_the_probe_set_may_be_cancelled_between_batches(folder: Path
     with pytest.raises(Cancelled):
         _measured(_study(folder, "tuned0"), sink)
     assert sink.saved == []
-    assert sink.last.label == "activations of base, document 4 of 6"
+    assert sink.last.label == "activations and neuron scores of base, document 4 of 6"
 
 
 def test_what_is_known_of_texts_and_placement_is_kept(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import random
 import shutil
 import warnings
@@ -20,8 +21,9 @@ from core.evaluation.evaluator import Evaluator, Score
 from core.evaluation.harness import seeded
 from core.evaluation.tasks import Task, open_tasks
 from core.statistics import comparison
-from tests.core import harness_zoo, zoo
+from tests.core import harness_zoo
 from tests.core.harness_zoo import ALL, ITEMS, evaluation
+from tests.models import configs
 
 Loaded = tuple[Any, Any]
 
@@ -254,13 +256,35 @@ def test_automatic_batches_depend_on_the_longest_row_and_the_vocabulary(
         assert wide.seen[0] > rows // 2
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2", "mixtral"])
-def test_the_cache_of_a_token_is_foreseen(name: str) -> None:
-    module = zoo.alive(name).module
-    with torch.inference_mode():
-        cache = module(torch.ones(2, 7, dtype=torch.int64), use_cache=True).past_key_values
-    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
-    assert language_model.bytes_of_cache(module) == held / (2 * 7)
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        ("llama", 1), ("deepseek_v4", 0.5), ("mistral", 32 / 48), ("deepseek_v3", 1),
+        ("gemma4_text", 0.7), ("qwen3_next", 1), ("falcon_mamba", 1),
+    ],
+)  # fmt: skip
+def test_the_cache_of_a_row_is_foreseen(name: str, share: float) -> None:
+    """Against the tensors that a longer text leaves in the process. `share`: of a model with
+    windows of 32 tokens, the least that it caches of 48."""
+    config = configs.tiny(configs.entries()[name])
+    module = configs.model_class(config)(config).float().eval()
+    settings = {"max_new_tokens": 1, "return_dict_in_generate": True, "pad_token_id": 0}
+    foreseen = language_model.cache_of(module, torch.device("cpu"))
+    assert foreseen is not None
+    module.generate(torch.full((3, 48), 3), **settings)  # some build tables in a first long pass
+    before = _storages()
+    output = module.generate(torch.full((3, 48), 3), **settings)
+    other = {*before, output.sequences.untyped_storage().data_ptr()}
+    held = sum(nbytes for place, nbytes in _storages().items() if place not in other)
+    assert share * foreseen.nbytes(48) <= held / 3 <= foreseen.nbytes(48)
+
+
+def _storages() -> dict[int, int]:
+    """The bytes of the tensors in this process, by place."""
+    gc.collect()
+    tensors = (each for each in gc.get_objects() if type(each) is torch.Tensor)
+    storages = (each.untyped_storage() for each in tensors)
+    return {each.data_ptr(): each.nbytes() for each in storages}
 
 
 @pytest.mark.parametrize("name", ["tiny_choice", "tiny_text", "tiny_generation"])

@@ -170,7 +170,8 @@ def test_an_offloaded_model_is_counted_and_scored_like_one_in_memory(
             if wanted is run:
                 assert any(".1." in name for name in waiting)
             counter = observe(model, neurons, probe, Rules(criteria=("gate", "product")), **given)
-            scores = attribute(model, neurons, probe, rules=Rules(), **given)
+            rules = Rules(criteria=("attribution",))
+            scores = attribute(model, neurons, probe, rules=rules, **given)
             tied = {"lm_head.weight"}  # accelerate puts a tied head where it likes
             assert set(_on_meta(model)) - tied == set(waiting) - tied
             results.append((counter, scores))

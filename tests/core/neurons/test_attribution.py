@@ -11,15 +11,21 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.models.hooks import Activations, tapping
-from core.neurons import attribution
-from core.neurons.activity import Rules, unpacked
+from core.neurons import attribution, recomputing
+from core.neurons.activity import Rules, observe, unpacked
 from core.neurons.attribution import LayerScores, Scores, attribute, text_loss
 from tests.core import oracle, zoo
 
 LENGTHS = (9, 5, 1, 7, 12)
 LAYERS = range(2)
+ATTRIBUTED = Rules(criteria=("attribution",))
+FORWARD = Rules(criteria=("gate", "product", "magnitude"))
+ALL = Rules(criteria=("gate", "product", "magnitude", "attribution"))
+SCORES = ("attribution", "effect", "magnitude", "mean")
 
 
 def _scores(model: Any, probe: Any, batch_size: int = 2, **more: Any) -> Scores:
@@ -57,6 +63,29 @@ def _truth(model: Any, probe: Any) -> tuple[list[dict[str, Any]], list[Any]]:
     return scores, effects
 
 
+class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Knows the memory of every tensor that an operation makes."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._made: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for each in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(each, torch.Tensor):
+                storage = each.untyped_storage()
+                reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+                self._made[reference.cdata] = reference, storage.nbytes()
+        return result
+
+    def nbytes(self) -> int:
+        """The bytes of those that still exist."""
+        gc.collect()
+        alive = (n for ref, n in self._made.values() if not ref.expired())  # type: ignore[no-untyped-call]
+        return sum(alive)
+
+
 def _equal(scores: LayerScores, truth: dict[str, Any], **near: Any) -> None:
     for name, wanted in truth.items():
         assert np.abs(wanted).max() > 0
@@ -67,8 +96,12 @@ def _equal(scores: LayerScores, truth: dict[str, Any], **near: Any) -> None:
 def test_scores_and_active_neurons_equal_plain_autograd(name: str) -> None:
     model, probe = zoo.alive(name), zoo.probe(*LENGTHS)
     truth, effects = _truth(model, probe)
-    scores = _scores(model, probe, rules=Rules())
+    scores = _scores(model, probe, rules=ALL)
     assert scores.counter is not None
+    counter = observe(
+        model, zoo.found_in(model), probe, FORWARD, batch_size=2, pause=lambda done: None,
+        on_halved=lambda size: pytest.fail("memory ran out"),
+    )  # fmt: skip
     for layer in LAYERS:
         _equal(scores.layers[layer], truth[layer], rtol=2e-4, atol=2e-6)
         seen = scores.counter.layer(layer, "attribution")
@@ -77,7 +110,68 @@ def test_scores_and_active_neurons_equal_plain_autograd(name: str) -> None:
         np.testing.assert_allclose(seen.share, [f.mean() for f in flags])
         wanted = np.array([f.mean(0) > 0.5 for f in flags])
         np.testing.assert_array_equal(unpacked(seen.patterns, wanted.shape[1]), wanted)
+        for criterion in FORWARD.criteria:  # counted in the same pass as in one of their own
+            shared, apart = (c.layer(layer, criterion) for c in (scores.counter, counter))
+            for part in ("counts", "patterns", "share", "drivers", "driven"):
+                np.testing.assert_array_equal(getattr(shared, part), getattr(apart, part))
     assert zoo.attached(model.module) == []
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "qwen2_moe"])
+def test_kept_and_recomputed_states_give_the_same_numbers(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, probe = zoo.alive(name), zoo.probe(*LENGTHS)
+    made: list[recomputing.Keeping] = []
+
+    class Watched(recomputing.Keeping):
+        def __init__(self, reserved: int) -> None:
+            super().__init__(0)
+            made.append(self)
+
+    monkeypatch.setattr(attribution, "Keeping", Watched)
+    monkeypatch.setattr(recomputing, "SHARES", {"cpu": 1.0})
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1 << 20)
+    scored = {}
+    # Room for all layers, for one (the first always fits, a second like it does not), for none.
+    for room, layers in ((1 << 30, 2), (1, 1), (0, 0)):
+        made.clear()
+        monkeypatch.setattr("core.models.memory.free", lambda device, room=room: room)
+        scored[room] = _scores(model, probe, 5, rules=ALL)
+        assert [keeping.layers for keeping in made] == [layers]
+        assert (sum(made[0].taken.values()) > 0) == (layers > 0)
+    for other in (scored[1], scored[0]):
+        for layer in LAYERS:
+            for score in SCORES:
+                a, b = (getattr(each.layers[layer], score) for each in (scored[1 << 30], other))
+                np.testing.assert_array_equal(a, b)
+
+
+def test_the_count_of_kept_bytes_is_that_of_the_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the tensors that exist when the loss is computed, less those of a pass that keeps
+    nothing."""
+    model, probe = zoo.alive("llama"), zoo.probe(60, 60)
+    held: list[int] = []
+    made: list[recomputing.Keeping] = []
+
+    class Watched(recomputing.Keeping):
+        def __init__(self, reserved: int) -> None:
+            super().__init__(reserved)
+            made.append(self)
+
+    monkeypatch.setattr(attribution, "Keeping", Watched)
+    for free in (0, 1 << 34):
+        monkeypatch.setattr("core.models.memory.free", lambda device, free=free: free)
+        with _Alive() as alive:
+
+            def looking(logits: Any, batch: Any, alive: _Alive = alive) -> Any:
+                held.append(alive.nbytes())
+                return text_loss(logits, batch)
+
+            _scores(model, probe, loss=looking)
+    assert made[1].layers == 2
+    # Layers' inputs are counted too, which exist in both.
+    assert held[1] - held[0] <= sum(made[1].taken.values()) <= 1.15 * (held[1] - held[0])
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen2_moe"])
@@ -156,7 +250,10 @@ def test_documents_of_a_single_token_have_nothing_to_predict() -> None:
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "qwen2_moe"])
-def test_no_layer_s_neurons_are_held_until_the_backward_pass(name: str) -> None:
+def test_without_room_no_layer_s_neurons_are_held_until_the_backward_pass(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.models.memory.free", lambda device: 0)
     model, probe = zoo.alive(name), zoo.probe(11, 11)
     widths = {24, 48, 128} if name != "qwen2_moe" else {16, 24}
     held: list[tuple[int, ...]] = []
@@ -175,9 +272,12 @@ def test_no_layer_s_neurons_are_held_until_the_backward_pass(name: str) -> None:
     assert held == []
 
 
-def test_a_batch_that_memory_breaks_off_in_its_backward_pass_leaves_no_trace() -> None:
+def test_a_batch_that_memory_breaks_off_in_its_backward_pass_leaves_no_trace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("core.models.memory.free", lambda device: 0)
     model, probe = zoo.alive("qwen2"), zoo.probe(*LENGTHS)
-    wanted = _scores(model, probe, 2, rules=Rules())
+    wanted = _scores(model, probe, 2, rules=ATTRIBUTED)
     calls: list[int] = []
     halved: list[int] = []
 
@@ -189,7 +289,7 @@ def test_a_batch_that_memory_breaks_off_in_its_backward_pass_leaves_no_trace() -
     blocks = zoo.blocks(model)
     handles = [block.mlp.register_forward_pre_hook(full) for block in blocks]
     try:
-        scores = _scores(model, probe, 4, rules=Rules(), on_halved=halved.append)
+        scores = _scores(model, probe, 4, rules=ATTRIBUTED, on_halved=halved.append)
     finally:
         for handle in handles:
             handle.remove()
@@ -202,6 +302,34 @@ def test_a_batch_that_memory_breaks_off_in_its_backward_pass_leaves_no_trace() -
         seen = [each.counter.layer(layer, "attribution") for each in (scores, wanted)]  # type: ignore[union-attr]
         np.testing.assert_array_equal(seen[0].counts, seen[1].counts)
     assert zoo.attached(model.module) == []
+
+
+def test_without_memory_for_states_they_are_recomputed_before_a_batch_is_halved() -> None:
+    model, probe = zoo.alive("qwen2"), zoo.probe(*LENGTHS)
+    wanted = _scores(model, probe, 5, rules=ALL)
+    calls: list[int] = []
+
+    def full(module: Any, given: Any) -> None:
+        calls.append(len(given[0]))
+        if len(calls) == 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    handles = [block.mlp.register_forward_pre_hook(full) for block in zoo.blocks(model)]
+    try:
+        scores = _scores(model, probe, 5, rules=ALL)
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert calls == [5] * 6  # two layers, once again, and once more each
+    assert scores.counter is not None
+    assert wanted.counter is not None
+    for layer in LAYERS:
+        for score in SCORES:
+            a, b = (getattr(each.layers[layer], score) for each in (scores, wanted))
+            np.testing.assert_array_equal(a, b)
+        for criterion in ALL.criteria:
+            a, b = (c.layer(layer, criterion).counts for c in (scores.counter, wanted.counter))
+            np.testing.assert_array_equal(a, b)
 
 
 def test_pause_hears_of_every_batch_and_may_end_it() -> None:

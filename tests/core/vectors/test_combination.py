@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from core.errors import RunError
 from core.models.checkpoint import TensorInfo
 from core.models.pieces import Piece
-from core.vectors import matrices, selection
+from core.vectors import drops, matrices
 from core.vectors.arithmetic import ArithmeticPoint, parse
 from core.vectors.blocks import Block, Workspace, cut
 from core.vectors.combination import Rounding, VectorCombination
@@ -278,12 +279,47 @@ def test_another_dtype_loses_what_rounding_to_it_takes() -> None:
     assert rounding.share == pytest.approx(float(lost), rel=1e-4)
 
 
-def test_random_numbers_are_uniform_and_placed() -> None:
-    numbers = selection._draws("x", 0, 1 << 16)
-    assert float(numbers.mean()) == pytest.approx(2**31, rel=0.01)
-    for first, size in ((0, 1), (1, 7), (9, 100), (4097, 8)):
-        assert (selection._draws("x", first, size) == numbers[first : first + size]).all()
-    assert not (selection._draws("y", 0, 64) == numbers[:64]).any()
+def test_random_numbers_are_numpy_s_on_every_device_and_placed() -> None:
+    whole = drops.draws("x", 0, 1 << 16)
+    for first, size in ((0, 1 << 16), (0, 1), (1, 7), (9, 100), (4097, 8)):
+        expected = whole[first : first + size]
+        assert (drops.draws("x", first, size) == expected).all()
+        computed = drops.numbers("x", first, size, torch.device("cpu"))
+        assert (computed.numpy() == expected.astype(np.int64)).all()
+    far = (1 << 40) + 3  # beyond 32 bits of a count
+    computed = drops.numbers("y", far, 64, torch.device("cpu"))
+    assert (computed.numpy() == drops.draws("y", far, 64)).all()
+
+
+def test_drops_look_random() -> None:
+    """A share of 0.3, its neighbours, vectors, seeds and rows of 64, against chance: with 1 << 18
+    draws of fixed seeds, each statistic lies within 4 standard deviations."""
+    size, share = 1 << 18, 0.3
+    streams = ("0|a|0.q.weight", "0|b|0.q.weight", "1|a|0.q.weight", "0|a|1.q.weight")
+    drawn = {name: drops.draws(name, 0, size) for name in streams}
+    staying = {name: (each < share * 2**32).astype(float) - share for name, each in drawn.items()}
+    unit = share * (1 - share)
+    for name, each in staying.items():
+        assert abs(each.mean()) < 4 * (unit / size) ** 0.5
+        for lag in (1, 2, 4, 8, 64):
+            assert abs((each[:-lag] * each[lag:]).mean()) < 4 * unit / (size - lag) ** 0.5
+        rows = each.reshape(-1, 64).sum(0) ** 2 / (unit * size / 64)
+        assert abs(rows.sum() - 64) < 4 * (2 * 64) ** 0.5
+        for bits in (drawn[name] >> 24, drawn[name] & 255):
+            counts = np.bincount(bits, minlength=256)
+            chi = ((counts - size / 256) ** 2).sum() / (size / 256)
+            assert abs(chi - 255) < 4 * (2 * 255) ** 0.5
+    for one, other in itertools.combinations(staying.values(), 2):
+        assert abs((one * other).mean()) < 4 * unit / size**0.5
+
+
+@pytest.mark.parametrize("size", [1, 8, 77])
+def test_flags_come_back_from_bits(size: int) -> None:
+    flags = torch.rand(size, generator=torch.Generator().manual_seed(size)) < 0.5
+    bits = drops.packed(flags)
+    assert bits.dtype == torch.uint8
+    assert bits.numpy().tolist() == np.packbits(flags.numpy(), bitorder="little").tolist()
+    assert torch.equal(drops.unpacked(bits, size), flags)
 
 
 @pytest.mark.parametrize("text", ["iso_c:a=1", "iso_c:a=0.5,b=-1,c=2"])

@@ -38,9 +38,9 @@ def measured(session: Session, seen: Seen, documents: int) -> NDArray[np.float32
         step = max(1, session.head.block // AT_ONCE)
         for start in range(0, len(places), step):
             chunk = places[start : start + step]
-            where = up(chunk, seen.final.device)
-            log_probs = predicted(session.head, final[0][0, where])
-            other = predicted(session.head, seen.final[row, where])
+            ours, theirs = (up(chunk, states.device) for states in (final[0], seen.final))
+            log_probs = predicted(session.head, final[0][0, ours])
+            other = predicted(session.head, seen.final[row, theirs])
             following = up(again.following[0, chunk], log_probs.device)
             blocks.append(compared(log_probs, other.to(log_probs.device), following))
     return np.concatenate(blocks)

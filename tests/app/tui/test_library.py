@@ -233,7 +233,7 @@ async def test_a_folder_is_added_by_a_key_and_looked_in(
         typed = screen.app.screen.query_one(Input)
         typed.value = str(tmp_path / "nowhere")
         await pilot.press("enter")
-        await until(pilot, lambda: "isnofolder" in "".join(words(screen.app).split()))
+        await until(pilot, lambda: "isnotafolder" in "".join(words(screen.app).split()))
         typed.value = str(tmp_path / "mine")
         await pilot.press("enter")
         await until(pilot, lambda: screen.app.screen is screen and "treasure" in words(screen.app))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,9 @@ _OPTIONS: dict[str, Any] = {
     "realize_reads_threshold": 1 << 10,
     "realize_opcount_threshold": 1 << 10,
     "compile_threads": 1,
+    # A `Key` and `Kernels.write` say all that a kernel depends on. Other checks, such as of the
+    # number of threads, would compile it again in the thread that calls it.
+    "guard_filter_fn": lambda guards: [False for _ in guards],
 }
 
 
@@ -129,15 +133,34 @@ class Kernels:
 
 
 def _compiled(key: Key) -> _Kernel:
-    kernel: _Kernel = torch.compile(_function(key.form), fullgraph=True, options=_OPTIONS)
+    function: Any = _function(key.form)
+    # torch finds compiled code by its source code, and has a limit of eight for each: a copy.
+    function.__code__ = function.__code__.replace()
+    kernel: _Kernel = torch.compile(function, fullgraph=True, options=_OPTIONS)
     base, *tuned, out = (
         torch.zeros(_EXAMPLE, dtype=dtype, device=key.device) for dtype in key.dtypes
     )
     for tensor in (base, *tuned, out):
         torch._dynamo.mark_dynamic(tensor, 0)
-    with torch.no_grad():
+    with torch.no_grad(), _unseen():
         kernel(base, tuned, torch.ones(3, key.form.vectors, device=key.device), out)
     return kernel
+
+
+@contextmanager
+def _unseen() -> Iterator[None]:
+    """Compile without telling the process: transformers computes attention masks and experts in
+    another way while `torch.compiler.is_compiling()`, also in other threads."""
+    compiler: Any = torch.compiler
+    telling = getattr(compiler, "_compile_session_context", None)
+    if telling is None:  # an earlier torch, which tells nobody
+        yield
+        return
+    compiler._compile_session_context = nullcontext
+    try:
+        yield
+    finally:
+        compiler._compile_session_context = telling
 
 
 def _function(form: Form) -> _Kernel:

@@ -195,6 +195,46 @@ def test_kernels_write_what_operations_write(name: str, monkeypatch: pytest.Monk
     assert hash_parameters(model) == digest
 
 
+def test_many_kernels_are_compiled_once_each_unseen_by_other_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled, seen = torch.compile, list[bool]()
+
+    def traced(function: Any, *, fullgraph: bool, options: dict[str, Any]) -> Any:
+        def backend(graph: Any, _: Any, **__: Any) -> Any:
+            seen.append(torch.compiler.is_compiling())
+            return graph.forward
+
+        keep = {"guard_filter_fn": options["guard_filter_fn"]}
+        return compiled(function, fullgraph=fullgraph, backend=backend, options=keep)
+
+    monkeypatch.setattr(torch, "compile", traced)
+    monkeypatch.setattr(fused, "_EXAMPLE", 64)
+    kernels, cpu = fused.Kernels("cpu"), torch.device("cpu")
+    keys = [
+        fused.Key(fused.Form(vectors), (dtype,) * (vectors + 2), cpu)
+        for dtype in (torch.bfloat16, torch.float16, torch.float32)
+        for vectors in (1, 2, 3, 4)
+    ]
+    for key in keys:
+        kernels._compile(key)
+    assert list(kernels.complaints()) == []
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        for key in keys:
+            base, *tuned, out = (torch.randn(96).to(dtype) for dtype in key.dtypes)
+            numbers = torch.randn(3, key.form.vectors)
+            expected = torch.empty_like(out)
+            fused._function(key.form)(base, tuned, numbers, expected)
+            with torch.inference_mode():
+                assert kernels.write(key.form, base, tuned, numbers, out)
+            assert torch.equal(out, expected)
+    finally:
+        torch.set_num_threads(threads)
+    assert seen == [False] * len(keys)  # compiled once each
+
+
 def test_a_kernel_that_can_not_be_compiled_is_reported_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

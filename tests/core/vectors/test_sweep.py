@@ -195,6 +195,12 @@ def test_kernels_write_what_operations_write(name: str, monkeypatch: pytest.Monk
     assert hash_parameters(model) == digest
 
 
+def test_a_sum_beyond_float32_is_noticed_in_a_wider_model() -> None:
+    model, vectors, pieces = _family("llama", torch.float64)
+    with Sweep(model, vectors, pieces) as sweep, pytest.raises(RunError, match="not finite"):
+        sweep.set(make({"a": 1e45}, KNOWN), measured=False)
+
+
 def test_many_kernels_are_compiled_once_each_unseen_by_other_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

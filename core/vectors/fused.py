@@ -7,7 +7,9 @@ Knows neither files nor models.
 
 from __future__ import annotations
 
+import atexit
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from core.errors import reason
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 _ALIGNED = 16  # bytes; the compiled code copies tensors at other addresses
 _EXAMPLE = 1 << 20  # elements that a kernel is compiled with; it takes any number
+_PARTING = 60.0  # seconds that a process waits at its end for the kernel being compiled
 _OPTIONS: dict[str, Any] = {
     # One rounding for each operation, as without a compiler: no product fused with a sum, no
     # approximate quotient, no small number taken as zero.
@@ -79,6 +82,8 @@ class Kernels:
     def prepare(self, key: Key) -> None:
         """Compile a kernel in a thread, unless it was asked for before."""
         if key not in self._asked and self._trouble is None:
+            if not self._asked:
+                atexit.register(self._leave)
             self._asked.add(key)
             self._threads.append(threading.Thread(target=self._compile, args=(key,), daemon=True))
             self._threads[-1].start()
@@ -87,6 +92,10 @@ class Kernels:
         """Wait for the kernels that are being compiled."""
         for thread in self._threads:
             thread.join()
+
+    def stop(self) -> None:
+        """Begin to compile no further kernel."""
+        self._trouble = self._trouble or ""
 
     def complaints(self) -> Iterator[str]:
         """The reason why kernels can't be compiled, once."""
@@ -117,6 +126,14 @@ class Kernels:
         with torch.no_grad():
             kernel(base, tuned, numbers, out)
         return True
+
+    def _leave(self) -> None:
+        """Let the kernel in hand be completed: Python ends threads in a way that aborts the process
+        if they run torch's code."""
+        self.stop()
+        end = time.monotonic() + _PARTING
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
 
     def _takes(self, tensor: Tensor) -> bool:
         placed = tensor.device.type == self.device and tensor.dtype in _DTYPES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, get_args
 
@@ -199,6 +200,27 @@ def test_a_sum_beyond_float32_is_noticed_in_a_wider_model() -> None:
     model, vectors, pieces = _family("llama", torch.float64)
     with Sweep(model, vectors, pieces) as sweep, pytest.raises(RunError, match="not finite"):
         sweep.set(make({"a": 1e45}, KNOWN), measured=False)
+
+
+def test_a_process_ends_after_the_kernel_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def slowly(key: fused.Key) -> Any:
+        began.set()
+        go_on.wait(60)
+        return lambda *_: None
+
+    monkeypatch.setattr(fused, "_compiled", slowly)
+    kernels = fused.Kernels("cpu")
+    for vectors in (1, 2, 3):
+        key = fused.Key(fused.Form(vectors), (torch.float32,) * 5, torch.device("cpu"))
+        kernels.prepare(key)
+    assert began.wait(60)
+    threading.Timer(0.1, go_on.set).start()
+    kernels._leave()
+    assert not any(thread.is_alive() for thread in kernels._threads)
+    assert [kernels.ready(fused.Form(vectors)) for vectors in (1, 2, 3)] == [True, False, False]
+    assert list(kernels.complaints()) == []
 
 
 def test_many_kernels_are_compiled_once_each_unseen_by_other_threads(

@@ -67,6 +67,7 @@ class Shelf:
         return self
 
     def __exit__(self, *raised: Any) -> None:
+        self._kernels.stop()
         self._show(self._live)
         self.drop()
         self._entered.__exit__(*raised)

@@ -250,7 +250,7 @@ class VectorCombination:
                 name = f"vote{i}" if self._elects else "another"
                 term = space.numbers(name, len(base), device=base.device)
             stored = source.tuned(vector, block, space)
-            if fused and stored.dtype != torch.float64:
+            if fused and stored.dtype != torch.float64 and stored.device == base.device:
                 torch.sub(stored, base, out=term)
             else:
                 term.copy_(stored).sub_(base)

@@ -7,8 +7,11 @@ Knows neither files nor models.
 
 from __future__ import annotations
 
+import atexit
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +23,7 @@ from core.errors import reason
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 _ALIGNED = 16  # bytes; the compiled code copies tensors at other addresses
 _EXAMPLE = 1 << 20  # elements that a kernel is compiled with; it takes any number
+_PARTING = 60.0  # seconds that a process waits at its end for the kernel being compiled
 _OPTIONS: dict[str, Any] = {
     # One rounding for each operation, as without a compiler: no product fused with a sum, no
     # approximate quotient, no small number taken as zero.
@@ -30,6 +34,9 @@ _OPTIONS: dict[str, Any] = {
     "realize_reads_threshold": 1 << 10,
     "realize_opcount_threshold": 1 << 10,
     "compile_threads": 1,
+    # A `Key` and `Kernels.write` say all that a kernel depends on. Other checks, such as of the
+    # number of threads, would compile it again in the thread that calls it.
+    "guard_filter_fn": lambda guards: [False for _ in guards],
 }
 
 
@@ -75,6 +82,8 @@ class Kernels:
     def prepare(self, key: Key) -> None:
         """Compile a kernel in a thread, unless it was asked for before."""
         if key not in self._asked and self._trouble is None:
+            if not self._asked:
+                atexit.register(self._leave)
             self._asked.add(key)
             self._threads.append(threading.Thread(target=self._compile, args=(key,), daemon=True))
             self._threads[-1].start()
@@ -83,6 +92,10 @@ class Kernels:
         """Wait for the kernels that are being compiled."""
         for thread in self._threads:
             thread.join()
+
+    def stop(self) -> None:
+        """Begin to compile no further kernel."""
+        self._trouble = self._trouble or ""
 
     def complaints(self) -> Iterator[str]:
         """The reason why kernels can't be compiled, once."""
@@ -114,6 +127,14 @@ class Kernels:
             kernel(base, tuned, numbers, out)
         return True
 
+    def _leave(self) -> None:
+        """Let the kernel in hand be completed: Python ends threads in a way that aborts the process
+        if they run torch's code."""
+        self.stop()
+        end = time.monotonic() + _PARTING
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
     def _takes(self, tensor: Tensor) -> bool:
         placed = tensor.device.type == self.device and tensor.dtype in _DTYPES
         return placed and tensor.data_ptr() % _ALIGNED == 0
@@ -129,15 +150,34 @@ class Kernels:
 
 
 def _compiled(key: Key) -> _Kernel:
-    kernel: _Kernel = torch.compile(_function(key.form), fullgraph=True, options=_OPTIONS)
+    function: Any = _function(key.form)
+    # torch finds compiled code by its source code, and has a limit of eight for each: a copy.
+    function.__code__ = function.__code__.replace()
+    kernel: _Kernel = torch.compile(function, fullgraph=True, options=_OPTIONS)
     base, *tuned, out = (
         torch.zeros(_EXAMPLE, dtype=dtype, device=key.device) for dtype in key.dtypes
     )
     for tensor in (base, *tuned, out):
         torch._dynamo.mark_dynamic(tensor, 0)
-    with torch.no_grad():
+    with torch.no_grad(), _unseen():
         kernel(base, tuned, torch.ones(3, key.form.vectors, device=key.device), out)
     return kernel
+
+
+@contextmanager
+def _unseen() -> Iterator[None]:
+    """Compile without telling the process: transformers computes attention masks and experts in
+    another way while `torch.compiler.is_compiling()`, also in other threads."""
+    compiler: Any = torch.compiler
+    telling = getattr(compiler, "_compile_session_context", None)
+    if telling is None:  # an earlier torch, which tells nobody
+        yield
+        return
+    compiler._compile_session_context = nullcontext
+    try:
+        yield
+    finally:
+        compiler._compile_session_context = telling
 
 
 def _function(form: Form) -> _Kernel:

@@ -137,9 +137,8 @@ class Sweep:
         known = self._thresholds.setdefault(restriction, {})
         marks = find_marks(point, blocks, source, self._threads, known)
         finite = not measured and self._surely_finite(point)
-        combination = VectorCombination(
-            point, marks, self._pieces, finite=finite, kernels=self._kernels
-        )
+        kernels = self._kernels if finite and self._on_kernels(point) else None
+        combination = VectorCombination(point, marks, self._pieces, finite=finite, kernels=kernels)
         if combination.fused:
             blocks = self._cut(restriction, _FUSED)
         free = list(self._workspaces)
@@ -174,9 +173,18 @@ class Sweep:
     def _source(self) -> WeightSource:
         return self._memory if self._disk is None else self._disk
 
+    def _on_kernels(self, point: ArithmeticPoint) -> bool:
+        """Are the base and all vectors on devices of the kernels? Others have no room for the
+        numbers of a block as large as a kernel writes."""
+        sets = (self._memory.tensors, *(self._memory.vectors[v] for v in point.vectors))
+        return self._kernels is not None and all(
+            t.device.type == self._kernels.device for tensors in sets for t in tensors.values()
+        )
+
     def _surely_finite(self, point: ArithmeticPoint) -> bool:
-        """Is every value of the point finite in the model's dtypes, whatever is trimmed or elected?
-        Known from the largest magnitudes, so that no pass has to look for it."""
+        """Is every value of the point finite in the model's dtypes and in float32, in which they
+        are computed, whatever is trimmed or elected? Known from the largest magnitudes, so that no
+        pass has to look for it."""
         if self._disk is not None or point.drops or point.decomposes:
             return False
         for vector in ("", *point.vectors):
@@ -186,7 +194,8 @@ class Sweep:
         base = top = self._peaks[""]
         for vector, value in point.terms:
             top += abs(value) * (self._peaks[vector] + base)
-        return top < min(torch.finfo(t.dtype).max for t in self._live.values()) / 2
+        dtypes = {torch.float32, *(t.dtype for t in self._live.values())}
+        return top < min(torch.finfo(dtype).max for dtype in dtypes) / 2
 
     def _cut(self, restriction: Restriction, size: int) -> list[Block]:
         if (restriction, size) not in self._blocks:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from lm_eval.models.huggingface import HFLM
+from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from core.demo import checkpoints
@@ -24,10 +25,12 @@ from core.errors import CheckpointError
 from core.evaluation import language_model
 from core.models import loading
 from core.models.family import open_family
+from core.models.pieces import Piece
 from core.study import intake, series
 from core.study.study import Study
 from core.vectors import drops
 from core.vectors.arithmetic import parse
+from core.vectors.fused import Kernels
 from core.vectors.sweep import Sweep, tensors_of
 from tests.conftest import WEIGHTS, MemorySink
 from tests.core import harness_zoo, state_family, zoo
@@ -269,6 +272,21 @@ def test_a_sweep_keeps_its_copies_on_a_card_that_has_room(
     sent = [where for where in ledger.up if where.startswith("vectors/combination.py")]
     assert bool(sent) == (not share)
     assert not ledger.by_function("pageable")["vectors/combination.py _run"]
+
+
+@pytest.mark.parametrize("text", ["a=0.5,b=1", "ties(density=0.3):a=1,b=0.5"])
+def test_a_mix_of_vectors_on_the_host_is_written_as_it_is_measured(text: str) -> None:
+    shape = 64, 32
+    pieces = [Piece(tensor="w", module="up", layer=0, shape=shape, rows=((0, 64),))]
+    with PRETENDED.cards() if PRETENDED else nullcontext():
+        model = nn.ParameterDict({"w": torch.randn(shape).bfloat16()}).requires_grad_(False)
+        model.to(f"cuda:{LAST}")
+        vectors = {name: {"w": torch.randn(shape).bfloat16()} for name in "ab"}
+        with Sweep(model, vectors, pieces, kernels=Kernels()) as sweep:
+            sweep.set(parse(text, ("a", "b")))
+            measured = model["w"].detach().cpu().clone()
+            sweep.set(parse(text, ("a", "b")), measured=False)
+            assert torch.equal(model["w"].detach().cpu(), measured)
 
 
 def test_a_model_is_gone_before_the_next_is_loaded(study: Study) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, get_args
 
@@ -193,6 +194,73 @@ def test_kernels_write_what_operations_write(name: str, monkeypatch: pytest.Monk
         with pytest.raises(RunError, match="not finite"):
             sweep.set(make({"a": 1e39}, KNOWN), measured=False)
     assert hash_parameters(model) == digest
+
+
+def test_a_sum_beyond_float32_is_noticed_in_a_wider_model() -> None:
+    model, vectors, pieces = _family("llama", torch.float64)
+    with Sweep(model, vectors, pieces) as sweep, pytest.raises(RunError, match="not finite"):
+        sweep.set(make({"a": 1e45}, KNOWN), measured=False)
+
+
+def test_a_process_ends_after_the_kernel_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def slowly(key: fused.Key) -> Any:
+        began.set()
+        go_on.wait(60)
+        return lambda *_: None
+
+    monkeypatch.setattr(fused, "_compiled", slowly)
+    kernels = fused.Kernels("cpu")
+    for vectors in (1, 2, 3):
+        key = fused.Key(fused.Form(vectors), (torch.float32,) * 5, torch.device("cpu"))
+        kernels.prepare(key)
+    assert began.wait(60)
+    threading.Timer(0.1, go_on.set).start()
+    kernels._leave()
+    assert not any(thread.is_alive() for thread in kernels._threads)
+    assert [kernels.ready(fused.Form(vectors)) for vectors in (1, 2, 3)] == [True, False, False]
+    assert list(kernels.complaints()) == []
+
+
+def test_many_kernels_are_compiled_once_each_unseen_by_other_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled, seen = torch.compile, list[bool]()
+
+    def traced(function: Any, *, fullgraph: bool, options: dict[str, Any]) -> Any:
+        def backend(graph: Any, _: Any, **__: Any) -> Any:
+            seen.append(torch.compiler.is_compiling())
+            return graph.forward
+
+        keep = {"guard_filter_fn": options["guard_filter_fn"]}
+        return compiled(function, fullgraph=fullgraph, backend=backend, options=keep)
+
+    monkeypatch.setattr(torch, "compile", traced)
+    monkeypatch.setattr(fused, "_EXAMPLE", 64)
+    kernels, cpu = fused.Kernels("cpu"), torch.device("cpu")
+    keys = [
+        fused.Key(fused.Form(vectors), (dtype,) * (vectors + 2), cpu)
+        for dtype in (torch.bfloat16, torch.float16, torch.float32)
+        for vectors in (1, 2, 3, 4)
+    ]
+    for key in keys:
+        kernels._compile(key)
+    assert list(kernels.complaints()) == []
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        for key in keys:
+            base, *tuned, out = (torch.randn(96).to(dtype) for dtype in key.dtypes)
+            numbers = torch.randn(3, key.form.vectors)
+            expected = torch.empty_like(out)
+            fused._function(key.form)(base, tuned, numbers, expected)
+            with torch.inference_mode():
+                assert kernels.write(key.form, base, tuned, numbers, out)
+            assert torch.equal(out, expected)
+    finally:
+        torch.set_num_threads(threads)
+    assert seen == [False] * len(keys)  # compiled once each
 
 
 def test_a_kernel_that_can_not_be_compiled_is_reported_once(

@@ -5,6 +5,7 @@ One rule for this process and for several. Knows no transport.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from traceback import format_exception
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from core.engine.executor import Finished, Job, Work
 
 ALIKE = 3
-"""Failures of an analysis over one model, without a success between them, after which its other
-units are left out."""
+"""Failures of an analysis over one model by one cause, without a success between them, after which
+its other units are left out. Causes that differ only in numbers count as one."""
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 FATAL = (Cancelled, InputError, StorageError, StudyError)
 """Errors that end a run in one process at once: no other unit would fare better."""
@@ -39,7 +42,7 @@ class Attempts:
         self._work, self._most = work, most
         self._counts: Counter[str] = Counter()
         self._alone: set[str] = set()
-        self._failures: Counter[tuple[str, str]] = Counter()
+        self._failures: dict[tuple[str, str], Counter[str]] = {}
 
     def ready(self, model: str = "") -> list[Job]:
         """The ready jobs. A job that failed is cut by analysis, so that one analysis does not make
@@ -66,10 +69,11 @@ class Attempts:
             return
         self._work.fail(given_up, cause, max(self._counts[unit.key] for unit in given_up))
         kind = given_up[0].analysis, job.loads
-        self._failures[kind] += 1
+        of_cause, form = self._failures.setdefault(kind, Counter()), _NUMBER.sub("0", cause)
+        of_cause[form] += 1
         if not loads:
             self._work.leave_out("", job.loads)
-        elif self._failures[kind] >= ALIKE:
+        elif of_cause[form] >= ALIKE:
             self._work.leave_out(*kind)
 
     def save(self, finished: Sequence[Finished]) -> None:

@@ -276,7 +276,8 @@ class _Work:
                     raise
                 except Exception as error:
                     cause, traceback = described(error)
-                    self._on_fault(traceback)
+                    if traceback:
+                        self._on_fault(traceback)
                     self.fail([unit], cause, 1)
                     continue
                 seconds = time.monotonic() - started

@@ -74,6 +74,11 @@ class Keeping:
             self.taken[tensor.device] = self.taken.get(tensor.device, 0) + storage.nbytes()
         return tensor
 
+    def _hold_apart(self, tensor: Tensor) -> Tensor:
+        """Hold a state without its graph: a result that its own step of the graph saves would refer
+        to itself, and stay in memory if the backward pass never comes."""
+        return self.hold(tensor.detach())
+
     def _fits(self, device: torch.device) -> bool:
         """Is there room for one more layer as large as the largest so far?"""
         if device not in self._room:
@@ -88,7 +93,7 @@ class Keeping:
         before = self.taken.get(device, 0)
         self.keeps = True
         try:
-            with torch.autograd.graph.saved_tensors_hooks(self.hold, lambda tensor: tensor):
+            with torch.autograd.graph.saved_tensors_hooks(self._hold_apart, lambda tensor: tensor):
                 yield
         finally:
             self.keeps = False

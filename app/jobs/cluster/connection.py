@@ -15,7 +15,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,13 @@ from core.errors import RunError, StudyError, reason
 from core.files import partial
 from core.study.study import Run
 
+STARTS = 2
+"""Starts of a cluster on this host, one after another, before the run fails."""
+
+_QUIET: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
 _SPARE = "tau-ray-"
 _CONNECT = 5.0  # seconds that an address may take to answer
+_KILLED = 10.0  # seconds for killed processes to end
 _LONGEST = 18  # characters of the parent of a run's folder: paths of sockets have at most 107
 
 
@@ -41,21 +46,13 @@ def connected(address: str | None, workers: int | None, run: Run) -> Iterator[No
         _check_address(address)
     import ray  # reads the environment
 
-    quiet: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
     with contextlib.ExitStack() as stack:
-        if address is None:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-            settings: dict[str, Any] = {
-                "address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1",
-                "_temp_dir": str(stack.enter_context(short_folder())),
-                "num_cpus": max(cores or os.cpu_count() or 1, workers or 1),
-                "num_gpus": 0 if run.device == "cpu" else None,
-            }  # fmt: skip
-        else:
-            settings = {"address": address}
         before = signal.getsignal(signal.SIGTERM)
         try:
-            ray.init(**settings, **quiet)
+            if address is None:
+                _start(stack, workers, run)
+            else:
+                ray.init(address=address, **_QUIET)
         except Exception as error:  # Ray raises plain ones too
             ended = f"reached at {address}" if address else "started"
             raise RunError(
@@ -68,6 +65,41 @@ def connected(address: str | None, workers: int | None, run: Run) -> Iterator[No
         stack.callback(ray.shutdown)
         with _silent(ray):
             yield
+
+
+def _start(stack: contextlib.ExitStack, workers: int | None, run: Run) -> None:
+    """Start a cluster on this host, in a folder that the stack removes.
+
+    Ray gives a start 30 s, which a busy host may exceed, so there are up to STARTS starts.
+    """
+    import ray
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    for left in reversed(range(STARTS)):
+        others = set(psutil.Process().children(recursive=True))
+        try:
+            ray.init(
+                address="local", include_dashboard=False, _node_ip_address="127.0.0.1",
+                _temp_dir=str(stack.enter_context(short_folder())),
+                num_cpus=max(cores or os.cpu_count() or 1, workers or 1),
+                num_gpus=0 if run.device == "cpu" else None, **_QUIET,
+            )  # fmt: skip
+        except Exception:
+            ray.shutdown()
+            _end(set(psutil.Process().children(recursive=True)) - others)
+            if not left:
+                raise
+        else:
+            return
+
+
+def _end(processes: Iterable[psutil.Process]) -> None:
+    """End the processes of a start that failed; without that they live as long as this one."""
+    processes = list(processes)
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(processes, timeout=_KILLED)
 
 
 def guard() -> None:

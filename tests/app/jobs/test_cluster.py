@@ -412,12 +412,32 @@ def test_a_ray_that_cannot_start_is_one_error(monkeypatch: pytest.MonkeyPatch) -
         raise Exception("The current node timed out during startup.")
 
     monkeypatch.setattr("ray.init", late)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
     monkeypatch.setattr(connection, "guard", lambda: None)
     with (
         pytest.raises(RunError, match=r"^Ray can't be started: The current node timed out"),
         _connected(None, 1, Run()),
     ):
         raise AssertionError("it has started")
+
+
+def test_a_start_of_ray_that_takes_too_long_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders, left = list[str](), list[Any]()
+
+    def late(**settings: Any) -> None:
+        folders.append(settings["_temp_dir"])
+        if len(folders) == 1:
+            left.append(subprocess.Popen(["sleep", "600"]))
+            raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr("ray.init", late)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    monkeypatch.setattr(connection, "guard", lambda: None)
+    with _connected(None, 1, Run()):
+        assert len(set(folders)) == 2
+        assert not psutil.pid_exists(left[0].pid)
+        left[0].wait()
+    assert not any(Path(folder).exists() for folder in folders)
 
 
 def test_one_card_of_several_cannot_be_asked_for(study: Study) -> None:

@@ -79,6 +79,32 @@ def test_lack_of_memory_is_not_met_a_hundred_times(compute: Compute) -> None:
     assert work.saved == [["g"]]
 
 
+def test_units_with_errors_of_their_own_do_not_leave_out_the_others(compute: Compute) -> None:
+    work = MadeUpWork(*(made_up(str(i)) for i in range(9)))
+    wrong = {"0": ValueError("no answer"), "1": KeyError("x"), "2": TypeError("a list")}
+
+    def fault(key: str) -> None:
+        if key in wrong:
+            raise wrong[key]
+
+    compute(work, fault)
+    assert work.failures.keys() == wrong.keys()
+    assert not work.left_out
+    assert work.saved == [[str(i)] for i in range(3, 9)]
+
+
+def test_causes_that_differ_in_numbers_are_alike(compute: Compute) -> None:
+    work = MadeUpWork(*(made_up(str(i)) for i in range(100)))
+
+    def fault(key: str) -> None:
+        if key != "base":
+            raise RuntimeError(f"CUDA out of memory. Tried to allocate {key}.50 GiB.")
+
+    compute(work, fault)
+    assert len(work.failures) == 3
+    assert len(work.left_out) == 97
+
+
 def test_a_model_that_cannot_be_loaded_is_tried_once(compute: Compute) -> None:
     work = MadeUpWork(*(made_up(str(i)) for i in range(9)), made_up("t", "tuned"))
     assert compute(work, _raising(RuntimeError("no"), "base")) == ["base", "tuned"]

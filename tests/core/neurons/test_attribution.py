@@ -332,6 +332,28 @@ def test_without_memory_for_states_they_are_recomputed_before_a_batch_is_halved(
             np.testing.assert_array_equal(a, b)
 
 
+def test_states_are_freed_if_the_backward_pass_never_comes() -> None:
+    """RMSNorm's root saves its own result, and with it all of the graph before it."""
+    model, seen = zoo.alive("llama"), list[Any]()
+
+    def watch(module: Any, given: Any, result: Any) -> None:
+        seen.append(StorageWeakRef(result.untyped_storage()))  # type: ignore[no-untyped-call]
+
+    def broken(logits: Any, batch: Any) -> Any:
+        raise ValueError("wrong")
+
+    handles = [block.mlp.act_fn.register_forward_hook(watch) for block in zoo.blocks(model)]
+    try:
+        with pytest.raises(ValueError, match="wrong"):
+            _scores(model, zoo.probe(*LENGTHS), loss=broken)
+    finally:
+        for handle in handles:
+            handle.remove()
+    gc.collect()
+    assert len(seen) == len(LAYERS)
+    assert [each.expired() for each in seen] == [True] * len(LAYERS)
+
+
 def test_pause_hears_of_every_batch_and_may_end_it() -> None:
     heard: list[int] = []
 

@@ -273,7 +273,7 @@ def test_odd_prompts_are_answered_or_refused_in_words(
         (Generate(prompt=PROMPT, columns=("base",), temperature=-1), "temperature"),
         (Generate(prompt=PROMPT, columns=("base",), temperature=float("inf")), "temperature"),
         (Generate(prompt=PROMPT, columns=("base",), top_p=0), "top-p"),
-        (Generate(prompt=PROMPT, columns=("base",), tokens=0), "one token"),
+        (Generate(prompt=PROMPT, columns=("base",), tokens=0), "1 or more"),
         (Generate(prompt=PROMPT, columns=("base",), seed=-1), "seed"),
     ):
         with pytest.raises(StudyError, match=words):

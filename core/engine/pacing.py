@@ -113,10 +113,15 @@ class Pacing:
 
     def took(self, unit: Unit, seconds: float) -> None:
         """Record a computed unit."""
-        share, weight = self._shares[unit.analysis], self._weights[unit.key]
-        share.left = max(0.0, share.left - weight)
-        share.timed += weight
+        self.dropped(unit)
+        share = self._shares[unit.analysis]
+        share.timed += self._weights[unit.key]
         share.seconds += seconds
+
+    def dropped(self, unit: Unit) -> None:
+        """Expect this unit no more."""
+        share = self._shares[unit.analysis]
+        share.left = max(0.0, share.left - self._weights[unit.key])
 
     def loaded(self, model: str, seconds: float) -> None:
         """Record a loaded model."""

@@ -180,16 +180,19 @@ class _Work:
         for unit in units:
             self.sink.failed(unit, cause, attempts)
             self.failures[unit.key] = cause
-            self._left.pop(unit.key, None)
+            if unit.key in self._left:
+                self.pacing.dropped(self._left.pop(unit.key))
             self.left_out.discard(unit.key)  # a worker had it in hand
+        self._foresee()
 
     def leave_out(self, analysis: str, model: str) -> None:
         """Leave out the open units of an analysis over a model, or all units over the model."""
         for unit in [*self._left.values()]:
             alike = unit.loads == model and analysis in ("", unit.analysis)
             if alike and (model or not unit.requires):
-                del self._left[unit.key]
+                self.pacing.dropped(self._left.pop(unit.key))
                 self.left_out.add(unit.key)
+        self._foresee()
 
     def finish(self) -> None:
         """Report doubts that follow from the results, including reused ones. Raises RunError if a

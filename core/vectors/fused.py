@@ -109,7 +109,7 @@ class Kernels:
     def write(
         self, form: Form, base: Tensor, tuned: Sequence[Tensor], numbers: Tensor, out: Tensor
     ) -> bool:
-        """Fill `out` with a sum. False, and unchanged, if there is no kernel yet, or none fits.
+        """Fill `out` with a sum. False if there is no kernel yet, none fits, or it fails.
 
         All tensors are flat and of equal size. `numbers` [3, vectors] float32: scale, least and
         most of each vector. Each number equals the result of torch's single operations in float32,
@@ -123,8 +123,13 @@ class Kernels:
         if kernel is None:
             self.prepare(key)
             return False
-        with torch.no_grad():
-            kernel(base, tuned, numbers, out)
+        try:
+            with torch.no_grad():
+                kernel(base, tuned, numbers, out)
+        except RuntimeError as error:  # a card that lacks what the kernel needs
+            del self._ready[key]
+            self._trouble = self._trouble or reason(error)
+            return False
         return True
 
     def _leave(self) -> None:

@@ -265,8 +265,7 @@ def _measure(
         bases.solve, memory=parts.sink, base=family.base.fingerprint, piece=piece,
         terms=int(narrow),
     )  # fmt: skip
-    models = len({step.model for step in task.missing})
-    view = MatrixView(piece, base, solve, models, int(narrow))
+    view = MatrixView(piece, base, solve, len(family.tuned), int(narrow))
     for model, steps in groupby(task.missing, key=lambda step: step.model):
         given = store.columns(family.tuned[model], piece)
         matrix, is_narrow = store.matrix(given, piece, device)

@@ -52,8 +52,8 @@ class ModuleMoments:
 class MatrixView:
     """One base matrix W [d_out, d_in] with its singular basis, computed on first use.
 
-    `models`: the number of models whose updates will be seen. `terms`: 1 if W is stored as
-    bfloat16, see `linalg.gram`.
+    `models`: the tuned models of the study, so that a resumed run computes as a whole one does.
+    `terms`: 1 if W is stored as bfloat16, see `linalg.gram`.
     """
 
     piece: Piece

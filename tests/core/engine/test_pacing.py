@@ -90,6 +90,15 @@ def test_one_timed_unit_puts_its_whole_analysis_right(planned: Planned) -> None:
     assert pacing.left == pytest.approx(sum(takes[unit.key] for unit in left))
 
 
+def test_a_dropped_unit_is_expected_no_more(planned: Planned) -> None:
+    subject, units = planned
+    pacing = Pacing(subject, units, (), CPU, _never)
+    whole = pacing.left
+    pacing.dropped(units[0])
+    assert pacing.left == pytest.approx(whole - pacing.expected(units[0]))
+    assert pacing.left < whole
+
+
 @given(seconds=st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=100))
 def test_nothing_is_left_when_all_is_done(planned: Planned, seconds: Sequence[float]) -> None:
     subject, units = planned

@@ -518,3 +518,18 @@ def test_a_kernel_writes_the_same_bits_in_one_pass(text: str, form: Form) -> Non
         made = _combine(point, base, tuned, size=size, measured=False, kernels=kernels)[0]
         assert torch.equal(made.view(torch.int16), wanted.view(torch.int16))
     assert metrics.generated_kernel_count == 1
+
+
+def test_a_kernel_that_fails_is_said_once_and_done_without() -> None:
+    base, tuned = _family(torch.bfloat16, rows=20)
+    point, kernels = parse("a=0.5,b=1", KNOWN), Kernels("cpu")
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("out of resources: shared memory")
+
+    kernels._ready[Key(Form(2), (torch.bfloat16,) * 4, base.device)] = fails
+    made = _combine(point, base, tuned, size=1 << 20, measured=False, kernels=kernels)[0]
+    assert torch.equal(made, _combine(point, base, tuned, size=1 << 20)[0])
+    (complaint,) = kernels.complaints()
+    assert "out of resources: shared memory" in complaint
+    assert not kernels.ready(Form(2))

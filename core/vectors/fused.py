@@ -158,7 +158,8 @@ def _compiled(key: Key) -> _Kernel:
     function: Any = _function(key.form)
     # torch finds compiled code by its source code, and has a limit of eight for each: a copy.
     function.__code__ = function.__code__.replace()
-    kernel: _Kernel = torch.compile(function, fullgraph=True, options=_OPTIONS)
+    # torch takes an option out of the mapping that it is given: a copy as well.
+    kernel: _Kernel = torch.compile(function, fullgraph=True, options={**_OPTIONS})
     base, *tuned, out = (
         torch.zeros(_EXAMPLE, dtype=dtype, device=key.device) for dtype in key.dtypes
     )

@@ -233,7 +233,7 @@ def test_many_kernels_are_compiled_once_each_unseen_by_other_threads(
             seen.append(torch.compiler.is_compiling())
             return graph.forward
 
-        keep = {"guard_filter_fn": options["guard_filter_fn"]}
+        keep = {"guard_filter_fn": options.pop("guard_filter_fn")}  # as torch takes it
         return compiled(function, fullgraph=fullgraph, backend=backend, options=keep)
 
     monkeypatch.setattr(torch, "compile", traced)

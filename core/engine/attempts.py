@@ -32,7 +32,7 @@ its other units are left out. Causes that differ only in numbers count as one.""
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 FATAL = (Cancelled, InputError, StorageError, StudyError)
-"""Errors that end a run in one process at once: no other unit would fare better."""
+"""Errors that end a run in one process at once: a person has to act first."""
 
 
 class Attempts:

@@ -23,8 +23,8 @@ of files, which the system takes back when it needs memory."""
 
 
 def free(device: torch.device) -> int:
-    """The free bytes of a card, with those that torch holds and does not use, or of the host; 0 for
-    other devices, which tell none."""
+    """The free bytes of a card, including torch's unused cache there, or of the host; 0 for other
+    devices, which report none."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + int(unused)
@@ -56,7 +56,7 @@ def _groups() -> Iterator[tuple[int, Path]]:
     except OSError:
         return
     for line in lines:
-        number, controllers, path = line.split(":", 2)
+        number, controllers, path = (*line.split(":", 2), "", "")[:3]
         if number == "0" and not controllers:
             version, root = 2, _MOUNT
         elif "memory" in controllers.split(","):

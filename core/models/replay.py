@@ -50,8 +50,8 @@ class Replay:
     """The steps of one model's forward pass over batches of documents.
 
     Call `begin` with the batches, then for each of them `enter`, `advance` through every layer in
-    order, and `leave`. States are on the CPU; those of a card are complete for its next step, and
-    for the host after `transfers.arrived`. `calls` counts the computed layers.
+    order, and `leave`. States are on the CPU. States that come from a card are complete for its
+    next step, and for the host after `transfers.arrived`. `calls` counts the computed layers.
     """
 
     def __init__(self, model: LoadedModel) -> None:

@@ -78,9 +78,9 @@ class VectorCombination:
         self._numbers: dict[object, Tensor] = {}
 
     @property
-    def fused(self) -> bool:
-        """Is there a kernel for blocks of all vectors?"""
-        return self._kernels is not None and self._kernels.ready(self._form(len(self._terms)))
+    def form(self) -> Form | None:
+        """The form of the kernel for blocks of all vectors; None if kernels don't write them."""
+        return None if self._kernels is None else self._form(len(self._terms))
 
     def turns(self, blocks: Sequence[Block]) -> Iterator[Sequence[Block]]:
         """The blocks to write between two calls of `prepare`: all, or one tensor's."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -74,10 +74,11 @@ class Kernels:
         self._asked: set[Key] = set()
         self._compiling, self._threads = threading.Lock(), list[threading.Thread]()
         self._trouble: str | None = None
+        self._missed = False
 
-    def ready(self, form: Form) -> bool:
-        """Is there a kernel of this form?"""
-        return any(key.form == form for key in list(self._ready))
+    def ready(self, keys: Iterable[Key]) -> bool:
+        """Are all these kernels compiled?"""
+        return all(key in self._ready for key in keys)
 
     def prepare(self, key: Key) -> None:
         """Compile a kernel in a thread, unless it was asked for before."""
@@ -98,11 +99,11 @@ class Kernels:
         self._trouble = self._trouble or ""
 
     def complaints(self) -> Iterator[str]:
-        """The reason why kernels can't be compiled, once."""
-        if self._trouble:
+        """The reason why a kernel that was asked for can't be compiled or started, once."""
+        if self._trouble and self._missed:
             yield (
-                f"Mixes on the GPU take longer than they need, since torch can't compile a kernel "
-                f"for them: {self._trouble}"
+                "Mixes on the GPU take longer than they need, since no kernel writes them: "
+                f"{self._trouble}"
             )
             self._trouble = ""
 
@@ -122,13 +123,14 @@ class Kernels:
         kernel = self._ready.get(key)
         if kernel is None:
             self.prepare(key)
+            self._missed = True
             return False
         try:
             with torch.no_grad():
                 kernel(base, tuned, numbers, out)
         except RuntimeError as error:  # a card that lacks what the kernel needs
             del self._ready[key]
-            self._trouble = self._trouble or reason(error)
+            self._trouble, self._missed = self._trouble or reason(error), True
             return False
         return True
 

@@ -24,7 +24,7 @@ from core.vectors.arithmetic import BASE, EVERYTHING, ArithmeticPoint, Restricti
 from core.vectors.blocks import Block, WeightSource, Workspace, cut, spread, thread_count
 from core.vectors.combination import Rounding, VectorCombination
 from core.vectors.disk import Disk
-from core.vectors.fused import Kernels
+from core.vectors.fused import Form, Kernels, Key
 from core.vectors.selection import find_marks
 from core.weights.moments import BLOCK
 
@@ -139,7 +139,7 @@ class Sweep:
         finite = not measured and self._surely_finite(point)
         kernels = self._kernels if finite and self._on_kernels(point) else None
         combination = VectorCombination(point, marks, self._pieces, finite=finite, kernels=kernels)
-        if combination.fused:
+        if kernels and combination.form and kernels.ready(self._keys(combination.form, point)):
             blocks = self._cut(restriction, _FUSED)
         free = list(self._workspaces)
 
@@ -180,6 +180,14 @@ class Sweep:
         return self._kernels is not None and all(
             t.device.type == self._kernels.device for tensors in sets for t in tensors.values()
         )
+
+    def _keys(self, form: Form, point: ArithmeticPoint) -> Iterable[Key]:
+        """The kernels that write all tensors of a point."""
+        base, vectors = self._memory.tensors, [self._memory.vectors[v] for v, _ in point.terms]
+        return {
+            Key(form, (base[n].dtype, *(v[n].dtype for v in vectors), live.dtype), live.device)
+            for n, live in self._live.items()
+        }
 
     def _surely_finite(self, point: ArithmeticPoint) -> bool:
         """Is every value of the point finite in the model's dtypes and in float32, in which they
@@ -289,8 +297,8 @@ def _flat(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tens
 
 def _peak(tensors: Iterable[Tensor]) -> float:
     """The largest magnitude, NaN if a value is not a number."""
-    tops = [torch.linalg.vector_norm(each, math.inf).double().cpu() for each in tensors]
-    return float(torch.stack(tops).max())
+    tops = [torch.linalg.vector_norm(t, math.inf).double().cpu() for t in tensors if t.numel()]
+    return float(torch.stack(tops).max()) if tops else 0.0
 
 
 def _nbytes(tensor: Tensor) -> int:

@@ -36,7 +36,7 @@ direction that is 1e7 times weaker."""
 
 
 def applies(product: Tensor, count: int) -> bool:
-    """Is this one large matrix, of which few vectors are wanted?"""
+    """Is this one large matrix, and are few of its vectors wanted?"""
     return len(product) == 1 and product.shape[-1] > LEAST and count <= MOST
 
 

@@ -28,7 +28,7 @@ PIECE = 1 << 26
 HEADS, WIDTH = 28, 128
 
 MATRICES, SHAPE = 8, (18944, 3584)
-"""The matrices of a mix, as those of an MLP of a 7B model."""
+"""The matrices of a mix, with the shape of an MLP matrix of a 7B model."""
 
 
 def rows(folder: Path, device: torch.device) -> Iterator[Row]:

@@ -322,7 +322,7 @@ def test_a_host_that_cannot_open_the_study_ends_the_run_with_one_error(
 
 
 class _Started:
-    """A worker without a process. `messages`: those of its job; None while it waits."""
+    """A worker without a process. `messages`: the messages of its job; None while it waits."""
 
     host, device, memory = "host-a", "cpu", 0
 

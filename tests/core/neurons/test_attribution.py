@@ -80,7 +80,7 @@ class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def nbytes(self) -> int:
-        """The bytes of those that still exist."""
+        """The bytes of the tensors that still exist."""
         gc.collect()
         alive = (n for ref, n in self._made.values() if not ref.expired())  # type: ignore[no-untyped-call]
         return sum(alive)

@@ -527,9 +527,10 @@ def test_a_kernel_that_fails_is_said_once_and_done_without() -> None:
     def fails(*_: object) -> None:
         raise RuntimeError("out of resources: shared memory")
 
-    kernels._ready[Key(Form(2), (torch.bfloat16,) * 4, base.device)] = fails
+    key = Key(Form(2), (torch.bfloat16,) * 4, base.device)
+    kernels._ready[key] = fails
     made = _combine(point, base, tuned, size=1 << 20, measured=False, kernels=kernels)[0]
     assert torch.equal(made, _combine(point, base, tuned, size=1 << 20)[0])
     (complaint,) = kernels.complaints()
     assert "out of resources: shared memory" in complaint
-    assert not kernels.ready(Form(2))
+    assert not kernels.ready([key])

@@ -212,14 +212,15 @@ def test_a_process_ends_after_the_kernel_in_hand(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(fused, "_compiled", slowly)
     kernels = fused.Kernels("cpu")
-    for vectors in (1, 2, 3):
-        key = fused.Key(fused.Form(vectors), (torch.float32,) * 5, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    keys = [fused.Key(fused.Form(vectors), (torch.float32,) * 5, cpu) for vectors in (1, 2, 3)]
+    for key in keys:
         kernels.prepare(key)
     assert began.wait(60)
     threading.Timer(0.1, go_on.set).start()
     kernels._leave()
     assert not any(thread.is_alive() for thread in kernels._threads)
-    assert [kernels.ready(fused.Form(vectors)) for vectors in (1, 2, 3)] == [True, False, False]
+    assert [kernels.ready([key]) for key in keys] == [True, False, False]
     assert list(kernels.complaints()) == []
 
 

@@ -1,4 +1,4 @@
-"""Rows cut to a width are those of the whole text, however little of it was measured."""
+"""A row cut to a width equals the cut of the whole text, though only its start is measured."""
 
 from __future__ import annotations
 

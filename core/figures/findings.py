@@ -153,7 +153,7 @@ def of_attention_against_mlp(figure: Grid) -> str:
     apart = sum(_apart(cells[high], cells[low]) for cells in pairs)
     kind = "keep to" if means[high] > 0 else "avoid"
     more = "more" if means[high] > 0 else "less"
-    comparison = f"of {high} {kind} the base's directions {more} than those of {low}"
+    comparison = f"of {high} {kind} the base's directions {more} than updates of {low}"
     alike = not apart and all(_meet(*cells.values()) for cells in pairs)
     if alike or means[high] == means[low]:
         comparison = f"of {high} and {low} can't be told apart in this"

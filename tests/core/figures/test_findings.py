@@ -57,7 +57,7 @@ def test_both_sides_avoiding_is_called_avoiding() -> None:
     figure = _grid(("a",), SIDES, (_cell(-0.1, -0.12, -0.08), _cell(-0.3, -0.32, -0.28)))
     finding = findings.of_attention_against_mlp(figure)
     assert finding.startswith(
-        "Updates of attention avoid the base's directions less than those of mlp"
+        "Updates of attention avoid the base's directions less than updates of mlp"
     )
     assert "apart for 1 of 1" in finding
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from textual.dom import DOMNode
-from textual.worker import Worker
+from textual.worker import Worker, get_current_worker
 
 from core.errors import RunError, TauscopeError, reason
 
@@ -25,22 +25,25 @@ def in_thread(
     exclusive: bool = True,
 ) -> Worker[None]:
     """Call `then` with the result of `work`, or `refused` with its error; an unexpected error is
-    reported as a bug in tauscope. `exclusive`: drop the results of earlier work of this group."""
+    reported as a bug in tauscope. `exclusive`: drop the results and errors of earlier work of this
+    group."""
+
+    def hand(to: Callable[[Any], Any] | None, given: object) -> None:
+        if to is not None and not get_current_worker().is_cancelled:
+            node.call_later(to, given)
 
     def doing() -> None:
         try:
             result = work()
         except (TauscopeError, OSError) as error:
-            if refused is not None:
-                node.call_later(refused, error)
+            hand(refused, error)
         except Exception as error:
             if refused is None:
                 raise
             words = f"{type(error).__name__}: {reason(error)}"
-            node.call_later(refused, RunError(words, hint="This is a bug in tauscope."))
+            hand(refused, RunError(words, hint="This is a bug in tauscope."))
         else:
-            if then is not None:
-                node.call_later(then, result)
+            hand(then, result)
 
     return node.run_worker(
         doing, thread=True, group=group, exclusive=exclusive, exit_on_error=False

@@ -1,12 +1,13 @@
 """The overview of the selected run, beside the list of runs.
 
-Reads it once the selection rests, in a thread. The rows are app.render.terminal.overview's.
+Reads it once the selection rests, in a thread. The last overview stays until the next one is read,
+so a held key paints nothing here. The rows are app.render.terminal.overview's.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
@@ -15,7 +16,7 @@ from textual.timer import Timer
 
 from app.text import plain
 from app.tui.theme import toned
-from app.tui.threads import Trouble, in_thread, said
+from app.tui.threads import in_thread, said
 from app.tui.widgets.steady import Steady
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ ROOMY = 160
 """The least width of a screen that shows it beside the list."""
 RESTS = 0.15
 """Seconds on a run before it is read."""
+SLOW = 0.3
+"""Seconds of a reading after which the last overview makes way for a word."""
 PARTS = 20
 """The least seconds between two readings of a running run's overview."""
 
@@ -44,7 +47,9 @@ class RunPreview(Steady):
         self.overview: Overview | None = None
         self._source = source
         self._of: tuple[object, ...] = ()
-        self._words = ""
+        self.reading = False
+        """Is the selected run's overview still to come?"""
+        self._words = "Reading…"
         self._made: tuple[object, Sequence[Row]] | None = None
         self._timer: Timer | None = None
 
@@ -56,12 +61,9 @@ class RunPreview(Steady):
         of = run.id, run.status, run.done * PARTS // max(1, run.total)
         if of == self._of:
             return
-        if of[:1] != self._of[:1]:
-            self._show(None)
-        self._of = of
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.set_timer(RESTS, functools.partial(self._read, run))
+        other = of[:1] != self._of[:1]
+        self._of, self.reading = of, True
+        self._after(RESTS, functools.partial(self._read, run, other=other))
 
     def render_line(self, y: int) -> Strip:
         rows = self._rows()
@@ -70,20 +72,39 @@ class RunPreview(Steady):
         line = [Segment(words, toned(tone, colours)) for words, tone in row]
         return Strip(line).adjust_cell_length(self.size.width).apply_style(self.rich_style)
 
-    def _read(self, run: RunSummary) -> None:
+    def _after(self, seconds: float, then: Callable[[], None]) -> None:
+        """Do it after so long, in place of all that waits."""
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(seconds, then)
+
+    def _read(self, run: RunSummary, *, other: bool) -> None:
         def reading() -> Overview:
             import app.render.terminal.overview  # noqa: F401 - takes long, so not while painting
 
             return self._source.overview(run)
 
-        in_thread(self, reading, self._show, refused=self._refuse, group="preview")
+        of = self._of
+        in_thread(
+            self,
+            reading,
+            lambda overview: self._show(of, overview),
+            refused=lambda error: self._show(of, None, said(error)),
+            group="preview",
+        )
+        if other:
+            self._after(SLOW, self._clear)
 
-    def _show(self, overview: Overview | None) -> None:
-        self.overview, self._words = overview, "" if overview else "Reading…"
+    def _clear(self) -> None:
+        self.overview, self._words = None, "Reading…"
         self.refresh()
 
-    def _refuse(self, error: Trouble) -> None:
-        self.overview, self._words = None, said(error)
+    def _show(self, of: object, overview: Overview | None, words: str = "") -> None:
+        if of != self._of:
+            return  # the selection went on meanwhile
+        self.overview, self._words, self.reading = overview, words, False
+        if self._timer is not None:
+            self._timer.stop()
         self.refresh()
 
     def _rows(self) -> Sequence[Row]:

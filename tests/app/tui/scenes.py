@@ -252,7 +252,7 @@ async def settled(pilot: Pilot[str | None], app: TauscopeApp) -> None:
         previews = [each for screen in app.screen_stack for each in screen.query(RunPreview)]
         return (
             "Reading" not in words(app)
-            and not any(each.display and "Reading" in each._words for each in previews)
+            and not any(each.display and each.reading for each in previews)
             and all(each.is_finished for each in app.workers)
         )
 

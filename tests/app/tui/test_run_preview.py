@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 from app.results import overview
 from app.tui.app import TauscopeApp
+from app.tui.data import DataSource
+from app.tui.widgets import run_preview
+from app.tui.widgets.run_list import RunList
 from app.tui.widgets.run_preview import RunPreview
 from storage.database import Database
-from storage.runs import list_runs
+from storage.runs import RunSummary, list_runs
 from tests.app.tui.display import words
 from tests.app.tui.rest import until
+from tests.patience import PATIENCE
 
 
 @pytest.mark.parametrize("width", [159, 160])
@@ -30,3 +37,43 @@ async def test_a_wide_list_shows_the_findings_of_the_selected_run(
         newest = list_runs(filled)[0]
         assert preview.overview == overview.read(filled, newest)
         assert "Findings, largest first" in words(app)
+
+
+async def _cleared(preview: RunPreview) -> None:
+    while preview.overview is not None:
+        await asyncio.sleep(0.01)
+
+
+async def test_the_last_overview_stays_until_the_next_one_is_read(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, read, let = TauscopeApp(filled.url), DataSource.overview, threading.Event()
+    let.set()
+
+    def slowly(source: DataSource, run: RunSummary) -> overview.Overview:
+        let.wait(10)
+        return read(source, run)
+
+    monkeypatch.setattr(DataSource, "overview", slowly)
+    async with app.run_test(size=(160, 45)) as pilot:
+        preview, runs = app.screen.query_one(RunPreview), app.screen.query_one(RunList)
+        await until(pilot, lambda: preview.overview is not None)
+        first, second = list_runs(filled)[:2]
+        let.clear()
+        monkeypatch.setattr(run_preview, "SLOW", 2.0)
+        runs.move(1)  # a press would wait for the reading
+        await asyncio.sleep(0.3)
+        assert preview.overview == overview.read(filled, first)
+        assert preview.reading
+        let.set()
+        await until(pilot, lambda: not preview.reading)
+        assert preview.overview == overview.read(filled, second)
+        let.clear()
+        monkeypatch.setattr(run_preview, "SLOW", 0.01)
+        runs.move(-1)
+        await asyncio.wait_for(_cleared(preview), PATIENCE)
+        assert preview._words == "Reading…"
+        assert preview.overview is None, "another run's overview would mislead"
+        let.set()
+        await until(pilot, lambda: not preview.reading)
+        assert preview.overview == overview.read(filled, first)

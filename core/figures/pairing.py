@@ -145,8 +145,9 @@ def _minus_lines(first: Lines, second: Lines, same: Collection[Place]) -> Lines:
 def _minus_grids(first: Grid, second: Grid, same: Collection[Place]) -> Grid:
     first_cells, other = first.places(), second.places()
     both = [place for place in first_cells if place in other]
-    rows = tuple(row for row in first.rows if any(row == r for r, _ in both))
-    columns = tuple(column for column in first.columns if any(column == c for _, c in both))
+    known_rows, known_columns = {row for row, _ in both}, {column for _, column in both}
+    rows = tuple(row for row in first.rows if row in known_rows)
+    columns = tuple(column for column in first.columns if column in known_columns)
     apart = {place: minus(other[place], first_cells[place], same=place in same) for place in both}
     cells = tuple(tuple(apart.get((row, column)) for column in columns) for row in rows)
     return replace(first, rows=rows, columns=columns, cells=cells, **_difference_of(first))

@@ -124,10 +124,15 @@ class CurvesPlot(Plot):
             Entry("series", c.name, c.index, c.faint, c.series.control, c.suffix)
             for c in self.curves
         ]
-        beside = value_entries(self.values())
-        if not any(panel.chance for panel in self.panels):
-            beside = [entry for entry in beside if entry.symbol not in ("chance", "band")]
-        return [*series, *beside]
+        return [*series, *self._signs]
+
+    @cached_property
+    def _signs(self) -> list[Entry]:
+        """The entries of the signs beside values: a terminal asks for the legend at every move."""
+        entries = value_entries(self.values())
+        if any(panel.chance for panel in self.panels):
+            return entries
+        return [entry for entry in entries if entry.symbol not in ("chance", "band")]
 
     def x_text(self, x: int) -> str:
         """The name of an x, or its number."""

@@ -26,8 +26,10 @@ PRESSED = 100
 APART = 0.12
 """Seconds between two keys; not a multiple of the poll's."""
 ANSWERED, KILOBYTES, RAISED, RATE = 50, 6.0, 20.0, 1.6
-"""Milliseconds in which a key is answered, KB of a cursor's move and of a move to another curve,
-which then lies on top, KB a second beside a job."""
+"""Milliseconds in which a key is answered, KB of a cursor's move and of a move that paints a
+picture anew (another curve on top, the overview beside the list), KB a second beside a job."""
+RESTS = 0.12
+"""Seconds after a move within which a held key moves on, before the overview is read."""
 
 _JOB = """
 import sys, time
@@ -135,7 +137,9 @@ def _beside_export(made: Archive, environment: Mapping[str, str]) -> Row:
 def _bytes(made: Archive, environment: Mapping[str, str], size: tuple[int, int]) -> Iterator[Row]:
     """What a move of the cursor sends, of each kind of figure: the dearest."""
     with opened(made, environment, size) as terminal:
-        sizes = {"the list": _sent(terminal, "j")}
+        time.sleep(1)  # the overview of the first run
+        sizes = {"the list": _sent(terminal, "j", RESTS)}
+        overview = _sent(terminal, "j", 1.0)
         figures = (
             ("curves", "g\r1"), ("a heat map", "v"), ("a matrix", "1"), ("a table", "6"),
             ("points", "7"),
@@ -156,14 +160,18 @@ def _bytes(made: Archive, environment: Mapping[str, str], size: tuple[int, int])
         f"sent by a move to another curve, {size[0]}x{size[1]}, KB", raised, "≤", RAISED,
         "the curve left and the one gone to are painted anew",
     )  # fmt: skip
+    yield Row(
+        f"sent by a move to another run, {size[0]}x{size[1]}, KB", overview, "≤", RAISED,
+        "its overview beside a wide list included",
+    )  # fmt: skip
 
 
-def _sent(terminal: Terminal, key: str) -> float:
+def _sent(terminal: Terminal, key: str, wait: float = 0.4) -> float:
     """KB after a key, the median of three."""
     sizes = []
     for _ in range(3):
         moment = terminal.press(key)
-        time.sleep(0.4)
+        time.sleep(wait)
         sizes.append(sum(len(chunk.data) for chunk in terminal.since(moment)) / 1000)
     return statistics.median(sizes)
 

@@ -42,9 +42,13 @@ class LayerParameters:
         self.prefix = prefix
         self.shapes = shapes
         self.body = body
+        self._places = {name: self._placed(name) for name in shapes}
+        self._within: dict[str, list[str]] = {}
+        for name, (owner, _) in self._places.items():
+            self._within.setdefault(owner, []).append(name)
         self._has_self = any(
             self._block(path) == "attention" and not words.CROSS.search(path)
-            for path, leaf in map(self._split, shapes) if words.ATTENTION.get(leaf) == "o"
+            for path, leaf in self._places.values() if words.ATTENTION.get(leaf) == "o"
         )  # fmt: skip
 
     def pieces(self, name: str) -> list[Piece]:
@@ -57,13 +61,12 @@ class LayerParameters:
 
     def outlets(self, pieces: Mapping[str, list[Piece]]) -> Iterator[Outlet]:
         """The modules that take neurons or heads as input, by their pieces."""
-        matrices = [p for name in self.shapes for p in pieces[name] if p.is_matrix]
         for name in self.shapes:
             mine = [p for p in pieces[name] if p.is_matrix]
             if not mine or mine[0].module not in ("o", "down", "fc_out"):
                 continue
             first = mine[0]
-            path, leaf = self._split(name)
+            path, leaf = self._places[name]
             stacked = self._is_stack(name)
             module = ".".join(filter(None, (self.prefix, path, *(() if stacked else (leaf,)))))
             module = module if not stacked or self._owns(name) else f"{module}.{leaf}"
@@ -72,9 +75,7 @@ class LayerParameters:
                     width = first.shape[1] // first.heads
                     yield Outlet(module, self.prefix, self.number, "o", width)
                 continue
-            beside = {
-                p.module for p in matrices if self._split(p.tensor)[0] in (path, f"{path}.w_in")
-            }
+            beside = {p.module for n in self._beside(path) for p in pieces[n] if p.is_matrix}
             yield Outlet(
                 module, self.prefix, self.number, first.module, first.shape[1],
                 len(mine) if stacked else 0, "gate" in beside,
@@ -84,7 +85,7 @@ class LayerParameters:
         """Is the stack a parameter of the module itself, not of a submodule?"""
         return not name.endswith(".weight")
 
-    def _split(self, name: str) -> tuple[str, str]:
+    def _placed(self, name: str) -> tuple[str, str]:
         """A parameter's module within the layer, and its projection: `mlp`, `down_proj`.
 
         A wrapper around a projection (`q_proj.linear.weight`) is looked through.
@@ -103,7 +104,7 @@ class LayerParameters:
         return self.body.trait(f"{self.prefix}.{path}" if path else self.prefix)
 
     def _is_stack(self, name: str) -> bool:
-        owner, leaf = self._split(name)
+        owner, leaf = self._places[name]
         kind = self._trait(owner)
         inner = self._trait(f"{owner}.{leaf}" if owner else leaf)
         matrices = len(self.shapes[name]) == 3
@@ -133,13 +134,15 @@ class LayerParameters:
             return "attention"
         return "mlp" if leaves & words.ENDS else "other"
 
+    def _beside(self, path: str) -> list[str]:
+        """The parameters of a module, by their full names."""
+        return [*self._within.get(path, ()), *self._within.get(f"{path}.w_in", ())]
+
     def _leaves(self, path: str) -> Iterator[str]:
-        for owner, leaf in map(self._split, self.shapes):
-            if owner in (path, f"{path}.w_in"):
-                yield leaf
+        return (self._places[name][1] for name in self._beside(path))
 
     def _cut(self, name: str, shape: tuple[int, ...]) -> Cut:
-        path, leaf = self._split(name)
+        path, leaf = self._places[name]
         full = ".".join(filter(None, (self.prefix, path, leaf)))
         if is_norm(full, self.body) or words.NORM.search(path.rsplit(".", 1)[-1]):
             return Cut(("norm",))
@@ -188,13 +191,12 @@ class LayerParameters:
     def _key_value(self, path: str, stated: int, query: int) -> int:
         """Key-value heads by the shapes, if they contradict the stated number."""
         rows: dict[str, int] = {}
-        for name, shape in self.shapes.items():
-            owner, leaf = self._split(name)
-            if owner == path and leaf in words.ATTENTION and len(shape) == 2:
-                rows.setdefault(words.ATTENTION[leaf], shape[1] if leaf == "o" else shape[0])
-        outputs = next((s[1] for n, s in self.shapes.items() if len(s) == 2
-                        and self._split(n)[0] == path
-                        and words.ATTENTION.get(self._split(n)[1]) == "o"), 0)  # fmt: skip
+        outputs = 0
+        for name in self._within.get(path, ()):
+            shape, module = self.shapes[name], words.ATTENTION.get(self._places[name][1])
+            if module is not None and len(shape) == 2:
+                rows.setdefault(module, shape[0])
+                outputs = outputs or (shape[1] if module == "o" else 0)
         if not query or outputs % query or "v" not in rows:
             return stated
         width = outputs // query
@@ -267,9 +269,9 @@ class LayerParameters:
         """Does the first projection have twice as many rows as the second has inputs (gate and
         up)?"""
         widths: dict[str, int] = {}
-        for name, shape in self.shapes.items():
-            owner, leaf = self._split(name)
-            if owner == path and len(shape) == 2 and leaf in ("fc1", "fc2"):
+        for name in self._within.get(path, ()):
+            shape, leaf = self.shapes[name], self._places[name][1]
+            if len(shape) == 2 and leaf in ("fc1", "fc2"):
                 widths[leaf] = shape[0] if leaf == "fc1" else shape[1]
         return len(widths) == 2 and widths["fc1"] == 2 * widths["fc2"]
 
@@ -291,7 +293,7 @@ class LayerParameters:
         """The MLPs of this layer that are not routed experts."""
         paths: dict[str, None] = {}
         for name in self.shapes:
-            path, leaf = self._split(name)
+            path, leaf = self._places[name]
             inside = re.search(r"experts\.\d+(?:\.|$)", path) or self._is_stack(name)
             if leaf in words.MLP and not inside and self._block(path) == "mlp":
                 paths[path] = None
@@ -303,7 +305,7 @@ class LayerParameters:
         modalities."""
         sizes: dict[str, int] = {}
         for name, shape in self.shapes.items():
-            path, _ = self._split(name)
+            path, _ = self._places[name]
             if self._is_stack(name):
                 sizes[path] = max(sizes.get(path, 0), shape[0])
         order = sorted(sizes, key=lambda path: ("shared" in path, "vision" in path))

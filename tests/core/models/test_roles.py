@@ -12,6 +12,7 @@ import transformers as hf
 from core.errors import FamilyError
 from core.models import outline, roles
 from core.models.body import Body, Trait
+from core.models.layer import LayerParameters
 from core.models.plausibility import Extent
 
 
@@ -81,6 +82,39 @@ def test_state_spaces_convolutions_and_linear_attention_are_mixers(name: str, ki
     part = name.partition(".")[0]
     traits = {part: Trait(kind=kind, is_recurrent=False)}
     assert _modules({f"{name}.weight": (48, 16)}, traits=traits) == {f"{name}.weight": {"mixer"}}
+
+
+class _Counted(dict[str, tuple[int, ...]]):
+    """Shapes that count how often they are gone through."""
+
+    passes = 0
+
+    def __iter__(self) -> Any:
+        self.passes += 1
+        return super().__iter__()
+
+    def items(self) -> Any:
+        self.passes += 1
+        return super().items()
+
+
+def test_a_layer_is_not_gone_through_again_for_each_expert() -> None:
+    def passes(experts: int) -> int:
+        shapes = _Counted(
+            {
+                f"model.layers.0.mlp.experts.{i}.{name}.weight": shape
+                for i in range(experts)
+                for name, shape in (
+                    ("gate_proj", (8, 4)), ("up_proj", (8, 4)), ("down_proj", (4, 8))
+                )
+            }
+        )  # fmt: skip
+        reader = LayerParameters(0, "model.layers.0", shapes, Body(layers="model.layers", count=1))
+        pieces = {name: reader.pieces(name) for name in list(shapes)}
+        assert [outlet.gated for outlet in reader.outlets(pieces)] == [True] * experts
+        return shapes.passes
+
+    assert passes(16) == passes(4)
 
 
 def test_layers_beyond_the_decoders_own_are_other() -> None:

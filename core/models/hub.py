@@ -9,7 +9,9 @@ from pathlib import Path
 
 from core.errors import CheckpointError, reason
 
-_SMALL = ("*.json", "*.model", "*.txt")
+_SMALL = ("*.json", "*.jinja", "*.model", "*.py", "*.tiktoken", "*.txt")
+"""Settings, tokenisers, chat templates and a model's own code, which runs only if it is trusted."""
+
 _WEIGHTS = ("*.safetensors", "*.bin")
 _LEFT_OUT = ("consolidated*", "original/*", "*/*")
 _HTTP = "Open the hub in a browser on this machine: a network may show a login page first."

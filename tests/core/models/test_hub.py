@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,3 +119,27 @@ def test_a_part_of_a_model_is_called_so(cache: Path, monkeypatch: pytest.MonkeyP
     listed = {"format_version": 1, "files": {"model.safetensors": {"size": 4, "blob_id": "a"}}}
     (model / "trees" / f"{_SHA}.json").write_text(json.dumps(listed))
     assert "holds only part of it" in _refused("me/model").title
+
+
+def test_a_download_brings_templates_tokenisers_and_a_models_own_code(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub.utils._paths import filter_repo_objects
+
+    offered = [
+        "config.json", "tokenizer.json", "tokenizer.model", "merges.txt", "qwen.tiktoken",
+        "chat_template.jinja", "modeling_own.py", "model-00001-of-00001.safetensors",
+        "pytorch_model.bin", "consolidated.safetensors", "original/params.json", "README.md",
+        "model.Q4_K_M.gguf",
+    ]  # fmt: skip
+
+    def download(repository: str, **wanted: Any) -> str:
+        wanted.pop("revision")
+        for name in filter_repo_objects(offered, **wanted):
+            (cache / str(name)).parent.mkdir(exist_ok=True)
+            (cache / str(name)).touch()
+        return str(cache)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    brought = {str(file.relative_to(cache)) for file in hub.snapshot("me/own", None).rglob("*.*")}
+    assert brought == {*offered[:8]}

@@ -569,6 +569,8 @@ def _top(product: Tensor, count: int) -> tuple[Tensor, Tensor]:
                 return leading.top(product, count)
         squared, vectors = _eigh(product)
         return squared.flip(-1)[..., :count], vectors.flip(-1)[..., :count]
+    if not product.any():  # leaves the iteration nothing to start from
+        return product.new_zeros(1, count), torch.eye(product.shape[-1], count).to(product)[None]
     import scipy.linalg.blas
     import scipy.sparse.linalg
 

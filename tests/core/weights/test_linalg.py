@@ -299,3 +299,14 @@ def test_the_spectrum_of_a_product_is_that_of_its_small_core(
     assert energy.shape == (1, min(shape))
     assert energy[0].numpy() == pytest.approx(expected, rel=1e-10, abs=1e-10 * expected[0])
     assert not energy[0, min(rank, *shape) :].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_large_matrix_of_zeros_has_no_directions(dtype: torch.dtype) -> None:
+    """A block that was added with weights of zero, or a module that a tuning left as it was."""
+    zeros = torch.zeros(1, 700, 600, dtype=dtype)
+    top = linalg.directions(zeros, linalg.gram(zeros), rank=4)
+    assert (top.real.any(), top.left.any(), top.right.any()) == (False, False, False)
+    left, right = linalg.factors(zeros, 4)
+    assert (left.shape, right.shape) == ((1, 700, 4), (1, 4, 600))
+    assert not (left @ right).any()

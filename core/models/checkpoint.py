@@ -1,8 +1,7 @@
 """Checkpoints as streams: tensors read by name and by rows, never a whole model.
 
-Owns the reading of safetensors shards, `.bin` files (unpickling tensors only) and PEFT adapters
-over another checkpoint, from a local directory or the Hugging Face cache. Knows nothing of layers,
-modules or families.
+Owns the reading of safetensors shards and `.bin` files (unpickling tensors only), from a local
+directory or the Hugging Face cache. Knows nothing of layers, modules, adapters or families.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import torch
 from torch import Tensor
 
 from core.errors import CheckpointError
-from core.models import folders, hub, pointers
+from core.models import folders, hub, identity, pointers
 from core.models.headers import StoredTensor, read_header, read_settings, weight_files
 from core.models.identity import Content, Identities, WeightFile, fingerprint, stamp_of
 from core.study.places import expanded, is_folder, is_there
@@ -94,6 +93,10 @@ class Checkpoint(Protocol):
 
     def fingerprint(self) -> str:
         """A hash of weights and configuration, 64 hexadecimal digits."""
+
+    def refuse_changed(self) -> None:
+        """Raise CheckpointError if a file was written or replaced since the checkpoint was opened:
+        its fingerprint stands for other weights then."""
 
 
 def whole(checkpoint: Checkpoint, name: str) -> Tensor:
@@ -192,6 +195,11 @@ class _Files(ABC):
         """See `Checkpoint.is_transposed`."""
         return False
 
+    def refuse_changed(self) -> None:
+        """See `Checkpoint.refuse_changed`."""
+        for file, stamp in self._stamps.items():
+            identity.refuse_changed(file, stamp)
+
     @abstractmethod
     def _contents(self, file: Path) -> list[Content]:
         """The tensors of a file, in the file's order."""
@@ -288,8 +296,10 @@ class _Safetensors(_Files):
             except OSError as error:
                 raise CheckpointError(f"{file} can't be read: {error.strerror}.") from None
             if not got:
-                raise CheckpointError(f"{file} became shorter while it was read.")
+                raise identity.changed(file)
             done += got
+        if not self._stamps[file].fits(os.fstat(descriptor)):
+            raise identity.changed(file)
 
 
 class _Pickled(_Files):
@@ -325,6 +335,7 @@ class _Pickled(_Files):
 
     def raw(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
         """Rows as in `read`, of any stored dtype."""
+        self.refuse_changed()
         info, stored = self.tensors[name], self._stored[name]
         self.bytes_read += (stop - start) * info.columns * stored.dtype.itemsize
         return stored.reshape(info.rows, info.columns)[start:stop]

@@ -56,6 +56,13 @@ class Stamp:
     modified: int
     changed: int
 
+    def fits(self, status: os.stat_result) -> bool:
+        """Does a file of this status hold the same bytes, by its size and the time it was written?
+
+        Some network file systems number an inode anew at each look.
+        """
+        return (self.size, self.modified) == (status.st_size, status.st_mtime_ns)
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -130,6 +137,25 @@ def stamp_of(file: Path) -> Stamp:
         raise CheckpointError(f"{file} can't be read: {reason}.") from None
     return Stamp(
         path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
+
+
+def refuse_changed(file: Path, stamp: Stamp) -> None:
+    """Raise CheckpointError if a file was written or replaced since its stamp was taken. A file
+    that is gone passes: its reader may hold it open."""
+    try:
+        status = file.stat()
+    except OSError:
+        return
+    if not stamp.fits(status):
+        raise changed(file)
+
+
+def changed(file: Path) -> CheckpointError:
+    """The error for a file that another program writes."""
+    return CheckpointError(
+        f"{file} was changed while it was read.",
+        hint="Wait until the program that writes it has ended, then start again.",
     )
 
 
@@ -245,7 +271,4 @@ def _blocks(content: Content) -> Iterator[tuple[int, int]]:
 
 def _check_unchanged(source: WeightFile) -> None:
     if stamp_of(source.file) != source.stamp:
-        raise CheckpointError(
-            f"{source.file} was changed while it was read.",
-            hint="Wait until the program that writes it has ended, then start again.",
-        )
+        raise changed(source.file)

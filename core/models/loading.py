@@ -84,6 +84,7 @@ def loaded(
                 for adapter in adapters:
                     apart = adapter is adapters[-1] and not merged
                     model = adapted(model, adapter, run, folder, apart=apart)
+                member.checkpoint.refuse_changed()
             if sum(p.nbytes for p in model.parameters() if p.device.type != "meta") >= SMALL:
                 _LARGE.add(model)
             model.eval().requires_grad_(False)

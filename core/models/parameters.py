@@ -73,6 +73,10 @@ class CheckpointParameters:
         """The fingerprint of the files. See `Checkpoint.fingerprint`."""
         return self.stored.fingerprint()
 
+    def refuse_changed(self) -> None:
+        """See `Checkpoint.refuse_changed`."""
+        self.stored.refuse_changed()
+
     def borrow(self, name: str, lender: Checkpoint, lender_name: str) -> None:
         """Read a missing tensor from another model; `lender_name` is its name there."""
         self._borrowed[name] = lender, lender_name

@@ -26,6 +26,7 @@ from core.models.adapters.ties import EMBEDDINGS, HEADS, untied
 from core.models.adapters.updates import Update
 from core.models.checkpoint import Checkpoint, TensorInfo, load_tensors_only, stable_config
 from core.models.headers import ADAPTER, read_header, read_json, refuse_other_adapters
+from core.models.identity import refuse_changed, stamp_of
 
 
 class Adapter:
@@ -41,7 +42,9 @@ class Adapter:
         self.over = over
         self.settings = read_json(folder / ADAPTER)
         refuse_other_adapters(folder, self.settings)
-        stored = _stored(folder)
+        self._file = _weights_in(folder)
+        self._stamp = stamp_of(self._file)  # taken before it is opened
+        stored = _stored(self._file)
         try:
             self._ground = ground = Ground(folder, self.settings, over, self._under)
             contents = AdapterReader(ground).read(stored)
@@ -118,6 +121,11 @@ class Adapter:
             digest.update(json.dumps(known.deciding(self.settings), sort_keys=True).encode())
         return digest.hexdigest()
 
+    def refuse_changed(self) -> None:
+        """See `Checkpoint.refuse_changed`."""
+        refuse_changed(self._file, self._stamp)
+        self.over.refuse_changed()
+
     def _under(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
         """Rows of a tensor before the updates: the replaced tensor's, else the model's under the
         adapter."""
@@ -129,23 +137,28 @@ class Adapter:
         return self.over.read(collected.aliases.get(name, name), start, stop, into)
 
 
-def _stored(folder: Path) -> dict[str, Tensor]:
-    file = folder / "adapter_model.safetensors"
-    if file.is_file():
-        from safetensors.torch import load_file
-
-        read_header(file)  # gives a clearer error for a damaged header
-        try:
-            tensors: dict[str, Tensor] = load_file(file)
-        except Exception as error:  # safetensors raises a class of a private module
-            raise CheckpointError(
-                f"{file} can't be read: {_first_line(error)}.",
-                hint="Compare its size with the one at its source, and copy it from there.",
-            ) from None
-        return tensors
-    if (folder / "adapter_model.bin").is_file():
-        return load_tensors_only(folder / "adapter_model.bin")
+def _weights_in(folder: Path) -> Path:
+    """The file of an adapter's weights."""
+    for name in folders.FACTORS:
+        if (folder / name).is_file():
+            return folder / name
     raise folders.without_factors(folder)
+
+
+def _stored(file: Path) -> dict[str, Tensor]:
+    if file.suffix == ".bin":
+        return load_tensors_only(file)
+    from safetensors.torch import load_file
+
+    read_header(file)  # gives a clearer error for a damaged header
+    try:
+        tensors: dict[str, Tensor] = load_file(file)
+    except Exception as error:  # safetensors raises a class of a private module
+        raise CheckpointError(
+            f"{file} can't be read: {_first_line(error)}.",
+            hint="Compare its size with the one at its source, and copy it from there.",
+        ) from None
+    return tensors
 
 
 def _count_in(digest: Any, tensor: Tensor) -> None:

@@ -92,6 +92,10 @@ class _Named:
         """The file's fingerprint: of its metadata and all its bytes."""
         return self._raw.fingerprint()
 
+    def refuse_changed(self) -> None:
+        """See `Checkpoint.refuse_changed`."""
+        self._raw.refuse_changed()
+
 
 def opened(file: Path, identities: Identities) -> tuple[Gguf, Outline]:
     """The checkpoint in a GGUF file, and its model's outline.

@@ -88,6 +88,10 @@ class Dequantised:
         """The fingerprint of the stored tensors, together with the format."""
         return hashlib.sha256(f"{self.method} {self.stored.fingerprint()}".encode()).hexdigest()
 
+    def refuse_changed(self) -> None:
+        """See `Checkpoint.refuse_changed`."""
+        self.stored.refuse_changed()
+
     def _energies(self, name: str, rows: int) -> NDArray[np.float64]:
         """The cached energy of each row, NaN before its first reading."""
         if name not in self._energy:

@@ -125,6 +125,49 @@ def test_an_index_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
         checkpoint.open_directory(folder)
 
 
+def _rewritten(file: Path, *, in_place: bool) -> None:
+    """The same file with other numbers, an hour later."""
+    content = bytearray(file.read_bytes())
+    content[-4000] ^= 1
+    before = file.stat()
+    written = file if in_place else file.with_name("new")
+    written.write_bytes(content)
+    os.utime(written, (before.st_atime, before.st_mtime + 3600))
+    written.replace(file)
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("form", ["safetensors", "bin"])
+def test_weights_that_are_written_after_they_were_opened_are_not_read(
+    tmp_path: Path, form: str, in_place: bool
+) -> None:
+    """Their results would be stored under the fingerprint of the old ones."""
+    tensors = tiny_tensors()
+    folder = tmp_path / "m"
+    if form == "bin":
+        _binary(folder, tensors)
+    else:
+        write_model(folder, tiny_config(), tensors)
+    one = checkpoint.open_directory(folder)
+    (file,) = (f for f in folder.iterdir() if f.suffix != ".json")
+    one.refuse_changed()
+    _rewritten(file, in_place=in_place)
+    for reading in (one.refuse_changed, lambda: one.read("model.norm.weight", 0, 16)):
+        with pytest.raises(CheckpointError, match="was changed while it was read") as error:
+            reading()
+        assert str(file) in error.value.title
+
+
+def test_weights_that_are_replaced_while_they_are_open_are_read_to_the_end(tmp_path: Path) -> None:
+    tensors = tiny_tensors()
+    folder = write_model(tmp_path / "m", tiny_config(), tensors)
+    one = checkpoint.open_directory(folder)
+    one.read("model.norm.weight", 0, 16)
+    _rewritten(folder / "model.safetensors", in_place=False)
+    rows = one.read("model.layers.1.mlp.up_proj.weight", 0, 24)
+    assert torch.equal(rows, tensors["model.layers.1.mlp.up_proj.weight"])
+
+
 def test_nothing_is_unpickled_but_tensors(tmp_path: Path) -> None:
     folder = _binary(tmp_path / "m", tiny_tensors())
     sprung = tmp_path / "sprung"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import shutil
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -285,6 +286,23 @@ def test_a_checkpoint_that_lacks_a_tensor(broken: Path) -> None:
     del tensors["model.layers.1.mlp.down_proj.weight"]
     save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
     assert "lacks 1 weights: model.layers.1.mlp.down_proj.weight" in _refused(member).title
+
+
+@pytest.mark.parametrize("name", ["base", "adapter"])
+def test_weights_that_are_written_before_they_are_loaded_are_refused(
+    name: str, family: Path, tmp_path: Path
+) -> None:
+    """Results would be stored under the fingerprint of the weights before."""
+    folder = shutil.copytree(family / name, tmp_path / name)
+    member = _members(family / "base", t=str(folder))["t"]
+    (file,) = folder.glob("*.safetensors")
+    save_file({n: t + 1 for n, t in load_all(folder).items()}, file, metadata={"format": "pt"})
+    with (
+        pytest.raises(CheckpointError, match="was changed while it was read") as raised,
+        loading.loaded(member, Run(device="cpu")),
+    ):
+        pass
+    assert str(file) in raised.value.title
 
 
 def test_shapes_that_the_configuration_denies(broken: Path) -> None:

@@ -72,16 +72,12 @@ class Mosaic:
             return None
         return tuple(sorted((run for run in runs if run is not None), key=lambda r: r.start))
 
-    def gather(self, stored: Any) -> Tensor:
+    def gather(self, stored: Any, dtype: torch.dtype) -> Tensor:
         """The whole parameter; `stored(name)` gives a whole stored tensor."""
-        out: Tensor | None = None
+        out = torch.empty(self.shape, dtype=dtype)
         for tile in self.tiles:
-            tensor: Tensor = stored(tile.source).reshape(tile.shape)
-            taken = _taken(tensor, tile)
-            if out is None:
-                out = torch.empty(self.shape, dtype=taken.dtype)
-            out[np.ix_(*[np.asarray(p) for p in tile.put])] = taken
-        assert out is not None
+            taken = _taken(stored(tile.source).reshape(tile.shape), tile)
+            out[np.ix_(*[np.asarray(p) for p in tile.put])] = taken.to(dtype)
         return out
 
     def scatter(self, whole: Tensor, source: str, into: Tensor) -> None:

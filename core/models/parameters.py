@@ -131,8 +131,9 @@ class CheckpointParameters:
         with self._lock:
             if name not in self._gathered:
                 self._gathered.clear()
-                made = self.mosaics[name].gather(self._stored_whole)
-                self._gathered[name] = made.to(self.tensors[name].dtype)
+                dtype = self.tensors[name].dtype
+                assert dtype is not None
+                self._gathered[name] = self.mosaics[name].gather(self._stored_whole, dtype)
             return self._gathered[name]
 
     def _stored_whole(self, source: str) -> Tensor:

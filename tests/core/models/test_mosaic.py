@@ -79,7 +79,7 @@ def test_a_chain_of_operations_gives_the_numbers_that_torch_gives(
 ) -> None:
     stored, pair = given_pair
     assert pair.made.shape == tuple(pair.truth.shape)
-    assert torch.equal(pair.made.gather(stored.__getitem__), pair.truth)
+    assert torch.equal(pair.made.gather(stored.__getitem__, pair.truth.dtype), pair.truth)
 
 
 @given(_arranged())
@@ -100,7 +100,7 @@ def test_runs_are_the_rows_of_the_whole(given_pair: tuple[dict[str, Tensor], _Pa
 @given(_arranged())
 def test_scattering_undoes_gathering(given_pair: tuple[dict[str, Tensor], _Pair]) -> None:
     stored, pair = given_pair
-    whole = pair.made.gather(stored.__getitem__)
+    whole = pair.made.gather(stored.__getitem__, pair.truth.dtype)
     for name in pair.made.sources:
         into = torch.full_like(stored[name], -1)
         pair.made.scatter(whole, name, into)
@@ -128,7 +128,7 @@ def test_a_kernel_is_flattened_without_taking_its_rows_for_those_of_the_matrix()
     made = mosaic.reshaped("t0", (2, 3, 1, 2, 2), (2, 12))
     assert made.runs() is None
     assert not made.is_whole
-    assert torch.equal(made.gather(stored.__getitem__), stored["t0"].reshape(2, 12))
+    assert torch.equal(made.gather(stored.__getitem__, torch.int64), stored["t0"].reshape(2, 12))
     into = torch.zeros(2, 3, 1, 2, 2, dtype=torch.int64)
     made.scatter(stored["t0"].reshape(2, 12), "t0", into)
     assert torch.equal(into, stored["t0"])
@@ -142,3 +142,13 @@ def test_what_does_not_fit_is_refused() -> None:
         mosaic.stacked([a, b])
     with pytest.raises(ValueError, match="3 rows expected, not 2"):
         mosaic.cut(a, [1, 2], 0)
+
+
+def test_parts_of_several_dtypes_keep_the_digits_of_each() -> None:
+    """A reordered join of a bfloat16 part and a float32 one, whose values bfloat16 rounds."""
+    fine = torch.linspace(1, 2, 12).reshape(4, 3)
+    stored = {"coarse": torch.ones(2, 3, dtype=torch.bfloat16), "fine": fine}
+    parts = [mosaic.whole("coarse", (2, 3)), mosaic.whole("fine", (4, 3))]
+    made = mosaic.reordered(mosaic.joined(parts, 0), 0, [5, 0, 4, 1, 3, 2])
+    whole = made.gather(stored.__getitem__, torch.float32)
+    assert torch.equal(whole[[4, 2, 0]], fine[[1, 2, 3]])

@@ -89,7 +89,7 @@ def _grouped(
     renamings = [entry for entry in mapping if isinstance(entry, WeightRenaming)]
     converters = [entry for entry in mapping if isinstance(entry, WeightConverter)]
     by_pattern = {p: c for c in converters for p in c.source_patterns}
-    prefix = module.base_model_prefix
+    prefix, ends = module.base_model_prefix, _Ends(known)
     groups: dict[str, _Group] = {}
     extra: list[str] = []
     is_renamed = False
@@ -100,7 +100,7 @@ def _grouped(
         if target not in known and bare in known:
             target, pattern = bare, None
         if target not in known:
-            target, pattern = _by_suffix(bare, known), None
+            target, pattern = ends.find(bare), None
         if target is None:
             if not BUFFERS.search(name):
                 extra.append(name)
@@ -113,13 +113,24 @@ def _grouped(
     return groups, extra, is_renamed
 
 
-def _by_suffix(name: str, known: Shapes) -> str | None:
-    """The one parameter of this name up to a prefix of the text model."""
-    ends = re.sub(r"^(?:(?:model|language_model|transformer)\.)+", "", name)
-    names = [k for k in known if k == ends or k.endswith(f"language_model.{ends}")]
-    if not names:
-        names = [k for k in known if re.fullmatch(rf"(?:model|transformer)\.{re.escape(ends)}", k)]
-    return names[0] if len(names) == 1 and "." in ends else None
+class _Ends:
+    """Parameters by their names without a prefix of the text model."""
+
+    def __init__(self, known: Shapes) -> None:
+        self._inner: dict[str, list[str]] = {}
+        self._outer: dict[str, list[str]] = {}
+        for name in known:
+            self._inner.setdefault(name, []).append(name)
+            for front in re.finditer(r"language_model\.", name):
+                self._inner.setdefault(name[front.end() :], []).append(name)
+            if name.startswith(("model.", "transformer.")):
+                self._outer.setdefault(name.partition(".")[2], []).append(name)
+
+    def find(self, name: str) -> str | None:
+        """The one parameter of this name up to a prefix."""
+        end = re.sub(r"^(?:(?:model|language_model|transformer)\.)+", "", name)
+        names = self._inner.get(end) or self._outer.get(end, [])
+        return names[0] if len(names) == 1 and "." in end else None
 
 
 def _converted(

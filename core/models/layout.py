@@ -40,15 +40,25 @@ class ParameterLayout:
 
 
 def by_names(stored: Shapes) -> ParameterLayout:
-    """The layout of a model of unknown class: every tensor is a parameter of the same name."""
-    names = {_bare(name): name for name in stored if not BUFFERS.search(name)}
+    """The layout of a model of unknown class: every tensor is a parameter of the same name.
+
+    Raises FamilyError if two tensors have one name without the prefixes of training tools.
+    """
+    names: dict[str, str] = {}
+    for name in stored:
+        if not BUFFERS.search(name):
+            bare = _bare(name)
+            if bare in names:
+                raise _stored_twice(bare, [names[bare], name])
+            names[bare] = name
     return ParameterLayout({bare: mosaic.whole(name, stored[name]) for bare, name in names.items()})
 
 
 def of_class(module: Any, stored: Shapes) -> ParameterLayout:
     """The layout of a model's class (on the meta device) in files with these tensors.
 
-    Raises FamilyError if an operation of the mapping is unknown or does not fit.
+    Raises FamilyError if an operation of the mapping is unknown or does not fit, or if several
+    tensors are the same parameter.
     """
     known = {name: tuple(t.shape) for name, t in module.state_dict().items()}
     groups, extra, is_renamed = _grouped(module, stored, known)
@@ -141,8 +151,10 @@ def _converted(
         for pattern, names in group.sources.items()
     }
     if group.converter is None:
-        (one,) = parts.values()
-        return {target: one[-1]}
+        ones = [one for each in parts.values() for one in each]
+        if len(ones) > 1:
+            raise _stored_twice(target, list(group.sources))
+        return {target: ones[0]}
     made: dict[str, Any] = parts
     for operation in group.converter.operations:
         follow = _FOLLOWED.get(type(operation).__name__)
@@ -166,6 +178,13 @@ def _converted(
         before, inside, after = next((full.partition(k) for k in made if k in full), ("", "", ""))
         mosaics[before + key + after if inside else key] = one
     return mosaics
+
+
+def _stored_twice(target: str, names: Sequence[str]) -> FamilyError:
+    return FamilyError(
+        f"Parameter {target} is stored {len(names)} times, as {', '.join(names[:3])}.",
+        hint="Save the model again with save_pretrained, which stores each parameter once.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

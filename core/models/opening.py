@@ -6,10 +6,12 @@ doubts about it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from core.errors import CheckpointError
+from core.errors import CheckpointError, FamilyError
 from core.models import anatomy as anatomies
 from core.models import checkpoint, folders
 from core.models import outline as outlines
@@ -49,12 +51,24 @@ def open_model(
 
 def open_folder(folder: Path, trusted: bool, identities: Identities) -> CheckpointParameters:
     """The checkpoint in a folder or a GGUF file, seen through its model's parameters."""
-    if folders.is_gguf(folder):
-        return CheckpointParameters(*gguf.opened(folder, identities))
-    stored = checkpoint.open_directory(folder, identities)
-    extent = extent_of({name: info.shape for name, info in stored.tensors.items()})
-    made = outlines.outline(folder, stored.config, extent=extent, trust_remote_code=trusted)
-    return CheckpointParameters(stored, made)
+    with _naming(str(folder)):
+        if folders.is_gguf(folder):
+            return CheckpointParameters(*gguf.opened(folder, identities))
+        stored = checkpoint.open_directory(folder, identities)
+        extent = extent_of({name: info.shape for name, info in stored.tensors.items()})
+        made = outlines.outline(folder, stored.config, extent=extent, trust_remote_code=trusted)
+        return CheckpointParameters(stored, made)
+
+
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Name the model in the block's FamilyErrors, which speak of a class or a parameter."""
+    try:
+        yield
+    except FamilyError as error:
+        if where in error.title:
+            raise
+        raise FamilyError(f"{where}: {error.title}", hint=error.hint) from None
 
 
 def below(opened: Checkpoint) -> CheckpointParameters:
@@ -123,7 +137,8 @@ def _read(
     kind = str(opened.config.get("model_type") or "")
     try:
         name = "read by names" if model.outline is None else model.outline.name
-        return anatomies.read(name, shapes, _body(opened, model, shapes), kind)
+        with _naming(opened.where):
+            return anatomies.read(name, shapes, _body(opened, model, shapes), kind)
     except (TypeError, ValueError, AttributeError, ArithmeticError):
         raise CheckpointError(
             f"{opened.where}: config.json has values of the wrong kind.",

@@ -317,8 +317,22 @@ def test_unknown_architectures(tmp_path: Path) -> None:
         "other"
     ]
     loose = _write(tmp_path / "loose", {"mystery": torch.ones(2, 2)}, model_type="novel")
-    with pytest.raises(FamilyError, match="novel has no recognisable layers"):
+    with pytest.raises(FamilyError, match=f"^{loose}: novel has no recognisable layers"):
         open_family(_models(loose, same=loose))
+
+
+@pytest.mark.parametrize("kind", ["llama", "novel"])
+def test_a_parameter_that_is_stored_twice_is_refused_by_its_names(
+    tmp_path: Path, kind: str
+) -> None:
+    name = "model.layers.0.mlp.up_proj.weight"
+    tensors = tiny_tensors()
+    base = _write(tmp_path / "base", tensors, model_type=kind)
+    twice = tensors | {f"_orig_mod.{name}": tensors[name] + 1}
+    tuned = _write(tmp_path / "twice", twice, model_type=kind)
+    with pytest.raises(FamilyError, match=f"^{tuned}: Parameter {name} is stored 2 times") as error:
+        open_family(_models(base, twice=tuned))
+    assert f"_orig_mod.{name}" in error.value.title
 
 
 def test_a_fused_shape_that_the_configuration_denies(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ from core.models.naming import BUFFERS
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_WRAPPERS = re.compile(r"^(?:_orig_mod\.|module\.|base_model\.model\.)+|(?<=\.)_orig_mod\.")
-"""Names that training tools put before a model's own."""
+_INNER = r"_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module"
+_WRAPPERS = re.compile(rf"^(?:(?:{_INNER}|module|base_model\.model)\.)+|(?<=\.)(?:(?:{_INNER})\.)+")
+"""Names that training tools put before a model's own, or before a module's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +334,29 @@ def test_a_parameter_that_is_stored_twice_is_refused_by_its_names(
     with pytest.raises(FamilyError, match=f"^{tuned}: Parameter {name} is stored 2 times") as error:
         open_family(_models(base, twice=tuned))
     assert f"_orig_mod.{name}" in error.value.title
+
+
+@pytest.mark.parametrize(
+    ("front", "inner"),
+    [
+        ("_orig_mod.", ""), ("module._orig_mod.", ""),
+        ("", "_checkpoint_wrapped_module."),
+        ("_fsdp_wrapped_module.", "_fsdp_wrapped_module._checkpoint_wrapped_module."),
+    ],
+)  # fmt: skip
+def test_wrappers_of_training_tools_are_no_part_of_a_name(
+    tmp_path: Path, front: str, inner: str
+) -> None:
+    tensors = tuned_from(tiny_tensors(), 1)
+    wrapped = {front + re.sub(r"(layers\.\d+\.)", rf"\1{inner}", n): t for n, t in tensors.items()}
+    base = _write(tmp_path / "base", tiny_tensors())
+    sink = _run(
+        base, plain=_write(tmp_path / "plain", tensors), wrapped=_write(tmp_path / "w", wrapped)
+    )
+    plain, other = (
+        sink.value("norm", model=m, layer=None, module="all") for m in ("plain", "wrapped")
+    )
+    assert (other.value, other.n) == (plain.value, plain.n)
 
 
 def test_a_fused_shape_that_the_configuration_denies(tmp_path: Path) -> None:

@@ -39,14 +39,28 @@ def open_model(
     if not folders.is_adapter(folder):
         return folder, open_folder(folder, trusted, identities)
     if over is None:
-        named = str(read_json(folder / ADAPTER).get(
-            "base_model_name_or_path") or "")  # fmt: skip
-        if not named:
-            raise CheckpointError(f"{folder} is an adapter that doesn't name its base model.")
-        if checkpoint.locate(named) == folder:
-            raise CheckpointError(f"{folder} is an adapter that names itself as its base model.")
-        _, over = open_model(Model(path=named), None, trusted, identities)
+        over = _named_base(folder, trusted, identities)
     return folder, Adapter(folder, over)
+
+
+def _named_base(folder: Path, trusted: bool, identities: Identities) -> Checkpoint:
+    """The parameters of the base that an adapter's settings name, at the revision that they name.
+
+    Raises CheckpointError, naming the adapter.
+    """
+    stated = read_json(folder / ADAPTER)
+    named, revision = (stated.get(key) for key in ("base_model_name_or_path", "revision"))
+    if not isinstance(named, str) or not named:
+        raise CheckpointError(f"{folder} is an adapter that doesn't name its base model.")
+    revision = revision if isinstance(revision, str) and revision else None
+    try:
+        if checkpoint.locate(named, revision) == folder:
+            raise CheckpointError("it names itself.")
+        return open_model(Model(path=named, revision=revision), None, trusted, identities)[1]
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{folder} is an adapter over '{named}': {error.title}", hint=error.hint
+        ) from None
 
 
 def open_folder(folder: Path, trusted: bool, identities: Identities) -> CheckpointParameters:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import re
 import shutil
 import weakref
 from collections.abc import Iterator
@@ -222,6 +223,26 @@ def test_an_adapter_as_a_base_and_one_over_another(family: Path) -> None:
     second = peft.PeftModel.from_pretrained(first, str(family / "adapter-tuned"))
     with loading.loaded(members["twice"], Run(device="cpu")) as model, torch.no_grad():
         torch.testing.assert_close(_logits(model), second(input_ids=IDS).logits)
+
+
+def test_the_base_that_an_adapter_names_is_read_at_its_revision(
+    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(family / "adapter", tmp_path / "adapter")
+    asked: set[tuple[str, str | None]] = set()
+
+    def snapshot(repository: str, revision: str | None) -> Path:
+        asked.add((repository, revision))
+        return family / "base"
+
+    monkeypatch.setattr("core.models.hub.snapshot", snapshot)
+    _write_settings(folder, base_model_name_or_path="me/base", revision="v2")
+    _members(folder)
+    assert asked == {("me/base", "v2")}
+    _write_settings(folder, base_model_name_or_path="../runs/gone")
+    words = f"{folder} is an adapter over '../runs/gone': There is no directory ../runs/gone"
+    with pytest.raises(CheckpointError, match=re.escape(words)):
+        _members(folder)
 
 
 def test_neurons_of_an_adapted_model_are_scored(family: Path) -> None:

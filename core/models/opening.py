@@ -137,10 +137,17 @@ def doubts_about(opened: Checkpoint) -> list[str]:
         notes.append(f"holds {len(model.extra)} tensors outside of its model's class: {listed}.")
     if model.missing and model.outline is not None:
         absent = [name for name in model.missing if name not in opened.tensors]
-        wanted = [n for n in absent if n.startswith(model.outline.body.layers)]
+        body = model.outline.body
+        wanted = [n for n in absent if n.startswith(body.layers)]
         if wanted:
             raise CheckpointError(
                 f"{opened.where} lacks {len(wanted)} weights: {', '.join(wanted[:3])}.",
+            )
+        own = [n for n in absent if n.startswith(body.inside) or n.rpartition(".")[0] in body.heads]
+        if own:
+            notes.append(
+                f"lacks {len(own)} weights outside of its layers, which are not compared: "
+                f"{', '.join(own[:3])}{' …' if len(own) > 3 else ''}."
             )
     return notes
 

@@ -359,6 +359,16 @@ def test_wrappers_of_training_tools_are_no_part_of_a_name(
     assert (other.value, other.n) == (plain.value, plain.n)
 
 
+def test_weights_that_the_base_lacks_outside_of_its_layers_are_named(tmp_path: Path) -> None:
+    lacking = {
+        n: t for n, t in tiny_tensors().items() if n not in ("lm_head.weight", "model.norm.weight")
+    }
+    base = _write(tmp_path / "base", lacking)
+    family = open_family(_models(base, same=base))
+    words = "lacks 2 weights outside of its layers, which are not compared: "
+    assert ("base", f"{words}model.norm.weight, lm_head.weight.") in family.warnings
+
+
 def test_a_fused_shape_that_the_configuration_denies(tmp_path: Path) -> None:
     tensors = {"model.layers.0.self_attn.qkv_proj.weight": torch.ones(30, 16)}
     base = _write(tmp_path / "base", tensors, model_type="phi3", pad_token_id=0)

@@ -46,6 +46,12 @@ RAW_DTYPES = DTYPES | {
 }
 """The dtypes of safetensors files by name, as torch dtypes."""
 
+EMPTY = (
+    "Empty tensors come from a DeepSpeed run at ZeRO stage 3 that did not gather its weights. Save "
+    "them again with stage3_gather_16bit_weights_on_model_save."
+)
+"""The remedy for tensors without elements."""
+
 _NAMES = {dtype: name for name, dtype in RAW_DTYPES.items()}
 _VOLATILE = {"_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"}
 

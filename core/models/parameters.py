@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.errors import CheckpointError
 from core.models import layout, mosaic
-from core.models.checkpoint import Checkpoint, TensorInfo
+from core.models.checkpoint import EMPTY, Checkpoint, TensorInfo
 from core.models.mosaic import Mosaic, RowSpan
 from core.models.outline import Outline
 
@@ -176,7 +176,9 @@ def _refuse_misshapen(where: str, outline: Outline | None, mosaics: Mapping[str,
         raise CheckpointError(
             f"{where}: {len(wrong)} tensors do not have the shapes that config.json gives: "
             f"{'; '.join(wrong[:3])}.",
-        )
+            hint=EMPTY if any(0 in made.shape for made in mosaics.values())
+            else "Compare config.json with the one at the model's source.",
+        )  # fmt: skip
 
 
 def _tied(

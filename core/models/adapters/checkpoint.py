@@ -24,7 +24,13 @@ from core.models.adapters.names import bare
 from core.models.adapters.reading import AdapterReader
 from core.models.adapters.ties import EMBEDDINGS, HEADS, untied
 from core.models.adapters.updates import Update
-from core.models.checkpoint import Checkpoint, TensorInfo, load_tensors_only, stable_config
+from core.models.checkpoint import (
+    EMPTY,
+    Checkpoint,
+    TensorInfo,
+    load_tensors_only,
+    stable_config,
+)
 from core.models.headers import ADAPTER, read_header, read_json, refuse_other_adapters
 from core.models.identity import refuse_changed, stamp_of
 
@@ -45,6 +51,7 @@ class Adapter:
         self._file = _weights_in(folder)
         self._stamp = stamp_of(self._file)  # taken before it is opened
         stored = _stored(self._file)
+        _refuse_empty(self._file, stored)
         try:
             self._ground = ground = Ground(folder, self.settings, over, self._under)
             contents = AdapterReader(ground).read(stored)
@@ -159,6 +166,15 @@ def _stored(file: Path) -> dict[str, Tensor]:
             hint="Compare its size with the one at its source, and copy it from there.",
         ) from None
     return tensors
+
+
+def _refuse_empty(file: Path, stored: Mapping[str, Tensor]) -> None:
+    empty = [name for name, tensor in stored.items() if not tensor.numel()]
+    if empty:
+        raise CheckpointError(
+            f"{file} has {len(empty)} tensors without elements: {', '.join(empty[:3])}.",
+            hint=EMPTY,
+        )
 
 
 def _count_in(digest: Any, tensor: Tensor) -> None:

@@ -447,5 +447,7 @@ def test_the_chance_of_a_cosine_counts_what_both_changed(tmp_path: Path) -> None
 def test_empty_tensors_are_named(tmp_path: Path, shape: tuple[int, ...]) -> None:
     tensors = tiny_tensors() | {"model.layers.0.mlp.up_proj.weight": torch.zeros(shape)}
     base = _write(tmp_path / "base", tensors)
-    with pytest.raises(CheckpointError, match=r"up_proj.weight is \[(0, 16)?\], by config.json"):
+    words = r"up_proj.weight is \[(0, 16)?\], by config.json"
+    with pytest.raises(CheckpointError, match=words) as error:
         open_family(_models(base, tuned=base))
+    assert ("ZeRO stage 3" in error.value.hint) == (0 in shape)

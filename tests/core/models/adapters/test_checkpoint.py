@@ -11,6 +11,7 @@ import peft
 import pytest
 import torch
 import transformers as hf
+from safetensors.torch import load_file, save_file
 
 from core.engine import runner
 from core.errors import CheckpointError
@@ -153,6 +154,17 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, changed: dict[str, Any], w
         _measure(tmp_path, "adapter")
     assert str(tmp_path / "adapter") in error.value.title
     assert error.value.hint
+
+
+def test_factors_that_a_distributed_run_did_not_gather_are_named(tmp_path: Path) -> None:
+    _adapt("llama", tmp_path)
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    empty = {name: torch.zeros(0) for name in load_file(file)}
+    save_file(empty, file)
+    with pytest.raises(CheckpointError, match=f"{len(empty)} tensors without elements") as error:
+        _measure(tmp_path, "adapter")
+    assert str(file) in error.value.title
+    assert "ZeRO stage 3" in error.value.hint
 
 
 def _reset(folder: Path, changed: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from core.engine.measurement import Measurement
 from core.figures.views import Query
+from core.models import steps
 from core.overview.evidence import Estimate, Yardstick, error_of
 
 BASE = "base"
@@ -61,8 +62,12 @@ class Family:
             model = self.parents.get(model, "")
 
     def is_kin(self, one: str, other: str) -> bool:
-        """Is one of two models an ancestor of the other?"""
-        return one in self.lineage(other) or other in self.lineage(one)
+        """Do two models share a part of their path by construction? Then one is an ancestor of the
+        other, both have a tuned ancestor, or both are checkpoints of one series."""
+        first, second = steps.parted(one), steps.parted(other)
+        if first is not None and second is not None and first.series == second.series:
+            return True
+        return not set(self.lineage(one)).isdisjoint(self.lineage(other))
 
     def own_domain(self, model: str) -> str:
         """The domain that a model was tuned for: its own, or that of its nearest ancestor."""

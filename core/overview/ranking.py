@@ -59,7 +59,8 @@ def is_of_itself(candidate: Candidate, family: Family) -> bool:
 
 
 def is_of_kin(candidate: Candidate, family: Family) -> bool:
-    """A parent and its child share their common path by construction."""
+    """Models of one line, such as a parent and its child, share a part of their path by
+    construction."""
     return candidate.kind == "shared" and family.is_kin(*candidate.subjects)
 
 
@@ -77,7 +78,7 @@ DROPS: Mapping[str, Callable[[Candidate, Family], bool]] = {
     "about the base alone": is_of_base,
     "about a control": is_of_control,
     "a model and itself": is_of_itself,
-    "a parent and its child": is_of_kin,
+    "a common path": is_of_kin,
     "nothing to compare it with": has_no_yardstick,
     "no interval": has_no_spread,
 }

@@ -36,14 +36,19 @@ def dropped(*candidates: Candidate, family: Family = FAMILY) -> dict[str, int]:
     return dict(rank(candidates, family).dropped)
 
 
-def test_a_parent_and_its_child_are_no_finding() -> None:
+def test_models_with_a_common_path_are_no_finding() -> None:
     rows = [*cosine("medical", "medical-qa", 0.9), *cosine("medical", "maths", 0.4)]
     rows += cosine("maths", "retrained", 0.05)
     result = ranked(measured(vector_cosine=rows))
     assert [f.subjects for f in result.all] == [("medical", "maths")]
-    assert result.dropped == {"a parent and its child": 1, "about a control": 1}
+    assert result.dropped == {"a common path": 1, "about a control": 1}
     unknown = ranked(measured(replace(FAMILY, parents={}), vector_cosine=rows))
     assert unknown.all[0].subjects == ("medical", "medical-qa"), "without the study's word"
+    siblings = replace(FAMILY, parents={"medical-qa": "instruct", "maths": "instruct"})
+    assert siblings.is_kin("medical-qa", "maths"), "both vectors have their parent's in them"
+    assert not siblings.is_kin("medical", "maths")
+    assert FAMILY.is_kin("sft@500", "sft@1000"), "steps of one training run"
+    assert not FAMILY.is_kin("sft@500", "other@500")
 
 
 def test_a_model_and_itself_are_no_finding() -> None:

@@ -59,7 +59,7 @@ class Card:
     control, `groups` of attention and MLP, `layers` by layer. `directions` are rows of alignment by
     metric and group. `patterns` is the mean over layers of the distance of documents' patterns over
     that of unlike documents, `control_patterns` the largest one of a control. `own` are scores of
-    its own domain, `elsewhere` of all other tasks, `texts` changes of the loss on probe sets;
+    its own domains, `elsewhere` of all other tasks, `texts` changes of the loss on probe sets;
     each with the most certain change first.
     """
 
@@ -283,7 +283,7 @@ def _card(model: str, measured: Measured, ranking: Ranking) -> Card:
         model=model,
         is_control=model in family.controls,
         parent=family.parents.get(model, ""),
-        domain=family.own_domain(model),
+        domain=", ".join(family.own_domains(model)),
         size=sizes.get((model, "all", None)),
         controls=_largest(sizes.get((name, "all", None)) for name in family.controls),
         groups={g: size for g in GROUPS if (size := sizes.get((model, g, None))) is not None},
@@ -333,7 +333,7 @@ def _activated(model: str, measured: Measured) -> Changed | None:
 
 
 def _of(model: str, measured: Measured, *, is_own: bool) -> tuple[Score, ...]:
-    """The differences on its own domain's tasks, or on all others: by certainty of change."""
+    """The differences on its own domains' tasks, or on all others: by certainty of change."""
     scores = []
     for row in measured.of("evaluation", "difference"):
         if row.model != model or measured.family.is_own(model, row.task) is not is_own:

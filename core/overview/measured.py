@@ -69,25 +69,26 @@ class Family:
             return True
         return not set(self.lineage(one)).isdisjoint(self.lineage(other))
 
-    def own_domain(self, model: str) -> str:
-        """The domain that a model was tuned for: its own, or that of its nearest ancestor."""
+    def own_domains(self, model: str) -> tuple[str, ...]:
+        """The domains that a model was tuned for: its own, or those of its nearest ancestor with
+        any."""
         for name in self.lineage(model):
-            for domain in self.domains:
-                if self.owners.get(domain, domain) == name:
-                    return domain
-        return ""
+            own = tuple(d for d in self.domains if self.owners.get(d, d) == name)
+            if own:
+                return own
+        return ()
 
     def domain_of(self, task: str) -> str:
         """The first domain that names a task."""
         return next((name for name, tasks in self.domains.items() if task in tasks), "")
 
     def is_own(self, model: str, task: str) -> bool:
-        """Is a task one of the model's own domain?"""
-        return task in self.domains.get(self.own_domain(model), ())
+        """Is a task one of the model's own domains?"""
+        return any(task in self.domains[domain] for domain in self.own_domains(model))
 
     def is_own_text(self, model: str, probe: str) -> bool:
-        """Is a probe set named like the model's own domain, the model, or an ancestor?"""
-        return bool(probe) and probe in (self.own_domain(model), *self.lineage(model))
+        """Is a probe set named like one of the model's own domains, the model, or an ancestor?"""
+        return probe in (*self.own_domains(model), *self.lineage(model))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

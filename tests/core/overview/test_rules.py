@@ -16,13 +16,17 @@ from tests.core.overview.samples import FAMILY, difference, measured, row
 
 
 def test_domains_follow_names_references_and_parents() -> None:
-    assert FAMILY.own_domain("medical-qa") == "medical"
+    assert FAMILY.own_domains("medical-qa") == ("medical",)
     assert FAMILY.is_own("medical-qa", "medqa")
     assert not FAMILY.is_own("maths", "medqa")
-    assert FAMILY.own_domain("retrained") == ""
+    assert FAMILY.own_domains("retrained") == ()
     named = replace(FAMILY, owners={"general": "retrained", "maths": "medical"})
-    assert named.own_domain("retrained") == "general"
-    assert named.own_domain("maths") == "", "another model was named for it"
+    assert named.own_domains("retrained") == ("general",)
+    assert named.own_domains("maths") == (), "another model was named for it"
+    assert named.own_domains("medical-qa") == ("medical", "maths"), "its parent has two"
+    assert named.is_own("medical-qa", "gsm8k")
+    assert named.is_own_text("medical", "maths")
+    assert not named.is_own_text("retrained", "")
 
 
 def test_scores_are_gains_and_losses_by_the_direction_of_their_metric() -> None:

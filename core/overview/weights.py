@@ -69,10 +69,9 @@ def of_directions(measured: Measured) -> Iterator[Candidate]:
         rows = {(row.model, row.module): row for row in measured.of("alignment", metric)}
         for (model, module), row in rows.items():
             assert row.value is not None
-            level = row.chance or 0.0
             controls = {c: rows.get((c, module)) for c in sorted(measured.family.controls)}
-            held = yardsticks(controls, Yardstick("chance", level, row.chance_sd or 0.0))
-            verb = above if row.value > level else below
+            held = yardsticks(controls, *_chance(row))
+            verb = above if all(row.value > y.value for y in held) else below
             on_bars = metric in _BARS
             yield Candidate(
                 kind="directions",
@@ -124,6 +123,13 @@ def _largest(rows: list[Measurement]) -> tuple[Yardstick, ...]:
     if not known:
         return ()
     return tuple(Yardstick("control", sign * max(known)) for sign in (1, -1))
+
+
+def _chance(row: Measurement) -> tuple[Yardstick, ...]:
+    """The chance level of a value; a count of intruders has none."""
+    if row.chance is None:
+        return ()
+    return (Yardstick("chance", row.chance, row.chance_sd or 0.0),)
 
 
 def _all(held: tuple[Yardstick, ...]) -> str:

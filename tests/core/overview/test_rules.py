@@ -111,6 +111,21 @@ def test_directions_name_what_the_update_does() -> None:
     assert result.all[0].candidate.figure.view == "summary"
 
 
+def test_a_measure_without_a_chance_level_is_compared_with_controls_alone() -> None:
+    def of(model: str, value: float) -> Any:
+        return row("intruders", value, 0.5, model=model, module="mlp", n=15)
+
+    alone = ranked(measured(alignment=[of("medical", 6.0)]))
+    assert (alone.all, alone.dropped) == ((), {"nothing to compare it with": 1})
+    result = ranked(measured(alignment=[of("medical", 6.0), of("retrained", 1.0)]))
+    (finding,) = result.all
+    assert finding.candidate.detail == (
+        "intruders of a matrix +6 (+5.5 to +6.5), retrained (control) +1."
+    )
+    fewer = ranked(measured(alignment=[of("medical", 1.0), of("retrained", 6.0)]))
+    assert "bring fewer of" in fewer.all[0].headline
+
+
 def test_own_neurons_count_against_random_ones_and_those_of_the_base_do_not() -> None:
     def drop(model: str, source: str, value: float, setting: str = "top-1%") -> Any:
         coordinates = {"model": model, "reference": source, "task": "text", "metric_of": "bits"}

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from core.engine.measurement import Measurement
-from core.figures.significance import excludes
+from core.figures.figure import Cell
+from core.figures.significance import excludes, judge
 from core.overview.finding import FigurePlace, Finding, interval, number
 from core.overview.measured import BASE, GROUPS, Measured
 from core.overview.ranking import Ranking
@@ -229,8 +230,11 @@ def _against(row: Measurement) -> str:
     alignment beyond chance."""
     assert row.value is not None
     does = "keeps to the base's" if row.value > 0 else "avoids the base's"
-    if row.chance is not None and not excludes(row.low, row.high, row.chance):
-        does = "within chance"
+    verdict = judge(
+        Cell(row.value, row.value, row.chance, row.chance_sd, low=row.low, high=row.high)
+    )
+    if verdict is not None and verdict.is_null:
+        does = verdict.words
     return f"{does} {number(row.value)}{interval(row.low, row.high)}"
 
 

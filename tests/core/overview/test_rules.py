@@ -126,6 +126,20 @@ def test_a_measure_without_a_chance_level_is_compared_with_controls_alone() -> N
     assert "bring fewer of" in fewer.all[0].headline
 
 
+def test_a_single_matrix_is_compared_with_the_spread_of_chance() -> None:
+    """It has no interval over matrices, which is no interval that includes chance."""
+
+    def words(value: float) -> str:
+        one = row(
+            "two_sided_excess", value, model="medical", module="mlp", chance=0.0, chance_sd=0.01
+        )
+        asked = measured(alignment=[one])
+        return next(line.words for line in lines(cards(asked, ranked(asked))[0]))
+
+    assert words(0.6) == "mlp keeps to the base's +0.6"
+    assert words(0.015) == "mlp within chance +0.015"
+
+
 def test_own_neurons_count_against_random_ones_and_those_of_the_base_do_not() -> None:
     def drop(model: str, source: str, value: float, setting: str = "top-1%") -> Any:
         coordinates = {"model": model, "reference": source, "task": "text", "metric_of": "bits"}

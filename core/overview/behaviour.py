@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from core.engine.measurement import Measurement
-from core.figures.score_tables import coefficients
+from core.figures.score_tables import OF, coefficients
 from core.neurons.ranking import is_selection
 from core.overview.evidence import Estimate, Evidence, Yardstick
 from core.overview.finding import Candidate, FigurePlace, Kind, interval, number
@@ -211,7 +211,8 @@ def _merge(setting: str, vectors: tuple[str, ...], row: Measurement, best: Estim
         place=(),
         evidence=Evidence(estimate=estimate(row), yardsticks=held, n=row.n),
         headline=f"{setting} keeps at least {row.value:.0%} of each domain's gain",
-        detail=f"least on {row.task}; no single vector keeps more than {best.value:.0%} of both.",
+        detail=f"least on {row.task}; no single vector keeps more than {best.value:.0%} of "
+        f"{'both' if len(vectors) == 2 else 'all'}.",
         figure=FigurePlace(analysis="arithmetic", view="table", at={"setting": setting}),
     )
 
@@ -231,9 +232,11 @@ def _shares(measured: Measured) -> Mapping[str, list[Measurement]]:
     }
     by_setting: dict[str, list[Measurement]] = defaultdict(list)
     for row in measured.of("arithmetic", "regained"):
-        domain = family.domain_of(row.task)
+        task, _, domain = row.task.rpartition(OF)
+        if domain not in family.domains:
+            task, domain = row.task, family.domain_of(row.task)
         owner = family.owners.get(domain, domain)
-        if row.reference == BASE and (owner, row.task, row.metric_of) in telling:
+        if row.reference == BASE and (owner, task, row.metric_of) in telling:
             by_setting[row.setting].append(replace(row, model=owner))
     return by_setting
 

@@ -180,7 +180,39 @@ def test_a_merge_must_keep_more_of_both_than_one_vector_alone() -> None:
     assert [(f.subjects, f.headline) for f in findings] == [
         (("medical", "maths"), "medical=0.5,maths=0.5 keeps at least 70% of each domain's gain")
     ]
-    assert "keeps more than 40%" in findings[0].sentence
+    assert "keeps more than 40% of both" in findings[0].sentence
+
+
+def test_a_merge_is_judged_by_tasks_of_several_domains_too() -> None:
+    """Such a task has a row for each domain's own model, named after both."""
+    family = replace(
+        FAMILY, models=("medical", "maths", "code"),
+        domains={"medical": ("text", "mixed"), "maths": ("gsm8k", "mixed"), "code": ("humaneval",)},
+        controls=frozenset(),
+    )  # fmt: skip
+
+    def share(setting: str, task: str, value: float) -> Any:
+        coordinates = {"reference": "base", "task": task, "metric_of": "acc", "setting": setting}
+        return row("regained", value, 0.02, **coordinates)
+
+    own = {"text": "medical", "gsm8k": "maths", "humaneval": "code"}
+    gains = [difference(model, task, 0.5) for task, model in own.items()]
+    gains += [difference(model, "mixed", 0.5) for model in ("medical", "maths")]
+    tasks = {**own, "mixed@medical": "medical", "mixed@maths": "maths"}
+    three = "medical=0.5,maths=0.5,code=0.5"
+    points = [
+        share(f"{name}=1", task, 1.0 if name == owner else 0.1)
+        for name in ("medical", "maths", "code")
+        for task, owner in tasks.items()
+    ]
+    points += [share(three, task, 0.6 if "@" in task else 0.9) for task in tasks]
+    findings = [
+        f
+        for f in ranked(measured(family, evaluation=gains, arithmetic=points)).all
+        if f.kind == "merge"
+    ]
+    assert [f.headline for f in findings] == [f"{three} keeps at least 60% of each domain's gain"]
+    assert "keeps more than 10% of all" in findings[0].sentence
 
 
 def test_the_figure_of_every_rule_exists_and_shows_its_measure() -> None:

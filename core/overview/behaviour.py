@@ -157,7 +157,7 @@ def of_drops(measured: Measured) -> Iterator[Candidate]:
         if row.reference != row.model or not is_selection(row.setting) or row.chance is None:
             continue
         assert row.value is not None
-        held = (Yardstick("random neurons", row.chance, row.chance_sd or 0.0),)
+        held = (Yardstick("random neurons", row.chance, scatter=row.chance_sd or 0.0),)
         yield Candidate(
             kind="ablation",
             subjects=(row.model,),

@@ -25,11 +25,15 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """A level to compare a value with, by name: "chance", "0", "control retrained"."""
+    """A level to compare a value with, by name: "chance", "0", "control retrained".
+
+    `error` is its standard error over as many items as the value has; `scatter` a spread that more
+    items do not narrow, such as that of the draws of random neurons."""
 
     name: str
     value: float
     error: float = 0.0
+    scatter: float = 0.0
 
 
 def correlation(value: float) -> float:
@@ -82,7 +86,8 @@ class Evidence:
                 return None
             distance = abs(self.scale(self.estimate.value) - self.scale(nearest.value))
             return distance if math.isfinite(distance) else None
-        spread = math.hypot(self.estimate.error, nearest.error) * math.sqrt(self.n or 1)
+        each = math.sqrt(self.n or 1)
+        spread = math.hypot(self.estimate.error * each, nearest.error * each, nearest.scatter)
         return abs(self.estimate.value - nearest.value) / spread if spread else None
 
     @property
@@ -94,7 +99,7 @@ class Evidence:
         nearest = self.nearest
         if nearest is None:
             return 1.0
-        error = math.hypot(self.estimate.error or 0.0, nearest.error)
+        error = math.hypot(self.estimate.error or 0.0, nearest.error, nearest.scatter)
         if not error:
             return self.given
         t = abs(self.estimate.value - nearest.value) / error

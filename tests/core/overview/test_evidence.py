@@ -44,6 +44,18 @@ def test_more_items_make_a_difference_more_certain_and_no_larger() -> None:
     assert many.p < 1e-9 < 0.01 < few.p
 
 
+def test_more_items_leave_the_scatter_of_a_yardstick_as_it_is() -> None:
+    """Random neurons differ from draw to draw, however many items a task has."""
+
+    def of(n: int) -> Evidence:
+        held = (Yardstick("random neurons", 2.0, scatter=3.0),)
+        return Evidence(estimate=Estimate(14.0, 4 / math.sqrt(n)), yardsticks=held, n=n)
+
+    assert of(20).size == pytest.approx(12 / 5)
+    assert of(2000).size == pytest.approx(12 / 5)
+    assert of(2000).p == pytest.approx(2 * stats.norm.sf(12 / math.hypot(3, 4 / math.sqrt(2000))))
+
+
 def test_a_value_is_held_against_the_yardstick_that_is_hardest_to_exceed() -> None:
     held = (Yardstick("0", 0.0), Yardstick("control", 0.3, 0.1))
 

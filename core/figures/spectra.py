@@ -20,7 +20,7 @@ HELD = "energy held"
 """The title of the panel of the energy in the first k directions."""
 
 MOST_RANKS = 160
-"""Ranks that a curve has points at: as many as a wide screen has columns to draw them in."""
+"""Evenly spaced ranks of a curve's points: as many as a wide screen has columns."""
 
 _SHARES = {
     "two_sided": "share of Δ, two-sided", "write": "share of Δ, write", "read": "share of Δ, read",
@@ -81,9 +81,15 @@ def _panel(
     spectra: Mapping[str, NDArray[Any] | None],
     made: Callable[[NDArray[Any]], NDArray[Any]],
 ) -> Panel:
-    """A curve of each model's array that is more than zeros."""
+    """A curve of each model's array that is more than zeros, with the ranks at which the curves of
+    energy reach one half."""
     known = {m: made(v) for m, v in spectra.items() if v is not None and len(v) and v[0] > 0}
-    return Panel(title, tuple(_series(asked, model, values) for model, values in known.items()))
+    halves = {int(np.searchsorted(values, 0.5)) + 1 for values in known.values()}
+    series = (
+        _series(asked, model, values, halves if title == HELD else ())
+        for model, values in known.items()
+    )
+    return Panel(title, tuple(series))
 
 
 def _relative(values: NDArray[Any]) -> NDArray[Any]:
@@ -118,9 +124,11 @@ def _shares(asked: Tabulation, key: str, title: str, aligned: Mapping[str, Array
     return Panel(title, (*beside, *series))
 
 
-def _series(asked: Tabulation, name: str, values: NDArray[Any]) -> Series:
-    """Values by rank, which counts from 1; of many, evenly spaced ones with both ends."""
-    ranks = np.unique(np.linspace(1, len(values), min(len(values), MOST_RANKS)).round().astype(int))
+def _series(asked: Tabulation, name: str, values: NDArray[Any], also: Iterable[int] = ()) -> Series:
+    """Values by rank, which counts from 1; of many, evenly spaced ones with both ends, and those at
+    the ranks `also`."""
+    spaced = np.linspace(1, len(values), min(len(values), MOST_RANKS)).round().astype(int)
+    ranks = np.union1d(spaced, [rank for rank in also if rank <= len(values)]).astype(int)
     cells = tuple(Cell(value, value) for value in map(float, values[ranks - 1]))
     return Series(name, tuple(map(int, ranks)), cells, name in asked.catalogue.controls)
 

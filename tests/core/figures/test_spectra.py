@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.engine import registry
-from core.figures import spectra
+from core.figures import findings, spectra
 from core.figures.figure import Lines, Series
 from core.figures.plots import resolution
 from core.figures.views import Catalogue, Choice, Tabulation
@@ -61,6 +61,18 @@ def test_the_spectra_of_all_updates_are_read_by_rank() -> None:
     for rank, value in held.items():
         assert value == pytest.approx((SIGMA[:rank] ** 2).sum() / (SIGMA**2).sum())
         assert curves["energy held"]["c"][rank] == pytest.approx(rank / 1000)
+
+
+def test_half_of_the_energy_is_told_to_the_rank() -> None:
+    """Evenly spaced ranks alone would name the next one that is drawn."""
+    sharp = np.geomspace(10.0, 0.1, 3000)
+    half = next(k for k in range(1, 3001) if 2 * (sharp[:k] ** 2).sum() >= (sharp**2).sum())
+    assert half not in np.linspace(1, 3000, spectra.MOST_RANKS).round()
+    figure = spectra.of_update(asked({"a": {"q": sharp}, "c": {"q": np.ones(3000)}}))
+    assert findings.of_spectrum(figure) == (
+        f"q of layer 2: half of the energy lies in the first {half} of Δ (a), 1500 (c), of 3000 "
+        "directions."
+    )
 
 
 def test_one_matrix_shows_all_models_beside_the_base() -> None:

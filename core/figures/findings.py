@@ -80,14 +80,17 @@ def of_regime(figure: Grid) -> str:
     ]
     if not cells or all(value == 0 for value, _ in cells):
         return of_largest(figure)
-    apart = [(v, c.chance) for v, c in cells if c.chance is not None and not is_null(c)]
-    above = sum(value > chance for value, chance in apart)
-    mean, level = average([v for v, _ in cells]), average([c.chance for _, c in cells])
-    measure = figure.measure.replace("_", " ")
-    words = f"{figure.chosen['model']}: {measure} is {mean:.3g} on average over its matrices"
+    beside = [(value, cell, cell.chance) for value, cell in cells if cell.chance is not None]
+    some = f"{len(beside)} of " if 0 < len(beside) < len(cells) else ""
+    measure, mean = figure.measure.replace("_", " "), average([v for v, *_ in beside or cells])
+    words = f"{figure.chosen['model']}: {measure} is {mean:.3g} on average over {some}its matrices"
+    if not beside:
+        return f"{words}; no random updates were drawn."
+    level = average([chance for *_, chance in beside])
+    apart = [value > chance for value, cell, chance in beside if not is_null(cell)]
     return (
-        f"{words}, {level or 0.0:.3g} for random updates of their size; above chance in {above} of "
-        f"{len(cells)}, below in {len(apart) - above}."
+        f"{words}, {level:.3g} for random updates of their size; above chance in {sum(apart)} of "
+        f"{len(beside)}, below in {len(apart) - sum(apart)}."
     )
 
 

@@ -374,6 +374,23 @@ def test_a_graft_within_chance_regains_nothing() -> None:
     assert "q of a regains most (30%)" in graft_findings.of_modules(grid)
 
 
+def test_random_updates_are_compared_with_the_matrices_that_have_them() -> None:
+    """An unchanged matrix has none, and counts in neither mean."""
+    changed = Cell(6.0, 6.0, chance=2.0, chance_sd=0.1)
+    figure = replace(
+        _grid(("0", "1"), ("q", "o"), (changed, Cell(0.0, 0.0)), (changed, Cell(0.0, 0.0))),
+        measure="write_rotation", chosen={"model": "a"},
+    )  # fmt: skip
+    assert findings.of_regime(figure) == (
+        "a: write rotation is 6 on average over 2 of its matrices, 2 for random updates of "
+        "their size; above chance in 2 of 2, below in 0."
+    )
+    undrawn = replace(figure, cells=((Cell(6.0, 6.0),) * 2,) * 2)
+    assert findings.of_regime(undrawn) == (
+        "a: write rotation is 6 on average over its matrices; no random updates were drawn."
+    )
+
+
 def test_a_model_without_a_gain_has_no_share_to_regain() -> None:
     """An undefined share is not a share within chance."""
     undefined, chance = Cell(None, None), Cell(0.9, 0.9, q=0.4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.figures.figure import Grid, Lines
+from core.figures.figure import Cell, Grid, Lines
 from core.figures.findings import CONTROLS
 from core.figures.significance import is_null
 from core.sizes import counted
@@ -18,14 +18,14 @@ def of_layers(figure: Lines) -> str:
     best, gaining = [], False
     for series in figure.panels[0].series if figure.panels else ():
         known = [
-            (cell.shown, cell, x)
+            (cell, x)
             for x, cell in zip(series.xs, series.cells, strict=True)
             if cell.shown is not None and not series.control
         ]
         gaining = gaining or bool(known)
-        known = [each for each in known if not is_null(each[1])]
-        if known:
-            value, _, layer = max(known, key=lambda each: each[0])
+        sure = [(share, x) for cell, x in known if (share := _certain(cell)) is not None]
+        if sure:
+            value, layer = max(sure, key=lambda each: each[0])
             best.append(f"{series.name} {layer} ({_share(figure, value)})")
     if not best:
         return "No single layer regains a significant share." if gaining else NO_GAIN
@@ -38,10 +38,10 @@ def of_parts(figure: Grid) -> str:
     if _is_undefined(figure):
         return f"{model} has no significant gain on these texts: there is nothing to regain."
     cells = [
-        (cell.shown, layer, part)
+        (share, layer, part)
         for layer, row in zip(figure.rows, figure.cells, strict=True)
         for part, cell in zip(figure.columns, row, strict=True)
-        if cell is not None and cell.shown is not None and not is_null(cell)
+        if (share := _certain(cell)) is not None
     ]
     if not cells:
         return f"{model}: no part of a single layer regains a significant share."
@@ -55,12 +55,10 @@ def of_modules(figure: Grid) -> str:
     if _is_undefined(figure):
         return NO_GAIN
     shares = [
-        (cell.shown, module, model)
+        (share, module, model)
         for model, row in zip(figure.rows, figure.cells, strict=True)
         for module, cell in zip(figure.columns, row, strict=True)
-        if cell is not None
-        and cell.shown is not None
-        and not is_null(cell)
+        if (share := _certain(cell)) is not None
         and model not in figure.controls
         and module not in ("blocks", "attention", "mlp")
     ]
@@ -125,6 +123,13 @@ def of_ranks(figure: Lines) -> str:
     if not ranks or figure.measure != "regained":
         return ""
     return f"The rank at which cut changes keep {ENOUGH:.0%} of the gain: {', '.join(ranks)}."
+
+
+def _certain(cell: Cell | None) -> float | None:
+    """The share or the gain that a part regains; None if it is not significant, or a loss."""
+    if cell is None or cell.shown is None or cell.shown <= 0 or is_null(cell):
+        return None
+    return cell.shown
 
 
 def _is_undefined(figure: Grid) -> bool:

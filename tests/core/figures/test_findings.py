@@ -374,6 +374,20 @@ def test_a_graft_within_chance_regains_nothing() -> None:
     assert "q of a regains most (30%)" in graft_findings.of_modules(grid)
 
 
+def test_a_part_that_raises_the_loss_for_certain_regains_nothing() -> None:
+    loss = Cell(-0.3, -0.3, q=0.001)
+    lines = replace(_curves(Series("a", (0,), (loss,))), measure="regained")
+    assert graft_findings.of_layers(lines) == "No single layer regains a significant share."
+    grid = replace(_grid(("0",), ("mlp",), (loss,)), measure="regained", chosen={"model": "a"})
+    assert graft_findings.of_parts(grid) == (
+        "a: no part of a single layer regains a significant share."
+    )
+    modules = replace(_grid(("a",), ("q",), (loss,)), measure="regained")
+    assert graft_findings.of_modules(modules) == (
+        "No single kind of module regains a significant share."
+    )
+
+
 def test_random_updates_are_compared_with_the_matrices_that_have_them() -> None:
     """An unchanged matrix has none, and counts in neither mean."""
     changed = Cell(6.0, 6.0, chance=2.0, chance_sd=0.1)

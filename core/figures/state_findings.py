@@ -104,15 +104,19 @@ def of_positions(figure: Lines) -> str:
 def of_readout(figure: Table) -> str:
     """The tokens that the largest mean difference of a model raises, unless chance is as large."""
     records: tuple[ReadoutRecord, ...] = figure.records
-    known = [(r.size.value, r) for r in records if r.size and r.size.value and r.raised]
+    known = [(r.size, r) for r in records if r.size and r.size.value and r.raised]
     if not known:
         return ""
-    value, most = max(known, key=lambda pair: pair[0])
     place = f"{figure.chosen['model']}, {figure.chosen['setting']}"
-    if most.size is not None and value < 2 * (most.size.chance or 0):
+    beyond = [(s.value, r) for s, r in known if s.value and s.value >= 2 * (s.chance or 0.0)]
+    if not beyond:
         return f"{place}: no layer's mean difference is twice its chance level."
+    _, most = max(beyond, key=lambda pair: pair[0])
     raised = ", ".join(most.raised[:5])
-    return f"{place}: the largest mean difference, after layer {most.layer}, raises {raised}."
+    beside = " beyond twice its chance level" * (len(beyond) < len(known))
+    return (
+        f"{place}: the largest mean difference{beside}, after layer {most.layer}, raises {raised}."
+    )
 
 
 def _lines(figure: Lines) -> list[Series]:

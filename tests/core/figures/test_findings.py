@@ -20,6 +20,7 @@ from core.figures.records import (
     DropRecord,
     NeuronRecord,
     PointRecord,
+    ReadoutRecord,
     ScoreRecord,
 )
 
@@ -402,6 +403,27 @@ def test_random_updates_are_compared_with_the_matrices_that_have_them() -> None:
     undrawn = replace(figure, cells=((Cell(6.0, 6.0),) * 2,) * 2)
     assert findings.of_regime(undrawn) == (
         "a: write rotation is 6 on average over its matrices; no random updates were drawn."
+    )
+
+
+def test_a_readout_is_of_the_largest_difference_beyond_its_own_chance() -> None:
+    """The largest difference of all may be no larger than its chance, unlike a smaller one."""
+
+    def layer(number: int, size: float, chance: float) -> ReadoutRecord:
+        row = Measurement(metric="relative_size", value=size, chance=chance)
+        return ReadoutRecord(number, row, None, (f"token{number}",), ())
+
+    def told(*records: ReadoutRecord) -> str:
+        chosen = {"model": "a", "setting": "all tokens"}
+        figure = Table(title="", columns=(), rows=(), records=records, chosen=chosen)
+        return state_findings.of_readout(figure)
+
+    assert told(layer(0, 0.2, 0.01), layer(1, 0.5, 0.4)) == (
+        "a, all tokens: the largest mean difference beyond twice its chance level, after layer 0, "
+        "raises token0."
+    )
+    assert told(layer(0, 0.2, 0.15), layer(1, 0.5, 0.4)).endswith(
+        "no layer's mean difference is twice its chance level."
     )
 
 

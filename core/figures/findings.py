@@ -53,20 +53,23 @@ def of_sizes(figure: Lines) -> str:
     return f"{moved}; {stronger} changed more for its size than {others} (mean {numbers})."
 
 
-def of_largest(figure: Grid) -> str:
-    """Where one model's measure is largest and where it is smallest, among single modules."""
+def of_largest(
+    figure: Grid, *, at_zero: str = "its matrices equal the base's", zeros_are: str = "unchanged"
+) -> str:
+    """Where one model's measure is largest and where it is smallest, among single modules. The
+    words say the meaning of a measure of 0: `at_zero` in all matrices, `zeros_are` in some."""
     values = _of_modules(figure, lambda cell: cell.value)
     if not values:
         return ""
     model, most, least = figure.chosen["model"], max(values), min(values)
     zeros = sum(value == 0 for value, _, _ in values)
     if zeros == len(values):
-        return f"{model}: its matrices equal the base's."
+        return f"{model}: {at_zero}."
     words = f"{model}: of the matrices, largest in {most[2]} of layer {most[1]} ({most[0]:.3g})"
     if least[0] == most[0]:
         return f"{model}: {most[0]:.3g} in each of its matrices."
     if zeros and least[0] == 0:
-        return f"{words}; {zeros} of {len(values)} are unchanged."
+        return f"{words}; {zeros} of {len(values)} are {zeros_are}."
     return f"{words}, smallest in {least[2]} of layer {least[1]} ({least[0]:.3g})."
 
 

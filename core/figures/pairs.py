@@ -110,7 +110,7 @@ def of_matrix(figure: Grid) -> str:
 
 def of_modules(figure: Grid) -> str:
     """Where the value of one pair is largest and smallest."""
-    text = of_largest(figure)
+    text = of_largest(figure, at_zero="0 in each of their matrices", zeros_are="0")
     return text.replace(":", f" and {figure.chosen['reference']}:", 1)
 
 

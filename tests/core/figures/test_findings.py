@@ -12,6 +12,7 @@ from core.figures import (
     direction_tables,
     findings,
     graft_findings,
+    pairs,
     score_findings,
     state_findings,
 )
@@ -122,6 +123,16 @@ def test_nothing_is_largest_where_nothing_changed() -> None:
     )
     even = replace(_grid(("0",), ("v", "q"), (_cell(0.3), _cell(0.3))), chosen=chosen)
     assert findings.of_largest(even) == "medical: 0.3 in each of its matrices."
+
+
+def test_two_tunings_without_conflict_are_not_called_unchanged() -> None:
+    chosen = {"model": "a", "reference": "b"}
+    none = replace(_grid(("0",), ("v", "q"), (_cell(0.0), _cell(0.0))), chosen=chosen)
+    assert pairs.of_modules(none) == "a and b: 0 in each of their matrices."
+    some = replace(_grid(("0",), ("v", "q"), (_cell(0.0), _cell(0.3))), chosen=chosen)
+    assert pairs.of_modules(some) == (
+        "a and b: of the matrices, largest in q of layer 0 (0.3); 1 of 2 are 0."
+    )
 
 
 def test_no_model_comes_first_of_equals() -> None:

@@ -227,11 +227,13 @@ def of_neurons(figure: Table) -> str:
     if all(record.change == 0 for record in records):
         return f"{figure.title}: the rates of these neurons are unchanged."
     first = records[0]
-    score = "" if first.attribution is None else f", its attribution is {first.attribution:.3g}"
-    return (
-        f"{figure.title}: neuron {first.neuron} of layer {first.layer} comes first; its rate "
-        f"changed by {first.change:+.3f}{score}."
-    )
+    known = []
+    if first.change is not None:
+        known.append(f"its rate changed by {first.change:+.3f}")
+    if first.attribution is not None:
+        known.append(f"its attribution is {first.attribution:.3g}")
+    facts = f"; {', '.join(known)}" if known else ""
+    return f"{figure.title}: neuron {first.neuron} of layer {first.layer} comes first{facts}."
 
 
 def of_activation(figure: Lines) -> str:

@@ -38,11 +38,12 @@ class PointRecord(NamedTuple):
 
 
 class NeuronRecord(NamedTuple):
-    """A neuron, the change of its rate from the base's, and its attribution where that is known."""
+    """A neuron, the change of its rate from the base's, and its attribution, where these are
+    known."""
 
     layer: int
     neuron: int
-    change: float
+    change: float | None
     attribution: float | None
 
 

@@ -98,7 +98,9 @@ def _top(asked: Tabulation, model: str, layer: int, order: str) -> list[_Found]:
     return [
         (
             float(key[j]),
-            record := NeuronRecord(layer, int(j), float(change[j]), _at(attribution, j)),
+            record := NeuronRecord(
+                layer, int(j), None if base is None else float(change[j]), _at(attribution, j)
+            ),
             (*record, _at(base, j), float(rate[j])),
             int(arrays["drivers"][0, j]),
             float(arrays["driven"][0, j]),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from core.engine.measurement import Measurement
@@ -15,6 +17,7 @@ from core.figures import (
     pairs,
     score_findings,
     state_findings,
+    tables,
 )
 from core.figures.figure import Cell, Grid, Lines, Panel, Point, Scatter, Series, Table
 from core.figures.records import (
@@ -24,6 +27,7 @@ from core.figures.records import (
     ReadoutRecord,
     ScoreRecord,
 )
+from core.figures.views import Catalogue, Choice, Tabulation
 
 
 def _cell(value: float | None, low: float | None = None, high: float | None = None) -> Cell:
@@ -294,8 +298,25 @@ def test_tables_say_what_stands_out_in_them() -> None:
     assert finding.endswith("neuron 7 of layer 2 comes first; its rate changed by +0.250.")
     ranked = findings.of_neurons(_table(*records[::-1]))
     assert ranked.endswith("changed by +0.100, its attribution is 8.")
+    assert findings.of_neurons(_table(NeuronRecord(2, 7, None, None))).endswith("comes first.")
     for empty in (findings.of_neurons, score_findings.of_points):
         assert empty(_table()) == ""
+
+
+def test_a_rate_without_the_bases_has_no_change() -> None:
+    """A run in progress may have the tuned model's counts first."""
+    stored = {"rate": np.array([0.2, 0.7], np.float32), "drivers": np.full((3, 2), -1),
+              "driven": np.zeros((3, 2))}  # fmt: skip
+
+    def arrays(name: str, *, model: str = "", **_: object) -> Any:
+        return stored if (name, model) == ("neurons", "a") else None
+
+    choice = Choice(measure="activated_percent", model="a", layer=0, order="used most")
+    ranges = Catalogue(ranges={"model": ("base", "a"), "layer": (0,)})
+    made = tables.neurons(Tabulation(choice=choice, catalogue=ranges, rows=(), arrays=arrays))
+    names = [column.name for column in made.columns]
+    assert [row[names.index("change")] for row in made.rows] == [None, None]
+    assert "unchanged" not in findings.of_neurons(made)
 
 
 def test_points_that_say_little_are_not_counted_among_the_others() -> None:

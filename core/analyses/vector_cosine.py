@@ -184,10 +184,12 @@ ANALYSIS = Analysis(
         StepCosines(
             key="path",
             title="Path of a series",
-            caption="Does each step point where training ends, and where the step before pointed?",
+            caption="Does each step point where training ends, and where the step before pointed? "
+            "Vectors are from the model's parent, where it has one.",
             measures=("cosine",),
             selectors=("layer", "module"),
             opens={"module": "all"},
+            free=("setting",),
             optional=True,
             finding=told_cosines,
         ),

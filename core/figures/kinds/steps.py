@@ -81,7 +81,10 @@ class StepCurves(View):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCosines(View):
     """The cosines of each step's tuning vector with the last step's, and with the step before, in a
-    panel each; a faint line for a random walk: √(s/t) at steps s < t."""
+    panel each; a faint line for a random walk: √(s/t) at steps s < t.
+
+    A walk starts where training did: where there are cosines of vectors from the parent (with a
+    setting), they stand in for those from the base."""
 
     kind: ClassVar[Kind] = "curves"
     loose: ClassVar[bool] = True
@@ -101,7 +104,8 @@ class StepCosines(View):
         self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
     ) -> Lines:
         cell_of: dict[tuple[Checkpoint, Checkpoint], Cell]
-        cell_of = cells(self, choice, spec, catalogue, rows, _pair)
+        from_parents_last = sorted(rows, key=lambda row: bool(row.setting))
+        cell_of = cells(self, choice, spec, catalogue, from_parents_last, _pair)
         series = steps.series_in(member.name for pair in cell_of for member in pair)
         every = sorted({member.step for members in series.values() for member in members})
         x_of = {step: x for x, step in enumerate(every)}

@@ -116,6 +116,40 @@ def test_the_path_is_held_against_a_random_walk() -> None:
     assert "sft at step 10 has +0.495 with its last step, no straighter" in view.finding(made)
 
 
+def test_a_walk_from_a_parent_has_vectors_from_it() -> None:
+    """From the base, all vectors of the series share the parent's: a walk looks straight."""
+    random = np.random.default_rng(0)
+    moves = random.normal(size=(40, 20000))
+    path = dict(zip((10, 40), np.cumsum(moves, axis=0)[[9, 39]], strict=True))
+    start = 100 * random.normal(size=20000)
+
+    def row(setting: str, a: int, b: int) -> Measurement:
+        first, second = (path[s] + start * (not setting) for s in (a, b))
+        cosine = float(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
+        return Measurement(
+            metric="cosine", module="all", model=f"sft@{a}", reference=f"sft@{b}", value=cosine,
+            setting=setting,
+        )  # fmt: skip
+
+    rows = [row(setting, *pair) for setting in ("vs-parent", "") for pair in ((10, 40), (40, 10))]
+    assert rows[2].value == pytest.approx(1, abs=0.01)
+    view = next(v for v in registry.get("vector_cosine").views if v.key == "path")
+    models = ("sft@10", "sft@40")
+    ranges = Catalogue(
+        ranges={"model": models, "reference": models, "module": ("all",), "metric": ("cosine",),
+                "setting": ("vs-parent",)},
+        combinations=combinations(rows),
+        places=frozenset({(None, "all")}),
+    )  # fmt: skip
+    choice = default_choice(view, ranges)
+    asked = query(view, choice, ranges)
+    spec = registry.get("vector_cosine").metric("cosine")
+    made = figure(view, choice, [r for r in rows if matches(asked, r)], ranges, spec)
+    assert isinstance(made, Lines)
+    (cell,) = made.panels[0].series[0].cells
+    assert cell.value == pytest.approx(0.5, abs=0.03)
+
+
 @pytest.mark.parametrize("name", registry.names())
 def test_views_by_step_exist_where_a_run_has_a_series(name: str) -> None:
     views = registry.get(name).views

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.statistics.paths import Array
 
-NAME, VERSION = "trajectory", 1
+NAME, VERSION = "trajectory", 2
 NORMS, COSINES = "tuning_vectors", "vector_cosine"
 BASE = "base"
 MODULES = ("attention", "mlp", "all")
@@ -70,14 +70,21 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     names, result = unit.options["points"], UnitResult()
     rows = [row for each in required for row in each.measurements]
     for module in MODULES:
-        gram, size = _gram(names, [row for row in rows if row.module == module and not row.setting])
+        here = [row for row in rows if row.module == module and not row.setting]
+        gram, size = _gram(names, here)
         if size:
             coordinates = {"module": module, "setting": unit.options["series"]}
             result.measurements += [
                 *_components(names, gram, coordinates),
                 *_moves(names, gram, size, module),
+                *_turns(names, gram, _changed(here) or size, module),
             ]
     return result
+
+
+def _changed(rows: Sequence[Measurement]) -> int:
+    """The most parameters that two of the models both changed."""
+    return max((row.n or 0 for row in rows if row.metric == "cosine"), default=0)
 
 
 def _gram(names: Sequence[str], rows: Sequence[Measurement]) -> tuple[Array, int]:
@@ -115,7 +122,7 @@ def _components(
 
 
 def _moves(names: Sequence[str], gram: Array, size: int, module: str) -> Iterator[Measurement]:
-    """The moves to each checkpoint, and the turns there."""
+    """The moves to each checkpoint; `size` is the number of parameters."""
     lengths = np.sqrt(paths.squared_moves(gram))
     straight = zip(paths.straightness(gram), paths.straightness_of_walk(gram), strict=True)
     for name, length, path, (straightness, chance) in zip(
@@ -130,6 +137,10 @@ def _moves(names: Sequence[str], gram: Array, size: int, module: str) -> Iterato
             chance=_defined(chance),
             **coordinates,
         )
+
+
+def _turns(names: Sequence[str], gram: Array, size: int, module: str) -> Iterator[Measurement]:
+    """The turns at each checkpoint but the last; `size` is the number of changed parameters."""
     for name, cosine in zip(names[1:-1], paths.turns(gram), strict=True):
         yield Measurement(
             metric="turning_cosine", value=_defined(cosine), chance=0.0,

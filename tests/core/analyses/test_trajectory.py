@@ -171,6 +171,26 @@ def test_a_further_checkpoint_costs_the_path_of_its_series_alone(study: Path) ->
     assert [after[key].label for key in after.keys() - before] == ["path of sft"]
 
 
+def test_the_spread_of_turns_counts_the_parameters_that_changed(study: Path) -> None:
+    """As in the cosine of two vectors: unchanged parameters can't agree by chance."""
+    base = tiny_tensors()
+    queries = [name for name in base if "q_proj" in name]
+    for i, step in enumerate(STEPS):
+        tuned = tuned_from(base, i)
+        write_model(
+            study.parent / "dpo" / f"checkpoint-{step}", tiny_config(),
+            {**base, **{name: tuned[name] for name in queries}},
+        )  # fmt: skip
+    sink = run(study)
+    count = sum(base[name].numel() for name in queries)
+    for module in ("attention", "all"):
+        turn = sink.value("turning_cosine", model="dpo@20", module=module)
+        assert turn.n == count
+        assert turn.chance_sd == pytest.approx(count**-0.5)
+    whole = sum(tensor.numel() for tensor in base.values())
+    assert sink.value("move", model="dpo@20", module="all").n == whole
+
+
 def test_two_checkpoints_make_no_path(study: Path) -> None:
     for step in (5, 20):
         folder = study.parent / "dpo" / f"checkpoint-{step}"

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from core.figures.figure import Lines, Scatter, Series
+from core.figures.figure import Lines, Point, Scatter, Series
+from core.models import steps
 from core.sizes import counted
 
 
 def of_path(figure: Scatter) -> str:
     """Whether the path always goes the same way along its first component."""
-    xs = [point.place[0] for point in figure.points if point.place is not None]
+    series = figure.chosen["setting"]
+
+    def step(point: Point) -> int:
+        """The start comes first, wherever the study names it."""
+        member = steps.parted(point.name)
+        return member.step if member is not None and member.series == series else -1
+
+    placed = sorted(figure.points, key=step)
+    xs = [point.place[0] for point in placed if point.place is not None]
     if len(xs) < 2:
         return ""
     back = sum((after - before) * (xs[-1] - xs[0]) < 0 for before, after in pairwise(xs))
     moves = counted(len(xs) - 1, "move")
-    words = f"{figure.chosen['setting']} goes {abs(xs[-1] - xs[0]):.3g} along {figure.x_name}"
+    words = f"{series} goes {abs(xs[-1] - xs[0]):.3g} along {figure.x_name}"
     return f"{words} in {moves}, " + (f"{back} of them backwards." if back else "none backwards.")
 
 

@@ -14,8 +14,9 @@ from core.analyses.trajectory import ANALYSIS, MODULES
 from core.engine import runner
 from core.engine.measurement import Measurement
 from core.figures.choices import default_choice, query
-from core.figures.figure import Lines, Scatter
+from core.figures.figure import Cell, Lines, Point, Scatter
 from core.figures.layout import figure
+from core.figures.paths import of_path
 from core.figures.views import Catalogue
 from core.statistics import paths
 from core.study.intake import read
@@ -215,6 +216,16 @@ def drawn(key: str, rows: list[Measurement], measure: str = "") -> Any:
     chosen = [row for row in rows if matches(asked, row)]
     made = figure(view, choice, chosen, catalogue, ANALYSIS.metric(choice.measure))
     return made, view.finding(made)
+
+
+def test_a_path_is_told_from_its_start_wherever_the_study_names_it() -> None:
+    steady = {"sft@5": 1.0, "sft@20": 2.0, "sft@100": 3.0, "parent": 0.0}
+    points = tuple(Point(n, n, Cell(x, x), Cell(0.0, 0.0)) for n, x in steady.items())
+    figure = Scatter(
+        title="", measure="position", unit="", across="component", x_name="PC1", y_name="PC2",
+        point_name="model", points=points, chosen={"setting": "sft"},
+    )  # fmt: skip
+    assert of_path(figure) == "sft goes 3 along PC1 in 3 moves, none backwards."
 
 
 def test_figures_say_how_the_path_goes(study: Path) -> None:

@@ -182,7 +182,8 @@ class _Reader(Forwarding):
             alignment = similarity.alignment(up(first, device), up(second, device), documents)
             yield self._cka(layer, alignment)
             everywhere = np.arange(len(self.places))
-            yield self._row("drift", layer, everywhere, *similarity.drift(first, second))
+            drifts = similarity.drift(first, second, documents)
+            yield self._row("drift", layer, everywhere, *drifts)
             if is_lens:
                 reading = lens.reading(head, self._at(self.sampled, layer))
                 its = lens.reading(other, self._at(base, layer))

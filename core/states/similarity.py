@@ -16,7 +16,7 @@ from torch import Tensor
 from core.models.transfers import up
 
 SHIFTS = 5
-"""Pairings of unlike documents that give the chance level of an alignment."""
+"""The most pairings of unlike documents that give the chance level of an alignment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +42,30 @@ def alignment(base: Tensor, tuned: Tensor, documents: NDArray[np.int64]) -> Alig
         _hsic(a, b, member) for a, b in ((first, second), (first, first), (second, second))
     )
     values = _ratio(cross, of_first, of_second)
-    shifts = sorted({n * k // (SHIFTS + 1) for k in range(1, SHIFTS + 1)} - {0})
+    shifts = [
+        shift
+        for shift in sorted({n * k // (SHIFTS + 1) for k in range(1, SHIFTS + 1)})
+        if (documents != np.roll(documents, shift)).all()
+    ]
     unlike = _ratio(_shifted(first, second, shifts), of_first[:1], of_second[:1])
     value = float(values[0])
     return Alignment(None if np.isnan(value) else value, values[1:], unlike)
 
 
-def drift(base: Tensor, tuned: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def drift(
+    base: Tensor, tuned: Tensor, documents: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """‖h_t − h_b‖ / ‖h_b‖ [n] at each token, and with the tuned model's state at another token,
-    half of the tokens further; NaN for a base's state of zeros."""
-    size = base.double().norm(dim=1)
+    half of the tokens further; NaN for a base's state of zeros, and where the other token is of the
+    same document. `documents` as in `alignment`."""
+    size, apart = base.double().norm(dim=1), len(tuned) // 2
 
     def relative(other: Tensor) -> NDArray[np.float64]:
         drifts: NDArray[np.float64] = ((other.double() - base.double()).norm(dim=1) / size).numpy()
         return np.where(np.isfinite(drifts), drifts, np.nan)
 
-    return relative(tuned), relative(tuned.roll(len(tuned) // 2, 0))
+    unlike = relative(tuned.roll(apart, 0))
+    return relative(tuned), np.where(documents != np.roll(documents, apart), unlike, np.nan)
 
 
 def _kernel(states: Tensor) -> Tensor:

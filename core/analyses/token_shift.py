@@ -159,7 +159,8 @@ class _Reader:
         counts = {name: end_counts.sum(0) for name, end_counts in ends.items()}
         shares = {name: count / max(1, counted.positions.sum()) for name, count in counts.items()}
         level = {name: _share(chance, name, len(mean)) for name in ends}
-        keys = [mean, -mean, *shares.values(), *(shares[n] - level[n] for n in ends)]
+        keys = [mean, -mean, *shares.values()]
+        keys += [] if chance is None else [shares[name] - level[name] for name in ends]
         tokens = np.unique(
             np.concatenate([np.argsort(-key, kind="stable")[:LISTED] for key in keys])
         )
@@ -179,7 +180,7 @@ class _Reader:
 def _share(counted: Counted | None, end: str, vocabulary: int) -> NDArray[np.float64]:
     """The share of positions of each token by chance; NaN where that is unknown."""
     if counted is None:
-        return np.zeros(vocabulary)
+        return np.full(vocabulary, np.nan)
     share: NDArray[np.float64] = getattr(counted, end).sum(0) / max(1, counted.positions.sum())
     return share
 

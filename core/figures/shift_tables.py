@@ -61,7 +61,7 @@ def tokens(asked: Tabulation) -> Table:
                 (
                     _shown(str(arrays["text"][index])), float(arrays[order.end][token]),
                     *map(_known, bounds),
-                    float(arrays[f"{order.end}_chance"][token]),
+                    _known(arrays[f"{order.end}_chance"][token]),
                     *(_of(control, order.end, token) for control in controls.values()),
                     float(arrays["mean"][token]),
                 )
@@ -141,7 +141,8 @@ def _first(arrays: Arrays, others: Any, order: _Order) -> NDArray[np.int64]:
 
 
 def _beyond(arrays: Arrays, others: Any, end: str) -> NDArray[np.float32]:
-    """The excess of each listed token's share over its share by chance and in other models."""
+    """The excess of each listed token's share over its share by chance and in other models; NaN
+    where chance is not known."""
     listed = arrays["listed"]
     level = arrays[f"{end}_chance"][listed]
     for other in others:

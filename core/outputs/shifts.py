@@ -99,10 +99,13 @@ class ShiftCounter:
         self._pending: list[tuple[bool, list[NDArray[Any]], list[NDArray[np.int64]], Tensor]] = []
         self._found: dict[bool, Counted] = {}
         self._seen: dict[bool, list[list[NDArray[Any]]]] = {}
+        self._held: dict[int, Tensor] = {}
+        self._committed: dict[int, Tensor] = {}
 
     def begin(self) -> None:
         """Forget an unfinished batch."""
         self._pending.clear()
+        self._held = dict(self._committed)
 
     def see(self, pair: Pair) -> None:
         """See a block of positions."""
@@ -114,9 +117,31 @@ class ShiftCounter:
             index = up(torch.from_numpy(other), pair.base.device)
             shift = pair.base[index] - pair.base.roll(apart, 0)[index]
             self._take(True, pair.documents[other], pair.places[other], shift)
+        elif (unlike := self._unlike(pair)) is not None:
+            self._take(True, pair.documents, pair.places, pair.base - unlike)
+        self._hold(pair)
+
+    def _unlike(self, pair: Pair) -> Tensor | None:
+        """The base's predictions at as many positions of an earlier document, for a block within
+        one document: with a large vocabulary, hardly any block has two. None if there is none."""
+        document = int(pair.documents[0])
+        held = next((rows for other, rows in self._held.items() if other != document), None)
+        if held is None:
+            return None
+        return held[up(torch.arange(len(pair.documents)) % len(held), held.device)]
+
+    def _hold(self, pair: Pair) -> None:
+        """Hold the block's last document, and the last one before it."""
+        assert pair.base is not None
+        last = int(pair.documents[-1])
+        before = [(d, rows) for d, rows in self._held.items() if d != last][-1:]
+        others = np.flatnonzero(pair.documents != last)
+        first = int(others[-1]) + 1 if len(others) else 0
+        self._held = dict([*before, (last, pair.base[first:])])
 
     def commit(self) -> None:
         """Add the batch."""
+        self._committed = dict(self._held)
         for by_chance, seen, places, total in self._pending:
             if by_chance not in self._found:
                 self._found[by_chance] = _empty(self._groups, len(total))

@@ -15,6 +15,7 @@ from core.analyses import representation, token_shift
 from core.engine import runner
 from core.engine.subject import open_subject
 from core.figures import shift_tables
+from core.figures.views import Catalogue, Choice, Tabulation
 from core.models import loading
 from core.outputs import shifts
 from core.outputs.pairs import Pair
@@ -88,6 +89,57 @@ def test_chance_is_of_the_base_at_positions_of_other_documents() -> None:
     alone.see(_pair([0, 0], _random(2, 1), base[:2]))
     alone.commit()
     assert alone.counted(by_chance=True) is None, "there is no other document"
+
+
+def test_blocks_within_one_document_are_compared_with_an_earlier_one() -> None:
+    """A large vocabulary leaves room for a part of a document; most blocks have only one."""
+    base, tuned = _random(9, 0), _random(9, 1)
+    counter = shifts.ShiftCounter(2, 100)
+    blocks = (([0, 0, 0], 0), ([0], 3), ([1, 1, 1, 1], 4), ([1], 8))
+    for documents, start in blocks:
+        if documents == [1, 1, 1, 1]:
+            counter.see(_pair([2], _random(1, 2), _random(1, 3)))
+            counter.begin()  # the batch is interrupted, and starts anew
+        rows = slice(start, start + len(documents))
+        counter.see(_pair(documents, tuned[rows], base[rows]))
+        counter.commit()
+    counted = counter.counted(by_chance=True)
+    assert counted is not None
+    assert counted.positions.tolist() == [0, 5], "the first document has none before it"
+    wanted = np.zeros(200)
+    for position in range(4, 9):
+        change = (base[position] - base[3]).double().numpy()
+        wanted[np.argsort(change - change.mean())[-4:]] += 1
+    assert counted.promoted.sum(0).tolist() == wanted.tolist()
+    measured = counter.counted(by_chance=False)
+    assert measured is not None
+    assert measured.positions.tolist() == [4, 5]
+
+
+def test_a_single_document_has_no_token_beyond_chance(tmp_path: Path) -> None:
+    family(tmp_path, "llama")
+    (tmp_path / "one.txt").write_text(TEXTS[0])
+    probe = study.Probe(file=str(tmp_path / "one.txt"))
+    sink = MemorySink()
+    runner.run(study_of(tmp_path, "tuned0", probe=probe), sink, ["token_shift"])
+    arrays = _arrays(sink, "tuned0")
+    assert arrays["promoted"].any()
+    assert np.isnan(arrays["promoted_chance"]).all()
+
+    def read(name: str, *, model: str = "", **_: Any) -> Any:
+        return arrays if model == "tuned0" else None
+
+    def table(order: str) -> Any:
+        choice = Choice(measure="promoted_share", model="tuned0", order=order)
+        return shift_tables.tokens(
+            Tabulation(choice=choice, catalogue=Catalogue(), rows=(), arrays=read)
+        )
+
+    assert table("promoted beyond chance").rows == ()
+    most = table("promoted most")
+    column = [c.name for c in most.columns].index("by chance")
+    assert most.rows
+    assert {row[column] for row in most.rows} == {None}
 
 
 def test_a_constant_added_to_all_logits_and_a_forgotten_batch_change_nothing() -> None:

@@ -141,12 +141,12 @@ def encoded(
     empty = cut = unanswered = 0
     for each in given[:documents]:
         ids, start = _ids_of(each, encode) if each.text.strip() else (np.zeros(0, np.int64), 1)
-        cut += len(ids) > limit
         if not len(ids):
             empty += 1
         elif each.prompt and len(ids[:limit]) <= start:
             unanswered += 1
         else:
+            cut += len(ids) > limit
             chosen.append((each, ids[:limit], start))
     if not chosen:
         raise ProbeError(
@@ -175,7 +175,7 @@ def encoded(
             f"{phrase} with the prompt, which stands before the text too: a text beside a prompt "
             "is the answer alone."
         )
-    if context is not None and context < max_tokens and cut:
+    if context is not None and context < max_tokens and (cut or unanswered):
         notes.append(f"probe.max_tokens is {max_tokens}, but the models' context is {context}.")
     if cut:
         phrase = among(cut, len(chosen), "document", "is", "are")

@@ -228,5 +228,6 @@ def test_a_prompt_that_leaves_its_answer_no_token_is_left_out() -> None:
     probe_set = probe.encoded(given, _letters, documents=2, max_tokens=9, context=None)
     assert probe_set.texts == ("is it? yes",)
     assert "1 document without a token of the answer among the first 9 tokens" in probe_set.notes[0]
+    assert probe_set.notes[1:] == ("1 of 1 document is cut to the first 9 tokens.",)
     with pytest.raises(ProbeError, match="No answer of the probe set has a token among"):
         probe.encoded(given, _letters, documents=2, max_tokens=6, context=None)

@@ -58,14 +58,15 @@ def rows(
 
 def corrected(rows: Iterable[Measurement]) -> list[Measurement]:
     """The rows of q values for the p values among these rows: by Benjamini and Hochberg, over all
-    tests of a metric."""
+    tests of a metric. `n` counts them; a row without a p value is no test."""
     tests = [row for row in rows if row.metric == "p_value"]
     result = []
     for metric in dict.fromkeys(row.metric_of for row in tests):
         same_metric = [row for row in tests if row.metric_of == metric]
         adjusted = multiplicity.adjusted([row.value for row in same_metric])
+        made = sum(row.value is not None for row in same_metric)
         result += [
-            replace(row, metric="q_value", value=q, n=len(same_metric))
+            replace(row, metric="q_value", value=q, n=made)
             for row, q in zip(same_metric, adjusted, strict=True)
         ]
     return result

@@ -142,11 +142,12 @@ def _of_parts(measured: _Losses, coordinates: Mapping[str, Any]) -> Iterator[Mea
     """Single grafts, with the p values corrected for all of them, and the whole model's gain."""
     parts = [name for name in measured.of if "|" in name and not name.startswith("layers-")]
     corrected = multiplicity.adjusted([measured.p_value(measured.of[name]) for name in parts])
+    made = sum(q is not None for q in corrected)
     for name, q in zip(parts, corrected, strict=True):
         layer, _, module = name.partition("|")
         place = {**coordinates, "layer": int(layer) if layer else None, "module": module}
         yield from _both(measured, measured.of[name], place)
-        yield Measurement(metric="q_value", value=q, n=len(parts), **place)
+        yield Measurement(metric="q_value", value=q, n=made, **place)
     fall = measured.fall(measured.of[ALL])
     yield Measurement(
         metric="gain", value=fall.value, low=fall.low, high=fall.high, n=measured.documents,

@@ -52,7 +52,7 @@ def of_neuron(asked: Tabulation) -> Passages:
     }  # fmt: skip
     item = asked.choice.item or next(iter(places), "")
     if item not in places:
-        words = f"{item} {_FEW}".capitalize() if places else _NONE
+        words = f"{item.capitalize()} {_FEW}" if places else _NONE
         blocks: tuple[Block, ...] = (Block("", (passage("", words),)),)
     else:
         layer, j = places[item]

@@ -287,7 +287,11 @@ def test_neurons_in_context_are_read_beside_the_texts(folder: Path) -> None:
     assert {int(item.split()[1]) for item in items} == set(LAYERS)
     figure = shown("layer 1 neuron 999")
     assert (figure.items, figure.item) == (items, "")
-    assert "has no stored contexts" in figure.blocks[0].passages[0].text
+    assert (
+        figure.blocks[0]
+        .passages[0]
+        .text.startswith("Layer 1 neuron 999 has no stored contexts. Contexts are stored for")
+    )
 
     layer, neuron = 1, int(items[-1].split()[-1])
     figure = shown(items[-1])

@@ -80,8 +80,8 @@ class TextStore:
     def arrays(self, probe: ProbeSet, tokenizer: Any) -> dict[str, NDArray[Any]]:
         """Arrays over the stored tokens, document by document: `document` and `place` of each
         token; `token`, `own` and `base` [tokens, LIKELIEST] places in `vocabulary`, of the token
-        and of each model's likeliest ones before it; their probabilities; `kl` and `nll_change`
-        (NaN at a document's first token)."""
+        and of each model's likeliest ones before it; their probabilities; `kl` and
+        `nll_change`. A document's first token has no prediction, and is none of them."""
         if not self._found:
             return {}
         columns = {k: np.concatenate([each[k] for each in self._found]) for k in self._found[0]}

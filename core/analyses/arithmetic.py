@@ -373,7 +373,7 @@ ANALYSIS = Analysis(
             title="One domain against another",
             short="Trade-off",
             caption="One point per model: its share of one domain, and of the other. A domain's "
-            "share is the mean over the tasks on which its own model differs from the base.",
+            "share is the mean over the tasks on which its own model is better than the base.",
             measures=("normalised", "regained"),
             free=("reference", "metric_of"),
             only={"task": score_tables.is_domain},

@@ -186,7 +186,7 @@ ANALYSIS = Analysis(
             title="Leaderboard",
             caption="Each model's score by task, and its difference from the base over the same "
             "items. The mean of a domain is over shares of the gain of the domain's own model (0: "
-            "the base, 1: the own model), on the tasks on which that model differs from the base.",
+            "the base, 1: the own model), on the tasks on which that model beats the base.",
             free=("model", "reference", "task", "metric_of"),
             tabulate=leaderboard.board,
             orders=leaderboard.ORDERS,

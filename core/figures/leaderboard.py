@@ -21,6 +21,9 @@ BASE = "base"
 MEAN = "mean "
 """Stands before the name of a domain in that of its column."""
 
+LEVEL, WORSE = "does not differ from", "is worse than"
+"""Why the mean of a domain leaves a task out: its own model beside the base."""
+
 _BESIDE = ("difference", "p_value", "stderr")
 _Column = dict[str, Cell]
 """The cell of each model."""
@@ -147,11 +150,21 @@ class _Scores:
         return cells
 
     def counted(self, domain: Domain) -> tuple[str, ...]:
-        """The tasks on which the domain's own model differs from the base for certain."""
-        differences = ((task, self.differences.get((domain.own, task))) for task in domain.tasks)
+        """The tasks on which the domain's own model gains for certain. Of a metric without a known
+        direction, any certain difference counts."""
         return tuple(
-            task for task, row in differences if row is not None and excludes(row.low, row.high)
+            t for t in domain.tasks if self.differs(domain, t) and not self.lost(domain, t)
         )
+
+    def differs(self, domain: Domain, task: str) -> bool:
+        """Does the domain's own model differ from the base for certain?"""
+        row = self.differences.get((domain.own, task))
+        return row is not None and excludes(row.low, row.high)
+
+    def lost(self, domain: Domain, task: str) -> bool:
+        """Is the domain's own model worse than the base?"""
+        row = self.differences.get((domain.own, task))
+        return row is not None and _is_better(_difference(row, self.better(task))) is False
 
     def means(self, domain: Domain) -> _Column:
         """The mean of each model's share of the own model's gain, over the counted tasks."""
@@ -204,7 +217,7 @@ def _in_order(models: Sequence[str], columns: Mapping[str, _Column], order: str)
 def _left_out(scores: _Scores, domains: Sequence[Domain]) -> Iterator[str]:
     """The tasks that the means leave out, and why."""
     silent = [
-        f"{task} ({domain.own} does not differ from the base there)"
+        f"{task} ({domain.own} {WORSE if scores.differs(domain, task) else LEVEL} the base there)"
         for domain in domains
         if domain.own in scores.models
         for task in domain.tasks

@@ -2,7 +2,8 @@
 
 A domain's own row is the plain mean over all of its tasks. A task on which the domain's own model
 does not differ from the base gives every model a share near 1, the base too, and so says nothing of
-the trade. The figure leaves such tasks out, as the leaderboard does, and names them.
+the trade; of a task on which it is worse, the base keeps more than all. The figure leaves such
+tasks out, as the leaderboard does, and names them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from core.engine.measurement import Measurement, MetricSpec
-from core.figures import score_tables
+from core.figures import leaderboard, score_tables
 from core.figures.figure import BASE, Scatter
 from core.figures.kinds.scatters import ScatterPlot
 from core.figures.significance import excludes
@@ -84,12 +85,11 @@ class _Shares:
             if row.metric_of == first[task := self._task_of[row.task]]
         }
         base = {t: self._rows.get((NORMALISED, BASE, t)) for t in domain.tasks}
-        self._known = [task for task, row in base.items() if row is not None]
-        self._telling = [
-            task
-            for task, row in base.items()
-            if row is not None and excludes(row.low, row.high, 1.0)
-        ]
+        known = {task: row for task, row in base.items() if row is not None}
+        self._known = [*known]
+        apart = {t: r.value or 0.0 for t, r in known.items() if excludes(r.low, r.high, 1.0)}
+        self._telling = [task for task, share in apart.items() if share < 1]
+        self._lost = [task for task in apart if task not in self._telling]
 
     def replaced(self, means: Sequence[Measurement]) -> Iterator[Measurement]:
         """The means; a domain's mean is over its telling tasks alone, where each of its tasks is
@@ -111,11 +111,12 @@ class _Shares:
 
     def notes(self) -> Iterator[str]:
         """The tasks left out, and why."""
-        silent = [task for task in self._known if task not in self._telling]
-        if silent:
-            name, owner = self._domain.name, self._domain.own
-            where = "there" if self._telling else "there: no task is left"
-            yield (
-                f"The mean of {name} leaves out {', '.join(silent)} "
-                f"({owner} does not differ from the base {where})."
-            )
+        silent = [t for t in self._known if t not in (*self._telling, *self._lost)]
+        left_out = [
+            f"{', '.join(tasks)} ({self._domain.own} {why} the base there)"
+            for tasks, why in ((silent, leaderboard.LEVEL), (self._lost, leaderboard.WORSE))
+            if tasks
+        ]
+        if left_out:
+            rest = "" if self._telling else ": no task is left"
+            yield f"The mean of {self._domain.name} leaves out {', '.join(left_out)}{rest}."

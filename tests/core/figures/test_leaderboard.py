@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -35,9 +36,12 @@ SCORES = {
 METRIC = {"our_text": "ppl", "our_quiz": "acc", "our_code": "acc"}
 
 
-def board(order: str = ORDERS[0]) -> Grid:
+def board(
+    order: str = ORDERS[0],
+    scores: Mapping[tuple[str, str], tuple[float, Any]] = SCORES,
+) -> Grid:
     rows = [Measurement(metric="acc_norm", value=0.9, model="med", task="our_quiz")]
-    for (model, task), (score, apart) in SCORES.items():
+    for (model, task), (score, apart) in scores.items():
         coordinates: dict[str, Any] = {"model": model, "task": task}
         rows.append(Measurement(metric=METRIC[task], value=score, **coordinates))
         rows.append(Measurement(metric="stderr", metric_of=METRIC[task], value=0.1, **coordinates))
@@ -107,6 +111,19 @@ def test_a_mean_is_over_the_tasks_on_which_the_own_model_differs_from_the_base()
     assert made.note == (
         "The means leave out our_quiz (med does not differ from the base there). general has no "
         "model of its own, so it has no mean."
+    )
+
+
+def test_a_mean_leaves_out_tasks_that_the_own_model_lost() -> None:
+    """Over a loss, a larger share would be a larger loss."""
+    lost = {
+        ("med", "our_text"): (6.0, (2.0, 1.8, 2.2)),
+        ("med", "our_quiz"): (0.5, (0.2, 0.1, 0.3)),
+    }
+    made = board(scores={**SCORES, **lost})
+    assert [cell(made, m, "mean medical").value for m in MODELS] == [0.0, 1.0, 0.10 / 0.2]
+    assert made.note.startswith(
+        "The means leave out our_text (med is worse than the base there). general"
     )
 
 

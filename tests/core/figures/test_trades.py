@@ -119,6 +119,17 @@ def test_nothing_is_left_out_where_every_task_tells() -> None:
     assert made.note == ""
 
 
+def test_a_task_on_which_the_own_model_is_worse_is_left_out() -> None:
+    """There, the base keeps more than all of the domain."""
+    measured = [
+        replace(row, value=1.5, low=1.3, high=1.7) if row.task == "quiz" and row.low else row
+        for row in rows()
+    ]
+    made = trade(measured)
+    assert shares_of(made, MEDICAL) == {n: s["text"] for n, s in SHARES.items()}
+    assert made.note == "The mean of medical leaves out quiz (med is worse than the base there)."
+
+
 def test_a_domain_without_a_telling_task_has_no_mean() -> None:
     measured = [
         replace(row, low=0.4, high=1.6) if row.task == "text" and row.low is not None else row

@@ -102,16 +102,9 @@ class _Reader(SliceReader):
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         for unit in self.units:
-            matrices = self._rows[unit.model]
-            yield (
-                unit,
-                UnitResult(
-                    [
-                        *_by_module(matrices),
-                        *overlap.means(matrices, lambda row: groups(row.module)),
-                    ]
-                ),
-            )
+            modules = _by_module(self._rows[unit.model])
+            in_groups = overlap.means(modules, lambda row: groups(row.module))
+            yield unit, UnitResult([*modules, *in_groups])
 
 
 def _row(name: str, value: float | None, drawn: Sequence[float | None]) -> Measurement:
@@ -136,7 +129,7 @@ def _by_module(matrices: Sequence[Measurement]) -> list[Measurement]:
 
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
-    """The plain mean over a model's matrices, by module and by group."""
+    """The plain mean over the layers' modules, by module and by group."""
     rows = [
         replace(row, layer=None)
         for each in required

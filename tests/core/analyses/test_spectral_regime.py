@@ -67,6 +67,9 @@ def test_every_measure_equals_brute_force(name: str, tmp_path: Path) -> None:
     q = [sink.value("spectrum_change", layer=i, module="q").value or 0 for i in (0, 1)]
     whole = sink.value("spectrum_change", layer=None, module="q")
     assert whole.value == pytest.approx(np.mean(q))
+    mlp = [sink.value("spectrum_change", layer=i, module="mlp").value or 0 for i in (0, 1)]
+    whole = sink.value("spectrum_change", layer=None, module="mlp")
+    assert whole.value == pytest.approx(np.mean(mlp)), "experts weigh alike in a layer and a model"
 
 
 def test_a_model_against_itself_is_at_0(tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def _test(view: View, coordinate: Coordinate) -> Callable[[str], bool] | None:
         return lambda value: bool(value) and asked(value)
     if coordinate in view.free or (view.loose and coordinate in view.steppers):
         return None
-    if coordinate == "probe" and coordinate in view.steppers:
+    if coordinate == "probe" and coordinate in view.selectors:
         return None  # a single probe set has no name
     return bool if coordinate in (*view.steppers, *view.laid_out) else operator.not_
 

@@ -348,3 +348,23 @@ def test_an_optional_view_of_probe_sets_is_there_with_a_single_one_too(
     )  # fmt: skip
     view = next(view for view in present(views, ranges) if view.key == "positions")
     assert default_choice(view, ranges).probe == probes[0]
+
+
+@pytest.mark.parametrize(
+    ("probes", "shown"), [(("",), set()), (("one", "two"), {"map", "against", "forgetting"})]
+)
+def test_a_single_probe_set_stands_against_no_other(
+    probes: tuple[str, ...], shown: set[str]
+) -> None:
+    ranges = Catalogue(
+        ranges={"model": ("a",), "metric": ("kl", "nll_change"),
+                "probe": tuple(filter(None, probes))},
+        combinations=frozenset(
+            Combination(metric=metric, model="a", reference="base", probe=probe)
+            for metric in ("kl", "nll_change")
+            for probe in probes
+        ),
+    )  # fmt: skip
+    views = {view.key for view in present(registry.get("divergence").views, ranges)}
+    assert views & {"map", "against", "forgetting"} == shown
+    assert {"models", "text"} <= views

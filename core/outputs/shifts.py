@@ -116,10 +116,23 @@ class ShiftCounter:
         if len(other):
             index = up(torch.from_numpy(other), pair.base.device)
             shift = pair.base[index] - pair.base.roll(apart, 0)[index]
-            self._take(True, pair.documents[other], pair.places[other], shift)
+            self._take_unlike(pair.documents[other], pair.places[other], shift)
         elif (unlike := self._unlike(pair)) is not None:
-            self._take(True, pair.documents, pair.places, pair.base - unlike)
+            self._take_unlike(pair.documents, pair.places, pair.base - unlike)
         self._hold(pair)
+
+    def _take_unlike(
+        self, documents: NDArray[np.int64], places: NDArray[np.int64], shift: Tensor
+    ) -> None:
+        """Count a shift to another document, where the two contexts differ: equal ones, as after
+        the first token of all documents, have no shift."""
+        rows = down(shift.nan_to_num_(0, 0, 0).count_nonzero(1) > 0)
+        arrived(shift.device)
+        apart = np.flatnonzero(rows.numpy())
+        if len(apart) < len(shift):
+            shift = shift[up(torch.from_numpy(apart), shift.device)]
+        if len(apart):
+            self._take(True, documents[apart], places[apart], shift)
 
     def _unlike(self, pair: Pair) -> Tensor | None:
         """The base's predictions at as many positions of an earlier document, for a block within

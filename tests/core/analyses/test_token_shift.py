@@ -91,6 +91,19 @@ def test_chance_is_of_the_base_at_positions_of_other_documents() -> None:
     assert alone.counted(by_chance=True) is None, "there is no other document"
 
 
+def test_equal_contexts_are_no_chance() -> None:
+    """All documents begin with one token: the base predicts the same after it everywhere."""
+    base = _random(4, 0)
+    base[2] = base[0]
+    counter = shifts.ShiftCounter(2, 100)
+    counter.see(_pair([0, 0, 1, 1], _random(4, 1), base))
+    counter.commit()
+    counted = counter.counted(by_chance=True)
+    assert counted is not None
+    assert counted.positions.tolist() == [1, 1], "the second token of each"
+    assert (counted.seen[1] == 1).all()
+
+
 def test_blocks_within_one_document_are_compared_with_an_earlier_one() -> None:
     """A large vocabulary leaves room for a part of a document; most blocks have only one."""
     base, tuned = _random(9, 0), _random(9, 1)

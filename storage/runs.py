@@ -199,7 +199,10 @@ def request_cancel(db: Database, run_id: str) -> None:
         if run.status == "running":
             _set(connection, run.id, cancel_requested=True)
         elif run.status in ("queued", "interrupted"):
-            _set(connection, run.id, status="cancelled", finished=time.time())
+            # The request stays: the worker of an interrupted run may only have been silent.
+            _set(
+                connection, run.id, status="cancelled", finished=time.time(), cancel_requested=True
+            )
         else:
             raise RunError(f"Run {run.id} is not running: it is {run.status}.")
 

@@ -207,6 +207,17 @@ def test_cancelling_asks_a_worker_and_settles_the_rest(db: Database, begin: Begi
     assert not runs.find_run(db, run_id).cancel_requested
 
 
+def test_a_worker_taken_for_dead_whose_run_was_cancelled_stops(db: Database, begin: Begin) -> None:
+    sink = begin()
+    run_id = runs.find_run(db, "latest").id
+    _set(db, run_id, heartbeat=0.0, ticked=None)
+    assert runs.find_run(db, run_id).status == "interrupted"
+    runs.request_cancel(db, run_id)
+    assert sink.cancelled()
+    runs.finish(db, run_id, 1, "cancelled")
+    assert runs.find_run(db, run_id).status == "cancelled"
+
+
 @pytest.mark.parametrize("status", ["done", "failed", "cancelled"])
 def test_a_run_that_ended_is_deleted(db: Database, begin: Begin, status: Status) -> None:
     begin().warn("medical", "is a twin.")

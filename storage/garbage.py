@@ -67,9 +67,12 @@ def collect(db: Database, *, dry_run: bool = False, age: float = HOUR) -> Collec
     namesake = _namesake(db.path)
     if namesake is None:
         before = time.time() - age
-        sizes += _collect_parts(db.folder("artifacts"), dry_run)
+        parts = _collect_parts(db.folder("artifacts"), dry_run)
+        sizes += parts.values()
         for kind, patterns, referred in _KINDS:
-            sizes += _collect_files(db, db.folder(kind), patterns, referred, before, dry_run)
+            files = [path for each in patterns for path in db.folder(kind).glob(each)]
+            files = [path for path in files if path not in parts]
+            sizes += _collect_files(db, db.folder(kind), files, referred, before, dry_run)
     else:
         notes.append(
             f"No files were removed: {namesake} has the same folders. Rename one of the two."
@@ -123,11 +126,11 @@ def _collect_identities(db: Database, dry_run: bool) -> int:
     return gone
 
 
-def _collect_parts(folder: Path, dry_run: bool) -> list[int]:
-    """Remove the partial files of killed workers; returns their sizes."""
-    sizes = []
+def _collect_parts(folder: Path, dry_run: bool) -> dict[Path, int]:
+    """Remove the partial files of killed workers; returns them with their sizes."""
+    sizes: dict[Path, int] = {}
     for below in folder.glob("??"):
-        sizes += [_age_and_size(path)[1] for path in partial.left(below)]
+        sizes |= {path: _age_and_size(path)[1] for path in partial.left(below)}
         if not dry_run:
             partial.sweep(below)
     return sizes
@@ -136,7 +139,7 @@ def _collect_parts(folder: Path, dry_run: bool) -> list[int]:
 def _collect_files(
     db: Database,
     folder: Path,
-    patterns: Sequence[str],
+    files: Sequence[Path],
     referred: _Referred,
     before: float,
     dry_run: bool,
@@ -144,7 +147,6 @@ def _collect_files(
     """Delete the files last written before the time `before` without a reference; returns their
     sizes."""
     sizes = []
-    files = [path for pattern in patterns for path in folder.glob(pattern)]
     old = [path for path in files if _age_and_size(path)[0] < before]
     for chunk in _in_turns(old, _FILES):
         named = {path.relative_to(folder).as_posix(): path for path in chunk}

@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 
 from core.engine.measurement import Artifact, Measurement, UnitResult
 from core.errors import StorageError
+from core.files import partial
 from core.study.study import Study
 from storage import artifacts, garbage, runs
 from storage.database import Database, open_database
@@ -193,6 +194,18 @@ def test_young_files_stay(db: Database, begin: Begin) -> None:
     assert collect(db).files == 0
     _age_files(db, HOUR + 60)
     assert collect(db).files == 2
+    assert _files(db) == set()
+
+
+def test_a_killed_writers_file_counts_once(db: Database) -> None:
+    folder = db.folder("artifacts") / "ab"
+    folder.mkdir(parents=True)
+    killed = f".x.npz{partial.MARK}0123abcd-{2**22 + 1}-{partial._host()}"  # no such process
+    (folder / killed).write_bytes(b"half")
+    _age_files(db)
+    for dry_run in (True, False):
+        freed = collect(db, dry_run=dry_run)
+        assert (freed.files, freed.file_bytes) == (1, 4), dry_run
     assert _files(db) == set()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import func, select
+from sqlalchemy import JSON, case, func, select, type_coerce
 
 from storage.database import Database
 from storage.rows import is_time
@@ -31,8 +31,10 @@ def finished(db: Database, keys: Collection[str]) -> set[str]:
 def pace(db: Database, analysis: str, parameters: int, device: str) -> float | None:
     """The mean seconds of an analysis's units in runs on this kind of device with a base of this
     many parameters, within a tenth; None if there are none."""
-    size = RunRow.provenance["models"]["base"]["parameters"].as_integer()
-    card, place = (RunRow.provenance[name].as_string() for name in ("card", "device"))
+    valid = case((func.json_valid(RunRow.provenance) == 1, RunRow.provenance))
+    provenance = type_coerce(valid, JSON)  # SQLite refuses a whole query for one damaged row
+    size = provenance["models"]["base"]["parameters"].as_integer()
+    card, place = (provenance[name].as_string() for name in ("card", "device"))
     alike = (
         select(RunUnitRow.unit_id)
         .join(RunRow, RunRow.id == RunUnitRow.run_id)

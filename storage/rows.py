@@ -71,7 +71,7 @@ def misfits(row: Sequence[Any], columns: Sequence[Any]) -> list[str]:
 
 
 def checked(rows: Iterable[Any], columns: Sequence[Any]) -> Iterator[Any]:
-    """The rows. Raises MisfitError at the first value of another type than declared.
+    """The rows. Raises ColumnMisfitError at the first value of another type than declared.
 
     Rows with the same types of values as an earlier row pass without a check.
     """

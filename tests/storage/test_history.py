@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sqlalchemy import text
+
 from storage import history
 from storage.database import Database
 from storage.sink import RunSink
@@ -54,3 +56,14 @@ def test_the_pace_of_one_card_is_not_that_of_another(
         sink.save(unit(card), result(), seconds)
     assert history.pace(db, "alignment", 1000, "NVIDIA H200") == 1.0
     assert history.pace(db, "alignment", 1000, "NVIDIA L4") == 9.0
+
+
+def test_a_run_with_damaged_provenance_counts_for_nothing(
+    db: Database, begin: Callable[..., RunSink]
+) -> None:
+    for seconds in (1.0, 50.0):
+        _told(begin(), 1000).save(unit(f"of {seconds}"), result(), seconds)
+    damaged = text("UPDATE runs SET provenance = '{half' WHERE made > 1")
+    with db.writing() as connection:
+        connection.execute(damaged)
+    assert history.pace(db, "alignment", 1000, "cpu") == 1.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,7 @@ clocks."""
 _LOOK = 0.2  # seconds between two checks of the stop flag
 _DIGEST = 16  # bytes of an xxh3-128
 _MODULUS = 2**256
+_HASH = re.compile("[0-9a-f]{64}")
 _FLOATS = {"F64": "torch.float64", "F32": "torch.float32", "F16": "torch.float16",
            "BF16": "torch.bfloat16"}  # fmt: skip
 _INTEGERS = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"}
@@ -210,7 +212,7 @@ def _identity(source: WeightFile, identities: Identities) -> int:
     """The sum of the hashes of a file's tensors. It is independent of the distribution over
     files."""
     known = identities.memory.recall(source.stamp)
-    if known is not None:
+    if known is not None and _HASH.fullmatch(str(known)):  # a database may be damaged
         _check_unchanged(source)
         return int(known, 16)
     settled = time.time() - source.stamp.modified / 1e9 > RACY

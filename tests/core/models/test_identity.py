@@ -255,6 +255,10 @@ def test_what_is_remembered_is_not_read_again(large: None, tmp_path: Path) -> No
     one = Identities(memory)
     assert open_directory(folder, one).fingerprint() == fingerprint
     assert 0 < one.bytes_read < stored, "only the file with another time"
+    memory.known = dict.fromkeys(memory.known, "damaged")
+    anew = Identities(memory)
+    assert open_directory(folder, anew).fingerprint() == fingerprint
+    assert anew.bytes_read == stored
 
 
 def test_a_pass_reads_what_is_stored_once_and_once_to_identify_it(

@@ -297,7 +297,8 @@ class Crew:
                 self._lose(hand, f"it showed no progress for {silent} and was stopped.")
 
     def _dismiss(self) -> None:
-        """Ask all workers to end their jobs, and wait up to GRACE seconds."""
+        """Ask all workers to end their jobs, and wait up to GRACE seconds; units that they finish
+        meanwhile are stored."""
         busy = {name for name, hand in self._hands.items() if hand.job is not None}
         for name in busy:
             self._hands[name].worker.stop()
@@ -306,6 +307,8 @@ class Crew:
             for worker, message in self._pool.listen(_LISTEN):
                 if isinstance(message, Ended | Lost):
                     busy.discard(worker.name)
+                elif isinstance(message, Done) and worker.name in self._hands:
+                    self._take(self._hands[worker.name], message)
 
     def _report(self) -> None:
         if time.monotonic() - self._reported > _REPORT:

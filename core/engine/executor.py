@@ -250,6 +250,7 @@ class Computation:
         from core.models.opening import anatomy_of
 
         report, subject = self._report, self._subject
+        report.pause()
         report.say(f"loading {name}")
         trusted = self._study.models.trust_remote_code
         started = time.monotonic()

@@ -157,7 +157,6 @@ class _Work:
     def save(self, finished: Sequence[Finished]) -> None:
         """Store finished units: of a slice all together."""
         if finished[0][0].loads:
-            self.pause()
             for each in finished:
                 self.sink.save(*each)
         else:
@@ -276,6 +275,7 @@ class _Work:
                     required = [self.sink.load(key) for key in unit.requires]
                     result = registry.get(unit.analysis).reduce(unit, required)
                 except FATAL:
+                self.pause()
                     raise
                 except Exception as error:
                     cause, traceback = described(error)
@@ -284,7 +284,6 @@ class _Work:
                     self.fail([unit], cause, 1)
                     continue
                 seconds = time.monotonic() - started
-                self.pause()
                 self.sink.save(unit, result, seconds)
                 self._saved(unit, seconds)
 

@@ -51,6 +51,8 @@ class _Worker:
 
     def stop(self) -> None:
         self.is_asked = True
+        for key in [key for key, (fault, _) in self._pool.faults.items() if fault == "is slow"]:
+            self._pool.tell(self, Done(key, UnitResult(), 1.0))
         self._pool.tell(self, Ended())
 
     def kill(self) -> None:
@@ -236,6 +238,13 @@ def test_cancelling_asks_busy_workers_before_it_ends_them() -> None:
     with pytest.raises(Cancelled):
         _compute(pool, work)
     assert [(each.is_asked, each.is_killed) for each in pool.all] == [(True, True), (False, True)]
+
+
+def test_units_that_are_finished_while_workers_end_are_stored() -> None:
+    work = MadeUpWork(made_up("0"), limit=2)
+    with pytest.raises(Cancelled):
+        _compute(_Pool(1, {"0": ("is slow", 9)}), work)
+    assert work.saved == [["0"]]
 
 
 def test_a_cancelled_run_stays_cancelled_if_a_worker_cannot_open_meanwhile() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.engine import registry, runner
-from core.errors import StudyError
+from core.errors import Cancelled
 from core.evaluation.evaluator import Evaluator, Score
 from core.evaluation.tasks import open_tasks
 from core.statistics import comparison
@@ -137,14 +137,28 @@ def test_a_cancelled_run_goes_on_and_a_model_added_later_costs_its_own_units(
     }
 
 
-@pytest.mark.parametrize("seed", [-1, 2**32])
-def test_a_seed_that_tasks_cannot_take_names_its_key(
-    family_folders: Folders, task_folder: Path, seed: int
+def test_a_unit_in_progress_is_stored_when_the_run_is_cancelled(
+    family_folders: Folders, task_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    class Impatient(MemorySink):
+        """Is cancelled while the first task is scored."""
+
+        is_cancelled = False
+
+        def cancelled(self) -> bool:
+            return self.is_cancelled
+
+    sink, ask = Impatient(), Evaluator.ask
+
+    def asked(evaluator: Evaluator, task: Any) -> Any:
+        sink.is_cancelled = True
+        return ask(evaluator, task)
+
+    monkeypatch.setattr(Evaluator, "ask", asked)
     of = _study(family_folders, task_folder, "medical", domains={"medical": ["tiny_choice"]})
-    odd = of.model_copy(update={"run": of.run.model_copy(update={"seed": seed})})
-    with pytest.raises(StudyError, match=rf"run\.seed is {seed}, but tasks need a seed from 0"):
-        runner.run(odd, MemorySink(), ONLY)
+    with pytest.raises(Cancelled):
+        runner.run(of, sink, ONLY)
+    assert [sink.units[key][0].model for key in sink.saved] == ["base"]
 
 
 def test_how_often_items_are_drawn_is_part_of_the_key(

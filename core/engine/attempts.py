@@ -12,15 +12,7 @@ from traceback import format_exception
 from typing import TYPE_CHECKING
 
 from core.engine.measurement import Unit
-from core.errors import (
-    Cancelled,
-    InputError,
-    StorageError,
-    StudyError,
-    TauscopeError,
-    of_the_system,
-    reason,
-)
+from core.errors import Cancelled, StorageError, TauscopeError, of_the_system, reason
 
 if TYPE_CHECKING:
     from core.engine.executor import Finished, Job, Work
@@ -31,8 +23,8 @@ its other units are left out. Causes that differ only in numbers count as one.""
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
-FATAL = (Cancelled, InputError, StorageError, StudyError)
-"""Errors that end a run in one process at once: a person has to act first."""
+FATAL = (Cancelled, StorageError)
+"""Errors that end a run at once: nothing can be stored any more, or is to be."""
 
 
 class Attempts:

@@ -42,9 +42,9 @@ def run(
     executor computes.
 
     A unit that fails is given up, and the run goes on with all units that do not need it. Raises
-    Cancelled if the sink is cancelled (finished units stay stored), InputError if a model or the
-    probe set can't be used, StudyError for an unknown analysis or an absent device, and RunError at
-    the end if units were given up.
+    Cancelled if the sink is cancelled (finished units stay stored), InputError if a model, a probe
+    set or a task can't be opened, StudyError for an unknown analysis or an absent device, and
+    RunError at the end if units were given up.
     """
     from core.models import cards
 

@@ -297,10 +297,11 @@ def test_a_run_that_fails_while_it_computes_stays(
     tensors["model.layers.1.mlp.down_proj.weight"][3, 5] = float("nan")
     write_model(tmp_path / "medical", tiny_config(), tensors)
     result = tauscope("run", study)
-    assert result.code == 3
+    assert result.code == 1
+    assert "layers.1.mlp.down_proj.weight contains values that are not finite" in result.err
     (run,) = json.loads(tauscope("runs", "--json").out)
     assert run["id"] == result.out.strip()
-    assert run["total"] > 0
+    assert run["done"] > 0, "the other layer has results"
 
 
 @pytest.mark.parametrize(

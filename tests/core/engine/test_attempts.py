@@ -11,7 +11,7 @@ import pytest
 from core.engine import executor, registry, runner
 from core.engine.executor import LocalExecutor
 from core.engine.measurement import UnitResult
-from core.errors import CheckpointError, RunError
+from core.errors import Cancelled, CheckpointError, RunError, StorageError
 from core.weights.views import UpdateView
 from tests.conftest import WEIGHTS, MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
 from tests.core.engine.made_up import MadeUpWork, made_up
@@ -120,10 +120,20 @@ def test_the_analysis_that_fails_in_a_slice_is_given_up_alone(compute: Compute) 
     assert sorted(key for keys in work.saved for key in keys) == ["0", "2"]
 
 
-def test_bad_input_ends_a_run_at_once(compute: Compute) -> None:
+def test_bad_input_of_one_model_leaves_the_others(compute: Compute) -> None:
+    work = MadeUpWork(made_up("0", "tuned"), made_up("1"), made_up("2", "other"))
+    compute(work, _raising(CheckpointError("model.safetensors is cut short."), "tuned"))
+    assert work.failures == {"0": ("model.safetensors is cut short.", 1)}
+    assert work.saved == [["1"], ["2"]]
+
+
+@pytest.mark.parametrize("error", [StorageError("The disk is full."), Cancelled("Cancelled.")])
+def test_a_lost_database_and_a_cancellation_end_a_run_at_once(
+    compute: Compute, error: Exception
+) -> None:
     work = MadeUpWork(made_up("0"), made_up("1"))
-    with pytest.raises(CheckpointError, match="cut short"):
-        compute(work, _raising(CheckpointError("model.safetensors is cut short."), "0"))
+    with pytest.raises(type(error)):
+        compute(work, _raising(error, "0"))
     assert not work.failures
 
 

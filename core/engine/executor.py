@@ -273,7 +273,8 @@ class Computation:
         return self._read(job.units, session) if job.is_whole else self._run(job.units, session)
 
     def _read(self, units: Sequence[Unit], session: Session) -> Iterator[Finished]:
-        """Compute units of one probe set in one forward pass."""
+        """Compute units of one probe set in one forward pass. Raises the first error of a reader
+        once all readers have given their results."""
         from core.states import forward
 
         started, options = time.monotonic(), units[0].options
@@ -285,11 +286,19 @@ class Computation:
         label = f"states of {session.model.name} on {options['probe']}"
         forward.read(session, probe, readers, stored=options["stored"], label=label)
         shared = (time.monotonic() - started) / len(units)
+        faults = []
         for reader in readers:
             started = time.monotonic()
-            for unit, result in reader.results():
-                yield unit, result, shared + time.monotonic() - started
-                started = time.monotonic()
+            try:
+                for unit, result in reader.results():
+                    yield unit, result, shared + time.monotonic() - started
+                    started = time.monotonic()
+            except FATAL:
+                raise
+            except Exception as error:  # the other readers have their results
+                faults.append(error)
+        if faults:
+            raise faults[0]
 
     def _run(self, units: Sequence[Unit], session: Session) -> Iterator[Finished]:
         started, analysis = time.monotonic(), units[0].analysis

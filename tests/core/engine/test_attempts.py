@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from core.engine import executor, registry, runner
-from core.engine.executor import LocalExecutor
+from core.engine.executor import Computation, Job, LocalExecutor
 from core.engine.measurement import UnitResult
 from core.errors import Cancelled, CheckpointError, RunError, StorageError
+from core.states import forward
 from core.weights.views import UpdateView
 from tests.conftest import WEIGHTS, MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
 from tests.core.engine.made_up import MadeUpWork, made_up
@@ -135,6 +137,35 @@ def test_a_lost_database_and_a_cancellation_end_a_run_at_once(
     with pytest.raises(type(error)):
         compute(work, _raising(error, "0"))
     assert not work.failures
+
+
+def test_an_error_in_the_results_of_one_reader_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Reader:
+        def __init__(self, units: Any, *_: Any) -> None:
+            self.units = units
+
+        def results(self) -> Iterator[Any]:
+            for unit in self.units:
+                if unit.key == "1":
+                    raise ValueError("wrong")
+                yield unit, UnitResult()
+
+    options = {"probe": "p", "documents": 1, "stored": "s"}
+    names = ("divergence", "token_shift", "representation")
+    units = [made_up(str(i), analysis=name, options=options) for i, name in enumerate(names)]
+    monkeypatch.setattr(registry, "get", lambda name: SimpleNamespace(reader=Reader))
+    monkeypatch.setattr(forward, "read", lambda *_, **__: None)
+    study: Any = SimpleNamespace(parameters=lambda name: None)
+    subject: Any = SimpleNamespace(probes={"p": SimpleNamespace(first=lambda count: None)})
+    session: Any = SimpleNamespace(model=SimpleNamespace(name="base"))
+    report: Any = None
+    results = Computation(study, subject, report).units(Job(tuple(units)), session)
+    finished: list[str] = []
+    with pytest.raises(ValueError, match="wrong"):
+        finished.extend(unit.key for unit, *_ in results)
+    assert sorted(finished) == ["0", "2"]
 
 
 def test_a_run_with_failed_units_names_the_cause_and_resumes(

@@ -315,9 +315,8 @@ def jobs_of(units: Sequence[Unit]) -> list[Job]:
         Job(tuple(u for u in shared if u.options["stored"] == stored))
         for stored in ordered(u.options["stored"] for u in shared)
     ]
-    return passes + [
-        Job(tuple(group)) for _, group in by_analysis([u for u in units if u not in shared])
-    ]
+    others = [u for u in units if not registry.get(u.analysis).reader]
+    return passes + [Job(tuple(group)) for _, group in by_analysis(others)]
 
 
 def by_analysis(units: Sequence[Unit]) -> Iterator[tuple[str, list[Unit]]]:

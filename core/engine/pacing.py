@@ -58,6 +58,7 @@ class _Share:
 
     units: int = 0
     weight: float = 0.0
+    open: int = 0
     left: float = 0.0
     timed: float = 0.0
     seconds: float = 0.0
@@ -101,11 +102,13 @@ class Pacing:
         self.loads = visits(units, done, tuple(subject.models))
         self._weights = _rough(subject.family, units, self.work, size, self._rates)
         self._shares: dict[str, _Share] = {}
+        self._open = {unit.key: unit for unit in units if unit.key not in done}
         for unit in units:
             share = self._shares.setdefault(unit.analysis, _Share())
             share.units += 1
             share.weight += self._weights[unit.key]
-            if unit.key not in done:
+            if unit.key in self._open:
+                share.open += 1
                 share.left += self._weights[unit.key]
         for name, share in self._shares.items():
             share.usual = pace(name, size, card or kind(device)) if share.left else None
@@ -113,15 +116,25 @@ class Pacing:
 
     def took(self, unit: Unit, seconds: float) -> None:
         """Record a computed unit."""
-        self.dropped(unit)
+        self._close(unit.key)
         share = self._shares[unit.analysis]
         share.timed += self._weights[unit.key]
         share.seconds += seconds
 
-    def dropped(self, unit: Unit) -> None:
-        """Expect this unit no more."""
-        share = self._shares[unit.analysis]
-        share.left = max(0.0, share.left - self._weights[unit.key])
+    def dropped(self, units: Iterable[Unit]) -> None:
+        """Expect no more these units, the units that need them, and models without other units."""
+        gone = {unit.key for unit in units}
+        while (
+            waiting := {
+                key for key, unit in self._open.items() if not gone.isdisjoint(unit.requires)
+            }
+            - gone
+        ):
+            gone |= waiting
+        for key in gone:
+            self._close(key)
+        wanted = {unit.loads for unit in self._open.values()}
+        self.loads = [model for model in self.loads if model in wanted]
 
     def loaded(self, model: str, seconds: float) -> None:
         """Record a loaded model."""
@@ -134,6 +147,11 @@ class Pacing:
     def left(self) -> float:
         """The remaining seconds of the whole run."""
         return self.loading + sum(self.of(name) for name in self._shares)
+
+    @property
+    def longest(self) -> float:
+        """The seconds of the longest unit that remains."""
+        return max(map(self.expected, self._open.values()), default=0.0)
 
     @property
     def rough(self) -> bool:
@@ -164,6 +182,14 @@ class Pacing:
     def vectors(self, models: Iterable[str]) -> float:
         """The rough seconds of loading these models' weights as vectors."""
         return sum(self._stored[name] for name in models) / self._rates.loading
+
+    def _close(self, key: str) -> None:
+        """Take the seconds of a unit from the remaining ones, once."""
+        if (unit := self._open.pop(key, None)) is not None:
+            share = self._shares[unit.analysis]
+            share.open -= 1
+            # A sum of floats, taken apart in another order, leaves a rest.
+            share.left = max(0.0, share.left - self._weights[key]) if share.open else 0.0
 
 
 def parameters(member: Any) -> int:

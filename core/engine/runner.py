@@ -179,18 +179,24 @@ class _Work:
         for unit in units:
             self.sink.failed(unit, cause, attempts)
             self.failures[unit.key] = cause
-            if unit.key in self._left:
-                self.pacing.dropped(self._left.pop(unit.key))
+            self._left.pop(unit.key, None)
             self.left_out.discard(unit.key)  # a worker had it in hand
+        self.pacing.dropped(units)
         self._foresee()
 
     def leave_out(self, analysis: str, model: str) -> None:
         """Leave out the open units of an analysis over a model, or all units over the model."""
-        for unit in [*self._left.values()]:
-            alike = unit.loads == model and analysis in ("", unit.analysis)
-            if alike and (model or not unit.requires):
-                self.pacing.dropped(self._left.pop(unit.key))
-                self.left_out.add(unit.key)
+        alike = [
+            unit
+            for unit in self._left.values()
+            if unit.loads == model
+            and analysis in ("", unit.analysis)
+            and (model or not unit.requires)
+        ]
+        for unit in alike:
+            del self._left[unit.key]
+            self.left_out.add(unit.key)
+        self.pacing.dropped(alike)
         self._foresee()
 
     def finish(self) -> None:
@@ -269,13 +275,13 @@ class _Work:
             u for u in self._left.values() if u.requires and not u.loads and self._open(u)
         ]:
             for unit in reducible:
+                self.pause()
                 self.say(unit.label)
                 started = time.monotonic()
                 try:
                     required = [self.sink.load(key) for key in unit.requires]
                     result = registry.get(unit.analysis).reduce(unit, required)
                 except FATAL:
-                self.pause()
                     raise
                 except Exception as error:
                     cause, traceback = described(error)
@@ -302,7 +308,7 @@ class _Work:
         """Estimate the end: with several workers, no sooner than the longest unit allows."""
         left = self.pacing.left / self.hands
         if self.hands > 1:
-            left = max(left, *map(self.pacing.expected, self._left.values()), 0.0)
+            left = max(left, self.pacing.longest)
         self.expected = time.time() + left
 
 

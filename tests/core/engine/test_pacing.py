@@ -90,13 +90,25 @@ def test_one_timed_unit_puts_its_whole_analysis_right(planned: Planned) -> None:
     assert pacing.left == pytest.approx(sum(takes[unit.key] for unit in left))
 
 
-def test_a_dropped_unit_is_expected_no_more(planned: Planned) -> None:
+def test_a_dropped_unit_is_expected_no_more_nor_what_needs_it(planned: Planned) -> None:
     subject, units = planned
-    pacing = Pacing(subject, units, (), CPU, _never)
-    whole = pacing.left
-    pacing.dropped(units[0])
-    assert pacing.left == pytest.approx(whole - pacing.expected(units[0]))
-    assert pacing.left < whole
+    pacing, weights = Pacing(subject, units, (), CPU, _never), _weights(planned)
+    first = next(unit for unit in units if not unit.requires)
+    gone = {first.key}
+    for unit in units:  # required units come first
+        if not gone.isdisjoint(unit.requires):
+            gone.add(unit.key)
+    assert len(gone) > 1
+    pacing.dropped([first])
+    left = sum(seconds for key, seconds in weights.items() if key not in gone)
+    assert pacing.left == pytest.approx(left)
+    pacing.dropped([first])
+    assert pacing.left == pytest.approx(left), "it counts once"
+    pacing.took(first, weights[first.key])  # a worker had it in hand
+    assert pacing.left == pytest.approx(left), "it counts once"
+    pacing.dropped(units)
+    assert pacing.left == pacing.longest == 0
+    assert not pacing.rough
 
 
 @given(seconds=st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=100))

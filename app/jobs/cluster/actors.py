@@ -215,7 +215,7 @@ class Actors:
         return Lost("A node with cards has joined the cluster.")
 
     def _warn_of_waiting(self, worker: _Worker) -> None:
-        """Warn once if others use what a worker needs."""
+        """Warn once of a worker that has no place yet."""
         import ray
 
         if worker.placed is None or time.monotonic() - worker.began < WAITS:
@@ -223,13 +223,9 @@ class Actors:
         placed, worker.placed = worker.placed, None
         if ray.wait([placed], timeout=0)[0]:
             return
-        place, free = worker.place, nodes.free(worker.place.node)
+        place = worker.place
         needs = {"GPU": place.cards, "CPU": place.cores}
-        words = " and ".join(
-            f"{counted(count, name)} ({free.get(name, 0):g} free)"
-            for name, count in needs.items()
-            if count
-        )
+        words = " and ".join(counted(count, name) for name, count in needs.items() if count)
         self._work.warn("workers", f"{worker.name} waits on {place.host} for {words}.")
 
     def _places_of(self, name: str, node: Mapping[str, Any]) -> list[Place]:

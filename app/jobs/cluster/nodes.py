@@ -66,11 +66,3 @@ def _survey() -> Survey:
 
         known = cards.listed()
     return Survey(known)
-
-
-def free(node: str) -> Mapping[str, float]:
-    """The unused resources of a node, by Ray's names; empty if it is lost."""
-    from ray._private import state
-
-    left: Mapping[str, float] = state.available_resources_per_node().get(node, {})
-    return left

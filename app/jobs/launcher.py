@@ -44,21 +44,22 @@ def ready(
     """Queue a run of the study, the unfinished one or a new one; returns its id.
 
     A run that goes on also gets the checkpoints that its series have by now, and the study's places
-    of computation. `fresh` always creates
-    a new one; a run that `follows` goes on even if it is done. Raises RunError if the same study is
+    of computation. `fresh` always creates a new one; so does a run whose stored study can't be
+    read. A run that `follows` goes on even if it is done. Raises RunError if the same study is
     running.
     """
     key = study.key(analyses)
     unfinished = None if fresh else runs.unfinished_run(db, key, also_done=follows)
-    if unfinished is None:
+    stored = None if unfinished is None else _stored(db, unfinished.id)
+    if unfinished is None or stored is None:
         return runs.create_run(db, study, analyses, fresh=fresh)
-    runs.requeue(db, unfinished.id, also_done=follows)
-    before = going_on = runs.study_of(db, unfinished.id)
+    going_on = stored
     if study.models.as_written() != study.models.tuned:
-        going_on = series.grown(study, going_on)
+        going_on = series.grown(study, stored)
     placing = {name: getattr(study.run, name) for name in PLACING}
     going_on = going_on.model_copy(update={"run": going_on.run.model_copy(update=placing)})
-    if going_on != before:
+    runs.requeue(db, unfinished.id, also_done=follows)
+    if going_on != stored:
         runs.grow(db, unfinished.id, going_on)
     return unfinished.id
 
@@ -178,3 +179,11 @@ def numbered(log: Path, longest: int) -> list[tuple[int, str]]:
 def log_of(db: Database, run_id: str) -> Path:
     """The file of a run's output, and of the traceback of a fault."""
     return db.folder("logs") / f"{run_id}.log"
+
+
+def _stored(db: Database, run_id: str) -> Study | None:
+    """The study of a run; None if its row is damaged or of another version."""
+    try:
+        return runs.study_of(db, run_id)
+    except RunError:
+        return None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import update
 
 from app.jobs import launcher
 from core.engine import registry
@@ -19,6 +20,7 @@ from core.study.intake import read
 from core.study.study import Study
 from storage import runs
 from storage.database import Database, open_database
+from storage.schema import RunRow
 from tests import forked
 from tests.app.families import write_family
 from tests.app.tui.halting import go_on, halt, until
@@ -90,6 +92,17 @@ def test_a_study_goes_on_with_its_unfinished_run(db: Database, tmp_path: Path) -
     assert launcher.ready(db, study, ["alignment"]) == fresh
     runs.finish(db, fresh, runs.claim(db, fresh), "done")
     assert launcher.ready(db, study, ["alignment"]) not in (first, fresh)
+
+
+def test_a_run_whose_study_is_damaged_blocks_no_start(db: Database, tmp_path: Path) -> None:
+    study = read(write_family(tmp_path))
+    damaged = launcher.ready(db, study, ["alignment"])
+    with db.writing() as connection:
+        connection.execute(update(RunRow).values(study={"name": "half"}))
+    started = launcher.ready(db, study, ["alignment"])
+    assert started != damaged
+    assert runs.study_of(db, started) == study
+    assert launcher.ready(db, study, ["alignment"]) == started
 
 
 def test_a_detached_worker_computes_by_itself(

@@ -7,11 +7,13 @@ neurons. Imports torch only when it computes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field
 
+from core.engine.attempts import FATAL
 from core.engine.measurement import (
     Artifact,
     Measurement,
@@ -154,9 +156,20 @@ def compute(
 def _together(
     counts: Unit, scores: Unit, parameters: ActivationParameters, session: Session
 ) -> Iterator[tuple[Unit, UnitResult]]:
-    """Both units of a model from one pass."""
+    """Both units of a model from one pass. If scores can't be computed, counts get a pass of their
+    own before the error is raised."""
     label = f"activations and {scores.label}"
-    measured = _attributed(label, parameters, parameters.criteria, session)
+    fault: Exception | None = None
+    try:
+        measured = _attributed(label, parameters, parameters.criteria, session)
+    except FATAL:
+        raise
+    except Exception as error:
+        clear_frames(error.__traceback__)  # they hold the memory of the pass
+        fault = error
+    if fault is not None:
+        yield counts, _counted(counts, parameters, session)
+        raise fault
     assert measured.counter is not None
     yield counts, _of_counts(counts, measured.counter, session)
     yield scores, _of_scores(scores, measured, parameters, session)

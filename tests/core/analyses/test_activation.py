@@ -16,10 +16,11 @@ from safetensors.torch import save_file
 
 from core.engine import runner
 from core.engine.measurement import Progress
-from core.errors import Cancelled
+from core.errors import Cancelled, RunError
 from core.figures import contexts, findings
 from core.figures.passages import Passages
 from core.figures.views import Catalogue, Choice, Tabulation
+from core.neurons import attribution
 from core.study import study
 from core.study.models import Models
 from core.texts.documents.source import read
@@ -328,6 +329,24 @@ def test_counts_alone_equal_those_that_share_the_pass_of_scores(
     assert len(alone.saved) == 2
     together = _results(measured)
     for key, result in _results(alone).items():
+        assert together[key] == result
+
+
+def test_scores_that_fail_leave_the_counts(
+    folder: Path, measured: MemorySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any, **__: Any) -> Any:
+        raise RunError("Memory is too small for a single document.")
+
+    sink = MemorySink()
+    monkeypatch.setattr(attribution, "attribute", failing)
+    with pytest.raises(RunError, match=r"^2 of \d+ units failed"):
+        _measured(_study(folder, "tuned0"), sink)
+    labels = {unit.label for unit, _ in sink.units.values() if unit.analysis == "activation"}
+    assert labels == {"activations of base", "activations of tuned0"}
+    assert any(unit.analysis == "edit_distance" for unit, _ in sink.units.values())
+    together = _results(measured)
+    for key, result in _results(sink).items():
         assert together[key] == result
 
 

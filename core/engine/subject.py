@@ -166,10 +166,6 @@ def open_subject(
     if "tasks" in needs and study.evaluation is not None:
         from core.evaluation import fewshot
 
-        if not 0 <= study.run.seed < 2**32:
-            raise StudyError(
-                f"run.seed is {study.run.seed}, but tasks need a seed from 0 to {2**32 - 1}."
-            )
         if study.evaluation.chat_template:
             subject = replace(subject, notes=(*subject.notes, *_template_doubts(subject)))
         messages: list[tuple[str, str]] = []

@@ -28,6 +28,9 @@ from core.study.models import NAME, Models, Part
 LARGEST = 10**18
 """The largest count in a study, near the limit of Python's iterators."""
 
+SEEDS = 2**32 - 1
+"""The largest seed of numpy's generators, which the harness uses."""
+
 SOLE = "probe"
 """The name of the probe set of [probe]."""
 
@@ -75,10 +78,16 @@ def _free(name: str) -> str:
     return name
 
 
+def _some(tasks: tuple[str, ...]) -> tuple[str, ...]:
+    if not tasks:
+        raise ValueError("needs at least one task")
+    return tasks
+
+
 class Evaluation(Part):
     """Tasks by domain, and their settings."""
 
-    tasks: dict[str, tuple[str, ...]] = Field(
+    tasks: dict[str, Annotated[tuple[str, ...], AfterValidator(_some)]] = Field(
         description="Tasks of lm-evaluation-harness by domain, or set:safety; a domain named as a "
         "model is its own."
     )
@@ -120,6 +129,8 @@ class Evaluation(Part):
     @field_validator("tasks")
     @classmethod
     def _whole_sets(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        if not value:
+            raise ValueError("needs at least one domain")
         return {domain: task_sets.expanded(names) for domain, names in value.items()}
 
 
@@ -173,6 +184,32 @@ class Run(Part):
         le=LARGEST,
         description="With ray: minutes without progress after which a worker is replaced.",
     )
+
+    @field_validator("max_memory")
+    @classmethod
+    def _sizes(cls, value: dict[str, str] | None) -> dict[str, str] | None:
+        if value == {}:
+            raise ValueError("needs at least one device")
+        for device, size in (value or {}).items():
+            if not re.fullmatch(r"\d+|cpu|mps|disk", device, re.ASCII):
+                raise ValueError(f"'{device}' must be the number of a GPU, cpu, mps or disk")
+            if not re.fullmatch(r"\d+(\.\d+)? *[KMG]i?B", size, re.ASCII | re.IGNORECASE):
+                raise ValueError(f"{device} must be a size such as 60GiB, not '{size}'")
+        return value
+
+    @field_validator("batch_size")
+    @classmethod
+    def _counts_texts(cls, value: int | Literal["auto"]) -> int | Literal["auto"]:
+        if value != "auto" and not 1 <= value <= LARGEST:
+            raise ValueError("must be 1 or more, or auto")
+        return value
+
+    @field_validator("seed")
+    @classmethod
+    def _fits_every_generator(cls, value: int) -> int:
+        if not 0 <= value <= SEEDS:
+            raise ValueError(f"must be from 0 to {SEEDS}")
+        return value
 
     @field_validator("address")
     @classmethod

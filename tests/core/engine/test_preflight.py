@@ -221,10 +221,17 @@ def test_an_adapter_costs_what_lies_beneath_it(tmp_path: Path) -> None:
     assert read == {"base": whole + norm, "beside": 0, "plain": whole, "above": whole}
 
 
-def test_one_matrix_of_every_model_is_held_in_the_pass(tmp_path: Path) -> None:
-    forecast = _foresee(_weights_study(tmp_path, 3), MemorySink(), WEIGHTS)
-    assert forecast.needed == {"cpu": 4 * 4 * 24 * 16}  # four models, float32, an MLP matrix
+def test_the_pass_holds_a_matrix_of_every_model_and_what_it_computes_with(tmp_path: Path) -> None:
+    asked, matrix = _weights_study(tmp_path, 3), 4 * 24 * 16  # float32, of an MLP
+    forecast = _foresee(asked, MemorySink(), ["vector_cosine"])
+    assert forecast.needed == {"cpu": 4 * matrix}  # of four models
     assert forecast.loading_seconds == 0
+    forecast = _foresee(asked, MemorySink(), ["vector_cosine", "alignment"])
+    assert forecast.needed == {"cpu": (4 + preflight.COPIES) * matrix}
+    forecast = _foresee(asked, MemorySink(), WEIGHTS)
+    names = ("model.embed_tokens.weight", "lm_head.weight", "model.norm.weight")
+    vocabulary = sum(tiny_tensors()[name].nbytes for name in names)  # in which tokens are told
+    assert forecast.needed == {"cpu": (4 + preflight.COPIES) * matrix + vocabulary}
 
 
 def test_a_pace_that_was_measured_replaces_the_rough_rate(tmp_path: Path) -> None:

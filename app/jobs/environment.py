@@ -42,7 +42,7 @@ def environment() -> dict[str, Any]:
 
 
 def tune() -> None:
-    """Set environment variables for fast arithmetic; they work only before numpy and torch are
+    """Set environment variables for fast arithmetic; they work only before scipy and torch are
     imported.
 
     Large pages for torch's memory, and on AMD processors with AVX-512 the OpenBLAS kernels that use

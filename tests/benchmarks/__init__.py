@@ -14,4 +14,4 @@ answers.py    keys answered beside a job and an export, and bytes sent to the te
 
 from app.jobs.environment import tune
 
-tune()  # as the worker does, before numpy and torch are imported
+tune()  # as the worker does, before scipy and torch are imported

@@ -492,7 +492,13 @@ def _is_taken(action: Action, given: Mapping[str, str]) -> bool:
     """Do these settings give its key to another action of the same place?"""
     near = {place for places in CONTEXTS if action.where in places for place in places}
     others = (each for each in ACTIONS if each.where in near and each.id in given)
-    return any(action.keys in map(str.strip, given[each.id].split(",")) for each in others)
+    return any(action.keys in _split(given[each.id]) for each in others)
+
+
+def _split(keys: str) -> list[str]:
+    """Keys by Textual's names: `/` is `slash` there, and a user may write either."""
+    parts = map(str.strip, keys.split(","))
+    return [_character_to_key(key) if len(key) == 1 else key for key in parts]
 
 
 _REBOUND: dict[str, str] = {}
@@ -519,7 +525,7 @@ def rebind(keys: Mapping[str, str]) -> None:
     for places in CONTEXTS:
         taken: dict[str, str] = {}
         for action in (each for each in ACTIONS if each.where in places):
-            for key in map(str.strip, keys.get(action.id, action.keys).split(",")):
+            for key in _split(keys.get(action.id, action.keys)):
                 other = taken.setdefault(key, action.id)
                 if other != action.id and {other, action.id} & keys.keys():
                     raise StudyError(

@@ -258,8 +258,12 @@ def test_one_setting_is_for_one_run_and_for_two() -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", [{"run.view": "m"}, {"figure.copy": "q"}, {"app.leave": "n"}, {"figure.copy": "z"}]
-)
+    "keys",
+    [
+        {"run.view": "m"}, {"figure.copy": "q"}, {"app.leave": "n"}, {"figure.copy": "z"},
+        {"run.view": "/"}, {"run.view": "slash"}, {"bench.view": "?"},
+    ],
+)  # fmt: skip
 def test_a_key_for_two_things_is_refused(keys: dict[str, str]) -> None:
     with pytest.raises(StudyError, match="would be both"):
         rebind(keys)

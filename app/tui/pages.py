@@ -122,7 +122,7 @@ def _models(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) ->
             otherwise=", ".join(more), on=key in opened, help="enter opens it, D removes it",
         )  # fmt: skip
         if key in opened:
-            yield from _model(draft, key)
+            yield from _model(draft, index)
     yield Item(
         key="add", kind="add", label="add a tuned model",
         help="Choose a model from the list, or type its hub id or path.",
@@ -132,11 +132,11 @@ def _models(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) ->
                      "models.trust_remote_code")  # fmt: skip
 
 
-def _model(draft: Draft, key: str) -> Iterator[Item]:
-    called = building.value(draft, f"{key}.name")
-    others = [model["name"] for model in draft.tuned if model["name"] != called]
+def _model(draft: Draft, index: int) -> Iterator[Item]:
+    key, names = f"{TUNED}.{index}", [model["name"] for model in draft.tuned]
+    others = names[:index] + names[index + 1 :]  # one may have this name while another is typed
     name = Item(
-        key=f"{key}.name", kind="text", label="name", words=called, depth=1,
+        key=f"{key}.name", kind="text", label="name", words=names[index], depth=1,
         help="Its name in every figure: letters, digits, '.', '_' and '-'.",
     )  # fmt: skip
     yield name

@@ -81,6 +81,9 @@ class BuilderScreen(DraftScreen):
         self._resumes = base is None
         self._opened: set[str] = set()
         self._places: dict[int, str] = {}
+        self._edited, self._before = "", self.draft
+        """The key of the field edited last, and the draft before: on its way to a new name a model
+        may have another's, whose children keep their parent."""
 
     def body(self) -> ComposeResult:
         """The steps, the page of one step, the study file, and the help of the selected line."""
@@ -163,7 +166,7 @@ class BuilderScreen(DraftScreen):
 
     async def _change(self, draft: Draft, select: str | None = None) -> None:
         if draft != self.draft:
-            self.draft = draft
+            self.draft = self._before = draft
             await self._fill(select)
 
     async def _fill(self, select: str | None = None) -> None:
@@ -183,7 +186,10 @@ class BuilderScreen(DraftScreen):
 
     async def on_form_typed(self, message: Form.Typed) -> None:
         """Change the draft with every typed letter."""
-        self.draft = building.changed(self.draft, message.key, message.words.strip())
+        here = message.key == self._edited
+        before = self._before if here else self.draft  # else it is a late letter of another field
+        self.draft = building.changed(before, message.key, message.words.strip())
+        self._before = before if here else self.draft
         await self._fill()
 
     def on_form_selected(self, message: Form.Selected) -> None:
@@ -246,7 +252,7 @@ class BuilderScreen(DraftScreen):
         elif item.kind == "fault":
             await self._go(item.step, item.key)
         elif item.kind == "text":
-            await self.form.edit(pages.completer(item.key, self.draft))
+            await self._edit(item.key)
         else:
             self._opened ^= {item.key}
             await self._fill()
@@ -291,7 +297,12 @@ class BuilderScreen(DraftScreen):
         """Take a draft with a new part, open the part and edit its field."""
         self._opened.add(key)
         await self._change(draft, f"{key}.{field}")
-        await self.form.edit(pages.completer(f"{key}.{field}", self.draft))
+        await self._edit(f"{key}.{field}")
+
+    async def _edit(self, key: str) -> None:
+        """Edit the selected line, which has this key."""
+        self._edited, self._before = key, self.draft
+        await self.form.edit(pages.completer(key, self.draft))
 
     def _pick(self, item: Item) -> None:
         base = "" if item.key == "models.base.path" else self.base

@@ -461,6 +461,21 @@ async def test_a_model_that_is_dropped_is_gone(db: Database) -> None:
         assert building.value(screen.draft, f"{TUNED}.0.parent") == ""
 
 
+async def test_a_name_may_begin_with_the_name_of_another_model(db: Database) -> None:
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await family(pilot, app)
+        assert building.value(screen.draft, f"{TUNED}.1.parent") == "chat"
+        await press(pilot, "a")
+        await add(pilot, app, "aaa/other")
+        await press(pilot, "enter", "down", "enter")
+        screen.query_one(Input).value = ""
+        await press(pilot, *"chat2", "enter")
+        assert [m["name"] for m in screen.draft.tuned] == ["chat", "medical", "chat2"]
+        assert screen.step == pages.MODELS, "the last letter is typed too"
+        assert building.value(screen.draft, f"{TUNED}.1.parent") == "chat", "nobody was renamed"
+
+
 async def test_the_ready_studies_are_offered(db: Database) -> None:
     app = TauscopeApp(db.url)
     async with app.run_test(size=SMALL) as pilot:

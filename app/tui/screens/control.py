@@ -10,6 +10,7 @@ from textual.screen import Screen
 from app.render.terminal.lines import fitted
 from app.text import plain
 from app.tui.data import DataSource
+from app.tui.keys import written
 from app.tui.threads import in_thread, said
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 def ask_to_cancel(screen: Screen[None], source: DataSource, run: RunSummary | None) -> None:
     """Cancel a run once that is confirmed. Finished units are kept."""
     if run is not None:
-        question = f"Cancel '{_name(run)}'? Finished units stay, and r resumes the run."
-        _ask(screen, question, lambda: source.cancel(run.id), "Asked the worker to stop.")
+        again = written("runs.resume")
+        question = f"Cancel '{_name(run)}'? Finished units stay, and {again} resumes the run."
+        asked = "Asked the worker to stop."
+        _ask(screen, question, lambda: source.cancel(run.id), asked, of=run.id)
 
 
 def ask_to_make_demo(screen: Screen[None], source: DataSource, *, sure: bool) -> None:
@@ -36,7 +39,8 @@ def ask_to_make_demo(screen: Screen[None], source: DataSource, *, sure: bool) ->
 
 def ask_to_cancel_demo(screen: Screen[None], source: DataSource) -> None:
     """Stop the making of the demo once that is confirmed."""
-    question = "Stop training the demo's models? d trains the unfinished models again."
+    again = written("runs.demo")
+    question = f"Stop training the demo's models? {again} trains the unfinished models again."
     _ask(screen, question, source.cancel_demo, "Stopped the demo.")
 
 
@@ -47,7 +51,7 @@ def ask_to_delete(screen: Screen[None], source: DataSource, run: RunSummary | No
             f"Delete run '{_name(run)}' ({run.status})? 'tauscope gc' then frees results that no "
             "other run uses."
         )
-        _ask(screen, question, lambda: source.delete(run.id), "Deleted the run.")
+        _ask(screen, question, lambda: source.delete(run.id), "Deleted the run.", of=run.id)
 
 
 def ask_to_end(screen: Screen[None], source: DataSource, bench: BenchSummary | None) -> None:
@@ -55,7 +59,8 @@ def ask_to_end(screen: Screen[None], source: DataSource, bench: BenchSummary | N
     if bench is not None:
         name = fitted(bench.study, min(40, len(plain(bench.study)))).rstrip()
         question = f"Stop the bench of '{name}'? It is {bench.state}; unsaved answers are lost."
-        _ask(screen, question, lambda: source.end_bench(bench), "Stopped the bench.")
+        ended = "Stopped the bench."
+        _ask(screen, question, lambda: source.end_bench(bench), ended, of=str(bench.pid))
 
 
 def startable(run: RunSummary | None) -> bool:
@@ -101,12 +106,14 @@ def in_background(
         )
 
 
-def _ask(screen: Screen[None], question: str, work: Callable[[], Any], done: str) -> None:
+def _ask(
+    screen: Screen[None], question: str, work: Callable[[], Any], done: str, *, of: str = ""
+) -> None:
     from app.tui.screens.confirm import ConfirmScreen
 
     def answered(yes: bool | None) -> None:
         if yes:
-            in_background(screen, work, done)
+            in_background(screen, work, done, of=of)
 
     screen.app.push_screen(ConfirmScreen(question), answered)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from app.text import plain
 from app.tui.app import ActionPalette, TauscopeApp
 from app.tui.completion import matches
 from app.tui.keys import ACTIONS, Where, actions
+from app.tui.screens.control import ask_to_delete
 from app.tui.screens.help import HelpScreen
 from app.tui.screens.pick import PickScreen
 from app.tui.screens.run import RunScreen
@@ -61,6 +63,7 @@ from tests.app.tui.display import (
     words,
 )
 from tests.app.tui.rest import until
+from tests.patience import PATIENCE
 
 
 @BOTH
@@ -335,6 +338,33 @@ async def test_delete_asks_and_is_offered_only_where_it_can(filled: Database) ->
         await until(pilot, lambda: done.id not in {run.id for run in list_runs(filled)})
         await until(pilot, lambda: len(app.screen.query_one(RunList).items) == 2)
         assert {run.id for run in list_runs(filled)} > {running.id}
+
+
+async def test_orders_to_two_runs_at_once_are_both_given(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = TauscopeApp(filled.url)
+    asked: list[str] = []
+    locked = threading.Event()
+
+    def delete(run_id: str) -> None:
+        asked.append(run_id)
+        locked.wait(PATIENCE)  # as for a database that another process writes to
+
+    runs = list_runs(filled)[1:]
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "failed-one" in words(app))
+        screen = app.screen
+        assert isinstance(screen, RunsScreen)
+        monkeypatch.setattr(app.source, "delete", delete)
+        monkeypatch.setattr(app, "push_screen", lambda _, answered: answered(True))
+        for run in (*runs, runs[0]):
+            ask_to_delete(screen, app.source, run)
+        while len(asked) < 2:
+            await asyncio.sleep(0.01)
+        locked.set()
+        await until(pilot, lambda: True)
+    assert sorted(asked) == sorted(run.id for run in runs), "and each once"
 
 
 async def test_a_run_that_was_taken_meanwhile_is_not_deleted(filled: Database) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from textual.suggester import Suggester
 
 from app.text import plain
+from core.study.places import is_folder
 
 Complete = Callable[[str], Sequence[str]]
 
@@ -60,7 +61,7 @@ def matches(typed: str, suffixes: Sequence[str] = (".toml",)) -> list[str]:
         paths = [p for p in paths if _offered(p, stem, suffixes)]
     except (OSError, ValueError, RuntimeError):  # no such folder, a NUL, no such home
         return []
-    paths.sort(key=lambda p: (p.is_dir(), p.name))
+    paths.sort(key=lambda p: (is_folder(p), p.name))
     return [_written(p, typed) for p in paths]
 
 
@@ -83,7 +84,7 @@ def _offered(path: Path, stem: str, suffixes: Sequence[str]) -> bool:
     hidden = path.name.startswith(".") and not stem.startswith(".")
     # A name that acts on the terminal would do so from the line where it is typed.
     harmless = plain(path.name) == path.name
-    return harmless and not hidden and (path.suffix.lower() in suffixes or path.is_dir())
+    return harmless and not hidden and (path.suffix.lower() in suffixes or is_folder(path))
 
 
 def _written(path: Path, typed: str) -> str:
@@ -93,4 +94,4 @@ def _written(path: Path, typed: str) -> str:
         text = text.replace(str(Path.home()), "~", 1)
     if typed.startswith("./"):
         text = f"./{text}"
-    return text + "/" if path.is_dir() else text
+    return text + "/" if is_folder(path) else text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 
 from app.bench import prompts
@@ -16,6 +15,7 @@ from app.tui.screens.sampling import SettingsScreen
 from app.tui.threads import said
 from core.bench.messages import Compare, Failed, Lens, Request
 from core.errors import StudyError
+from core.study.places import expanded
 from core.texts.encoding import WAYS
 
 
@@ -101,7 +101,7 @@ class AskingKeys(BenchParts):
 
         def trouble(words: str) -> str:
             try:
-                self.prompts = tuple(prompts.read(Path(words).expanduser()))
+                self.prompts = tuple(prompts.read(expanded(words.strip())))
             except StudyError as error:
                 return said(error)
             return ""

@@ -13,7 +13,7 @@ from app.tui.completion import Completed, files
 from app.tui.keys import bindings, written
 from app.tui.screens.leaving import Dialog
 from core.errors import TauscopeError
-from core.study.places import expanded
+from core.study.places import expanded, is_folder
 
 
 class FolderScreen(Dialog[str]):
@@ -50,7 +50,7 @@ class FolderScreen(Dialog[str]):
         if not given:
             return
         folder = expanded(given).absolute()
-        if not folder.is_dir():
+        if not is_folder(folder):
             self._refuse(f"{folder} is not a folder.")
             return
         try:

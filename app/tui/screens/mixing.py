@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from textual.screen import Screen
@@ -12,6 +11,7 @@ from app.tui.data import DataSource
 from app.tui.screens.column import TypedScreen
 from app.tui.screens.control import in_background
 from core.bench.columns import Mixed
+from core.study.places import expanded, is_there
 from core.study.study import Study
 
 
@@ -19,14 +19,14 @@ def ask_to_write_mix(screen: Screen[Any], source: DataSource, study: Study, mix:
     """Ask for a new folder, and write a mix of the study's models there."""
 
     def trouble(words: str) -> str:
-        folder = Path(words).expanduser()
+        folder = expanded(words.strip())
         if not words.strip():
             return "Type the name of a new folder."
-        return f"{folder} already exists." if folder.exists() else ""
+        return f"{folder} already exists." if is_there(folder) else ""
 
     def given(words: str | None) -> None:
         if words is not None:
-            folder = Path(words).expanduser()
+            folder = expanded(words.strip())
             screen.notify("Writing the merge…", timeout=3, markup=False)
             done = f"Wrote {plain(str(folder))}."
             in_background(screen, lambda: source.merge(study, mix, folder), done)

@@ -322,9 +322,11 @@ async def test_prompts_come_from_a_file(db: Database, tmp_path: Path) -> None:
         box, trouble = (pilot.app.screen.query_one(kind) for kind in (Input, "#trouble"))
         assert isinstance(box, Input)
         assert isinstance(trouble, Static)
-        box.value = str(tmp_path / "other")
-        await pilot.press("enter")
-        await until(pilot, lambda: "can't be read" in str(trouble.content))
+        for wrong in (str(tmp_path / "other"), "x" * 300, "~nobody-of-this-name/x"):
+            box.value = wrong
+            trouble.update("")
+            await pilot.press("enter")
+            await until(pilot, lambda: "can't be read" in str(trouble.content))
         box.value = str(file)
         await pilot.press("enter")
         await until(pilot, lambda: len(link.sent) == 1)

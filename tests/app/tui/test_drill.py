@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from textual.widgets import Input
 
 from app.tui.app import TauscopeApp
 from app.tui.data import DataSource
@@ -242,9 +243,24 @@ async def test_the_point_at_the_cursor_is_written_as_a_model(
         assert screen.check_action("write", ())
         await pilot.press("w")
         await until(pilot, lambda: isinstance(app.screen, TypedScreen))
-        await pilot.press(*str(tmp_path / "new"), "enter")
+        box = app.screen.query_one(Input)
+        box.value = str(tmp_path)
+        await pilot.press("enter")
+        await until(pilot, lambda: "already exists" in words(app))
+        box.value = f" {tmp_path / 'new'} "
+        await pilot.press("enter")
         await until(pilot, lambda: written)
         assert written == [("medical=1,maths=1", tmp_path / "new")]
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, TypedScreen))
+        for impossible in ("~nobody-of-this-name/x", "x" * 300):
+            app.screen.query_one(Input).value = impossible
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(app.screen, RunScreen))
+            await pilot.press("w")
+            await until(pilot, lambda: isinstance(app.screen, TypedScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
         await _to(pilot, screen, "ablation:selections")
         assert not screen.check_action("write", ()), "it is no point"
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from app import config
 from app.library.appraisal import Entry
@@ -231,9 +231,11 @@ async def test_a_folder_is_added_by_a_key_and_looked_in(
         await pilot.press("a")
         await until(pilot, lambda: isinstance(screen.app.screen, FolderScreen))
         typed = screen.app.screen.query_one(Input)
-        typed.value = str(tmp_path / "nowhere")
-        await pilot.press("enter")
-        await until(pilot, lambda: "isnotafolder" in "".join(words(screen.app).split()))
+        for wrong in (str(tmp_path / "nowhere"), "x" * 300, "~nobody-of-this-name/x"):
+            typed.value = wrong
+            screen.app.screen.query_one("#trouble", Static).update("")
+            await pilot.press("enter")
+            await until(pilot, lambda: "isnotafolder" in "".join(words(screen.app).split()))
         typed.value = str(tmp_path / "mine")
         await pilot.press("enter")
         await until(pilot, lambda: screen.app.screen is screen and "treasure" in words(screen.app))

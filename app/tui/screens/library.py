@@ -17,14 +17,17 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from app import config
+from app.render.terminal.lines import cut
 from app.results import wording
 from app.text import plain
 from app.tui.data import DataSource
 from app.tui.holdings import Holdings, look, with_runs
 from app.tui.keys import bindings
+from app.tui.screens.choose import ChooseScreen
 from app.tui.screens.help import Topic
 from app.tui.screens.listed import ListScreen
 from app.tui.screens.pick import PickScreen
+from app.tui.steering import Offer
 from app.tui.widgets.bar import Row, two_ends
 from app.tui.widgets.model_detail import Relations, brief, full
 from app.tui.widgets.model_list import (
@@ -52,6 +55,11 @@ A model is a folder with config.json and weights, or with a LoRA adapter.
 Named folders are searched {depth} levels deep. `R` looks again, `esc` goes back."""
 """Words between backticks are keys and texts to type."""
 
+WHICH = "open which run?"
+PICKED = 9
+"""The most runs that are picked by number."""
+ROOM = 42
+"""Columns of a run's name and state where it is picked by number."""
 SETTINGS = 2.0
 """Seconds between two readings of the settings."""
 
@@ -259,14 +267,17 @@ class LibraryScreen(ListScreen):
         runs = self.holdings.runs_with(self.listing.current)
         if len(runs) == 1:
             self.open(runs[0].id)
+        elif len(runs) > PICKED:
+            offers = [Offer(r.status, f"{r.name}  {r.id[:8]}", r.id, current=False) for r in runs]
+            self.app.push_screen(ChooseScreen(WHICH, offers, "part of a name or an id"), self.open)
         elif runs:
             numbered = {str(n): run for n, run in enumerate(runs, 1)}
-            offers = {
-                n: plain(f"{run.name}  {run.status}  {run.id[:8]}")[:56]
+            offered = {
+                n: f"{cut(run.name, ROOM - len(run.status))}  {run.status}  {run.id[:8]}"
                 for n, run in numbered.items()
             }
             self.app.push_screen(
-                PickScreen("open which run?", "pick", offers),
+                PickScreen(WHICH, "pick", offered),
                 lambda got: self.open(numbered[got[0]].id if got else None),
             )
 

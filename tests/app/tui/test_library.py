@@ -22,6 +22,7 @@ from app.tui.app import TauscopeApp
 from app.tui.data import DataSource
 from app.tui.holdings import look, with_runs
 from app.tui.screens.builder import BuilderScreen
+from app.tui.screens.choose import ChooseScreen, Offers
 from app.tui.screens.folder import FolderScreen
 from app.tui.screens.library import LibraryScreen
 from app.tui.screens.pick import PickScreen
@@ -83,6 +84,12 @@ async def library(
         assert isinstance(screen, LibraryScreen)
         await until(pilot, lambda: screen.holdings.done)
         yield pilot, screen
+
+
+def _run(db: Database, name: str) -> str:
+    """A run of this name that uses org/chat."""
+    models = {"base": "org/base", "tuned": {"a": "org/chat"}}
+    return create_run(db, Study.model_validate({"name": name, "models": models}), ["alignment"])
 
 
 def chosen(screen: LibraryScreen, name: str) -> None:
@@ -187,6 +194,33 @@ async def test_the_runs_of_a_model_are_opened(
         chosen(screen, "broken")
         await pilot.pause()
         assert not screen.check_action("runs", ())
+
+
+async def test_one_of_many_runs_is_chosen_by_typing(db: Database, folder: Path) -> None:
+    ids = [_run(db, f"run-{n}" + "-long" * 20) for n in range(12)]
+    async with library(db, SMALL, folder) as (pilot, screen):
+        chosen(screen, "org/chat")
+        await pilot.press("o")
+        await until(pilot, lambda: isinstance(screen.app.screen, ChooseScreen))
+        offers = screen.app.screen.query_one(Offers)
+        assert {offer.choice for offer in offers.items} == set(ids)
+        await pilot.press(*"run-0-", "enter")
+        await until(pilot, lambda: isinstance(screen.app.screen, RunScreen))
+        assert on(screen.app, RunScreen).run_id == ids[0], "the oldest"
+
+
+@BOTH
+async def test_a_long_name_hides_no_id_of_a_run(
+    db: Database, folder: Path, size: tuple[int, int]
+) -> None:
+    ids = [_run(db, "宽" * 60) for _ in range(2)]
+    async with library(db, size, folder) as (pilot, screen):
+        chosen(screen, "org/chat")
+        await pilot.press("o")
+        await until(pilot, lambda: isinstance(screen.app.screen, PickScreen))
+        shown = words(screen.app)
+        assert [run_id[:8] in shown for run_id in ids] == [True, True]
+        assert shown.count("queued") == 2
 
 
 async def test_the_filter_keeps_what_a_model_hangs_on(db: Database, folder: Path) -> None:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.text import plain
-
-if TYPE_CHECKING:
-    from app.config import Config
 
 VERSION: Final = 1
 
@@ -82,7 +80,6 @@ class Remembering(Protocol):
     """An application that remembers the positions of its screens."""
 
     memory: Memory
-    config: Config
 
     def remember(self, memory: Memory) -> None: ...
 
@@ -107,15 +104,16 @@ def recall(file: Path | None) -> Memory:
 
 
 def keep(memory: Memory, file: Path | None) -> None:
-    """Write the file: whole, or not at all."""
+    """Write the file: whole, or not at all. Half a character (of a prompt in JSON) becomes `?`."""
     from core.files.partial import written
 
     if file is None:
         return
+    content = json.dumps(memory.model_dump(), ensure_ascii=False)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with written(file, mode=0o600) as text:
-            text.write(memory.model_dump_json())
+            text.write(content.encode(errors="replace").decode())
     except OSError:
         return  # a home without space is no reason to be stopped from leaving
 

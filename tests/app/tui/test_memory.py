@@ -17,6 +17,13 @@ from tests.app.tui.display import SMALL, app_of, drawn, opened, readout, words
 from tests.app.tui.rest import until
 
 
+def test_half_a_character_of_a_prompt_costs_nothing_else(tmp_path: Path) -> None:
+    """A line of JSON may hold one, as "\\ud83d"."""
+    file = tmp_path / "state.json"
+    keep(Memory(prompts=("half \ud83d", "宽"), folder="/exports"), file)
+    assert recall(file) == Memory(prompts=("half ?", "宽"), folder="/exports")
+
+
 async def leave(db: Database, *keys: str) -> Memory:
     """Open the second run of the list, press some keys, and quit; what was kept."""
     app = app_of(db)

@@ -7,6 +7,7 @@ draft its meaning, and another process computes the cost.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ from app.tui.widgets.form import Form
 from app.tui.widgets.outlook import Outlook
 from app.tui.widgets.study_text import StudyText
 from app.tui.widgets.tab_bar import Tab, tabs_line
+from core.errors import TauscopeError
 
 if TYPE_CHECKING:
     from app.library.catalogue import Entry
@@ -120,9 +122,13 @@ class BuilderScreen(DraftScreen):
         self.app.push_screen(ConfirmScreen(question), answered)
 
     def _scan(self) -> tuple[Entry, ...]:
+        from app import config
         from app.library import catalogue
 
-        return catalogue.scan([Path(folder) for folder in self.home.config.folders])
+        folders: list[str] = []
+        with suppress(TauscopeError):  # the library says what is wrong with the settings
+            folders = config.read().folders  # of now: the library adds some
+        return catalogue.scan([Path(folder) for folder in folders])
 
     def _scanned(self, entries: tuple[Entry, ...]) -> None:
         self.entries = entries

@@ -85,7 +85,7 @@ class WholeScreen(Screen[Result], Able):
 
     @property
     def home(self) -> Remembering:
-        """The workstation, which knows the positions of screens and the user's settings."""
+        """The workstation, which knows the positions of screens."""
         return cast(Remembering, self.app)
 
     def compose(self) -> ComposeResult:

@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from app import config
 from app.drafts import building, studyfile
 from app.drafts.building import DOMAINS, TUNED, Draft
 from app.jobs import preflight
@@ -474,6 +475,26 @@ async def test_a_name_may_begin_with_the_name_of_another_model(db: Database) -> 
         assert [m["name"] for m in screen.draft.tuned] == ["chat", "medical", "chat2"]
         assert screen.step == pages.MODELS, "the last letter is typed too"
         assert building.value(screen.draft, f"{TUNED}.1.parent") == "chat", "nobody was renamed"
+
+
+async def test_a_folder_that_was_added_meanwhile_is_searched(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[list[Path]] = []
+
+    def scan(folders: list[Path]) -> tuple[Entry, ...]:
+        searched.append(folders)
+        return ()
+
+    monkeypatch.setattr("app.library.catalogue.scan", scan)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+        config.add_folder(tmp_path)
+        await pilot.press("n")
+        await until(pilot, lambda: searched)
+    assert searched == [[tmp_path]]
 
 
 async def test_the_ready_studies_are_offered(db: Database) -> None:

@@ -34,7 +34,7 @@ from app.tui.bench.blind import Blind
 from app.tui.bench.board import Answer, Board, Measure
 from app.tui.bench.knobs import Knob
 from app.tui.widgets.figure import COLOURS
-from app.tui.widgets.lens import shown
+from app.tui.widgets.lens import percent, shown
 from app.tui.widgets.steady import Steady
 from core.bench.messages import Generate, Score, Scored
 from core.figures.plots import resolution
@@ -363,11 +363,11 @@ class BoardView(Steady, can_focus=True):
         tall = self.size.height >= TALL
         if scored is None or self.token >= len(scored.likeliest):
             return [""] * (8 if tall else 3)
-        change = f"  Δ {scored.nll_change:+.3f}".replace("-", "−")
+        change = f"  Δ {scored.nll_change:+z.3f}".replace("-", "−")
         change = change if self._of(index) != self.board.reference else ""
         first = [f"NLL {scored.nll:.3f}{change}", self._here(index, scored)]
         ranked = scored.likeliest[self.token]
-        top = [(shown(piece), probability(value)) for piece, value in ranked[:5]]
+        top = [(shown(piece), percent(exp(min(0.0, value)))) for piece, value in ranked[:5]]
         if not tall:
             return [*first, "  ".join(f"{piece} {share}" for piece, share in top)]
         rows = [f"{share:>6}  {piece}" for piece, share in top]
@@ -375,11 +375,11 @@ class BoardView(Steady, can_focus=True):
 
     def _here(self, index: int, scored: Scored) -> str:
         """The values of the token under the cursor, for readers without colours."""
-        line = f"here: log p {signed(scored.logprobs[self.token])}"
+        line = f"here: log p {scored.logprobs[self.token]:z.2f}".replace("-", "−")
         moved = self.board.values(self._of(index), "change")
         if self._of(index) != self.board.reference and self.token < len(moved):
             line += f" Δ {signed(moved[self.token])}"
-        return f"{line} KL {scored.kl[self.token]:.2f}"
+        return f"{line} KL {scored.kl[self.token]:z.2f}"
 
     def _crossed(self, index: int, width: int) -> list[str]:
         """The loss of this column's text under each column."""
@@ -484,11 +484,5 @@ def slider(number: float, width: int) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign."""
-    return f"{value:+.2f}".replace("-", "−")
-
-
-def probability(log: float) -> str:
-    """A probability from its logarithm, in percent."""
-    share = 100 * exp(min(0.0, log))
-    return f"{share:.0f}%" if share >= 10 else f"{share:.1f}%" if share >= 0.1 else "<0.1%"
+    """A difference with its sign; one that rounds to zero has the sign of zero."""
+    return f"{value:+z.2f}".replace("-", "−")

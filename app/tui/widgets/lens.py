@@ -123,7 +123,7 @@ class LensView(Steady, can_focus=True):
         piece, share = self.grid.rows[self.depth][self.position]
         pieces = self.tokens.pieces if self.tokens is not None else ()
         after = shown(pieces[self.position]) if self.position < len(pieces) else "?"
-        return f"layer {self.depth}, after {after}: {shown(piece)} at {100 * share:.1f} %"
+        return f"layer {self.depth}, after {after}: {shown(piece)} at {percent(share)}"
 
 
 class NeuronList(Listing[Neuron]):
@@ -145,8 +145,17 @@ class NeuronList(Listing[Neuron]):
 
     def line(self, index: int, width: int, colours: Colours) -> Line:
         layer, neuron, first, second = self.items[index]
-        words = f" {layer:>6} {neuron:>8} {first:>16.3f} {second:>16.3f} {second - first:>+12.3f}"
+        values = f"{first:>z16.3f} {second:>z16.3f} {second - first:>+z12.3f}"
+        words = f" {layer:>6} {neuron:>8} {values}"
         return [Segment(" "), Segment(words.replace("-", "−"))]
+
+
+def percent(share: float) -> str:
+    """A probability in percent, never as none or all of it."""
+    value = round(100 * share, 1)
+    if not 0.1 <= value < 100:
+        return "<0.1%" if value < 1 else ">99.9%"
+    return f"{value:.0f}%" if 10 <= value <= 99 else f"{value:.1f}%"
 
 
 def shown(piece: str) -> str:

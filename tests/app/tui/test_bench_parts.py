@@ -13,6 +13,8 @@ from app.tui.bench.board import Board
 from app.tui.bench.conversation import Conversation
 from app.tui.bench.settings import Settings
 from app.tui.memory import BenchColumn, BenchPosition, Memory
+from app.tui.widgets.board import signed
+from app.tui.widgets.lens import percent
 from core.bench.columns import parse
 from core.bench.messages import Event, Failed, Generate, Piece, Prompt, Request, Score, Scored
 from core.errors import StudyError
@@ -105,6 +107,21 @@ def test_scores_are_shaded_by_their_difference_from_the_reference() -> None:
     assert board.busy
     assert board.answers[1].scored == medical, "it stays in sight until the newer answer comes"
     assert not board.answers[1].fresh
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0.0, "<0.1%"), (0.0004, "<0.1%"), (0.001, "0.1%"), (0.0996, "10%"), (0.1, "10%"),
+        (0.99, "99%"), (0.995, "99.5%"), (0.9994, "99.9%"), (0.9997, ">99.9%"), (1.0, ">99.9%"),
+    ],
+)  # fmt: skip
+def test_a_probability_is_never_none_or_all(share: float, words: str) -> None:
+    assert percent(share) == words
+
+
+def test_nothing_has_no_minus() -> None:
+    assert [signed(value) for value in (-0.001, 0.0, -0.006)] == ["+0.00", "+0.00", "−0.01"]
 
 
 def test_a_text_that_was_cut_short_stays() -> None:
@@ -216,6 +233,8 @@ def test_what_a_memory_says_of_a_bench_is_not_trusted() -> None:
 def test_settings_are_read_as_they_are_typed() -> None:
     held = Settings(9, 0.7, 0.9, 3, ("\n\n", "Q:"), True, "Be brief.\nThanks.", "text")
     assert settings.read(settings.typed(held)) == held
+    ends = settings.read(settings.typed(held) | {"stop": "<|im_end|>||\\n|a<b|c>|"}).stop
+    assert ends == ("<|im_end|>", "\n", "a<b", "c>"), "the bars of a token are its own"
     for name, words in (("tokens", "0"), ("temperature", "hot"), ("top_p", "0"), ("seed", "1.5")):
         with pytest.raises(StudyError, match=f"not '{words}'"):
             settings.read(settings.typed(held) | {name: words})

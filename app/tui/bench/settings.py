@@ -5,10 +5,12 @@ Knows no screen.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.errors import StudyError
+from core.sizes import counted
 from core.texts.encoding import WAYS, Alone
 
 
@@ -33,8 +35,8 @@ class Settings:
         how = "greedy"
         if self.temperature:
             how = f"temperature {self.temperature:g} · top-p {self.top_p:g} · seed {self.seed}"
-        stop = f" · stops at {len(self.stop)} texts" if self.stop else ""
-        return f"{self.tokens} tokens · {how}{stop} · {self.chat}"
+        stop = f" · stops at {counted(len(self.stop), 'text')}" if self.stop else ""
+        return f"{counted(self.tokens, 'token')} · {how}{stop} · {self.chat}"
 
     @property
     def chat(self) -> str:
@@ -52,7 +54,10 @@ FIELDS: Mapping[str, tuple[str, str]] = {
         "above 0, at most 1: draws from the likeliest tokens with this total probability",
     ),
     "seed": ("seed", "a whole number; the same seed draws the same texts"),
-    "stop": ("stop", "texts at which generation stops, separated by |; \\n is a line break"),
+    "stop": (
+        "stop",
+        "texts at which generation stops, separated by |; \\n is a line break, <|end|> is one text",
+    ),
     "template": ("template", "on or off: the model's chat template"),
     "system": ("system", "the system prompt; needs template on"),
     "alone": (
@@ -61,6 +66,10 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     ),
 }
 """Each setting: its name and the text that it accepts."""
+
+
+_STOPS = re.compile(r"(?:<\|[^|<>]*\|>|[^|])+")
+"""One of the texts between bars; the bars of a special token are a part of its text."""
 
 
 def typed(settings: Settings) -> dict[str, str]:
@@ -83,13 +92,13 @@ def read(words: Mapping[str, str]) -> Settings:
         raise StudyError("template must be on or off.")
     if words["alone"].strip() not in WAYS:
         raise StudyError("no prompt must be item, text or document.")
-    stop = (each.replace("\\n", "\n") for each in words["stop"].split("|"))
+    stop = (each.replace("\\n", "\n") for each in _STOPS.findall(words["stop"]))
     return Settings(
         tokens=int(_number(words, "tokens", 1, 4096, whole=True)),
         temperature=_number(words, "temperature", 0, 100),
         top_p=_number(words, "top_p", 1e-6, 1),
         seed=int(_number(words, "seed", 0, 2**53 - 1, whole=True)),
-        stop=tuple(filter(None, stop)),
+        stop=tuple(stop),
         template=words["template"].strip() == "on",
         system=words["system"].replace("\\n", "\n"),
         alone=WAYS[words["alone"].strip()],

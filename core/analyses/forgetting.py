@@ -170,7 +170,7 @@ ANALYSIS = Analysis(
             title="Divergence against the scores lost elsewhere",
             short="Cost",
             caption="A point per tuned model: how far its predictions moved on its own texts, in "
-            "nats a token, and the share of the base's scores that it lost on tasks of other "
+            "nats per token, and the share of the base's scores that it lost on tasks of other "
             "domains.",
             measures=("kl", "mean_lost"),
             points="model",

@@ -284,7 +284,7 @@ ANALYSIS = Analysis(
             title="fall in loss",
             description="Fall of the mean loss of a document from the base's, by this part of the "
             "tuned weights alone; below 0 the loss rises.",
-            unit="nats a token",
+            unit="nats per token",
             better="higher",
             signed=True,
             empty="the base with this part gives no finite loss",

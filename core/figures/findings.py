@@ -176,13 +176,15 @@ def of_spectrum(figure: Lines) -> str:
     halves = {series.name: half for series in held if (half := next(_half(series), 0))}
     if not halves:
         return f"{matrix}: no values; the matrix is zero, or was not measured."
-    parts = [f"{halves.pop(BASE)} of W"] if BASE in halves else []
+    every = f"of {counted(held[0].xs[-1], 'direction')}"
+    parts = [f"half of W's energy lies in {halves.pop(BASE)} {every}"] if BASE in halves else []
     few, many = (by(halves, key=lambda m: halves[m], default="") for by in (min, max))
     if few:
-        parts += [f"{halves[few]} of Δ ({few})"]
-        parts += [f"{halves[many]} ({many})"] if halves[many] > halves[few] else []
-    words = f"half of the energy lies in the first {', '.join(parts)}"
-    return f"{matrix}: {words}, of {held[0].xs[-1]} directions."
+        least, most = halves[few], halves[many]
+        count = f"{least} ({few}) to {most} ({many})" if most > least else f"{least}"
+        whose = "" if most > least else f" ({few})"
+        parts.append(f"half of Δ's energy lies in {count} {every}{whose}")
+    return f"{matrix}: {'; '.join(parts)}."
 
 
 def _half(series: Series) -> Iterator[int]:

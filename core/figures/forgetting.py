@@ -35,7 +35,7 @@ def by_scores(asked: Tabulation) -> Scatter:
         for model in asked.catalogue.values("model")
     }
     texts = {row.setting for row in asked.rows if row.metric == "kl"}
-    units = "nats a token", "share of the base's"
+    units = "nats per token", "share of the base's"
     x = "KL on its own texts" if len(texts) > 1 else "KL on the probe set"
     return _scatter(asked, pairs, x, "score lost elsewhere", "measure", {}, units)
 
@@ -47,7 +47,7 @@ def _scatter(
     y_name: str,
     across: str,
     chosen: Mapping[str, str],
-    units: tuple[str, str] = ("nats a token", "nats a token"),
+    units: tuple[str, str] = ("nats per token", "nats per token"),
 ) -> Scatter:
     return Scatter(
         title=f"{x_name} against the {y_name}",

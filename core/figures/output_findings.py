@@ -26,7 +26,7 @@ def of_map(figure: Grid) -> str:
     gained, forgot = min(cells, key=_first), max(cells, key=_first)
     phrases = []
     if gained[0] < 0:
-        phrases.append(f"{gained[2]} gained most ({gained[0]:+.3g} nats a token)")
+        phrases.append(f"{gained[2]} gained most ({gained[0]:+.3g} nats per token)")
     if forgot[0] > 0:
         phrases.append(f"{forgot[2]} forgot most ({forgot[0]:+.3g})")
     words = ", ".join(phrases) or "No prediction changed"
@@ -73,7 +73,7 @@ def of_models(figure: Table) -> str:
         return "All predictions are the base's."
     assert most.kl is not None
     floor = "" if most.kl.chance is None else f"; rounding alone gives {most.kl.chance:.2g}"
-    words = f"{_named(most)} is furthest from the base (KL {value:.3g} nats a token{floor})"
+    words = f"{_named(most)} is furthest from the base (KL {value:.3g} nats per token{floor})"
     change = None if most.change is None else most.change.value
     if change is None:
         return f"{words}."

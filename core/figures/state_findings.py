@@ -48,7 +48,7 @@ def of_parting(figure: Lines) -> str:
     half = next(layer for value, layer in points if value >= end / 2)
     return (
         f"{where(figure, 'probe')}{most.name} ends furthest from the base ({end:.3g} nats after "
-        f"layer {last}); half of that is reached after layer {half}{_control(figure, last)}."
+        f"layer {last}); it reaches half of this after layer {half}{_control(figure, last)}."
     )
 
 
@@ -59,7 +59,10 @@ def of_depth(figure: Lines) -> str:
     base = halves.pop("base", None)
     if base is None:
         return ""
-    words = f"{where(figure, 'probe')}the base's prediction is half made after layer {base}"
+    words = (
+        f"{where(figure, 'probe')}the base's distance from its final prediction has halved after "
+        f"layer {base}"
+    )
     others = {name: layer for name, layer in halves.items() if layer != base}
     if not others:
         return f"{words}, as in all tuned models."

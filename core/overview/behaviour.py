@@ -73,7 +73,7 @@ def of_likelihoods(measured: Measured) -> Iterator[Candidate]:
             ),
             headline=f"{model} predicts {texts} {'better' if row.value < 0 else 'worse'} than the "
             "base",
-            detail=f"{number(row.value)} nats a token{interval(row.low, row.high)}; {DOWN}"
+            detail=f"{number(row.value)} nats per token{interval(row.low, row.high)}; {DOWN}"
             f"{'; ' * (len(held) > 1)}{_named(held[1:])}.",
             figure=FigurePlace(
                 analysis="divergence", view="models", measure="nll_change",

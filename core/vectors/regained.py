@@ -19,7 +19,7 @@ from core.statistics import comparison, multiplicity
 from core.statistics.comparison import Items
 
 Losses = NDArray[np.float64]
-"""[documents]: mean negative log-likelihoods in nats a token; NaN where there is none."""
+"""[documents]: mean negative log-likelihoods in nats per token; NaN where there is none."""
 
 RESAMPLES = 1000
 BASE, ALL, BLOCKS = "base", "all", "|blocks"
@@ -80,7 +80,7 @@ class _Losses:
     seed: int
 
     def fall(self, losses: Losses) -> comparison.Estimate:
-        """By how much the mean loss falls from the base's, in nats a token."""
+        """By how much the mean loss falls from the base's, in nats per token."""
         return comparison.difference(
             self._items(losses), self._items(self.of[BASE]), resamples=RESAMPLES, seed=self.seed
         )

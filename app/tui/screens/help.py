@@ -64,7 +64,7 @@ OVERVIEW_TOPIC = Topic(
         "new: amplification of directions, beside chance.",
         "neurons: distance of activation patterns from the base's, 1 for unlike documents.",
         "own domain: the most certain gain. elsewhere: the most certain loss.",
-        "texts: change of the loss on the probe set, in nats a token.",
+        "texts: change of the loss on the probe set, in nats per token.",
         "Findings exceed chance and the effect of any control. The largest comes first.",
         "enter opens the figure of the selected finding or card.",
     ),

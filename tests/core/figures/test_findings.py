@@ -263,14 +263,17 @@ def _spectrum(**held: tuple[float, ...]) -> Lines:
 
 def test_a_spectrum_says_in_how_few_directions_its_energy_lies() -> None:
     first, second, last = (0.5, 0.6, 0.9, 1.0), (0.3, 0.6, 0.9, 1.0), (0.1, 0.2, 0.3, 1.0)
-    start, end = "q of layer 3: half of the energy lies in the first ", ", of 4 directions."
+    of_base = "half of W's energy lies in 4 of 4 directions"
     for held, words in (
-        ({"a": second}, "2 of Δ (a)"),
-        ({"a": second, "b": second}, "2 of Δ (a)"),
-        ({"base": last, "a": second, "b": first}, "4 of W, 1 of Δ (b), 2 (a)"),
-        ({"base": last}, "4 of W"),
+        ({"a": second}, "half of Δ's energy lies in 2 of 4 directions (a)"),
+        ({"a": second, "b": second}, "half of Δ's energy lies in 2 of 4 directions (a)"),
+        (
+            {"base": last, "a": second, "b": first},
+            f"{of_base}; half of Δ's energy lies in 1 (b) to 2 (a) of 4 directions",
+        ),
+        ({"base": last}, of_base),
     ):
-        assert findings.of_spectrum(_spectrum(**held)) == start + words + end
+        assert findings.of_spectrum(_spectrum(**held)) == f"q of layer 3: {words}."
     for nothing in ({}, {"a": (math.nan, math.nan)}):
         assert "no values;" in findings.of_spectrum(_spectrum(**nothing))
 

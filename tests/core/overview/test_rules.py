@@ -75,7 +75,7 @@ def test_likelihoods_are_gains_and_losses_on_probe_sets() -> None:
     }, "a change within the control's is none"  # fmt: skip
     (loss,) = (f for f in findings if f.kind == "loss")
     assert loss.sentence == (
-        "maths predicts the general texts worse than the base: +0.5 nats a token "
+        "maths predicts the general texts worse than the base: +0.5 nats per token "
         "(+0.45 to +0.55); lower is better; retrained (control) +0.2."
     )
     card = cards(asked, ranked(asked))[0]

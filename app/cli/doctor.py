@@ -28,6 +28,7 @@ _DEVICES = """
 import json, torch
 from app.jobs.gauge import open_nvml
 from core.models import cards
+from core.sizes import counted
 rows = [["cpu", "yes", 0]]
 for i in range(torch.cuda.device_count()):
     card = torch.cuda.get_device_properties(i)
@@ -36,7 +37,7 @@ if torch.backends.mps.is_available():
     rows.append(["mps", "yes", 0])
 nvml = open_nvml()
 if nvml is not None:
-    seen = f"{nvml.nvmlDeviceGetCount()} cards; torch sees {torch.cuda.device_count()}"
+    seen = f"{counted(nvml.nvmlDeviceGetCount(), 'card')}; torch sees {torch.cuda.device_count()}"
     rows.append(["NVIDIA driver", f"{nvml.nvmlSystemGetDriverVersion()}, {seen}", 0])
 if cards.unused():
     rows.append(["cards not used", cards.unused(), 0])

@@ -62,6 +62,7 @@ def gc(
     from app.cli.printing import print_json
     from app.console.narration import say
     from app.results.wording import size
+    from core.sizes import counted
     from storage.garbage import collect
 
     garbage = collect(open_db(context, db, write=None if dry_run else True), dry_run=dry_run)
@@ -70,6 +71,7 @@ def gc(
         return
     freed = size(garbage.file_bytes + garbage.database_bytes)
     verb = "would free" if dry_run else "freed"
-    print(f"{verb} {garbage.units} units, {garbage.files} files, {freed}")
+    units, files = counted(garbage.units, "unit"), counted(garbage.files, "file")
+    print(f"{verb} {units}, {files}, {freed}")
     for note in garbage.notes:
         say(note)

@@ -17,6 +17,7 @@ from app.results import wording
 from app.text import plain
 from core.errors import RunError
 from core.figures.filters import ALL, FIELDS, Filter
+from core.sizes import counted
 
 if TYPE_CHECKING:
     from app.bench.registry import BenchSummary
@@ -212,7 +213,7 @@ def print_run(
 
 def print_heading(run: RunSummary) -> None:
     """Print the name and the state of a run, and why it failed."""
-    state = f"{run.status}, {run.done} of {run.total} units"
+    state = f"{run.status}, {run.done} of {counted(run.total, 'unit')}"
     print_words(f"{run.name} · run {run.id} · {state}", width(), bold=colourful())
     if run.error_title:
         print_words(f"error: {run.error_title} {run.error_hint}", width())

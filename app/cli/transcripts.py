@@ -14,6 +14,7 @@ from rich.cells import cell_len
 
 from app.cli.printing import colourful, folds, print_json, print_table, width
 from app.text import plain
+from core.sizes import counted
 
 if TYPE_CHECKING:
     from app.bench.trials import Outcome
@@ -47,7 +48,7 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
             change = (
                 "" if row.difference is None else f", difference {_number(row.difference, '+')}"
             )
-            title = f"{row.column} ({row.tokens} tokens{loss}{change})"
+            title = f"{row.column} ({counted(row.tokens, 'token')}{loss}{change})"
             if row.text == previous:
                 _print_title(title)
             else:
@@ -62,7 +63,7 @@ def print_trial(trial: dict[str, Any]) -> None:
     _print_text("prompt", request["prompt"]["text"])
     if "written" in trial:
         for answer in trial["written"]:
-            length = f"{answer['tokens']} tokens, ended by {_ENDS[answer['ended']]}"
+            length = f"{counted(answer['tokens'], 'token')}, ended by {_ENDS[answer['ended']]}"
             _print_text(f"{columns[answer['column']]} ({length})", answer["text"])
     if "scored" in trial:
         _print_scores(columns, request["against"], trial)

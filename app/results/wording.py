@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from core.sizes import counted
 from core.sizes import size as size
 from storage.standing import Standing
 
@@ -136,11 +137,11 @@ def standing(run: RunSummary, standings: Mapping[str, Standing]) -> Iterator[tup
 
     for name in run.analyses:
         progress = standings.get(name, Standing())
-        of_all = f" of {progress.total}" if progress.total else ""
-        words = [f"{progress.done}{of_all} units"]
+        of_all = f"{progress.done} of " if progress.total else ""
+        words = [f"{of_all}{counted(progress.total or progress.done, 'unit')}"]
         is_open = progress.done < progress.total
         state = "done"
-        if is_open or not progress.total:
+        if is_open or (not progress.total and run.status != "done"):
             begun = run.status == "running" and progress.done
             state = "running" if begun else "queued"
         if progress.done and progress.seconds is not None:
@@ -157,7 +158,7 @@ def standing(run: RunSummary, standings: Mapping[str, Standing]) -> Iterator[tup
 
 def outcome(run: RunSummary) -> str:
     """The result of a finished run."""
-    return f"{run.total} units, {run.reused} of them reused"
+    return f"{counted(run.total, 'unit')}, {run.reused} of them reused"
 
 
 def trouble(run: RunSummary) -> tuple[str, str]:

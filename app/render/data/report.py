@@ -20,6 +20,7 @@ from core.figures.figure import Figure, Table
 from core.figures.passages import Passages
 from core.files.partial import written
 from core.overview.cards import lines
+from core.sizes import counted
 from storage.database import Database
 from storage.runs import RunSummary
 from storage.trials import trials
@@ -51,7 +52,7 @@ def _escape(match: re.Match[str]) -> str:
 
 def _blocks(db: Database, run: RunSummary, figures: Sequence[Shown]) -> Iterator[str]:
     yield f"# {escaped(run.name)}"
-    yield f"Run `{run.id}`, {run.status}: {run.done} of {run.total} units."
+    yield f"Run `{run.id}`, {run.status}: {run.done} of {counted(run.total, 'unit')}."
     if run.error_title:
         yield f"**Error:** {escaped(run.error_title)} {escaped(run.error_hint)}"
     yield "## Overview"

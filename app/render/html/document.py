@@ -20,6 +20,7 @@ from app.results.figures import Shown, analyses_of, shown_together
 from app.results.overview import read
 from core.engine.registry import Analysis
 from core.files.partial import written
+from core.sizes import counted
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
@@ -103,7 +104,7 @@ def _heading(db: Database, run: RunSummary) -> Iterator[Markup]:
         "p", "What fine-tuning did to ", tag("b", str(models.base.path)), ", seen in ",
         ", ".join(names), ".", class_="lede",
     )  # fmt: skip
-    state = f"Run {run.id}, {run.status}: {run.done} of {run.total} units. "
+    state = f"Run {run.id}, {run.status}: {run.done} of {counted(run.total, 'unit')}. "
     yield tag("p", state, run.created.strftime("%d %B %Y."), class_="quiet")
     if run.error_title:
         yield tag("p", tag("b", "Error: "), f"{run.error_title} {run.error_hint}", class_="doubt")

@@ -13,6 +13,7 @@ from app.library.lineage import Branch
 from app.results import wording
 from app.text import short
 from app.tui.widgets.bar import named
+from core.sizes import counted
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
@@ -88,7 +89,7 @@ def _what(entry: Entry) -> Iterator[str]:
     if size:
         yield size
     if entry.layers:
-        yield f"{entry.layers} layers"
+        yield counted(entry.layers, "layer")
 
 
 def _facts(entry: Entry) -> Iterator[tuple[str, str]]:

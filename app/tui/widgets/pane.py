@@ -382,7 +382,8 @@ class Pane(Vertical, Steady):
         whole = clipping(self._narrowed(self.drawn.figure))
         clip = whole.row(self.figure.row_names()) if what == "row" else whole
         self.app.copy_to_clipboard(as_markdown(clip) if what == "md" else as_csv(clip))
-        self.notify(f"Copied {len(clip.rows):,} rows.", timeout=2, markup=False)
+        rows = "1 row" if len(clip.rows) == 1 else f"{len(clip.rows):,} rows"
+        self.notify(f"Copied {rows}.", timeout=2, markup=False)
 
     def _choose(self, step: Callable[[Choice, Catalogue], Choice]) -> None:
         if self.choice is None or self.drawn is None:

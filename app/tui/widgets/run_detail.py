@@ -24,7 +24,7 @@ def detail(run: RunSummary, width: int, most: int = LINES) -> list[Content]:
     lines; with an error up to `most`."""
     models = ", ".join(f"{name} (control)" if name in run.controls else name for name in run.models)
     lines = [named("models", models, width, "$foreground")]
-    units = f"{run.done} of {run.total} units"
+    units = f"{run.done} of {counted(run.total, 'unit')}"
     if run.reused:
         units += f", {run.reused} reused"
     if run.status == "queued" and not run.total:
@@ -44,7 +44,7 @@ def detail(run: RunSummary, width: int, most: int = LINES) -> list[Content]:
         analyses = ", ".join(run.analyses).replace("_", " ")
         lines.append(named("analyses", analyses, width, "$foreground"))
     if len(lines) < LINES:
-        words = f"{run.warnings} warning{'s' if run.warnings != 1 else ''}"
+        words = counted(run.warnings, "warning")
         lines.append(named("notes", words, width, "$warning" if run.warnings else "$muted"))
     return lines
 

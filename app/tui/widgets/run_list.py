@@ -16,6 +16,7 @@ from rich.style import Style
 from app.render.terminal.lines import Line, exactly, fitted
 from app.results import wording
 from app.tui.widgets.listing import Colours, Listing
+from core.sizes import counted
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
@@ -78,7 +79,7 @@ def row(run: RunSummary, width: int, now: datetime, colours: Colours) -> Line:
 
 def _progress(run: RunSummary, now: datetime, tone: Style, muted: Style) -> Line:
     if run.status != "running":
-        words = wording.percent(run) if run.status != "done" else f"{run.total} units"
+        words = wording.percent(run) if run.status != "done" else counted(run.total, "unit")
         return [Segment(exactly(words, PROGRESS), muted)]
     done, rest = wording.bar(run, 6)
     words = f" {wording.percent(run)} {wording.remaining(run, now).removeprefix('ETA ')}"

@@ -173,7 +173,8 @@ class TableView(FigureView[TablePlot]):
         """The last line: the end of the note, and which rows show."""
         count = len(self.plot.shown.rows)
         last = min(self.top + self._body(), count)
-        words = _seen(self.top + 1, last, count) if self.bottom() else f"{count:,} rows"
+        every = "1 row" if count == 1 else f"{count:,} rows"
+        words = _seen(self.top + 1, last, count) if self.bottom() else every
         note = self._note[-1]
         return f"{fitted(note, self.size.width - len(words) - 3)}   {words}" if note else words
 

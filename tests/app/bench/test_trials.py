@@ -62,7 +62,7 @@ def test_trials_are_shown_without_what_acts_on_a_terminal(
     )
     assert "base (4 tokens, loss 1.250)" in lines
     assert "m=0.5 (4 tokens)" in lines
-    assert "m=0.5 (1 tokens, loss 3.000, difference +1.000)" in lines
+    assert "m=0.5 (1 token, loss 3.000, difference +1.000)" in lines
     data = json.loads(tauscope("show", stored[1], "bench", "--json").out)
     assert [each["request"]["do"] for each in data] == ["generate", "score", "other"]
     assert data[1]["scored"][1]["logprobs"] == [-3.0]

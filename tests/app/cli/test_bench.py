@@ -59,7 +59,7 @@ def test_it_generates_with_the_base_and_all_but_controls(
         [Generate(prompt=Prompt(text="hi\x1b[2J there"), columns=("base", "medical", "maths"))],
     )
     assert "\x1b" not in result.out
-    assert "maths (1 tokens, ended by its length)\n  hi\\x1b[2J there" in result.out
+    assert "maths (1 token, ended by its length)\n  hi\\x1b[2J there" in result.out
     assert "answers hi" in result.err
 
 

@@ -5,6 +5,9 @@ Scrolls, selects and paints; `app.render.terminal.overview` makes the rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from textwrap import wrap
+
 from rich.segment import Segment
 from textual import events
 from textual.message import Message
@@ -65,7 +68,7 @@ class OverviewView(Steady, Able, can_focus=True):
         if overview == self.overview and blank == self.words:
             return
         untouched = self.overview is None or self.selected == len(self.overview.cards)
-        self.overview, self.words = overview, blank
+        self.overview, self.words, self._made = overview, blank, None
         first = len(overview.cards) if overview.findings else 0
         self.selected = first if untouched else min(self.selected, self.count - 1)
         self.refresh()
@@ -96,10 +99,12 @@ class OverviewView(Steady, Able, can_focus=True):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         laid_out = self._layout()
-        row: Row = [(plain(self.words), "muted")] if not y and laid_out is None else []
         if laid_out is not None:
             self.top = self._top(laid_out)
-            row = [*laid_out.rows[self.top + y]] if self.top + y < len(laid_out.rows) else []
+            rows: Sequence[Row] = laid_out.rows[self.top :]
+        else:
+            rows = [[(line, "muted")] for line in wrap(plain(self.words), max(1, width))]
+        row = rows[y] if y < len(rows) else []
         colours = self.app.theme_variables
         segments = [Segment(words, toned(tone, colours)) for words, tone in row]
         return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
@@ -132,10 +137,9 @@ class OverviewView(Steady, Able, can_focus=True):
         overview = self.overview
         if overview is None or (self.words and not overview.findings):
             return None
-        key = id(overview), self.size, self.selected
+        key = self.size, self.selected
         if self._made is None or self._made[0] != key:
-            size = self.size
-            self._made = key, layout(overview, size.width, size.height, self.selected)
+            self._made = key, layout(overview, *self.size, self.selected)
         return self._made[1]
 
     def _top(self, laid_out: Layout) -> int:

@@ -155,3 +155,13 @@ async def test_a_run_whose_values_say_nothing_says_so(db: Database) -> None:
     async with app.run_test(size=SMALL) as pilot:
         await arrived(pilot, app)
         assert "Nothing exceeds chance." in words(app)
+
+
+@BOTH
+async def test_a_long_reason_is_folded(db: Database, size: tuple[int, int]) -> None:
+    create_run(db, study(), ["alignment"])
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=size) as pilot:
+        _, view = await arrived(pilot, app)
+        view.refuse("many words, " * 20 + "and the last one")
+        await until(pilot, lambda: "and the last one" in words(app))

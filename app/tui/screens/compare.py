@@ -130,7 +130,7 @@ class CompareScreen(TabbedScreen):
 
     def _ready(self, place: tuple[int, int], asked: Choice | None, pair: Pair) -> None:
         """Hand a pair to its sides."""
-        if place == self.place:
+        if place == self.place and pair.by_depth == self.by_depth:
             for side in self.panes():
                 side.show(asked, pair)
             self._choices[place] = pair.choice

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
@@ -110,7 +111,8 @@ class RunPreview(Steady):
     def _rows(self) -> Sequence[Row]:
         """The rows for the present size; made once for each overview."""
         if self.overview is None:
-            return [[(plain(self._words), "muted")]]
+            width = max(1, self.size.width)
+            return [[(line, "muted")] for line in wrap(plain(self._words), width)]
         from app.render.terminal.overview import layout
 
         key = self.overview, self.size

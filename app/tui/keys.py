@@ -564,6 +564,11 @@ def written(action_id: str) -> str:
     return action.key
 
 
+def with_keys(words: str) -> str:
+    """A text with the first key of each action whose id stands in braces, such as {runs.open}."""
+    return re.sub(r"\{(\w+\.[\w-]+)\}", lambda match: written(match[1]), words)
+
+
 _FIRST = {"next_tab", "previous_tab", "complete", "clear", "close", "send"}
 """Actions whose keys act before the focused input sees them."""
 

@@ -15,6 +15,7 @@ from app.drafts import building, fields
 from app.drafts.building import DOMAINS, PROBES, TUNED, Draft
 from app.tui import completion
 from app.tui.completion import Complete
+from app.tui.keys import with_keys, written
 from core.engine import registry
 from core.texts.documents.source import SUFFIXES
 
@@ -32,10 +33,16 @@ ABOUT = (
     "The base model and the models tuned from it.",
     "Probe texts. Without any, neurons are not measured and other analyses read general texts.",
     "Tasks to score. Without any there are no scores, ablation or arithmetic.",
-    "The analyses to compute: all of them, unless space switches one off.",
+    "The analyses to compute: all of them, unless {builder.turn-1} switches one off.",
     "Device and precision. The defaults suit most studies.",
     "The estimated cost, and the path of the study file.",
 )
+
+OPENS = "{builder.enter} opens it, {builder.drop} removes it"
+BARE = "{builder.turn-1} switches it on or off."
+SWITCH = "{builder.turn-1} switches it on or off, {builder.enter} opens its parameters."
+FILE = "Path of the study file: {builder.write} writes it, {builder.start} also starts the run."
+"""Words in braces are the ids of actions."""
 
 NEEDS = {
     "series": "needs a series of checkpoints: step 1",
@@ -109,9 +116,8 @@ def file_for(draft: Draft) -> str:
 
 
 def _models(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> Iterator[Item]:
-    yield replace(
-        _field(draft, "models.base.path", label="base", otherwise="enter picks one"), kind="model"
-    )
+    picks = f"{written('builder.enter')} picks one"
+    yield replace(_field(draft, "models.base.path", label="base", otherwise=picks), kind="model")
     for index, model in enumerate(draft.tuned):
         key = f"{TUNED}.{index}"
         more = [f"from {model['parent']}"] if model.get("parent") else []
@@ -119,7 +125,7 @@ def _models(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) ->
         more += [f"at {model['revision']}"] if model.get("revision") else []
         yield Item(
             key=key, kind="part", label=model["name"], words=model["path"],
-            otherwise=", ".join(more), on=key in opened, help="enter opens it, D removes it",
+            otherwise=", ".join(more), on=key in opened, help=with_keys(OPENS),
         )  # fmt: skip
         if key in opened:
             yield from _model(draft, index)
@@ -174,7 +180,7 @@ def _probe(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> 
         key = f"{PROBES}.{index}"
         yield Item(
             key=key, kind="part", label=row["name"], words=row["texts"], on=key in opened,
-            otherwise="" if row["texts"] else "no texts yet", help="enter opens it, D removes it",
+            otherwise="" if row["texts"] else "no texts yet", help=with_keys(OPENS),
         )  # fmt: skip
         if key in opened:
             yield from _further_probe(draft, key)
@@ -202,7 +208,7 @@ def _tasks(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> 
         yield Item(
             key=key, kind="part", label=domain["name"], words=domain["tasks"], on=key in opened,
             otherwise="" if domain["tasks"] else "no tasks yet",
-            help="enter opens it, D removes it",
+            help=with_keys(OPENS),
         )  # fmt: skip
         if key in opened:
             yield Item(
@@ -235,8 +241,7 @@ def _analyses(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) 
             key=key, kind="switch", label=analysis.title, on=name not in draft.without,
             words=", ".join(given), dim=name not in possible,
             otherwise=about(name) if name in possible else NEEDS[analysis.needs],
-            help=about(name) + "\nspace switches it on or off"
-            + (", enter opens its parameters." if parameters else "."),
+            help=f"{about(name)}\n{with_keys(SWITCH if parameters else BARE)}",
         )  # fmt: skip
         if key in opened:
             for each in parameters:
@@ -253,13 +258,13 @@ def _check(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> 
         step = step_of(key)
         yield Item(
             key=key, kind="fault", label=f"{step + 1} {STEPS[step]}", step=step,
-            words=f"{_shown(draft, key)}{words}", help="enter goes there",
+            words=f"{_shown(draft, key)}{words}", help=f"{written('builder.enter')} goes there",
         )  # fmt: skip
     if not faults:
         yield Item(
             key="file", kind="text", label="study file", words=draft.values.get("file", ""),
             otherwise=file_for(draft),
-            help="Path of the study file: w writes it, s also starts the run.",
+            help=with_keys(FILE),
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.results import wording
 from app.text import plain
+from app.tui.keys import with_keys
 from app.tui.threads import said
 from core.errors import TauscopeError
 
@@ -20,17 +21,17 @@ The demo's models are being trained once, in a separate process:
 
     `{stage}`
 
-Then the run of the demo appears here. `q` quits, and the training
-continues; `c` stops it."""
+Then the run of the demo appears here. `{app.leave}` quits, and the training
+continues; `{runs.cancel}` stops it."""
 EMPTY = """\
 No runs yet. Three ways to begin:
 
-`n`               build a study of your own models, step by step
-`o`               run a study file, or a ready-made study
-`d`               run the demo: train a small family of models in a few minutes
+`{runs.build}`               build a study of your own models, step by step
+`{runs.start}`               run a study file, or a ready-made study
+`{runs.demo}`               run the demo: train a small family of models in a few minutes
                 and see the effect of tuning on each
 
-`L` lists the models on this machine. A study file can be as short as this:
+`{runs.library}` lists the models on this machine. A study file can be as short as this:
 
     name = "mine"
     [models]
@@ -38,8 +39,9 @@ No runs yet. Three ways to begin:
     [models.tuned]
     medical = "path/to/medical"
 
-`?` explains the keys."""
-"""Words between backticks are keys and commands."""
+`{app.help}` explains the keys."""
+NO_MATCH = "No run contains this word. Press {runs.filter} and clear it."
+"""Words between backticks are keys and commands, words in braces the ids of actions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ class Snapshot:
     def instead(self) -> str:
         """The words of a list without rows."""
         if self.runs:
-            return "No run contains this word. Press / and clear it."
+            return with_keys(NO_MATCH)
         if self.demo:
-            return MAKING.format(stage=plain(self.demo).replace("`", "'"))
-        return EMPTY
+            stage = plain(self.demo).replace("`", "'")
+            return with_keys(MAKING).replace("{stage}", stage)
+        return with_keys(EMPTY)

@@ -23,7 +23,7 @@ from app.tui.bench.conversation import Conversation
 from app.tui.bench.link import Opening
 from app.tui.bench.settings import Settings
 from app.tui.data import DataSource
-from app.tui.keys import Where, bindings, written
+from app.tui.keys import Where, bindings, with_keys, written
 from app.tui.memory import BenchPosition, Memory
 from app.tui.screens.bench_columns import ColumnKeys
 from app.tui.screens.bench_keeping import KeepingKeys
@@ -53,13 +53,14 @@ REST = 0.15
 """Seconds without a letter before a typed text is scored."""
 NOTED = 0.5
 """Seconds until a change is remembered."""
-HINT = "No answer yet. Press enter in the prompt to ask every column."
+HINT = "No answer yet. Press {prompt.send} in the prompt to ask every column."
+PROMPT = "Type a prompt; {prompt.send} runs it, {prompt.line} begins a new line."
 TOPICS = (
     Topic(
         "The bench",
         (
             "Every column is a model. All columns answer the same prompt.",
-            "O switches between generating texts and scoring one text.",
+            "{bench.mode} switches between generating texts and scoring one text.",
             "The generated text of the selected column becomes the text to score.",
             "λ scales a tuning vector: 0 is the base, 1 the tuned model.",
             "A change to a column starts a new answer at once and cancels the current one.",
@@ -96,7 +97,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         columns = opening.columns or opening.first or ("base", *opening.tuned)
         self.board = Board(opening.tuned, columns)
         self.view = BoardView(self.board)
-        self.view.hint = HINT
+        self.view.hint = with_keys(HINT)
         self.talk = Conversation(opening.connect, self._heard, self._stands)
         self.settings = Settings(alone=opening.alone)
         self.lens, self.neurons = LensView(), NeuronList()
@@ -114,7 +115,7 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
     def body(self) -> ComposeResult:
         with Horizontal(classes="ask"):
             yield Static("prompt", classes="name")
-            yield PromptArea("prompt", "Type a prompt; enter runs it, ctrl+j begins a new line.")
+            yield PromptArea("prompt", with_keys(PROMPT))
         with Horizontal(classes="ask", id="then"):
             yield Static("then", classes="name")
             yield PromptArea("continuation", "The text to score under each column.")
@@ -374,7 +375,9 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
 
     def topics(self) -> Sequence[Topic]:
         """How to read the bench."""
-        return TOPICS
+        return [
+            replace(topic, paragraphs=tuple(map(with_keys, topic.paragraphs))) for topic in TOPICS
+        ]
 
     def places(self) -> tuple[Where, ...]:
         """The places whose keys act here."""

@@ -21,7 +21,7 @@ from app.drafts.building import DOMAINS, PROBES, TUNED, Draft
 from app.text import plain
 from app.tui import pages
 from app.tui.data import DataSource
-from app.tui.keys import Action, bindings
+from app.tui.keys import Action, bindings, with_keys
 from app.tui.memory import Memory, draft_of
 from app.tui.pages import CHECK, MODELS, PROBE, STEPS, TASKS, Item
 from app.tui.screens.confirm import ConfirmScreen
@@ -49,7 +49,7 @@ LISTS = (f"{TUNED}.", f"{DOMAINS}.", f"{PROBES}.")
 TYPED = {"enter": "done", "next_tab": "complete", "back": "done"}
 """The labels of the keys that act while a field is edited."""
 
-BACK = "This is your last draft. N begins a new one."
+BACK = "This is your last draft. {builder.anew} begins a new one."
 
 
 class BuilderScreen(DraftScreen):
@@ -102,7 +102,7 @@ class BuilderScreen(DraftScreen):
         draft = draft_of(self.home.memory)
         if draft is not None and self._resumes:
             self.draft = draft
-            self.notify(BACK, timeout=5, markup=False)
+            self.notify(with_keys(BACK), timeout=5, markup=False)
         elif draft is not None:
             self._ask_which(draft)
         self.form.focus()
@@ -163,8 +163,9 @@ class BuilderScreen(DraftScreen):
 
     def topics(self) -> Sequence[Topic]:
         """The help of the step, and the notation of lists."""
+        about = with_keys(pages.ABOUT[self.step])
         return (
-            Topic(f"Step {self.step + 1}: {STEPS[self.step]}", (pages.ABOUT[self.step],)),
+            Topic(f"Step {self.step + 1}: {STEPS[self.step]}", (about,)),
             Topic("Typing", TYPING),
         )
 
@@ -180,7 +181,7 @@ class BuilderScreen(DraftScreen):
         self.faults = building.faults(self.draft)
         items = pages.items(self.step, self.draft, self.faults, self._opened)
         self.set_class(self.step == CHECK, "-check")
-        self.query_one("#about", Static).update(Content(pages.ABOUT[self.step]))
+        self.query_one("#about", Static).update(Content(with_keys(pages.ABOUT[self.step])))
         await self.form.fill(items, select or self._places.get(self.step))
         parts = () if self.step == MODELS else pages.SECTIONS[self.step]
         self.query_one(StudyText).show(studyfile.written(self.draft), parts)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 
 from textual.app import ComposeResult
@@ -22,7 +22,7 @@ from app.results import wording
 from app.text import plain
 from app.tui.data import DataSource
 from app.tui.holdings import Holdings, look, with_runs
-from app.tui.keys import bindings
+from app.tui.keys import bindings, with_keys
 from app.tui.screens.choose import ChooseScreen
 from app.tui.screens.help import Topic
 from app.tui.screens.listed import ListScreen
@@ -48,12 +48,14 @@ No models found. Searched folders:
 {places}
 
 `hf download Qwen/Qwen2.5-7B`   fills the Hugging Face cache
-`a`                             adds a folder of your own to the settings
+`{library.add}`                             adds a folder of your own to the settings
     {settings}
 
 A model is a folder with config.json and weights, or with a LoRA adapter.
-Named folders are searched {depth} levels deep. `R` looks again, `esc` goes back."""
-"""Words between backticks are keys and texts to type."""
+Named folders are searched {depth} levels deep. `{library.rescan}` looks again, \
+`{library.back}` goes back."""
+NO_MATCH = "No model contains this word. Press {library.filter} and clear it."
+"""Words between backticks are keys and texts to type, words in braces the ids of actions."""
 
 WHICH = "open which run?"
 PICKED = 9
@@ -172,7 +174,7 @@ class LibraryScreen(ListScreen):
         word = self.filter.value
         shown = narrowed(self.holdings.branches, word) if word else self.holdings.branches
         if word and not shown:
-            self.listing.empty = "No model contains this word. Press / and clear it."
+            self.listing.empty = with_keys(NO_MATCH)
         self.listing.fill(shown)
         self.renew("title")
 
@@ -349,7 +351,8 @@ class LibraryScreen(ListScreen):
         ]
         places += [f"    {_harmless(folder)}" for folder in self.holdings.folders]
         settings = _harmless(config.path())
-        return EMPTY.format(places="\n".join(places), settings=settings, depth=DEEPEST)
+        given = {"{depth}": str(DEEPEST), "{settings}": settings, "{places}": "\n".join(places)}
+        return reduce(lambda words, each: words.replace(*each), given.items(), with_keys(EMPTY))
 
 
 def _last(name: str) -> str:

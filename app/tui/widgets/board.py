@@ -33,6 +33,7 @@ from app.tui.bench import knobs
 from app.tui.bench.blind import Blind
 from app.tui.bench.board import Answer, Board, Measure
 from app.tui.bench.knobs import Knob
+from app.tui.keys import written
 from app.tui.widgets.figure import COLOURS
 from app.tui.widgets.lens import percent, shown
 from app.tui.widgets.steady import Steady
@@ -232,7 +233,7 @@ class BoardView(Steady, can_focus=True):
         """Every row."""
         height = self.size.height
         if not self.board.setups:
-            words = "  No column. a adds one."
+            words = f"  No column. {written('bench.add')} adds one."
             return [[], [Segment(words)], *([[]] * (height - 2))][:height]
         plot = resolution.passages(self.board.figure(self.measure))
         self._shades = [block.passages[0].shades for block in plot.blocks]

@@ -20,6 +20,7 @@ from app.results.figures import Drawn, finding
 from app.text import plain
 from app.tui import steering
 from app.tui.heading import heading
+from app.tui.keys import with_keys
 from app.tui.memory import FigurePosition, choice_of
 from app.tui.readout import beside, copied, in_a_row, value_of
 from app.tui.widgets.bar import Row
@@ -47,7 +48,7 @@ Pointed = dict[str, Value]
 ITEM = "item"
 """The selector whose values come from the figure."""
 
-FILTERED = "No results match the filter here; / changes it."
+FILTERED = "No results match the filter here; {run.filter} changes it."
 
 WIDGETS: dict[str, type[FigureView[Any]]] = {
     "curves": CurvesView,
@@ -291,7 +292,7 @@ class Pane(Vertical, Steady):
     def _blank(self, drawn: Drawn) -> str:
         """The sentence in place of a figure without values; the figure's own reason, if any."""
         if drawn.catalogue.filter:
-            return FILTERED
+            return with_keys(FILTERED)
         note = drawn.figure.note if isinstance(drawn.figure, Table | Passages) else ""
         why = plain(note or self.view.needs)
         return f"{EMPTY} {why}".strip() if self.blank == EMPTY else self.blank

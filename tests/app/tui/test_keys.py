@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import get_args
@@ -18,6 +19,7 @@ from textual.widgets import Input, Static
 
 import app.tui
 from app.config import Config
+from app.tui import pages, snapshot
 from app.tui.app import TauscopeApp
 from app.tui.keys import (
     ACTIONS,
@@ -29,13 +31,16 @@ from app.tui.keys import (
     bindings,
     keymap,
     rebind,
+    with_keys,
 )
+from app.tui.screens import bench, builder, library
 from app.tui.screens.confirm import ConfirmScreen
 from app.tui.screens.jump import JumpScreen
 from app.tui.screens.pick import PickScreen
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen
+from app.tui.snapshot import Snapshot
 from app.tui.widgets.bar import keys_line, two_ends
 from app.tui.widgets.filter_line import FilterLine
 from app.tui.widgets.run_list import RunList
@@ -289,6 +294,28 @@ async def test_the_settings_of_the_user_are_taken(filled: Database) -> None:
             assert workstation._exit
     finally:
         rebind({})
+
+
+def test_texts_name_the_keys_of_the_user() -> None:
+    texts = [
+        snapshot.EMPTY,
+        snapshot.NO_MATCH,
+        library.EMPTY,
+        builder.BACK,
+        bench.HINT,
+        pages.OPENS,
+    ]
+    named = re.findall(r"\{(\w+\.[\w-]+)\}", "".join([*texts, *pages.ABOUT]))
+    assert len(named) > len(texts)
+    try:
+        for each in named:
+            rebind({each: "ctrl+y"})
+            assert with_keys(f"press {{{each}}}") == "press ctrl+y"
+        rebind({"runs.build": "ctrl+y"})
+        assert "`ctrl+y`               build a study" in Snapshot().instead
+    finally:
+        rebind({})
+    assert "`n`               build a study" in Snapshot().instead
 
 
 async def test_dialogs_lists_and_the_filter_take_keys_of_the_user(

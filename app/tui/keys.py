@@ -296,8 +296,10 @@ ACTIONS += (
         2,
     ),
     Action("builder", "turn(-1)", "left,h", "← h", "choose back", "Previous choice"),
-    Action("builder", "add", "a", "a", "add", "Add a tuned model, or a domain", 3),
-    Action("builder", "drop", "D", "D", "drop", "Remove the selected model or domain", 4),
+    Action("builder", "add", "a", "a", "add", "Add a tuned model, a probe set or a domain", 3),
+    Action(
+        "builder", "drop", "D", "D", "remove", "Remove the selected model, probe set or domain", 4
+    ),
     Action("builder", "start", "s", "s", "start", "Write the study file and start it", 3),
     Action("builder", "write", "w", "w", "write", "Only write the study file", 4),
     Action("builder", "look", "R", "R", "look again", "Estimate the cost again", 6),
@@ -340,7 +342,7 @@ ACTIONS += (
         "previous_tab",
         "shift+tab",
         "shift+tab",
-        "before",
+        "previous",
         "Go to the previous column or field",
     ),
     *_numbers("bench", 9, "column", "; blind: prefer its text"),
@@ -352,8 +354,8 @@ ACTIONS += (
     Action("bench", "measure(-1)", "M", "M", "measure back", "Previous measure of the shading"),
     Action("bench", "view", "v", "v", "view", "Switch between texts, logit lens and neurons", 7),
     Action("bench", "add", "a", "a", "add", "Add a column", 5),
-    Action("bench", "double", "C", "C", "double", "Duplicate this column", 9),
-    Action("bench", "drop", "D", "D", "drop", "Remove this column", 8),
+    Action("bench", "double", "C", "C", "duplicate", "Duplicate this column", 9),
+    Action("bench", "drop", "D", "D", "remove", "Remove this column", 8),
     Action("bench", "refer", "f", "f", "reference", "Compare the other columns with this one", 8),
     Action("bench", "settings", "i", "i", "setting", "Set length, temperature, seed, template", 6),
     Action("bench", "zoom", "z", "z", "zoom", "Show one column on the whole width, and back", 10),
@@ -370,7 +372,7 @@ ACTIONS += (
     ),
     Action("bench", "copy", "y", "y", "copy", "Copy the text of this column", 12),
     Action(
-        "bench", "keep", "ampersand", "&", "keep", "Save the request and its answers in the run", 9
+        "bench", "keep", "ampersand", "&", "save", "Save the request and its answers in the run", 9
     ),
     Action("bench", "write", "w", "w", "write", "Write this mix as a model's folder", 11),
     Action(

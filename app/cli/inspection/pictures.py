@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from app.cli.inspection.accounts import GROUPS, Account, ByName
-from app.cli.inspection.sentences import beyond_chance
+from app.cli.inspection.sentences import beyond_chance, signed
 from core.engine import registry
 from core.engine.measurement import MetricSpec
 from core.figures.figure import Cell, Column, Figure, Grid, Lines, Panel, Series, Table, Text
@@ -40,11 +40,11 @@ def of_sizes(accounts: Sequence[Account]) -> Drawing:
             of.model: (
                 *(_value(of.size.get(name)) for name in names),
                 "10% or more" if of.dominated else _written(of.rounding, ".1%"),
-                _written(of.turn.get("blocks"), "+.3f"),
+                _written(of.turn.get("blocks")),
             )
             for of in accounts
         },
-        form=".3f",
+        form=".3g",
     )
 
 
@@ -103,7 +103,7 @@ def of_directions(accounts: Sequence[Account]) -> Drawing:
         (*GROUPS, "matrices", *(f"gain {group}" for group in GROUPS), "intruders"),
         {
             of.model: (
-                *(_written(of.excess.get(group), "+.3f") for group in GROUPS),
+                *(_written(of.excess.get(group)) for group in GROUPS),
                 f"{beyond_chance(of)}/{len(of.of_matrices)}",
                 *(_written(of.gain.get(group), "+.2%") for group in GROUPS),
                 _written(of.intruders.get("blocks"), ".2f"),
@@ -188,7 +188,7 @@ def _sparks(accounts: Sequence[Account], spec: MetricSpec) -> Drawing:
         f"{spec.title[:1].upper()}{spec.title[1:]} by layer",
         (f"layers 0 to {last}", "most in", "with", "least in", "with"),
         rows,
-        form=".3f",
+        form=".3g",
     )
 
 
@@ -232,8 +232,9 @@ def _value(cell: Cell | None) -> float | None:
     return None if cell is None else cell.value
 
 
-def _written(cell: Cell | None, form: str) -> str | None:
-    """A number, with a mark if it is within chance."""
+def _written(cell: Cell | None, form: str = "") -> str | None:
+    """A number, by default with its sign, and with a mark if it is within chance."""
     if cell is None or cell.value is None:
         return None
-    return f"{cell.value:{form}}{NULL_MARK if is_null(cell) else ' '}"
+    number = f"{cell.value:{form}}" if form else signed(cell.value)
+    return f"{number}{NULL_MARK if is_null(cell) else ' '}"

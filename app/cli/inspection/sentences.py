@@ -143,12 +143,17 @@ def beyond_chance(of: Account) -> int:
     return sum(not is_null(cell) for cell in of.of_matrices)
 
 
+def signed(value: float) -> str:
+    """Three decimals with a sign; two digits of a number that would round to zero."""
+    return f"{value:+.2g}" if 0 < abs(value) < 0.0005 else f"{value:+z.3f}"
+
+
 def _moved(of: Account) -> bool:
     return bool("all" in of.size and of.size["all"].value)
 
 
 def _keeping(cell: Cell, directions: str) -> str:
-    number = f"{cell.value:+.3f}"
+    number = signed(cell.value or 0)
     if is_null(cell):
         return f"neither keeps to {directions} nor avoids them ({number}, {null_words([cell])})"
     kind = "keeps to" if (cell.value or 0) > 0 else "avoids"
@@ -157,12 +162,12 @@ def _keeping(cell: Cell, directions: str) -> str:
 
 def _percent(cell: Cell) -> str:
     null = null_words([cell])
-    return f"{(cell.value or 0) * 100:+.2g}%{f' ({null})' if null else ''}"
+    return f"{(cell.value or 0) * 100:+z.2g}%{f' ({null})' if null else ''}"
 
 
 def _cosine(cell: Cell) -> str:
     reach = SPREADS * (cell.chance_sd or 0)
-    return f"{cell.value:+.3f} (nominal 2 sd = {reach:.1g})"
+    return f"{signed(cell.value or 0)} (nominal 2 sd = {reach:.1g})"
 
 
 def _number(cell: Cell) -> str:

@@ -237,6 +237,22 @@ def test_what_is_within_chance_is_no_finding(value: float, sentence: str) -> Non
     assert sentences.new_or_amplified(account(excess={"attention": cell(value, 0.01)})) == sentence
 
 
+def test_a_small_number_is_not_rounded_to_nothing() -> None:
+    """Two nominal sd of a cosine over 7.6 billion numbers are 0.00002."""
+    turned = {"blocks": cell(-0.00012, sd=1e-5)}
+    assert sentences.against_chance(account(turn=turned)) == (
+        "Cosine of Δ with the base's layers -0.00012 (nominal 2 sd = 2e-05)."
+    )
+    tiny = [account(model=name, turn=turned, size={"all": cell(0.0004)}) for name in "abcd"]
+    table, _ = pictures.of_sizes(tiny)
+    assert isinstance(table, Table)
+    numbers = dict(zip(table.columns, table.rows[0], strict=True))
+    shown = {column.name: column.written(value) for column, value in numbers.items()}
+    assert (shown["all"], shown["cosine with W"].rstrip()) == ("0.0004", "-0.00012")
+    written = [sentences.signed(value) for value in (0.0, -0.0, 0.0005)]
+    assert written == ["+0.000", "+0.000", "+0.001"]
+
+
 def test_one_layer_and_one_matrix() -> None:
     one = account(
         layers={"attention": {}, "mlp": {}, "blocks": {0: cell(0.1)}}, modules={"q": cell(0.1)}

@@ -10,6 +10,7 @@ from textual.containers import Vertical
 from textual.widgets import Input
 
 from app.render.terminal.lines import Line, fitted
+from app.text import plain
 from app.tui.data import DataSource
 from app.tui.keys import bindings, written
 from app.tui.screens.leaving import Dialog
@@ -90,7 +91,9 @@ class LogScreen(Dialog[None]):
             self._show()
 
     def _lost(self, error: Trouble) -> None:
-        self.query_one(LogLines).empty = said(error)
+        listing = self.query_one(LogLines)
+        listing.empty = plain(said(error))
+        listing.refresh()
 
     def _show(self) -> None:
         listing = self.query_one(LogLines)

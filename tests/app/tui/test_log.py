@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from app.jobs.launcher import log_of, numbered, tail
 from app.tui.app import TauscopeApp
 from app.tui.screens.log import LogLines, LogScreen, holding
@@ -26,6 +28,26 @@ def test_every_typed_word_must_be_in_a_line() -> None:
     lines = [(1, "loading base"), (2, "Loading maths"), (3, "done")]
     assert holding(lines, "load MATHS") == [lines[1]]
     assert holding(lines, "") == lines
+
+
+async def test_a_log_that_can_not_be_read_says_why(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = TauscopeApp(filled.url)
+
+    def fail(_: str) -> list[tuple[int, str]]:
+        raise PermissionError(13, "Permission denied", "/logs/\x1b[2Jx")
+
+    async with app.run_test(size=SMALL) as pilot:
+        await opened(pilot, app)
+        await pilot.press("T")
+        await until(pilot, lambda: "There is no log" in words(app))
+        monkeypatch.setattr(app.source, "log", fail)
+        shown = app.screen
+        assert isinstance(shown, LogScreen)
+        shown._poll()
+        await until(pilot, lambda: "Permission denied: '/logs/" in words(app))
+        assert "\x1b" not in words(app)
 
 
 async def test_the_log_is_followed_and_searched(filled: Database) -> None:

@@ -164,5 +164,9 @@ def _share(done: int, total: int, percent: int | None) -> str:
 
 
 def _short(text: str, width: int) -> str:
-    """A text cut to a width."""
-    return text if len(text) <= width else f"{text[: max(0, width - 1)]}…"
+    """A text cut to a width in cells."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= width:
+        return text
+    return f"{set_cell_size(text, max(0, width - 1)).rstrip()}…"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from rich.cells import cell_len
 
 from app.cli.running import _percent
 from app.console.narration import Narrator
@@ -32,6 +33,19 @@ def test_the_share_of_the_time_that_has_passed() -> None:
     assert _percent(Progress(90, 200), 100) is None
     overdue = Progress(90, 200, expected=time.time() - 10)
     assert _percent(overdue, 100) == 100
+
+
+def test_a_wide_label_leaves_the_bar_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.console.narration.fits_a_bar", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    narrator = Narrator()
+    assert narrator._bar is not None
+    narrator.show(90, 200, "ETA 4 min", "宽" * 40, 8)
+    with narrator._bar.console.capture() as capture:
+        narrator._bar.console.print(narrator._bar.get_renderable())
+    (line,) = capture.get().splitlines()
+    assert cell_len(line) <= 60
+    assert line.index("8 % 90/200  ETA 4 min") > 20, "after the whole bar"
 
 
 def test_lines_below_the_bar_are_cut_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

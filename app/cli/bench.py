@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from core.study.study import Study
     from storage.database import Database
 
+_TYPED = "COMMANDLINE"
+"""The source of a parameter that was typed."""
+
 Columns = Annotated[
     list[str] | None,
     typer.Option("--column", metavar="NAME", help="A column, such as medical; repeatable."),
@@ -114,6 +117,7 @@ def bench(
     if idle is not None and not (detach and idle > 0):
         raise StudyError("--idle needs --detach and a number of minutes above 0.")
     if prompt is None and prompts is None and continuation is None:
+        _refuse_options(context)
         open_workstation(opened.url, known)
         return
     templated = template if template is not None else system is not None
@@ -137,6 +141,22 @@ def bench(
     finally:  # shows the answers before an error or an interrupt
         if trials:
             transcripts.print_trials(known.name, trials, json=json)
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """Raise StudyError for options of a request, which the screen would ignore."""
+    known = ("study", "db")
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in context.params
+        if name not in known and getattr(context.get_parameter_source(name), "name", "") == _TYPED
+    ]
+    if given:
+        unused = ", ".join(sorted(given))
+        raise StudyError(
+            f"Without a prompt the bench opens as a screen, which does not take {unused}.",
+            hint="Add --prompt TEXT.",
+        )
 
 
 def _columns(study: Study, named: Sequence[str], mixes: Sequence[str]) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def runs(
         elif running:
             print_benches(running)
         else:
-            say("No bench is running: 'tauscope bench STUDY.toml --detach' starts one.")
+            say("No bench is running: 'tauscope bench STUDY.toml' starts one.")
         return
     summaries = list_runs(opened)
     if json:

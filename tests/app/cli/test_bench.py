@@ -163,6 +163,8 @@ def test_what_was_found_before_a_fault_is_shown(
         (["--prompt", "x", "--continuation", ""], "nothing to score"),
         (["--prompt", "x", "--lens"], "--lens needs a continuation"),
         (["--prompt", "x", "--idle", "5"], "--idle"),
+        (["--mix", "medical=0.5", "--json"], "a screen, which does not take --json, --mix."),
+        (["--no-template"], "a screen, which does not take --template."),
         (["--prompt", "x", "--detach", "--idle", "0"], "--idle"),
         (["--prompts", "none.txt"], "none.txt can't be read"),
         (["--prompts", "empty.txt"], "empty.txt are empty"),

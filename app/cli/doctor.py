@@ -116,10 +116,12 @@ def _colours() -> str:
     """The terminal's colours, by the same environment variables as the screens."""
     if os.environ.get("NO_COLOR"):
         return "none (NO_COLOR)"
+    term = os.environ.get("TERM", "")
+    if term == "dumb":
+        return "none"
     if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
         return "16 million"
-    term = os.environ.get("TERM", "")
-    if term in ("", "dumb"):
+    if not term:
         return "none"
     return "256 (set COLORTERM=truecolor if the terminal supports it)" if "256" in term else "16"
 

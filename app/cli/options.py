@@ -36,7 +36,7 @@ FollowSeries = Annotated[
     bool, typer.Option("--follow", help="Wait for further checkpoints of the study's series.")
 ]
 Until = Annotated[
-    int | None, typer.Option("--until", metavar="STEP", help="With --follow: the last step.")
+    int | None, typer.Option("--until", metavar="STEP", min=0, help="With --follow: the last step.")
 ]
 Idle = Annotated[
     float | None,

@@ -66,6 +66,10 @@ def run(
 
     if not follow and (until, idle) != (None, None):
         raise StudyError("--until and --idle need --follow.", hint="Add --follow.")
+    if idle is not None and not idle >= 0:
+        raise StudyError("--idle is a number of minutes from 0 on.")
+    if now and not detach:
+        raise StudyError("--now needs --detach.", hint="Add --detach.")
     known, chosen = _chosen(study, only, trust_task_code)
     known = _placed(known, {"engine": engine, "address": address, "workers": workers})
     _compute(

@@ -34,7 +34,8 @@ def serve(db_url: str | None, port: int) -> None:
             asked.bind((HOST, port))
     except (OSError, OverflowError) as error:
         raise StudyError(
-            f"Port {port} is not available: {error}.", hint="Name another one with --port."
+            f"Port {port} is not available: {getattr(error, 'strerror', None) or error}.",
+            hint="Name another one with --port.",
         ) from None
     os.environ.update(child_environment())
     quicken()

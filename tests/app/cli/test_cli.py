@@ -19,6 +19,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 import app
+from app.cli.doctor import _colours
 from app.cli.main import run_command
 from app.cli.printing import print_models
 from app.console import narration
@@ -541,6 +542,39 @@ def test_a_model_is_a_line_of_its_own(
     assert name in row
     assert (trouble.strip() in row) is not on_screen
     assert max(cell_len(Text.from_ansi(line).plain) for line in (head, row)) <= 80 or not on_screen
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--now",), "--now needs --detach"), (("--idle", "5"), "need --follow"),
+        (("--follow", "--idle", "nan"), "minutes from 0"), (("--follow", "--until", "-1"), "-1"),
+    ],
+)  # fmt: skip
+def test_options_without_an_effect_are_refused(
+    tauscope: Any, study: Path, options: tuple[str, ...], words: str
+) -> None:
+    result = tauscope("run", study, *options)
+    assert result.code == 2
+    assert words in result.err
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"COLORTERM": "truecolor", "TERM": "dumb"}, "none"),
+        ({"COLORTERM": "truecolor", "TERM": "xterm"}, "16 million"),
+        ({"TERM": "screen"}, "16"), ({"NO_COLOR": "1", "TERM": "xterm"}, "none (NO_COLOR)"),
+    ],
+)  # fmt: skip
+def test_the_doctor_counts_colours(
+    given: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("COLORTERM", "TERM", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert _colours() == words
 
 
 def test_what_the_doctor_cannot_find_out_keeps_nothing_else_back(

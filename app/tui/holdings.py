@@ -104,12 +104,14 @@ def with_runs(source: DataSource, holdings: Holdings) -> Holdings:
     try:
         runs, used = source.runs(), source.models()
     except TauscopeError as error:
-        return replace(holdings, notes=(*holdings.notes, error.title))
-    known = {lineage.key(branch.name) for branch in holdings.branches}
+        notes = dict.fromkeys((*holdings.notes, error.title))
+        return replace(holdings, notes=tuple(notes))
+    branches = lineage.tree(holdings.entries)  # without models of runs that may be deleted by now
+    known = {lineage.key(branch.name) for branch in branches}
     known |= {name for entry in holdings.entries for name in lineage.names_of(entry)}
     every = dict.fromkeys(path for paths in used.values() for path in paths)
     others = (Branch(path, None, 0) for path in every if lineage.key(path) not in known)
-    return replace(holdings, branches=(*holdings.branches, *others), runs=runs, used=used)
+    return replace(holdings, branches=(*branches, *others), runs=runs, used=used)
 
 
 def _of_runs(source: DataSource) -> list[Path]:

@@ -41,7 +41,7 @@ from app.tui.widgets.model_list import (
 )
 from core.study.study import Study
 from storage.database import Database
-from storage.runs import create_run
+from storage.runs import create_run, delete_run
 from tests.app.hub import card, shelve, write_adapter, write_folder
 from tests.app.tui.display import BOTH, LARGE, SMALL, assert_inside, on, visible, words
 from tests.app.tui.hostile import WORDS, assert_harmless
@@ -383,10 +383,14 @@ def test_the_models_of_runs_are_listed_here_or_not(
     study = Study.model_validate(
         {"name": "s", "models": {"base": "org/base", "tuned": {"own": str(present), "gone": gone}}}
     )
-    create_run(db, study, ["alignment"])
+    run_id = create_run(db, study, ["alignment"])
     *_, holdings = look(DataSource(db.url))
     branches = {branch.name: branch.entry for branch in holdings.branches}
     assert branches[str(present)] is not None
     assert branches[gone] is None
     assert len(holdings.branches) == len(branches), "each once"
     assert with_runs(DataSource(db.url), holdings).branches == holdings.branches
+    delete_run(db, run_id)
+    left = with_runs(DataSource(db.url), holdings)
+    assert {branch.name for branch in left.branches} == branches.keys() - {gone}
+    assert left.runs == ()

@@ -82,7 +82,8 @@ class RunScreen(RunKeys):
         elif polled.barren:
             await self.go(len(self.analyses))
         elif old is not None:
-            self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
+            counts = [(run.done, run.warnings, run.failed) for run in (old, new)]
+            self._stale |= counts[0] != counts[1]
             self._stale |= new.workers > 0 and self.tab >= len(self.analyses)
             if old.status != new.status or (self._stale and not self.feed.beat):
                 self._reread()

@@ -74,6 +74,18 @@ async def test_workers_and_failures_show_and_are_tried_again(
         await until(pilot, lambda: resumed == [run_id])
 
 
+async def test_a_failed_unit_shows_at_once_without_workers(db: Database, started: RunSink) -> None:
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "running" in words(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "Overview" in words(app))
+        await pilot.press("3")
+        await until(pilot, lambda: "Provenance" in words(app))
+        started.failed(unit("k"), "CUDA ran out of memory.", 1)
+        await until(pilot, lambda: "1 failed unit" in words(app))
+
+
 def test_a_run_in_one_process_looks_as_always(db: Database, started: RunSink) -> None:
     def shown() -> list[str]:
         run = find_run(db, "latest")

@@ -21,6 +21,7 @@ from app.tui.keys import bindings, written
 from app.tui.screens.leaving import Dialog
 from app.tui.steering import Offer, Picked
 from app.tui.widgets.listing import Colours, Listing
+from app.tui.widgets.plain_input import PlainInput
 
 NAMED = 12
 """Columns for the name of a selector."""
@@ -98,7 +99,7 @@ class ChooseScreen(Dialog[Picked], Generic[Picked]):
     def compose(self) -> ComposeResult:
         keys = f"{written('models.move--1')}{written('models.move-1')}"
         with self.box(Vertical, plain(self.called), f"{keys} select", "enter chooses"):
-            yield Input("", self.hint, compact=True)
+            yield PlainInput("", self.hint, compact=True)
             yield Offers("offers")
 
     def on_mount(self) -> None:

@@ -22,6 +22,7 @@ from app.tui.keys import bindings, written
 from app.tui.screens.leaving import Dialog
 from app.tui.threads import said
 from app.tui.widgets.listing import Colours, Listing
+from app.tui.widgets.plain_input import PlainInput
 from core.bench.columns import Column, parse
 from core.errors import StudyError
 
@@ -74,7 +75,7 @@ class ColumnScreen(Dialog[Column]):
         keys = f"{written('models.move--1')}{written('models.move-1')}"
         with self.box(Vertical, plain(self.called), f"{keys} picks", "enter accepts it"):
             hint = "medical=0.7,maths=0.4  ·  ablate(medical):top-1%"
-            yield Input(self.text, hint, compact=True, suggester=Completed(self._completed))
+            yield PlainInput(self.text, hint, compact=True, suggester=Completed(self._completed))
             yield Static("", id="trouble", markup=False)
             yield Templates("templates")
 
@@ -152,7 +153,7 @@ class TypedScreen(Dialog[str]):
 
     def compose(self) -> ComposeResult:
         with self.box(Vertical, plain(self.called), "enter accepts it"):
-            yield Input(self.text, self.hint, compact=True)
+            yield PlainInput(self.text, self.hint, compact=True)
             yield Static("", id="trouble", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

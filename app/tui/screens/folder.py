@@ -12,6 +12,7 @@ from app.text import plain
 from app.tui.completion import Completed, files
 from app.tui.keys import bindings, written
 from app.tui.screens.leaving import Dialog
+from app.tui.widgets.plain_input import PlainInput
 from core.errors import TauscopeError
 from core.study.places import expanded, is_folder
 
@@ -29,7 +30,7 @@ class FolderScreen(Dialog[str]):
     def compose(self) -> ComposeResult:
         ways = f"{written('typing.complete')} completes", "enter adds"
         with self.box(Vertical, "add a folder of models", *ways):
-            yield Input(
+            yield PlainInput(
                 placeholder="path of a folder with models, at most four levels down",
                 suggester=Completed(files()),
                 compact=True,

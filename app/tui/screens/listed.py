@@ -11,6 +11,7 @@ from textual.widgets import Input
 from app.tui.data import DataSource
 from app.tui.screens.leaving import LeavingScreen
 from app.tui.widgets.listing import Listing
+from app.tui.widgets.plain_input import PlainInput
 
 
 class ListScreen(LeavingScreen[None]):
@@ -38,7 +39,7 @@ class ListScreen(LeavingScreen[None]):
 
     def box(self, word: str = "") -> Input:
         """The line that the word is typed into."""
-        box = Input(word, f"show only {self.OF} that contain…", id="filter", compact=True)
+        box = PlainInput(word, f"show only {self.OF} that contain…", id="filter", compact=True)
         box.display = bool(word)
         return box
 

@@ -16,6 +16,7 @@ from app.tui.keys import bindings, written
 from app.tui.screens.leaving import Dialog
 from app.tui.threads import Trouble, in_thread, said
 from app.tui.widgets.listing import Colours, Listing
+from app.tui.widgets.plain_input import PlainInput
 
 POLL = 1.0
 NOTHING = "There is no log: the run's worker has written nothing yet, or runs in a terminal."
@@ -61,7 +62,7 @@ class LogScreen(Dialog[None]):
     def compose(self) -> ComposeResult:
         moves = f"{written('models.move--1')}{written('models.move-1')} scroll"
         with self.box(Vertical, "log", moves, "follows the last line"):
-            yield Input("", "show only lines that contain…", compact=True)
+            yield PlainInput("", "show only lines that contain…", compact=True)
             yield LogLines("lines")
 
     def on_mount(self) -> None:

@@ -19,6 +19,7 @@ from app.tui.completion import Completed, files
 from app.tui.keys import bindings, written
 from app.tui.screens.leaving import Dialog
 from app.tui.widgets.listing import Colours, Listing
+from app.tui.widgets.plain_input import PlainInput
 
 if TYPE_CHECKING:
     from app.library.catalogue import Entry
@@ -98,7 +99,7 @@ class ModelsScreen(Dialog[str]):
             f"{written('typing.complete')} completes a path",
         )  # fmt: skip
         with self.box(Vertical, self.called, *ways):
-            yield Input(
+            yield PlainInput(
                 self.typed, "a word to filter by, a hub id, or the path of a folder",
                 suggester=Completed(self._paths), select_on_focus=True, compact=True,
             )  # fmt: skip
@@ -116,10 +117,7 @@ class ModelsScreen(Dialog[str]):
         self.entries = entries
         self._show()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        harmless = plain(event.value)
-        if harmless != event.value:
-            event.input.value = harmless
+    def on_input_changed(self) -> None:
         self._show()
         self.query_one(Offers).selected = 0
 

@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 
 from app.tui.keys import Action, Where, actions, bindings
 from app.tui.screens.leaving import Dialog
+from app.tui.widgets.plain_input import PlainInput
 
 
 def answer_of(action: Action) -> str:
@@ -48,7 +49,7 @@ class PickScreen(Dialog[tuple[str, str]]):
                     words = f"  {self.offers[answer]}"
                     yield Static(Content.assemble((action.key, "bold $accent"), words))
             if self.folder:
-                yield Input(self.folder, placeholder="folder", compact=True)
+                yield PlainInput(self.folder, placeholder="folder", compact=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys pick offered answers, except while the folder is being typed."""

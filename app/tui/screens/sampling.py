@@ -12,6 +12,7 @@ from app.tui.bench import settings
 from app.tui.bench.settings import FIELDS, Settings
 from app.tui.keys import bindings, written
 from app.tui.screens.leaving import Dialog
+from app.tui.widgets.plain_input import PlainInput
 from core.errors import StudyError
 
 
@@ -39,7 +40,7 @@ class SettingsScreen(Dialog[Settings]):
             for name, (label, _) in FIELDS.items():
                 with Horizontal():
                     yield Static(label, classes="name", markup=False)
-                    yield Input(plain(words[name]), id=name, compact=True)
+                    yield PlainInput(words[name], id=name, compact=True)
             yield Static("", id="about", markup=False)
 
     def on_descendant_focus(self) -> None:

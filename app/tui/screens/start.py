@@ -16,6 +16,7 @@ from app.tui.keys import bindings, written
 from app.tui.screens.control import busy
 from app.tui.screens.leaving import Dialog
 from app.tui.threads import Trouble, in_thread, said
+from app.tui.widgets.plain_input import PlainInput
 from core.errors import TauscopeError
 from core.study.places import expanded
 
@@ -46,7 +47,7 @@ class StartScreen(Dialog[str]):
     def compose(self) -> ComposeResult:
         ways = f"{written('typing.complete')} completes", "enter starts"
         with self.box(Vertical, "start a study", *ways):
-            yield Input(
+            yield PlainInput(
                 placeholder="path of a study file, or a ready study's name",
                 suggester=Completed(offers),
                 compact=True,

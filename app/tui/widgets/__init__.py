@@ -13,7 +13,7 @@ run_detail.py   what is known of one run, in words
 model_detail.py what is known of one model, in words
 board.py        the columns of the bench; lens.py looks into one, prompt.py is typed into;
                 bench_line.py the benches that run
-form.py         things to fill in
+form.py         things to fill in; plain_input.py a line to type into
 study_text.py   a study file as it becomes
 outlook.py      what a study will take
 filter_line.py  the line in which a filter is written

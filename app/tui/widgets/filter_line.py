@@ -17,6 +17,7 @@ from app.tui.completion import Completed
 from app.tui.keys import bindings, written
 from app.tui.threads import said
 from app.tui.widgets.bar import Row, two_ends
+from app.tui.widgets.plain_input import PlainInput
 from core.errors import TauscopeError
 from core.figures.filters import ALL, Filter, Names, completed, ended, offered, read
 
@@ -49,7 +50,7 @@ class FilterLine(Vertical):
         self.trouble = ""
 
     def compose(self) -> ComposeResult:
-        yield Input(placeholder=EXAMPLE, compact=True, suggester=Completed(self._completed))
+        yield PlainInput(placeholder=EXAMPLE, compact=True, suggester=Completed(self._completed))
         yield Row(self._said, id="said")
 
     @property

@@ -21,6 +21,7 @@ from app.render.terminal.lines import exactly, fitted
 from app.text import plain
 from app.tui.completion import Complete, Completed
 from app.tui.pages import Item
+from app.tui.widgets.plain_input import PlainInput
 
 LABEL = 18
 """Columns of the labels, with the mark of the selected line."""
@@ -120,7 +121,7 @@ class FormLine(Widget):
 
     async def edit(self, complete: Complete | None) -> None:
         """Put the words into an Input."""
-        box = Input(
+        box = PlainInput(
             self.item.words, plain(self.item.otherwise), select_on_focus=False, compact=True,
             suggester=Completed(complete) if complete else None,
         )  # fmt: skip
@@ -231,10 +232,7 @@ class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        harmless = plain(event.value)  # what is pasted may hold what a terminal would obey
-        if harmless != event.value:
-            event.input.value = harmless
-        elif self.editing is not None:
+        if self.editing is not None:
             self.post_message(self.Typed(self.editing, event.value))
 
     async def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from app.text import plain
 from app.tui.app import TauscopeApp
 from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.run_list import RunList
 from core.errors import StorageError
+from storage.database import Database
 from tests.app.tui.display import LARGE, SMALL
 from tests.app.tui.hostile import WORDS, assert_harmless
 from tests.app.tui.rest import until
@@ -26,6 +29,26 @@ async def back(pilot: Pilot[str | None], app: TauscopeApp) -> RunsScreen:
     await pilot.press("escape", "home")
     await settled(pilot, app)
     return app.screen
+
+
+@pytest.mark.parametrize(
+    "keys", ["slash", "o", "L slash", "L a", "n enter", "n 2 a", "enter 1 slash",
+             "enter 1 X tab", "enter 1 space", "enter T"],
+)  # fmt: skip
+async def test_what_is_pasted_acts_on_nothing(filled: Database, keys: str) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=LARGE) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+        await pilot.press("j")
+        for key in keys.split():
+            await pilot.press(key)
+        box = app.screen.focused
+        assert isinstance(box, Input)
+        box.value = ""
+        box.post_message(events.Paste("a" + WORDS["acting"] + "\u202eb"))
+        await until(pilot, lambda: box.value.startswith("a"))
+        assert box.value == plain("a" + WORDS["acting"] + "\u202eb")
+        assert_harmless(app)
 
 
 @pytest.mark.parametrize(("words", "size"), [("acting", LARGE), ("turning wide long", SMALL)])

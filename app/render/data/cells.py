@@ -8,8 +8,8 @@ from typing import TextIO, TypeVar
 
 from app.text import plain
 
-_FORMULAS = ("=", "+", "-", "@")
-"""The first characters of texts that a spreadsheet would compute."""
+_FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""The first characters of texts that a spreadsheet would compute, in some locales at full width."""
 
 Value = TypeVar("Value")
 

@@ -8,11 +8,11 @@ import os
 import shutil
 import sys
 import tempfile
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from app.render.terminal.lines import folded
 from app.results import wording
 from app.text import plain
 from core.errors import RunError
@@ -335,7 +335,7 @@ def _told(value: str | float | None) -> str:
 
 def print_words(words: str, columns: int | None = None, *, bold: bool = False) -> None:
     """Print a sentence, folded to the terminal."""
-    text = textwrap.fill(plain(words), columns or width(), break_on_hyphens=False)
+    text = "\n".join(folded(plain(words), columns or width(), hyphens=False))
     print(f"\x1b[1m{text}\x1b[0m" if bold else text)
 
 

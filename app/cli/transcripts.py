@@ -5,7 +5,6 @@ Texts of models are shown with escapes for whatever acts on a terminal.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from app.cli.printing import colourful, folds, print_json, print_table, width
+from app.render.terminal.lines import folded
 from app.text import plain
 from core.sizes import counted
 
@@ -79,7 +79,7 @@ _ENDS = {"end": "its end token", "stop": "a stop text", "length": "its length"}
 def _print_text(title: str, text: str) -> None:
     _print_title(title)
     for line in text.split("\n"):
-        for part in textwrap.wrap(plain(line), max(20, width() - len(_INDENT))) or [""]:
+        for part in folded(plain(line), max(20, width() - len(_INDENT))) or [""]:
             print(f"{_INDENT}{part}".rstrip())
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from rich.cells import cell_len
 from textual.content import Content
 
-from app.render.terminal.lines import fitted
+from app.render.terminal.lines import fitted, folded
 from app.text import plain
 
 WIDEST = 24
@@ -32,7 +31,7 @@ def table(
     lines = []
     for place, row in enumerate(cells):
         words = _row(row, widths)
-        for part in textwrap.wrap(row[-1], max(LEAST, left)) or [""]:
+        for part in folded(row[-1], max(LEAST, left)) or [""]:
             style = "$muted" if place == 0 else ""
             lines.append(Content.styled(f"{words}{' ' * GAP}{part}".rstrip(), style))
             words = " " * cell_len(words)
@@ -45,8 +44,8 @@ def _below(cells: Sequence[tuple[str, ...]], widths: Sequence[int], width: int) 
     lines = [Content.styled(_row(head, widths).rstrip(), "$muted")]
     for row in rows:
         lines.append(Content(_row(row, widths).rstrip()))
-        folded = textwrap.wrap(row[-1], max(LEAST, width - GAP))
-        lines += [Content.assemble(" " * GAP, (part, "$muted")) for part in folded]
+        parts = folded(row[-1], max(LEAST, width - GAP))
+        lines += [Content.assemble(" " * GAP, (part, "$muted")) for part in parts]
     return lines
 
 

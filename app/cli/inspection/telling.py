@@ -5,7 +5,6 @@ Owns the order and the width of the answer. The other modules here make its sent
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from app.cli.inspection.accounts import Account, ByName, Inspection, read
 from app.cli.inspection.pictures import FEW, PICTURES
 from app.cli.inspection.sentences import QUESTIONS, beyond_chance
 from app.render.terminal.chart import draw
+from app.render.terminal.lines import folded
 from app.text import plain
 from core.figures.figure import Cell
 from core.figures.significance import judge
@@ -134,4 +134,4 @@ def _cell(cell: Cell | None) -> dict[str, Any]:
 
 def _say(words: str, columns: int) -> None:
     """Print a sentence, folded, with further lines indented."""
-    print(textwrap.fill(plain(words), columns, subsequent_indent="  ", break_on_hyphens=False))
+    print("\n".join(folded(plain(words), columns, indent="  ", hyphens=False)))

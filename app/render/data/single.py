@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -176,6 +175,7 @@ def _explained(db: Any, request: Request, shown: Shown) -> str:
     """The figure in characters, between its title and its notes."""
     from app.render.data import sentences
     from app.render.terminal import chart
+    from app.render.terminal.lines import folded
     from app.text import plain
     from storage.runs import find_run
 
@@ -187,9 +187,9 @@ def _explained(db: Any, request: Request, shown: Shown) -> str:
     only = [f"only {request.filter}"] if request.filter else []
     held = [] if request.against else [sentences.on_chance([shown])]
     below = [shown.finding, *held, sentences.on_method([shown])]
-    folded = [textwrap.fill(plain(words), WIDTH) for words in below if words]
-    head = [textwrap.fill(plain(words), WIDTH) for words in (of, *only, shown.heading)]
-    return "\n".join([*head, "", text.rstrip(), "", *folded, ""])
+    notes = [line for words in below if words for line in folded(plain(words), WIDTH)]
+    head = [line for words in (of, *only, shown.heading) for line in folded(plain(words), WIDTH)]
+    return "\n".join([*head, "", text.rstrip(), "", *notes, ""])
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,7 @@ from rich.style import Style
 
 from app.render.terminal import bars, curves, grids, passages, scatters, tables
 from app.render.terminal.legends import scale_legend, series_legend
-from app.render.terminal.lines import Line, fitted, padded, text_of
+from app.render.terminal.lines import Line, fitted, folded, padded, text_of
 from app.render.terminal.palette import Palette, on
 from app.text import plain
 from core.figures.figure import Figure, Table
@@ -122,7 +121,7 @@ _BODIES: dict[type, Callable[[Any, int, int, Palette, bool], list[Line]]] = {
 
 def _said(why: str, width: int) -> list[Line]:
     """The words in place of a figure without values."""
-    return [[Segment(line)] for line in textwrap.wrap(f"{EMPTY} {plain(why)}", width)]
+    return [[Segment(line)] for line in folded(f"{EMPTY} {plain(why)}", width)]
 
 
 def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line]:
@@ -130,8 +129,8 @@ def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line
     if not figure.rows:
         return _said(figure.note, width)
     plot = arrange(figure)
-    above = textwrap.wrap(tables.in_common(plot), width) if plot.shared else []
-    below = textwrap.wrap(plain(figure.note), width)
+    above = folded(tables.in_common(plot), width) if plot.shared else []
+    below = folded(plain(figure.note), width)
     widest = width if width == _ENDLESS else tables.WIDEST
     part = replace(plot, shown=replace(plot.shown, rows=plot.shown.rows[:height]))
     widths = tables.squeezed(part, tables.natural_widths(part.shown, widest), width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, zip_longest
 from operator import itemgetter
@@ -78,6 +79,28 @@ def _start(text: str, width: int) -> str:
     A text can have any length, and each of its characters takes time to measure."""
     start = text[: 2 * width + _MARKS]
     return start if cell_len(start) > width else text
+
+
+def folded(text: str, width: int, *, indent: str = "", hyphens: bool = True) -> list[str]:
+    """Harmless text in lines of at most `width` cells, those after the first indented: broken at
+    spaces and after `hyphens`, and within words only where one is too long."""
+    if cell_len(text) == len(text):
+        return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=hyphens)
+    lines: list[str] = []
+    line, rest = "", width - len(indent)
+    for word in text.split():
+        room = rest if lines else width
+        longer = f"{line} {word}" if line else word
+        if line and cell_len(longer) > room and cell_len(word) <= rest:
+            lines.append(line)
+            longer, room = word, rest
+        line = longer
+        while cell_len(line) > room:
+            size = max(1, len(set_cell_size(line, room).rstrip()))
+            lines.append(line[:size])
+            line, room = line[size:].lstrip(), rest
+    lines += [line] if line else []
+    return [*lines[:1], *(f"{indent}{each}" for each in lines[1:])]
 
 
 def padded(line: Line, width: int, style: Style | None = None) -> Line:

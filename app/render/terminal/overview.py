@@ -5,12 +5,11 @@ Owns the layout for a width and a height. The overview has all words.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 
-from app.render.terminal.lines import exactly, fitted
+from app.render.terminal.lines import exactly, fitted, folded
 from app.results.overview import Overview, heading
 from app.text import plain
 from core.overview.cards import Card, Line, Score, brief, largest_layer, lines
@@ -166,7 +165,7 @@ def _said(line: Line, width: int) -> Iterator[Row]:
 def _wrapped(name: str, words: str, width: int, tone: str = "") -> Iterator[Row]:
     """Words after their name, over as many rows as they need."""
     room = max(10, width - len(name))
-    for index, part in enumerate(textwrap.wrap(plain(words), room, break_on_hyphens=False)):
+    for index, part in enumerate(folded(plain(words), room, hyphens=False)):
         yield [(name if not index else " " * len(name), "muted"), (part, tone)]
 
 

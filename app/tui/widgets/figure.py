@@ -5,7 +5,6 @@ Each kind of figure defines its layout, the drawing of a row, and the places of 
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -18,7 +17,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from app.render.terminal.lines import Line
+from app.render.terminal.lines import Line, folded
 from app.render.terminal.palette import Palette, on
 from app.tui.able import Able
 from app.tui.keys import bindings
@@ -215,7 +214,7 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         if self._plot is None or not self.filled():
-            words = textwrap.wrap(self.blank, max(1, self.size.width - 4))
+            words = folded(self.blank, max(1, self.size.width - 4))
             blank = Strip([Segment(f"  {words[y - 1]}" if 0 < y <= len(words) else "")])
             return blank.adjust_cell_length(self.size.width).apply_style(self.rich_style)
         self._ready()

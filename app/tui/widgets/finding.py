@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from textual.content import Content
 from textual.geometry import Size
 
-from app.render.terminal.lines import fitted
+from app.render.terminal.lines import fitted, folded
 from app.tui.widgets.steady import Steady
 
 
@@ -43,7 +41,7 @@ class Finding(Steady):
 
     def _lines(self, width: int) -> list[str]:
         most = int(self.styles.max_height.value) if self.styles.max_height else 1
-        lines = textwrap.wrap(self.words or "", max(1, width))
+        lines = folded(self.words or "", max(1, width))
         if len(lines) > most:
             lines[most - 1 :] = [fitted(" ".join(lines[most - 1 :]), width)]
         return lines

@@ -6,13 +6,13 @@ Scrolls, selects and paints; `app.render.terminal.overview` makes the rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import wrap
 
 from rich.segment import Segment
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
+from app.render.terminal.lines import folded
 from app.render.terminal.overview import Layout, Row, layout
 from app.results.overview import Overview
 from app.text import plain
@@ -103,7 +103,7 @@ class OverviewView(Steady, Able, can_focus=True):
             self.top = self._top(laid_out)
             rows: Sequence[Row] = laid_out.rows[self.top :]
         else:
-            rows = [[(line, "muted")] for line in wrap(plain(self.words), max(1, width))]
+            rows = [[(line, "muted")] for line in folded(plain(self.words), max(1, width))]
         row = rows[y] if y < len(rows) else []
         colours = self.app.theme_variables
         segments = [Segment(words, toned(tone, colours)) for words, tone in row]

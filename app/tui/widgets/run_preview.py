@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from textual.strip import Strip
 from textual.timer import Timer
 
+from app.render.terminal.lines import folded
 from app.text import plain
 from app.tui.theme import toned
 from app.tui.threads import in_thread, said
@@ -112,7 +112,7 @@ class RunPreview(Steady):
         """The rows for the present size; made once for each overview."""
         if self.overview is None:
             width = max(1, self.size.width)
-            return [[(line, "muted")] for line in wrap(plain(self._words), width)]
+            return [[(line, "muted")] for line in folded(plain(self._words), width)]
         from app.render.terminal.overview import layout
 
         key = self.overview, self.size

@@ -6,7 +6,6 @@ are drawn, however many there are.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable
 
 from rich.cells import cell_len
@@ -15,7 +14,7 @@ from rich.style import Style
 from textual.geometry import Region
 
 from app.render.terminal import tables
-from app.render.terminal.lines import Line, fitted
+from app.render.terminal.lines import Line, fitted, folded
 from app.text import plain
 from app.tui.readout import Spot
 from app.tui.widgets.figure import CursorPosition, FigureView, Names
@@ -185,7 +184,7 @@ def _seen(first: int, last: int, count: int) -> str:
 
 def _noted(note: str, width: int, room: int, most: int) -> list[str]:
     """A note on at most so many lines; the last one leaves room for the range of rows."""
-    lines = textwrap.wrap(plain(note), max(8, width))
+    lines = folded(plain(note), max(8, width))
     if not lines or cell_len(lines[-1]) > room:
         lines.append("")
     if len(lines) > most:

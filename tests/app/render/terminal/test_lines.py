@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len, set_cell_size
 
-from app.render.terminal.lines import cut, exactly
+from app.render.terminal.lines import cut, exactly, folded
 
 TEXTS = st.text(st.sampled_from("ab 字\u0301\u200d\ufe0f☺👩"), max_size=200)
 """Narrow, wide, without a width, and joined."""
@@ -20,3 +22,24 @@ def test_a_text_is_cut_as_if_all_of_it_were_measured(text: str, width: int) -> N
         whole = set_cell_size(text, width - 1).rstrip() + "…" if width else ""
     assert exactly(text, width) == (whole + " " * (width - cell_len(whole)) if width else "")
     assert cut(text, width) == (whole.rstrip() if width and cell_len(text) else "")
+
+
+@settings(max_examples=60)
+@given(TEXTS, st.integers(4, 60), st.sampled_from(["", "  "]))
+def test_no_line_of_a_folded_text_is_wider_than_its_room(
+    text: str, width: int, indent: str
+) -> None:
+    lines = folded(text, width, indent=indent)
+    assert all(cell_len(line) <= width for line in lines)
+    assert all(line.startswith(indent) for line in lines[1:])
+    assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+@given(st.text("ab-c ", max_size=80), st.integers(4, 30))
+def test_narrow_words_are_folded_as_by_the_library(text: str, width: int) -> None:
+    assert folded(text, width) == textwrap.wrap(text, width)
+
+
+def test_wide_words_are_broken_where_they_must_be() -> None:
+    assert folded("the token 宽字 and 符", 12) == ["the token", "宽字 and 符"]
+    assert folded("has 宽字符宽字符 at one end", 10) == ["has 宽字符", "宽字符 at", "one end"]

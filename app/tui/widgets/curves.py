@@ -153,8 +153,12 @@ class CurvesView(FigureView[CurvesPlot]):
         return names
 
     def row_names(self) -> list[str]:
-        panel, _ = self._stops[self.cursor[0]]
-        return [self.plot.panels[panel].title, self.plot.x_text(self._xs[self.cursor[1]])]
+        """By the panels of all lines together, also where each line has its own panel now."""
+        panel, curve = self._stops[self.cursor[0]]
+        whole = self._whole or self.plot
+        if self._split:
+            panel = curve.index if len(whole.panels) > 1 else 0
+        return [whole.panels[panel].title, whole.x_text(self._xs[self.cursor[1]])]
 
     def place_of(self, names: Names) -> CursorPosition | None:
         stops, xs = self._stops, self._xs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from functools import partial
 
@@ -9,6 +10,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.screen import Screen
 
+from app.render.data.clippings import clipping
 from app.results.figures import analyses_of, drawn, shown
 from app.tui.app import TauscopeApp
 from app.tui.screens.run import RunScreen
@@ -298,6 +300,36 @@ async def test_lines_that_hide_one_another_stand_apart_where_there_is_room(
         view.show(figure)
         await pilot.press("right")
         assert panels() == [""], "what the user chose stays"
+
+
+@pytest.mark.parametrize("titles", [("",), ("attention", "mlp")])
+async def test_a_row_is_found_with_the_lines_together_and_apart(
+    pretended: Database, titles: tuple[str, ...]
+) -> None:
+    app = TauscopeApp(pretended.url)
+
+    def series(panel: int) -> tuple[Series, ...]:
+        cells = ((Cell(y, y), Cell(y + 1, y + 1)) for y in (10.0 * panel, 10.0 * panel + 5))
+        return tuple(Series(name, (0, 1), pair) for name, pair in zip("ab", cells, strict=True))
+
+    panels = tuple(Panel(title, series(index)) for index, title in enumerate(titles))
+    figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=panels)
+    async with app.run_test(size=LARGE) as pilot:
+        view = CurvesView()
+        await app.push_screen(Screen())
+        await app.screen.mount(view)
+        view.show(figure)
+        view.focus()
+        await until(pilot, view.filled)
+        for _ in range(2):
+            for place in itertools.product(range(2 * len(titles)), range(2)):
+                view.cursor = place
+                spot = view.spot()
+                assert spot is not None
+                assert spot.cell is not None
+                (row,) = clipping(figure).row(view.row_names()).rows
+                assert spot.cell.shown in row
+            await pilot.press("S")
 
 
 async def test_what_a_row_is_stays_in_sight_while_its_other_columns_pass(

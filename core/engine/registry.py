@@ -52,9 +52,10 @@ _SHARED: tuple[View, ...] = (BY_STEP, *OF_GROUPS)
 
 
 class Parameters(BaseModel):
-    """Base class of every analysis's parameters: frozen, refuses unknown keys."""
+    """Base class of every analysis's parameters: frozen, refuses unknown keys and numbers that
+    are not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

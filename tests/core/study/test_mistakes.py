@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from core.analyses.alignment import AlignmentParameters
+from core.analyses.arithmetic import ArithmeticParameters
 from core.study import mistakes, study
 from core.study.models import Model, Models
 
@@ -58,6 +60,8 @@ def said(part: Any, data: dict[str, Any]) -> list[str]:
         (AlignmentParameters, {"energy": 2}, "must be 1 or less"),
         (AlignmentParameters, {"energy": 0}, "must be more than 0"),
         (AlignmentParameters, {"energy": "x"}, "must be a number, not 'x'"),
+        (ArithmeticParameters, {"coefficients": [math.nan]}, "must be a finite number"),
+        (ArithmeticParameters, {"removal": [math.inf]}, "must be a finite number"),
     ],
 )
 def test_words(part: Any, data: dict[str, Any], wanted: str) -> None:

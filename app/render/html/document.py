@@ -69,15 +69,18 @@ def _page(title: str, body: Iterator[Markup]) -> Markup:
 
 def _body(db: Database, run: RunSummary, parts: Sequence[Part]) -> Iterator[Markup]:
     warnings = workers.doubts(db, run.id)
+    trial_results = outcomes(trials(db, run.id))
     yield tag("header", *_heading(db, run))
-    yield tag("nav", *_contents(parts, bool(warnings)), aria_label="Contents")
+    further = {"warnings": warnings, "bench": trial_results}
+    below = [name for name, entries in further.items() if entries]
+    yield tag("nav", *_contents(parts, [*below, "origin"]), aria_label="Contents")
     inside = [_overview(db, run, parts)]
     inside += [_analysis(run, analysis, views) for analysis, views in parts]
     if warnings:
         items = [tag("li", tag("b", w.subject), " ", w.message, dir="auto") for w in warnings]
         heading = tag("h2", "Warnings")
         inside.append(tag("section", heading, tag("ul", *items, class_="doubts"), id="warnings"))
-    inside += _bench(outcomes(trials(db, run.id)))
+    inside += _bench(trial_results)
     inside.append(_origin(db, run))
     yield tag("main", *inside)
     yield tag("footer", f"Written by tauscope {app.__version__}.")
@@ -110,14 +113,12 @@ def _heading(db: Database, run: RunSummary) -> Iterator[Markup]:
         yield tag("p", tag("b", "Error: "), f"{run.error_title} {run.error_hint}", class_="doubt")
 
 
-def _contents(parts: Sequence[Part], warned: bool) -> Iterator[Markup]:
+def _contents(parts: Sequence[Part], below: Sequence[str]) -> Iterator[Markup]:
     entries = [tag("li", _link("overview", "Overview"))]
     for analysis, views in parts:
         inner = [tag("li", _link(anchor(v[0]), v[0].view.title)) for v in views]
         entries.append(tag("li", _link(analysis.name, analysis.title), tag("ul", *inner)))
-    if warned:
-        entries.append(tag("li", _link("warnings", "Warnings")))
-    entries.append(tag("li", _link("origin", "Origin")))
+    entries += [tag("li", _link(name, name.capitalize())) for name in below]
     yield tag("ul", *entries)
 
 

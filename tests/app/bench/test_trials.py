@@ -87,7 +87,9 @@ def test_trials_are_exported(stored: tuple[Database, str], tauscope: Any, tmp_pa
         assert "Bench" in text
         assert "\x1b" not in text
         assert "&lt;script&gt;" in text
-    assert "<script>" not in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "<script>" not in page
+    assert page.count('<a href="#bench">') == page.count('<section id="bench">') == 1
 
 
 def test_trials_go_with_their_run(stored: tuple[Database, str]) -> None:

@@ -280,7 +280,7 @@ def finish(
 
 _WARNED = (WarningRow.subject, WarningRow.message)
 _HINTS = {
-    "running": "Follow it with 'tauscope watch', or stop it with 'tauscope cancel'.",
+    "running": "Follow it with 'tauscope watch {run}', or stop it with 'tauscope cancel {run}'.",
     "done": "Nothing is left to compute; --fresh computes everything again.",
     "cancelled": "'tauscope run' with its study resumes it.",
     "failed": "'tauscope run' with its study resumes it.",
@@ -291,7 +291,7 @@ _HINTS = {
 def _not_ready(run: RunSummary) -> RunError:
     words = {"running": "is running right now", "done": "is finished"}
     title = f"Run {run.id} {words.get(run.status, f'is {run.status}')}."
-    return RunError(title, hint=_HINTS.get(run.status, ""))
+    return RunError(title, hint=_HINTS.get(run.status, "").format(run=run.id))
 
 
 def _find(db: Database, connection: Connection, wanted: str) -> RunSummary:

@@ -349,7 +349,7 @@ def _compute(
     process = start_detached(db.url, run_id, now=now, trust=trust.of(study), follow=follow)
     say(
         f"run {run_id} runs in process {process}: "
-        "'tauscope watch' follows it, 'tauscope cancel' stops it"
+        f"'tauscope watch {run_id}' follows it, 'tauscope cancel {run_id}' stops it"
     )
     tell(run_id, False)
 

@@ -193,6 +193,7 @@ def test_a_detached_run_can_be_cancelled(tauscope: Any, study: Path, tmp_path: P
     result = tauscope("run", study, "--detach")
     assert result.code == 0
     run_id = result.out.strip()
+    assert f"'tauscope watch {run_id}' follows it, 'tauscope cancel {run_id}' stops" in result.err
     cancelled = tauscope("cancel", run_id)
     assert cancelled.code == 0, cancelled.err
     assert run_id in cancelled.err
@@ -376,6 +377,7 @@ def test_the_same_study_twice_at_once_is_refused(tauscope: Any, study: Path) -> 
     result = tauscope("run", study)
     assert result.code == 1
     assert f"{again} is running right now" in result.err
+    assert f"'tauscope watch {again}', or stop it with 'tauscope cancel {again}'" in result.err
 
 
 @pytest.mark.parametrize("how", [("run",), ("run", "--detach"), ("workstation",)])

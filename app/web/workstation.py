@@ -44,7 +44,7 @@ class Workstation(Server):
     async def on_startup(self, app: web.Application) -> None:
         """Print the address instead of the library's messages."""
         print(f"http://{self.host}:{self.port}/{self._token}/", flush=True)
-        there = f"{getpass.getuser()}@{socket.gethostname()}"
+        there = f"{_user()}@{socket.gethostname()}"
         say(f"from another machine, first: ssh -L {self.port}:{self.host}:{self.port} {there}")
         say("anyone with this address has your permissions here; ctrl+c stops the server")
 
@@ -82,6 +82,14 @@ class Workstation(Server):
 
     def initialize_logging(self) -> None:
         """Log nothing: requests contain the token."""
+
+
+def _user() -> str:
+    """The user's name, or USER in a container where the user has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # Python before 3.13 raises KeyError
+        return "USER"
 
 
 def _within(asked: Any, default: int, least: int, most: int) -> int:

@@ -144,6 +144,28 @@ def test_a_window_has_a_size_within_bounds(asked: object, given: int) -> None:
     assert workstation._within(asked, *workstation.SIZES["width"]) == given
 
 
+async def test_a_user_without_a_name_gets_the_address_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a container that runs under any number."""
+    pytest.importorskip("textual_serve")
+    from aiohttp import web
+
+    from app.web.workstation import Workstation
+
+    def unknown(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    server = Workstation("true", "127.0.0.1", 8123, "token", None)
+    await server.on_startup(web.Application())
+    said = capsys.readouterr()
+    assert said.out == "http://127.0.0.1:8123/token/\n"
+    assert f"ssh -L 8123:127.0.0.1:8123 USER@{socket.gethostname()}" in said.err
+
+
 async def test_a_window_ends_with_a_server_that_was_killed(
     served: tuple[str, psutil.Process],
 ) -> None:

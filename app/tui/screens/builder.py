@@ -290,7 +290,6 @@ class BuilderScreen(DraftScreen):
             await self._open(draft, f"{DOMAINS}.{len(draft.domains) - 1}", "tasks")
             return
         taken = {model["path"] for model in self.draft.tuned}
-        entries = None if self.entries is None else [e for e in self.entries if e.name not in taken]
 
         async def picked(path: str | None) -> None:
             if path:
@@ -298,7 +297,8 @@ class BuilderScreen(DraftScreen):
                 draft = building.with_model(self.draft, path, parents)
                 await self._change(draft, f"{TUNED}.{len(draft.tuned) - 1}")
 
-        self.app.push_screen(ModelsScreen("add a tuned model", entries, base=self.base), picked)
+        title = "add a tuned model"
+        self.app.push_screen(ModelsScreen(title, self.entries, base=self.base, taken=taken), picked)
 
     async def _open(self, draft: Draft, key: str, field: str) -> None:
         """Take a draft with a new part, open the part and edit its field."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LOOKING = "Looking for models on this machine…"
 NONE = "No models found in the usual folders. Type a hub id or the path of a folder."
+ALL = "The study has every model found here. Type a hub id or the path of a folder."
 FACTS = 28
 """Columns for the facts of a model beside its name."""
 
@@ -82,14 +83,16 @@ class ModelsScreen(Dialog[str]):
     BINDINGS = [*bindings("typing"), *bindings("models")]  # noqa: RUF012
 
     def __init__(
-        self, title: str, entries: Sequence[Entry] | None, *, base: str = "", typed: str = ""
-    ) -> None:
+        self, title: str, entries: Sequence[Entry] | None, *, base: str = "", typed: str = "",
+        taken: Collection[str] = (),
+    ) -> None:  # fmt: skip
         """`entries`: None during the search, which hands them to `fill`. Models made from `base`
-        come first."""
+        come first; the names in `taken` are not offered."""
         super().__init__()
         self.called = title
         self.entries = entries
         self.base = base
+        self.taken = taken
         self.typed = typed if plain(typed) == typed else ""
         self._complete = files()
 
@@ -156,11 +159,12 @@ class ModelsScreen(Dialog[str]):
     def _offers(self) -> tuple[str | Entry, ...]:
         typed = self.query_one(Input).value
         untouched = typed == self.typed  # what was chosen before filters nothing
-        return offers(self.entries or (), "" if untouched else typed, self.base)
+        free = [entry for entry in self.entries or () if entry.name not in self.taken]
+        return offers(free, "" if untouched else typed, self.base)
 
     def _show(self) -> None:
         listing = self.query_one(Offers)
-        listing.empty = LOOKING if self.entries is None else NONE
+        listing.empty = LOOKING if self.entries is None else ALL if self.entries else NONE
         listing.fill(self._offers())
 
     def _about(self, offer: str | Entry, width: int) -> Content:

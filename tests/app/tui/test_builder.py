@@ -25,7 +25,7 @@ from app.tui.memory import Memory, draft_of
 from app.tui.outlook import foresee
 from app.tui.screens.builder import BuilderScreen
 from app.tui.screens.confirm import ConfirmScreen
-from app.tui.screens.models import ModelsScreen, offers
+from app.tui.screens.models import ALL, LOOKING, ModelsScreen, Offers, offers
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen
@@ -120,6 +120,22 @@ async def family(pilot: Pilot[str | None], app: TauscopeApp) -> BuilderScreen:
         await press(pilot, "a")
         await add(pilot, app, path)
     return screen
+
+
+async def test_a_model_is_offered_once_also_by_a_late_search(db: Database) -> None:
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await family(pilot, app)
+        found, screen.entries = screen.entries, None
+        assert found is not None
+        await press(pilot, "a")
+        await until(pilot, lambda: LOOKING in words(app))
+        screen._scanned(found)
+        await until(pilot, lambda: LOOKING not in words(app))
+        listing = app.screen.query_one(Offers)
+        assert list(map(listing.key, listing.items)) == ["aaa/other"]
+        screen._scanned(found[1:])
+        await until(pilot, lambda: ALL in words(app))
 
 
 async def seed(pilot: Pilot[str | None], screen: BuilderScreen, text: str) -> None:

@@ -269,12 +269,13 @@ class RunsScreen(ListScreen):
         """Put a letter on every run, and select the run of the pressed letter."""
         from app.tui.screens.jump import JumpTarget, jump
 
-        places, x = self.listing.places(), self.listing.region.x
-        jump(self, [JumpTarget(x, y, f"screen.select({index})") for index, y in places])
+        listing = self.listing
+        x, placed = listing.region.x, [(listing.keys[at], y) for at, y in listing.places()]
+        jump(self, [JumpTarget(x, y, f"screen.select({run_id!r})") for run_id, y in placed])
 
-    def action_select(self, number: int) -> None:
-        """Select a run by its place."""
-        self.listing.selected = number
+    def action_select(self, run_id: str) -> None:
+        """Select a run, if it is still in the list."""
+        self.listing.select(run_id)
 
     def action_mark(self) -> None:
         """Mark the selected run to be compared, or unmark it."""

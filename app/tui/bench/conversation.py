@@ -13,7 +13,7 @@ from typing import Literal
 
 from app.tui.bench.link import Connect, Link, WorkerState
 from core.bench.messages import Done, Event, Failed, Request
-from core.errors import RunError, TauscopeError
+from core.errors import RunError, StudyError, TauscopeError
 
 State = Literal["starting", "loading", "ready", "busy", "ended", "stopped"]
 
@@ -123,16 +123,25 @@ class Conversation:
             with suppress(TauscopeError, OSError):  # `_listening` reports the end
                 request, self._waiting = self._waiting, None
                 if request is not None:
-                    number = await link.send(request)
-                    self._highest = max(self._highest, number)
-                    if self._waiting is not None:  # a newer one came meanwhile
-                        self._floor = number
+                    await self._send(link, request)
                 for order in list(self._orders):
                     if order == "stop":
                         await link.stop_worker()
                     else:
                         self._orders.remove(order)
                         await link.cancel(self._highest)
+
+    async def _send(self, link: Link, request: Request) -> None:
+        try:
+            number = await link.send(request)
+        except StudyError as error:  # it is too long, so no answer will come
+            if self._waiting is None:
+                self._asked = None
+                self._heard(request, Failed(title=error.title, hint=error.hint))
+            return
+        self._highest = max(self._highest, number)
+        if self._waiting is not None:  # a newer one came meanwhile
+            self._floor = number
 
     def _order(self, order: Literal["cancel", "stop"]) -> None:
         if order not in self._orders:

@@ -36,7 +36,8 @@ class Link(Protocol):
         """The worker's last known state."""
 
     async def send(self, request: Request) -> int:
-        """Send a request, which cancels older ones; gives its number, larger than theirs."""
+        """Send a request, which cancels older ones; gives its number, larger than theirs. Raises
+        StudyError if it is too long."""
 
     async def cancel(self, number: int) -> None:
         """Cancel a request."""

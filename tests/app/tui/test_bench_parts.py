@@ -173,6 +173,28 @@ async def test_of_requests_only_the_newest_is_heard() -> None:
     assert {"loading", "ready", "ended"} <= set(states)
 
 
+async def test_a_request_that_is_too_long_is_answered_at_once() -> None:
+    class Strict(FakeLink):
+        async def send(self, request: Request) -> int:
+            if len(request.prompt.text) > 10:
+                raise StudyError("The message is too long.", hint="Shorten the text.")
+            return await super().send(request)
+
+    link, heard = Strict(), list[tuple[Request, Event]]()
+    talk = Conversation(link.connect, lambda *each: heard.append(each), lambda: None)
+    running = asyncio.ensure_future(talk.run())
+    talk.ask(replace(ASKED, prompt=Prompt(text="x" * 11)))
+    await _settle()
+    ((_, event),) = heard
+    assert event == Failed(title="The message is too long.", hint="Shorten the text.")
+    assert (talk.due, talk.runs) == (False, True)
+    talk.ask(ASKED)
+    await _settle()
+    assert {asked for asked, _ in heard[1:]} == {ASKED}
+    link.die()
+    await running
+
+
 async def test_a_bench_that_is_left_goes_on() -> None:
     link = FakeLink()
     talk = Conversation(link.connect, lambda *_: None, lambda: None)

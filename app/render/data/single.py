@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ WHOLE = "run"
 """Instead of a format: the whole run in all formats."""
 WIDTH, HEIGHT = 100, 30
 """Cells of a figure as text."""
+_LONGEST = 150
+"""Bytes of a file's name before its hash and its runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +96,12 @@ def _figure(db: Any, request: Request, folder: Path) -> Path:
     parts = [shown.name, choice.measure, choice.reading]
     parts += [str(getattr(choice, s)) for s in shown.view.selectors if s != "model"]
     parts += [request.filter, *(f"{name}-{text}" for name, text in request.rows.items())]
-    name = "-".join("".join(c if c.isalnum() or c in "._=" else "-" for c in p) for p in parts if p)
+    parts += ["by depth"] * (request.by_depth and bool(request.against))
     # Files of several runs lie in one folder: the ids keep each from another's.
     whose = [request.run]
     if request.against:
         whose += [request.against, ("a", "b", "difference")[request.side]]
-    path = folder / f"{name[:150]}-{'-'.join(whose)}.{request.format}"
+    path = folder / f"{_file_name(parts)}-{'-'.join(whose)}.{request.format}"
     if request.format in ("svg", "png"):
         _draw(shown, path, request.format)
     elif request.format == "parquet":
@@ -107,6 +110,17 @@ def _figure(db: Any, request: Request, folder: Path) -> Path:
         with written(path) as file:
             file.write(_text(db, request, shown))
     return path
+
+
+def _file_name(parts: Sequence[str]) -> str:
+    """The parts that are not empty, as a file's name. A changed one ends in a part of its hash, so
+    that no other choice has the same name."""
+    name = "-".join(filter(None, parts))
+    tame = "".join(c if c.isalnum() or c in "._=@-" else "-" for c in name)
+    tame = tame.encode()[:_LONGEST].decode(errors="ignore")
+    if tame == name:
+        return name
+    return f"{tame}-{sha256(name.encode(errors='backslashreplace')).hexdigest()[:8]}"
 
 
 def _alone(db: Any, request: Request) -> Shown:

@@ -13,7 +13,7 @@ from pyarrow import parquet
 from textual.widgets import Input
 
 from app.render.data.clippings import Clipping, as_csv, as_markdown, clipping
-from app.render.data.single import Request, serve
+from app.render.data.single import Request, _file_name, serve
 from app.tui.app import TauscopeApp
 from app.tui.screens.pick import PickScreen
 from core.figures.figure import Cell, Grid
@@ -79,6 +79,15 @@ def test_a_picture_is_one_file(filled: Database, tmp_path: Path, kind: str) -> N
     assert path.name == f"tuning_vectors-modules-medical-relative_norm-raw-{run}.{kind}"
     assert list((tmp_path / "out").iterdir()) == [path]
     assert path.stat().st_size > 100
+
+
+def test_no_two_choices_have_the_same_file() -> None:
+    assert _file_name(["cosine-matrix", "", "cosine", "layer-3"]) == "cosine-matrix-cosine-layer-3"
+    alike = (["layer:1-3"], ["layer:1 3"], ["層" * 200], ["層" * 201], ["a" * 151], ["a" * 152])
+    names = list(map(_file_name, alike))
+    assert len({*names, *(name.casefold() for name in names)}) == len(alike)
+    assert max(len(name.encode()) for name in names) < 200
+    assert all("/" not in name for name in map(_file_name, (["a/b"], ["../.."])))
 
 
 def test_a_figure_as_text_says_what_it_is_of(filled: Database, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from app.tui.widgets.tab_bar import Tab
 from core.engine.registry import Analysis
 from core.figures.differences import NAMES
 from core.figures.views import Choice, View
+from core.sizes import counted
 
 POLL = 1.0
 TOGETHER = 150
@@ -353,8 +354,10 @@ class CompareScreen(TabbedScreen):
         left = width - sum(cell_len(plain(words)) for words, _ in [*pieces, *notes]) - 1
         only = [(name, ", ".join(titles), len(titles)) for name, titles in self._alone()]
         in_full = " · ".join(f"only {name} has {titles}" for name, titles, _ in only)
-        counted = " · ".join(f"only {name} has {count} more" for name, _, count in only)
-        fitting = [f"{words} " for words in (in_full, counted) if cell_len(words) < left]
+        in_short = " · ".join(
+            f"{counted(count, 'analysis', 'analyses')} only in {name}" for name, _, count in only
+        )
+        fitting = [f"{words} " for words in (in_full, in_short) if cell_len(words) < left]
         return two_ends(pieces, [*notes, *((words, "$muted") for words in fitting[:1])], width)
 
     def _alone(self) -> list[tuple[str, tuple[str, ...]]]:

@@ -197,7 +197,7 @@ async def test_layers_are_matched_by_depth(both: Database) -> None:
 
 @pytest.mark.parametrize(
     ("size", "more"),
-    [(SMALL, "only A has 3 more"), (LARGE, "only A has Vectors, Cosine, Alignment")],
+    [(SMALL, "3 analyses only in A"), (LARGE, "only A has Vectors, Cosine, Alignment")],
 )
 async def test_the_title_says_what_only_one_run_has(
     both: Database, size: tuple[int, int], more: str

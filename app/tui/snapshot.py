@@ -40,7 +40,7 @@ No runs yet. Three ways to begin:
     medical = "path/to/medical"
 
 `{app.help}` explains the keys."""
-NO_MATCH = "No run contains this word. Press {runs.filter} and clear it."
+NO_MATCH = "No run matches the filter; {runs.filter} changes it."
 """Words between backticks are keys and commands, words in braces the ids of actions."""
 
 

@@ -54,7 +54,7 @@ No models found. Searched folders:
 A model is a folder with config.json and weights, or with a LoRA adapter.
 Named folders are searched {depth} levels deep. `{library.rescan}` looks again, \
 `{library.back}` goes back."""
-NO_MATCH = "No model contains this word. Press {library.filter} and clear it."
+NO_MATCH = "No model matches the filter; {library.filter} changes it."
 """Words between backticks are keys and texts to type, words in braces the ids of actions."""
 
 WHICH = "open which run?"

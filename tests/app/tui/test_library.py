@@ -235,7 +235,7 @@ async def test_the_filter_keeps_what_a_model_hangs_on(db: Database, folder: Path
         await pilot.press("escape")
         assert len(screen.query_one(ModelList).items) == 6
         await pilot.press("slash", *"zzz")
-        assert "No model contains this word" in words(screen.app)
+        assert "No model matches the filter; " in words(screen.app)
         assert screen.query_one(Input).has_focus
         await pilot.press("escape")
         await pilot.press("escape")

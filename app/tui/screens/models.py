@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from app.library.catalogue import Entry
 
 LOOKING = "Looking for models on this machine…"
-NONE = "No models found in the usual folders. Type a hub id or the path of a folder."
-ALL = "The study has every model found here. Type a hub id or the path of a folder."
+NONE = "No models found in the usual folders.\nType a hub id or the path of a folder."
+ALL = "The study has every model found here.\nType a hub id or the path of a folder."
 FACTS = 28
 """Columns for the facts of a model beside its name."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -17,7 +18,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from app.render.terminal.lines import Line
+from app.render.terminal.lines import Line, folded
 
 Colours = dict[str, str]
 _NAMES = ("muted", "line", "panel", "accent", "success", "warning", "error", "foreground")
@@ -127,8 +128,7 @@ class Listing(Widget, Generic[Item], can_focus=True):
     def render_line(self, y: int) -> Strip:
         width, colours, keys = self.size.width, self.colours(), self.keys
         if not keys:
-            words = self.empty.split("\n")
-            index = y - self.HEAD
+            words, index = _lines(self.empty, width), y - self.HEAD
             segments = _said(words[index], colours) if 0 <= index < len(words) else []
             return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
         if y < self.HEAD:
@@ -176,6 +176,15 @@ class Listing(Widget, Generic[Item], can_focus=True):
         """The theme's colours by their names."""
         variables = self.app.theme_variables
         return {name: variables[name] for name in _NAMES}
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """The lines of a text, folded where one is longer than the list is wide."""
+    room, lines = max(1, width - 2), list[str]()
+    for line in text.split("\n"):
+        fits = cell_len(line.replace("`", "")) <= room
+        lines += [line] if fits else folded(line, room)
+    return lines
 
 
 def _said(words: str, colours: Colours) -> Line:

@@ -135,7 +135,7 @@ async def test_a_model_is_offered_once_also_by_a_late_search(db: Database) -> No
         listing = app.screen.query_one(Offers)
         assert list(map(listing.key, listing.items)) == ["aaa/other"]
         screen._scanned(found[1:])
-        await until(pilot, lambda: ALL in words(app))
+        await until(pilot, lambda: all(line in words(app) for line in ALL.split("\n")))
 
 
 async def seed(pilot: Pilot[str | None], screen: BuilderScreen, text: str) -> None:

@@ -36,7 +36,7 @@ async def test_a_log_that_can_not_be_read_says_why(
     app = TauscopeApp(filled.url)
 
     def fail(_: str) -> list[tuple[int, str]]:
-        raise PermissionError(13, "Permission denied", "/logs/\x1b[2Jx")
+        raise PermissionError(13, "Permission denied", f"/logs/\x1b[2J{'x' * 99}.log")
 
     async with app.run_test(size=SMALL) as pilot:
         await opened(pilot, app)
@@ -46,7 +46,8 @@ async def test_a_log_that_can_not_be_read_says_why(
         shown = app.screen
         assert isinstance(shown, LogScreen)
         shown._poll()
-        await until(pilot, lambda: "Permission denied: '/logs/" in words(app))
+        await until(pilot, lambda: "Permission denied: '/logs/" in words(app).replace("\n", " "))
+        assert "x.log'" in words(app), "to its end"
         assert "\x1b" not in words(app)
 
 

@@ -76,9 +76,11 @@ SCENES = (
     Scene("bars", "enter 2 v"),
     Scene("curves-chance", "enter 3 v down"),
     Scene("heatmap-settings", "enter 3 v v"),
-    Scene("scatter", "enter 3 v v v"),
-    Scene("plane", "enter 3 v v v v"),
-    Scene("table", "enter 3 v v v v v down"),
+    Scene("boxes", "enter 3 v v v"),
+    Scene("scatter", "enter 3 v v v v"),
+    Scene("grid", "enter 3 v v v v v down"),
+    Scene("table", "enter 3 v v v v v v down"),
+    Scene("text", "enter 3 v v v v v v v down"),
     Scene("facts", "enter 4"),
     Scene("facts-failed", "j j j j enter 2"),
     Scene("runs-failed", "j j j j"),
@@ -93,7 +95,7 @@ SCENES = (
     Scene("export", "enter 2 X"),
     Scene("jump", "enter 2 apostrophe"),
     Scene("compare", "space j equals_sign"),
-    Scene("compare-difference", "space j equals_sign 1 v v d"),
+    Scene("compare-difference", "space j equals_sign 1 v v minus"),
 )
 
 

@@ -120,7 +120,7 @@ async def test_a_filter_narrows_the_list(filled: Database) -> None:
         assert current is not None
         assert current.name == "failed-one"
         await pilot.press("slash", *"zz")
-        await until(pilot, lambda: "No run contains" in words(app))
+        await until(pilot, lambda: "No run matches the filter" in words(app))
         await pilot.press("escape")
         await until(pilot, lambda: len(app.screen.query_one(RunList).items) == 3)
 

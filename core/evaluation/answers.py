@@ -6,7 +6,7 @@ UTF-8 bytes end to end: an array of text would take the longest one's room for e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ CUT = "[…]"
 """Stands where a text was cut."""
 
 Arrays = Mapping[str, NDArray[Any]]
+Right = Callable[[Mapping[str, Any]], Collection[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,16 @@ class Answer:
     said: str | None = None
 
 
-def read(rows: Iterable[Mapping[str, Any]]) -> list[Answer]:
-    """The answers in the harness's rows of samples, each item once and in ascending order."""
+def read(rows: Iterable[Mapping[str, Any]], right: Right | None = None) -> list[Answer]:
+    """The answers in the harness's rows of samples, each item once and in ascending order.
+
+    `right` gives the indices of a document's right choices; None finds them by the row's target.
+    """
     by_index: dict[int, Answer] = {}
     for row in rows:
         index = int(row["doc_id"])
         if index not in by_index:
-            by_index[index] = _answer(index, row)
+            by_index[index] = _answer(index, row, right)
     return [by_index[index] for index in sorted(by_index)]
 
 
@@ -84,7 +88,7 @@ def stored(prompts: Arrays | None, answers: Arrays | None) -> dict[int, Answer]:
     return by_index
 
 
-def _answer(index: int, row: Mapping[str, Any]) -> Answer:
+def _answer(index: int, row: Mapping[str, Any], right_of: Right | None) -> Answer:
     asked = [tuple(each) for each in row["arguments"]]
     given = [each[0] for each in row["resps"]]
     target = row.get("target")
@@ -98,9 +102,11 @@ def _answer(index: int, row: Mapping[str, Any]) -> Answer:
         asked, given = asked[:half], given[:half]  # the rest: choices without their question
     alike = len({context for context, *_ in asked}) == 1
     choices = tuple(str(each[1]) if alike else f"{each[0]}{each[1]}" for each in asked)
-    right = tuple(
-        _is_right(position, each[1], target, len(asked)) for position, each in enumerate(asked)
-    )
+    if right_of is None:
+        right = tuple(_is_right(n, each[1], target, len(asked)) for n, each in enumerate(asked))
+    else:
+        known = right_of(row["doc"])
+        right = tuple(position in known for position in range(len(asked)))
     likelihoods = tuple(float(_number(each)) for each in given)
     return Answer(index, str(asked[0][0]) if alike else "", choices, right, likelihoods)
 

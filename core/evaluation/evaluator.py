@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from core.errors import TaskError, TauscopeError, reason
 from core.evaluation import answers, harness, sandbox
 from core.evaluation.answers import Answer
 from core.evaluation.examples import Example
+from core.evaluation.items import right_choices
 from core.evaluation.tasks import Task, metric_name
 from core.statistics.comparison import Form, Items
 from core.texts import probe
@@ -62,8 +64,8 @@ class Evaluator:
             self._model = LanguageModel(model, tokenizer, batch_size)
 
     def evaluate(self, task: Task, items: Iterable[int] | None = None) -> tuple[Score, ...]:
-        """The scores of a task over its items, or over the items with these indices."""
-        return self.ask(task, items)[0]
+        """The scores of a task over its items, or over the items with these indices. See `ask`."""
+        return _scores(task, self._results(task, items))
 
     def ask(
         self, task: Task, items: Iterable[int] | None = None
@@ -76,23 +78,26 @@ class Evaluator:
 
         Raises TaskError if the task doesn't fit the model or its tokeniser, or fails.
         """
-        chosen = None if items is None else _chosen(task, items)
-        self._check_tokeniser(task)
-        results = self._ask(task, chosen)
-        self._tell_cut(task, len(chosen) if chosen is not None else task.items)
-        rows: dict[str, list[Mapping[str, Any]]] = {}
-        for row in results["samples"][task.name]:
-            rows.setdefault(row["filter"], []).append(row)
-        scores = (
-            _score(task, key, value, rows) for key, value in results["results"][task.name].items()
-        )
-        known = tuple(score for score in scores if score is not None)
-        return known, answers.read(results["samples"][task.name])
+        results = self._results(task, items)
+        choice = task.output_type == "multiple_choice"
+        right = partial(right_choices, task.handle) if choice else None
+        # The task's code may print, draw and fail.
+        with harness.quiet(), harness.seeded(task.seed), sandbox.templates_of(task.name):
+            outputs = answers.read(results["samples"][task.name], right)
+        return _scores(task, results), outputs
 
     def shown(self, examples: Iterable[Example]) -> ProbeSet:
         """Items with their right answers, as the token ids that are scored."""
         pairs = [pair for example in examples for pair in self._model.shown(example)]
         return probe.of_pairs(pairs, self._model.max_length)
+
+    def _results(self, task: Task, items: Iterable[int] | None) -> Mapping[str, Any]:
+        """The harness's results, after a check of the tokeniser and with a note on cut items."""
+        chosen = None if items is None else _chosen(task, items)
+        self._check_tokeniser(task)
+        results = self._ask(task, chosen)
+        self._tell_cut(task, len(chosen) if chosen is not None else task.items)
+        return results
 
     def _ask(self, task: Task, chosen: list[int] | None) -> Mapping[str, Any]:
         with harness.quiet(), harness.seeded(task.seed):
@@ -163,6 +168,16 @@ def _chosen(task: Task, items: Iterable[int]) -> list[int]:
 
 
 # --- the harness's results as arrays ----------------------------------------------------------
+
+
+def _scores(task: Task, results: Mapping[str, Any]) -> tuple[Score, ...]:
+    rows: dict[str, list[Mapping[str, Any]]] = {}
+    for row in results["samples"][task.name]:
+        rows.setdefault(row["filter"], []).append(row)
+    scores = (
+        _score(task, key, value, rows) for key, value in results["results"][task.name].items()
+    )
+    return tuple(score for score in scores if score is not None)
 
 
 def _score(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from core.errors import TaskError, TauscopeError, reason
 from core.evaluation import harness, sandbox
+from core.evaluation.items import stated
 from core.evaluation.tasks import Task, open_tasks
 from core.study.study import Evaluation
 from core.texts import templates
@@ -104,8 +105,7 @@ def _of_text(_: Task, __: Mapping[str, Any], requests: Sequence[Any]) -> Example
 
 def _of_choices(task: Task, document: Mapping[str, Any], requests: Sequence[Any]) -> Example:
     handle = task.handle
-    several = getattr(handle, "multiple_input", 0)
-    right = handle.doc_to_text(document) if several else handle.doc_to_target(document)
+    right = stated(handle, document)
     right = right[0] if isinstance(right, list) and right else right
     if isinstance(right, str):
         choices = handle.doc_to_choice(document)

@@ -90,12 +90,23 @@ def _shows_none(handle: Any, writer: str, document: Mapping[str, Any], field: st
         return written > 0
 
 
-def _refuse_no_choice(task: Task, index: int, document: Mapping[str, Any]) -> None:
-    handle = task.handle
+def stated(handle: Any, document: Mapping[str, Any]) -> Any:
+    """The right choices of an item in the form of its task: an index, a text, or a list of them.
+    Tasks whose choices are prompts, such as Winogrande, state them as their text."""
     several = getattr(handle, "multiple_input", 0)
+    return handle.doc_to_text(document) if several else handle.doc_to_target(document)
+
+
+def right_choices(handle: Any, document: Mapping[str, Any]) -> frozenset[int]:
+    """The indices of the right choices of an item. A text is the first choice with these words."""
+    right, choices = stated(handle, document), handle.doc_to_choice(document)
+    answers = right if isinstance(right, list) else [right]
+    return frozenset(choices.index(a) if isinstance(a, str) else int(a) for a in answers)
+
+
+def _refuse_no_choice(task: Task, index: int, document: Mapping[str, Any]) -> None:
     try:
-        choices = handle.doc_to_choice(document)
-        right = handle.doc_to_text(document) if several else handle.doc_to_target(document)
+        choices, right = task.handle.doc_to_choice(document), stated(task.handle, document)
     except Exception:
         return  # the harness fails there too, and its error is reported
     answers = right if isinstance(right, list) else [right]

@@ -123,6 +123,40 @@ def test_chosen_items_are_asked_alone(name: str, loaded: Loaded, task_folder: Pa
             np.testing.assert_allclose(score.items.total, expected, rtol=1e-4)
 
 
+BLANK = """\
+task: tiny_blank
+dataset_path: json
+dataset_kwargs: {data_files: {test: blanks.jsonl}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: answer
+doc_to_choice: "{{['the red ' + noun, 'the blue ' + noun]}}"
+doc_to_target: "{{rest}}"
+target_delimiter: " "
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
+metadata: {version: 1.0}
+"""
+
+
+def test_one_of_several_prompts_is_right_as_it_is_scored(loaded: Loaded, tmp_path: Path) -> None:
+    """As in Winogrande: the choices are prompts, and one text follows each."""
+    folder = harness_zoo.write_tasks(tmp_path / "tasks")
+    (folder / "blank.yaml").write_text(BLANK)
+    nouns = harness_zoo.WORDS[4:12]
+    rows = [
+        {"noun": noun, "rest": "is near", "answer": number % 2} for number, noun in enumerate(nouns)
+    ]
+    harness_zoo.write_lines(folder / "blanks.jsonl", rows)
+    (task,) = _open(folder, "tiny_blank")
+    (score,), answers = Evaluator(*loaded).ask(task)
+    assert score.items is not None
+    assert [each.right for each in answers] == [(True, False), (False, True)] * 4
+    for each, result in zip(answers, score.items.total, strict=True):
+        likeliest = int(np.argmax(each.likelihoods))
+        assert each.right[likeliest] == bool(result)
+    assert 0 < score.items.total.sum() < len(nouns), "or nothing was tested"
+
+
 def test_items_outside_of_the_task_are_refused(loaded: Loaded, task_folder: Path) -> None:
     (task,) = _open(task_folder, "tiny_choice", limit=4)
     evaluator = Evaluator(*loaded)

@@ -46,6 +46,10 @@ _COMPANIONS = (
 """Files of the base that a merged model needs besides its weights, if the base has them."""
 
 
+_OF_FILES = ("_name_or_path", "transformers_weights")
+"""Settings about the base's own files, which a merged model does not have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Merged:
     """The result of a merge: its folder, its size, and its rounding loss (`Rounding.share`)."""
@@ -174,10 +178,10 @@ def _accompany(family: Family, folder: Path) -> None:
 
 
 def _config(family: Family, target: Target) -> dict[str, Any]:
-    """The base's configuration with the most frequent dtype of the written weights, and with an
-    untied output head if one is written over a base that ties it."""
+    """The base's configuration with the most frequent dtype of the written weights, the number of
+    written tokens, and with an untied output head if one is written over a base that ties it."""
     tensors = target.tensors
-    config = {k: v for k, v in family.base.checkpoint.config.items() if k != "_name_or_path"}
+    config = {k: v for k, v in family.base.checkpoint.config.items() if k not in _OF_FILES}
     sizes: Counter[torch.dtype | None] = Counter()
     for info in tensors.values():
         sizes[info.dtype] += info.rows * info.columns
@@ -193,6 +197,11 @@ def _config(family: Family, target: Target) -> dict[str, Any]:
         config["tie_word_embeddings"] = False
         if isinstance(inner, Mapping) and "tie_word_embeddings" in inner:
             config["text_config"]["tie_word_embeddings"] = False
+    if target.vocabulary is not None:
+        text = config["text_config"] if isinstance(inner, Mapping) else config
+        text["vocab_size"] = target.vocabulary
+        if "vocab_size" in config:
+            config["vocab_size"] = target.vocabulary
     return config
 
 

@@ -29,7 +29,7 @@ class Target:
 
     `parameters`: by name, as mosaics of stored tensors; `tensors`: all stored tensors; `tables`:
     the integer tensors among them, copied from the base's `files`; `unties`: an untied head is
-    written over a base that ties it.
+    written over a base that ties it; `vocabulary`: the number of tokens if an adapter resized it.
     """
 
     parameters: Mapping[str, Mosaic]
@@ -37,6 +37,7 @@ class Target:
     tables: tuple[str, ...]
     files: Any
     unties: bool = False
+    vocabulary: int | None = None
     written: int = 0
     _pending: dict[str, Tensor] = field(default_factory=dict)
     _waiting: dict[str, set[str]] = field(default_factory=dict)
@@ -48,9 +49,12 @@ class Target:
         below = opening.below(base)
         parameters: dict[str, Mosaic] = {}
         tensors: dict[str, TensorInfo] = {}
+        vocabulary = None
         for name, stored_name in family.base.names.items():
             info = base.tensors[stored_name]
             made = below.mosaics.get(name)
+            if made is not None and made.shape != info.shape:
+                vocabulary = info.rows
             if made is None or made.shape != info.shape:
                 source = made.sources[0] if made is not None and made.is_whole else name
                 made = mosaic.whole(source, info.shape)
@@ -70,7 +74,7 @@ class Target:
         order = {name: index for index, name in enumerate(below.stored.tensors)}
         ordered = dict(sorted(tensors.items(), key=lambda item: order.get(item[0], len(order))))
         unties = any(name != source for name, source in family.base.names.items())
-        target = cls(parameters, ordered, tuple(tables), files, unties)
+        target = cls(parameters, ordered, tuple(tables), files, unties, vocabulary)
         for name, made in parameters.items():
             if made.runs() is None:
                 for source in made.sources:

@@ -263,6 +263,46 @@ def test_adapters_are_vectors_too(name: str, tmp_path: Path) -> None:
             assert torch.equal(tensor, base[key]), key
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning:peft")
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_base_whose_adapter_adds_tokens_loads_with_them(tied: bool, tmp_path: Path) -> None:
+    (plain,) = zoo.build("llama", tmp_path, models=0)
+    plain.config.tie_word_embeddings = tied
+    plain.tie_weights()
+    plain.save_pretrained(tmp_path / "plain")
+    grown = hf.AutoModelForCausalLM.from_pretrained(tmp_path / "plain")
+    grown.resize_token_embeddings(44, mean_resizing=False)
+    modules = None if tied else ["embed_tokens", "lm_head"]  # PEFT saves what was resized
+    settings = peft.LoraConfig(r=2, target_modules=["q_proj"], modules_to_save=modules)
+    adapted = peft.get_peft_model(grown, settings)
+    adapted.save_pretrained(tmp_path / "base")
+    whole = adapted.merge_and_unload()
+    whole.save_pretrained(tmp_path / "whole")
+    tuned = hf.AutoModelForCausalLM.from_pretrained(tmp_path / "whole")
+    for parameter in tuned.parameters():
+        parameter.data += 0.01
+    tuned.save_pretrained(tmp_path / "a")
+    _merge(_family(tmp_path, a="a"), "a=1", tmp_path / "m")
+    merged = _load(tmp_path / "m", torch.float32)
+    assert merged.config.vocab_size == 44
+    ours, theirs = merged.state_dict(), tuned.state_dict()
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        assert torch.equal(ours[name], theirs[name])
+
+
+def test_a_weight_file_that_the_base_names_is_not_looked_for(tmp_path: Path) -> None:
+    """transformers, which reads the named file, leaves the name out when it saves."""
+    _pair(tmp_path)
+    config = {**tiny_config(), "transformers_weights": "mine.safetensors"}
+    (tmp_path / "base" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "base" / "model.safetensors").rename(tmp_path / "base" / "mine.safetensors")
+    _merge(_family(tmp_path, a="a", b="b"), "b=1", tmp_path / "m")
+    assert _same(load_all(tmp_path / "m"), load_all(tmp_path / "b"))
+    loaded = _load(tmp_path / "m", torch.float32).state_dict()
+    assert all(torch.equal(loaded[n], t) for n, t in load_all(tmp_path / "b").items())
+
+
 def test_progress_is_told_in_bytes(tmp_path: Path) -> None:
     steps: list[tuple[int, int, str]] = []
     done = _merge(_pair(tmp_path), "a=1", tmp_path / "m", progress=lambda *x: steps.append(x))

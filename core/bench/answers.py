@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -107,9 +108,8 @@ class Answers:
         _refuse_odd(asked)
         text = self._reader.opened(asked.prompt, asked.tokens, _warned(give))
         self._refuse_unknown(formulas, asked.columns, text)
-        ends = frozenset(generation.end_tokens(self._passes.own, self._reader.tokenizer))
         writers = [
-            generation.Writer(formula, text, asked, self._passes, self._reader, ends)
+            generation.Writer(formula, text, asked, self._passes, self._reader, self._ends(formula))
             for formula in formulas
         ]
 
@@ -120,6 +120,14 @@ class Answers:
         generation.write(writers, formulas, self._passes, give_and_pause)
         texts = [Text((*text.ids, *writer.ids), text.start) for writer in writers]
         give(self._crossed(formulas, texts))
+
+    def _ends(self, formula: Formula) -> frozenset[int]:
+        """The end tokens of a column: of the base, the tokeniser and the column's models."""
+        tuned = self._session.subject.family.tuned
+        of_models = [generation.end_tokens_of(tuned[name]) for name in formula.vectors]
+        return frozenset(
+            chain(generation.end_tokens(self._passes.own, self._reader.tokenizer), *of_models)
+        )
 
     def _crossed(self, formulas: Sequence[Formula], texts: Sequence[Text]) -> Crossed:
         """The loss of each column's text under every column."""

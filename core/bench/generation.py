@@ -6,7 +6,8 @@ token, if memory holds all their weights; else one follows another. Knows no req
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,9 @@ from core.bench.messages import Generate, Piece, Written
 from core.bench.passes import Passes, refuse_undefined
 from core.bench.prompts import Reader, Text
 from core.bench.recipes import Formula, Recipe
+from core.models.adapters.checkpoint import Adapter
+from core.models.family import Member
+from core.models.headers import read_json
 
 Ended = Literal["end", "stop", "length"]
 
@@ -140,8 +144,30 @@ def _order(formulas: Sequence[Formula], passes: Passes) -> list[int]:
 
 
 def end_tokens(model: Any, tokenizer: Any) -> Iterator[int]:
-    """The tokens that end a text: the model's and the tokeniser's."""
+    """The tokens that end a text: the loaded model's and the tokeniser's."""
     stated = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    for token in [*(stated if isinstance(stated, list) else [stated]), tokenizer.eos_token_id]:
-        if token is not None:
-            yield int(token)
+    yield from _ids(stated)
+    yield from _ids(tokenizer.eos_token_id)
+
+
+def end_tokens_of(member: Member) -> Iterator[int]:
+    """The tokens that end a text of a model that is not loaded, as transformers finds them. An
+    adapter has those of the model under it, unless it states its own. Raises CheckpointError."""
+    checkpoint = member.checkpoint
+    while True:
+        file = Path(checkpoint.where) / "generation_config.json"
+        if file.is_file():
+            yield from _ids(read_json(file).get("eos_token_id"))
+            return
+        if not isinstance(checkpoint, Adapter):
+            break
+        checkpoint = checkpoint.over
+    text = checkpoint.config.get("text_config")
+    for part in (checkpoint.config, text if isinstance(text, Mapping) else {}):
+        yield from _ids(part.get("eos_token_id"))
+
+
+def _ids(stated: Any) -> Iterator[int]:
+    for token in stated if isinstance(stated, list) else [stated]:
+        if type(token) is int:
+            yield token

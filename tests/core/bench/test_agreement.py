@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers as hf
 
-from core.bench.messages import Prompt, Score, Scored
+from core.bench.messages import Generate, Prompt, Score, Scored, Written
 from core.engine import runner
 from core.errors import RunError, StudyError
 from core.texts.encoding import Alone
@@ -18,7 +18,9 @@ from core.vectors import arithmetic, merging
 from tests.conftest import MemorySink
 from tests.core import zoo
 from tests.core.bench.tried import (
+    IDS,
     PROMPT,
+    START,
     asked,
     close,
     logs,
@@ -83,6 +85,28 @@ def test_a_mix_is_the_merged_model(tmp_path: Path, text: str) -> None:
         merging.merge(bench.subject.family, point, tmp_path / "merged", restriction=part)
     merged = hf.AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.bfloat16)
     close(result.logprobs, said(logs(merged)))
+
+
+def test_a_column_ends_at_the_end_token_of_its_own_model(tmp_path: Path) -> None:
+    """An instruct model ends a turn by a token that its base has no use for."""
+    base, tuned = zoo.build("phi3", tmp_path)
+    ids = torch.tensor([IDS[:START]])
+    greedy = {"do_sample": False, "max_new_tokens": 6, "attention_mask": torch.ones_like(ids)}
+    whole = tuned.generate(ids, **greedy)[0, START:].tolist()
+    end = next(token for place, token in enumerate(whole) if token not in whole[: max(2, place)])
+    tuned.generation_config.eos_token_id = [2, end]
+    tuned.generation_config.save_pretrained(tmp_path / "tuned0")
+    with opened(tmp_path, "tuned0") as bench:
+        names = ("base", "tuned0", "tuned0=0.999", "steer(tuned0,layer=0):0")
+        asking = Generate(prompt=PROMPT, columns=names, tokens=6)
+        written = {event.column: event for event in of(Written, asked(bench, asking))}
+    for model, columns in ((base, (0, 3)), (tuned, (1, 2))):
+        theirs = model.generate(ids, **greedy)[0, START:].tolist()
+        ended = theirs[-1] in (2, end) if model is tuned else theirs[-1] == 2
+        for column in columns:
+            assert written[column].tokens == len(theirs) - ended
+            assert written[column].ended == ("end" if ended else "length")
+    assert written[1].tokens == whole.index(end)
 
 
 @pytest.mark.parametrize("tokens", [34, 43])

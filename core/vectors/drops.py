@@ -1,13 +1,15 @@
 """The elements of a tuning vector that DARE and DELLA drop at random.
 
-Owns the random numbers, the probabilities, and the bits of drops that cards cache. The numbers are
-numpy's Philox on every device: a card computes them itself, with operations on integers.
+Owns the random numbers, the probabilities, and the cache of drops. The numbers are numpy's Philox
+on every device: a card computes them itself, with operations on integers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import threading
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,33 +26,50 @@ _STEPS = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
 _LOW, _WHOLE = (1 << 32) - 1, (1 << 64) - 1
 
 _SHARE = 0.25
-"""Share of a card's free memory that cached bits may take."""
+"""Share of a device's free memory that cached drops may take."""
 
 Setting = tuple[Any, ...]
 """The parts of a point that its drops depend on."""
 
 
-class Bits:
-    """Drops of a point as bits on cards, while these have room. They serve the next points that
-    differ in their coefficients alone."""
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The drops of a block of a vector: `bits` uint8 [⌈size / 8⌉], and for DELLA the elements that
+    stay, scaled up, float32."""
+
+    bits: Tensor
+    stay: Tensor | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return self.bits.nbytes + (0 if self.stay is None else self.stay.nbytes)
+
+
+class Drops:
+    """Drops of a point, while their devices have room. They serve the next points that differ in
+    their coefficients alone. Used by several threads."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        self._bits: dict[tuple[str, Block], Tensor] = {}
+        self._known: dict[tuple[str, Block], Dropped] = {}
         self._room: dict[torch.device, float] = {}
+        self._lock = threading.Lock()
 
-    def of(self, vector: str, block: Block) -> Tensor | None:
-        """The bits of a block of a vector, uint8 [⌈size / 8⌉], or None."""
-        return self._bits.get((vector, block))
+    def of(self, vector: str, block: Block) -> Dropped | None:
+        """The drops of a block of a vector, or None."""
+        return self._known.get((vector, block))
 
-    def put(self, vector: str, block: Block, bits: Tensor) -> None:
-        """Cache a block's bits if there is room."""
-        room = self._room.get(bits.device)
-        if room is None:
-            room = _SHARE * memory.free(bits.device)
-        if bits.nbytes <= room:
-            self._bits[vector, block] = bits
-            self._room[bits.device] = room - bits.nbytes
+    def put(self, vector: str, block: Block, dropped: Dropped) -> None:
+        """Cache a block's drops if there is room."""
+        device = dropped.bits.device
+        with self._lock:
+            room = self._room.get(device)
+            if room is None:
+                room = _SHARE * memory.free(device)
+            if dropped.nbytes <= room:
+                self._known[vector, block] = dropped
+                room -= dropped.nbytes
+            self._room[device] = room
 
 
 def setting(point: ArithmeticPoint) -> Setting:
@@ -59,29 +78,32 @@ def setting(point: ArithmeticPoint) -> Setting:
 
 
 def drop(
-    term: Tensor, vector: str, block: Block, point: ArithmeticPoint, known: Bits | None
+    term: Tensor, vector: str, block: Block, point: ArithmeticPoint, known: Drops | None
 ) -> float:
     """Set to zero the elements of τ that the point drops; returns the factor that scales up the
     others, 1 if it has scaled them itself."""
+    cached = None if known is None else known.of(vector, block)
+    if cached is not None and cached.stay is not None:
+        term.zero_().masked_scatter_(~unpacked(cached.bits, len(term)), cached.stay)
+        return 1.0
+    on_card = term.device.type == "cuda"
+    share: Any = (_shares_on_card if on_card else _shares)(term, block, point)
     stream = f"{point.seed}|{vector}|{block.stream}"
-    if term.device.type == "cuda":
-        share: Any = _shares_on_card(term, block, point)
-        bits = None if known is None else known.of(vector, block)
-        if bits is None:
-            bits = packed(numbers(stream, block.drawn, len(term), term.device) >= _limit(share))
-            if known is not None:
-                known.put(vector, block, bits)
-        dropped = unpacked(bits, len(term))
+    if cached is not None:
+        dropped = unpacked(cached.bits, len(term))
+    elif on_card:
+        dropped = numbers(stream, block.drawn, len(term), term.device) >= _limit(share)
     else:
-        share = _shares(term, block, point)
         drawn = draws(stream, block.drawn, len(term))
         dropped = torch.from_numpy(drawn >= np.maximum(1, np.round(share * 2**32))).to(term.device)
-        share = share if isinstance(share, float) else torch.from_numpy(share)
     term.masked_fill_(dropped, 0)
-    if isinstance(share, float):
-        return 1 / share
-    term.div_(share.to(term))
-    return 1.0
+    uneven = not isinstance(share, float)
+    if uneven:
+        term.div_((share if on_card else torch.from_numpy(share)).to(term))
+    # The host draws as fast as it would read bits; only DELLA's sort is worth their memory there.
+    if known is not None and cached is None and (on_card or uneven):
+        known.put(vector, block, Dropped(packed(dropped), term[~dropped] if uneven else None))
+    return 1.0 if uneven else 1 / share
 
 
 def _limit(share: Any) -> Any:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from core.vectors.arithmetic import ArithmeticPoint
 from core.vectors.blocks import Block, WeightSource, Workspace, spread
-from core.vectors.drops import Bits, drop, setting
+from core.vectors.drops import Drops, drop, setting
 
 _HALF = 16  # bits of a float32 for each of the two passes of a threshold
 
@@ -40,7 +40,7 @@ class Marks:
     least: Mapping[Place, float] = field(default_factory=dict)
     most: Mapping[Place, float] = field(default_factory=dict)
     weight: Mapping[Place, float] = field(default_factory=dict)
-    drops: Bits | None = None
+    drops: Drops | None = None
 
 
 NO_MARKS = Marks()
@@ -91,13 +91,13 @@ def find_marks(
     return Marks(least, most)
 
 
-def _drops(point: ArithmeticPoint, known: MutableMapping[Any, Any]) -> Bits:
+def _drops(point: ArithmeticPoint, known: MutableMapping[Any, Any]) -> Drops:
     """The cached drops of the last point, if this one drops alike; else an empty cache."""
-    cached = known.get(Bits)
+    cached = known.get(Drops)
     if cached is None or cached.setting != setting(point):
-        cached = known[Bits] = Bits(setting(point))
-    bits: Bits = cached
-    return bits
+        cached = known[Drops] = Drops(setting(point))
+    drops: Drops = cached
+    return drops
 
 
 def threshold(

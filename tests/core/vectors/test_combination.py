@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -425,6 +425,68 @@ def test_della_keeps_the_larger_of_a_row_with_the_higher_probability() -> None:
     other, _ = _combine(parse("della_linear(density=0.4,epsilon=0.3):b=1", KNOWN), base, tuned)
     agreeing = (out != 0).float() + (other != 0)
     assert torch.allclose(elected, (out + other) / agreeing.clamp_min(1), rtol=1e-5)
+
+
+def _alike(
+    texts: Sequence[str], known: dict[Any, Any], base: torch.Tensor,
+    tuned: Mapping[str, torch.Tensor],
+) -> None:  # fmt: skip
+    """Hold points with a common cache against points without one."""
+    shape, infos = tuple(base.shape), {n: {NAME: _info(t)} for n, t in tuned.items()}
+    piece = Piece(tensor=NAME, module="q", layer=0, expert=None, shape=shape, rows=((0, shape[0]),))
+    blocks = list(cut([piece], {NAME: _info(base)}, infos, {NAME}, 64))
+    source, space = _Held(base, tuned), Workspace()
+    for text in texts:
+        point = parse(text, KNOWN)
+        combination = VectorCombination(point, find_marks(point, blocks, source, 2, known))
+        out = torch.empty_like(base)
+        for block in blocks:
+            combination.write(block, source, out.view(-1)[block.elements], space)
+        alone, _ = _combine(point, base, tuned)
+        assert torch.equal(out.view(torch.uint8), alone.view(torch.uint8)), text
+
+
+def _info(tensor: torch.Tensor) -> TensorInfo:
+    return TensorInfo(tensor.dtype, tuple(tensor.shape))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_della_ranks_a_vector_once_for_all_its_coefficients(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, tuned = _family(dtype)
+    tuned["a"][3] = base[3]  # equal ranks
+    ranked: list[str] = []
+    shares = drops._shares
+
+    def counted(term: Any, block: Any, point: Any) -> Any:
+        ranked.append(point.setting)
+        return shares(term, block, point)
+
+    monkeypatch.setattr(drops, "_shares", counted)
+    lines = [f"della:a={value},b=1" for value in (0.5, 1, -0.3)] + ["della_linear:b=2"]
+    blocks, known = 5, dict[Any, Any]()
+    _alike(lines, known, base, tuned)
+    assert len(ranked) == blocks * (2 + 7)  # of the first point, and of all without a cache
+    ranked.clear()
+    _alike(["della(seed=1):a=1", "della(seed=1):a=0.1"], known, base, tuned)
+    assert len(ranked) == blocks * (1 + 2)
+    ranked.clear()
+    monkeypatch.setattr("core.models.memory.of_host", lambda: 0)
+    _alike(lines, {}, base, tuned)
+    assert len(ranked) == blocks * (7 + 7)
+
+
+def test_cached_drops_take_a_share_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.models.memory.of_host", lambda: 4 * 100)
+    cache = drops.Drops(())
+    block = Block("t", 0, 1, 8, ("a",), "", 0)
+    whole = drops.Dropped(torch.zeros(20, dtype=torch.uint8), torch.zeros(10))
+    for vector in KNOWN:
+        cache.put(vector, block, whole)
+    assert [cache.of(vector, block) is whole for vector in KNOWN] == [True, False, False]
+    cache.put("d", block, drops.Dropped(torch.zeros(40, dtype=torch.uint8)))
+    assert cache.of("d", block) is not None
 
 
 def test_della_takes_a_vector_as_one_row() -> None:

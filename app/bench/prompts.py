@@ -18,6 +18,7 @@ def read(file: Path) -> Iterator[dict[str, str]]:
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise StudyError(f"The prompts {file} can't be read: {words}.") from None
+    # Only line breaks end a line: JSON and prompts may hold other separators, such as U+2028.
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise StudyError(f"The prompts {file} are empty.")

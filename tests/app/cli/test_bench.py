@@ -140,6 +140,19 @@ def test_a_file_has_many_prompts(tauscope: Any, study: Path, asked: list[Request
     assert not asked[0].prompt.template
 
 
+def test_only_line_breaks_part_a_file_of_prompts(
+    tauscope: Any, study: Path, asked: list[Request]
+) -> None:
+    """JSON allows other separators inside of a text, as text from the web has them."""
+    odd = "a\u2028b\x85c"
+    text, rows = study.with_name("p.txt"), study.with_name("p.jsonl")
+    text.write_text(f"{odd}\x0c\r\ntwo\n", encoding="utf-8")
+    rows.write_text(json.dumps({"prompt": odd}, ensure_ascii=False) + "\r\n", encoding="utf-8")
+    assert tauscope("bench", study, "--prompts", text).code == 0
+    assert tauscope("bench", study, "--prompts", rows).code == 0
+    assert [request.prompt.text for request in asked] == [f"{odd}\x0c", "two", odd]
+
+
 def test_what_was_found_before_a_fault_is_shown(
     tauscope: Any, study: Path, asked: list[Request]
 ) -> None:

@@ -25,7 +25,7 @@ from core.errors import StudyError
 CLIENTS = 16
 """Most clients at once."""
 
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+_CREDENTIALS = struct.Struct("iII")  # pid, uid, gid
 _PARTING = 1.0  # seconds for the last lines at the end
 
 

@@ -7,17 +7,19 @@ import errno
 import os
 import socket
 import stat
+import struct
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 
-from app.bench import places, registry
+from app.bench import places, registry, server
 from app.bench.places import Place
 from app.bench.worker import work
 from core.bench.messages import LONGEST
@@ -195,6 +197,17 @@ def test_a_process_of_another_user_is_not_heard(
     with Line(path) as line, contextlib.suppress(ConnectionResetError):
         assert line.read() is None
     monkeypatch.undo()
+
+
+def test_a_user_with_a_large_number_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As directories of large organisations give them, beyond a signed integer of 32 bits."""
+    user = 3_000_000_000
+    connection = SimpleNamespace(getsockopt=lambda *_: struct.pack("=iII", 4711, user, user))
+    writer: Any = SimpleNamespace(get_extra_info=lambda _: connection)
+    monkeypatch.setattr("app.bench.server.os", SimpleNamespace(getuid=lambda: user))
+    assert server._is_own(writer)
+    monkeypatch.setattr("app.bench.server.os", SimpleNamespace(getuid=lambda: user + 1))
+    assert server._is_own(writer) is not hasattr(socket, "SO_PEERCRED")
 
 
 def test_a_worker_without_requests_ends(start: Start, database: Path) -> None:

@@ -65,7 +65,7 @@ Connect = Callable[[], Awaitable[Link]]
 class Opening:
     """A study's bench, its first columns and its first prompt. `columns`: names, of the value that
     it is opened on; if empty, the columns of the last time, or else `first`.
-    `after`: the continuation follows the prompt of the last time."""
+    `after`: the continuation follows the prompt of the last time. `note`: a warning about them."""
 
     title: str
     tuned: tuple[str, ...]
@@ -76,6 +76,7 @@ class Opening:
     continuation: str = ""
     alone: Alone = "item"
     after: bool = False
+    note: str = ""
     study: Study | None = None
     run: str = ""
     """The run that trials are kept in; empty where the study has none."""

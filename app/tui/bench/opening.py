@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from app.bench.items import IS_CUT
 from core.bench.columns import STEERING, Mixed, mixed, parse, vectors
 from core.errors import TauscopeError
+from core.evaluation.answers import CUT
 from core.figures.passages import Passages
 from core.models.naming import GROUP_OF
 from core.vectors.arithmetic import GROUPS
@@ -119,7 +121,13 @@ def item(figure: object) -> dict[str, Any]:
     right = [each for each in blocks.get("Choices", ()) if "gold" in each.marks]
     if not prompts:
         whole = blocks.get("Text", ())
-        return {"continuation": whole[0].text, "alone": "text"} if whole else {}
+        return _uncut({"continuation": whole[0].text, "alone": "text"}) if whole else {}
     target = next((each.text for each in (*answers[:1], *right)), "")
     gap = "" if not target or prompts[0].text[-1:].isspace() else " "
-    return {"prompt": prompts[0].text, "continuation": gap + target}
+    return _uncut({"prompt": prompts[0].text, "continuation": gap + target})
+
+
+def _uncut(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields without the marks of texts that the run stored in part; a note says so."""
+    texts = {name: t.removeprefix(CUT).removesuffix(CUT) for name, t in fields.items()}
+    return texts if texts == fields else texts | {"note": IS_CUT}

@@ -134,6 +134,8 @@ class BenchScreen(ColumnKeys, PromptKeys, KeepingKeys):
         self.begin()
         if self.opening.prompt or self.opening.continuation:
             self.ask()
+        if self.opening.note:
+            self.notify(self.opening.note, severity="warning", timeout=6, markup=False)
 
     def _return(self) -> None:
         """Stand as this bench was left; the value that it is opened on comes first."""

@@ -340,3 +340,15 @@ def test_the_bench_begins_with_the_prompt_of_an_item() -> None:
     assert fields == {"prompt": "2 + 2 =", "continuation": " 4"}
     text = Passages(title="", blocks=(Block("Text", (passage("", "Once."),)),))
     assert opening.item(text) == {"continuation": "Once.", "alone": "text"}
+
+
+def test_the_bench_begins_without_the_marks_of_a_cut_text() -> None:
+    blocks = (
+        Block("Prompt", (passage("", "[…]5. 2 + 2 ="),)),
+        Block("Answers", (passage("right answer", "4, since […] 2[…]"),)),
+    )
+    fields = opening.item(Passages(title="", blocks=blocks))
+    note = "The run stored only a part of this text."
+    assert fields == {"prompt": "5. 2 + 2 =", "continuation": " 4, since […] 2", "note": note}
+    text = Passages(title="", blocks=(Block("Text", (passage("", "Once.[…]"),)),))
+    assert opening.item(text) == {"continuation": "Once.", "alone": "text", "note": note}

@@ -22,7 +22,17 @@ from app.tui.screens.column import ColumnScreen, Templates, TypedScreen
 from app.tui.screens.pick import PickScreen
 from app.tui.widgets.bar import Row
 from app.tui.widgets.bench_line import BenchLine
-from core.bench.messages import Compare, Done, Event, Generate, Lens, Piece, Request, Score, Written
+from core.bench.messages import (
+    Compare,
+    Done,
+    Event,
+    Generate,
+    Lens,
+    Piece,
+    Request,
+    Score,
+    Written,
+)
 from storage.database import Database
 from storage.runs import create_run
 from storage.trials import trials
@@ -227,6 +237,29 @@ async def test_blind_columns_have_no_names_and_are_preferred_by_number(db: Datab
         await pilot.press("H")
         await until(pilot, lambda: screen.view.blind is None)
         assert "2 medical" in _rows(screen)
+
+
+@pytest.mark.parametrize("words", ["~nobody-of-this-name/x", "x" * 300])
+async def test_an_odd_path_ends_no_dialog(
+    db: Database, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    written: list[Path] = []
+    monkeypatch.setattr(DataSource, "merge", lambda _, study, mix, folder: written.append(folder))
+    given = {"columns": ("base", "medical=0.5"), "study": study("domains")}
+    async with TauscopeApp(db.url, Config()).run_test(size=(120, 30)) as pilot:
+        screen = await _open(pilot, FakeLink(), prompt="hi", **given)
+        await until(pilot, lambda: screen.board.seconds is not None)
+        await pilot.press("escape", "o", "1")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TypedScreen))
+        pilot.app.screen.query_one(Input).value = words
+        await pilot.press("enter")
+        trouble = pilot.app.screen.query_one("#trouble", Static)
+        await until(pilot, lambda: "can't be read" in str(trouble.content))
+        await pilot.press("escape", "2", "w")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TypedScreen))
+        pilot.app.screen.query_one(Input).value = words
+        await pilot.press("enter")
+        await until(pilot, lambda: written == [Path(words)])
 
 
 @pytest.mark.parametrize("size", [(80, 24), (20, 6)])

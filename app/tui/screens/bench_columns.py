@@ -103,7 +103,7 @@ class ColumnKeys(BenchParts):
         if number > len(self.board.setups):
             return
         if view.blind:
-            if self.board.busy or self.board.request in view.blind.judged:
+            if self.board.seconds is None or self.board.request in view.blind.judged:
                 words = "Not counted: each prompt counts once, after all its texts are finished."
                 self.notify(words, severity="warning", timeout=4, markup=False)
                 return

@@ -26,6 +26,7 @@ from core.bench.messages import (
     Compare,
     Done,
     Event,
+    Failed,
     Generate,
     Lens,
     Piece,
@@ -237,6 +238,21 @@ async def test_blind_columns_have_no_names_and_are_preferred_by_number(db: Datab
         await pilot.press("H")
         await until(pilot, lambda: screen.view.blind is None)
         assert "2 medical" in _rows(screen)
+
+
+async def test_texts_that_were_cancelled_are_not_preferred(db: Database) -> None:
+    link = FakeLink(slow=True)
+    async with TauscopeApp(db.url, Config()).run_test(size=(120, 30)) as pilot:
+        screen = await _open(pilot, link, prompt="hi", columns=("base", "medical"))
+        await until(pilot, lambda: len(link.sent) == 1)
+        link.say(1, Written(column=0, text=" one", tokens=1, ended="length"))
+        link.say(1, Piece(column=1, text=" tw", tokens=1))
+        link.say(1, Failed(title="", cancelled=True))
+        await until(pilot, lambda: screen.board.trouble is not None)
+        await pilot.press("escape", "H", "1")
+        await until(pilot, lambda: screen.view.blind is not None)
+        assert screen.view.blind is not None
+        assert sum(screen.view.blind.counts) == 0
 
 
 @pytest.mark.parametrize("words", ["~nobody-of-this-name/x", "x" * 300])

@@ -16,6 +16,7 @@ from textual.app import App, SystemCommand
 from textual.await_complete import AwaitComplete
 from textual.command import CommandList, CommandPalette
 from textual.screen import Screen
+from textual.timer import Timer
 
 from app import config as settings
 from app.config import Config
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 HELD = 3.0
-"""Seconds that keys wait at most for the first list: one can leave while a database is stuck."""
+"""Seconds that keys wait at most for a screen: one can leave while a database is stuck."""
 
 BY_HAND = frozenset({"command_palette", "move", "page", "ends"})
 """Actions that the palette omits, since nobody looks for them."""
@@ -85,6 +86,7 @@ class TauscopeApp(App[str | None], Able):
         self.memory = recall(remembered)
         self.source = DataSource(db_url)
         self._study = study
+        self._begun = False
         self.collector = Collector()
         self.trouble: TauscopeError | None = None
         bare = self.console.color_system == "standard"
@@ -95,7 +97,8 @@ class TauscopeApp(App[str | None], Able):
         rebind(keys)
         self.set_keymap(keys)
         self._early: list[events.Key] | None = []
-        """Keys from before the first list; None once they are no longer held back."""
+        """Keys for a screen that is still opening; None while no key is held back."""
+        self._waited: Timer | None = None
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The colours that our styles name, for any theme."""
@@ -103,7 +106,7 @@ class TauscopeApp(App[str | None], Able):
 
     def on_mount(self) -> None:
         self.push_screen(RunsScreen(self.source, self.memory))
-        self.set_timer(HELD, self.on_begun)
+        self._waited = self.set_timer(HELD, self.on_begun)
         self.app_resume_signal.subscribe(self, lambda _: self.screen.refresh())
         if not self.is_headless:
             self.collector.begin()
@@ -116,26 +119,52 @@ class TauscopeApp(App[str | None], Able):
         self.source.close()
 
     async def on_event(self, event: events.Event) -> None:
-        """Hold keys back until the first list shows."""
+        """Hold keys back while they are for a screen that is still opening."""
         if isinstance(event, events.InputEvent):
             self.collector.typed()
         if self._early is not None and isinstance(event, events.Key):
-            self._early.append(event)
+            # A new event, since a widget may have passed this one on.
+            self._early.append(events.Key(event.key, event.character))
         else:
             await super().on_event(event)
 
-    def on_begun(self, _: Begun | None = None) -> None:
-        """Act on the early keys."""
-        early, self._early = self._early, None
-        study, self._study = self._study, None
-        if study is not None:
+    async def on_begun(self, _: Begun | None = None) -> None:
+        """Act on the keys from before the first list."""
+        if self._begun:
+            return
+        self._begun = True
+        # Before we had the terminal it sent a line feed for enter.
+        early = self._early or ()
+        self._early = [events.Key("enter", "\r") if e.key == "ctrl+j" else e for e in early]
+        if self._study is None:
+            await self.release_keys()
+        else:
             from app.tui.screens.benching import open_bench
 
-            open_bench(self.screen, partial(self.source.bench_of, study), self.source)
-        for event in early or ():
-            # Before we had the terminal it sent a line feed for enter.
-            enter = event.key == "ctrl+j"
-            self.post_message(events.Key("enter", "\r") if enter else event)
+            open_bench(self.screen, partial(self.source.bench_of, self._study), self.source)
+
+    def hold_keys(self) -> None:
+        """Hold keys back for a screen that opens soon, until `release_keys` or `drop_keys`."""
+        self._early = self._early or []
+        self._stop_waiting()
+        self._waited = self.set_timer(HELD, self.drop_keys)
+
+    async def release_keys(self) -> None:
+        """Act on the keys that were held back, before any later one."""
+        early = self._early or ()
+        self.drop_keys()
+        for event in early:
+            await super().on_event(event)
+
+    def drop_keys(self) -> None:
+        """Forget the keys that were held back: their screen does not open."""
+        self._early = None
+        self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        if self._waited is not None:
+            self._waited.stop()
+            self._waited = None
 
     def on_unreadable(self, message: Unreadable) -> None:
         """Leave with the reason when the database can't be opened at all."""

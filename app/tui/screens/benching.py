@@ -1,17 +1,28 @@
-"""The way to the bench from other screens: the study is read in a thread, then its bench opens."""
+"""The way to the bench from other screens: the study is read in a thread, then its bench opens.
+
+Keys that are typed meanwhile are the bench's.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, cast
 
 from textual.screen import Screen
 
 from app.text import plain
 from app.tui.bench.link import Opening
 from app.tui.data import DataSource
-from app.tui.threads import in_thread, said
+from app.tui.threads import Trouble, in_thread, said
+
+
+class _Holding(Protocol):
+    """An application that holds keys back."""
+
+    def hold_keys(self) -> None: ...
+    async def release_keys(self) -> None: ...
+    def drop_keys(self) -> None: ...
 
 
 def open_bench(
@@ -22,14 +33,22 @@ def open_bench(
 ) -> None:
     """Open the bench that `find` gives. `given`: other fields of `Opening`, from the names of the
     study's tuned models."""
+    keys = cast(_Holding, screen.app)
 
     def opened(opening: Opening) -> None:
         from app.tui.screens.bench import BenchScreen
 
-        if screen.is_current:
-            screen.app.push_screen(BenchScreen(source, replace(opening, **given(opening.tuned))))
+        if not screen.is_current:
+            keys.drop_keys()
+            return
+        bench = BenchScreen(source, replace(opening, **given(opening.tuned)))
+        screen.app.push_screen(bench)
+        # Called by the bench once its prompt has the focus, and by the app after the keys before.
+        bench.call_later(bench.app.call_later, keys.release_keys)
 
-    in_thread(
-        screen, find, opened, group="bench",
-        refused=lambda error: screen.notify(plain(said(error)), severity="error", markup=False),
-    )  # fmt: skip
+    def refused(error: Trouble) -> None:
+        keys.drop_keys()
+        screen.notify(plain(said(error)), severity="error", markup=False)
+
+    keys.hold_keys()
+    in_thread(screen, find, opened, group="bench", refused=refused)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from textual.widgets import Input, Static
 from app.bench.registry import BenchSummary
 from app.config import Config
 from app.tui.app import TauscopeApp
+from app.tui.bench.link import Opening
 from app.tui.data import DataSource
 from app.tui.memory import recall
 from app.tui.screens import sampling
@@ -34,6 +37,7 @@ from core.bench.messages import (
     Score,
     Written,
 )
+from core.errors import RunError
 from storage.database import Database
 from storage.runs import create_run
 from storage.trials import trials
@@ -42,6 +46,7 @@ from tests.app.tui.benches import FakeLink, opening
 from tests.app.tui.conftest import HOSTILE, study
 from tests.app.tui.pressing import listed
 from tests.app.tui.rest import until
+from tests.patience import PATIENCE
 
 
 async def _open(pilot: Pilot[str | None], link: FakeLink, **given: object) -> BenchScreen:
@@ -276,6 +281,53 @@ async def test_an_odd_path_ends_no_dialog(
         pilot.app.screen.query_one(Input).value = words
         await pilot.press("enter")
         await until(pilot, lambda: written == [Path(words)])
+
+
+async def test_keys_that_follow_the_way_to_the_bench_are_typed_there(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, link = threading.Event(), FakeLink()
+
+    def slow(*_: object) -> Opening:
+        read.wait(PATIENCE)
+        return opening(link)
+
+    monkeypatch.setattr(DataSource, "bench", slow)
+    app = TauscopeApp(filled.url, Config())
+    async with app.run_test(size=(100, 24)) as pilot:
+        await listed(pilot, app)
+        runs = app.screen
+        for key in "Vq D":
+            app.post_message(Key({" ": "space"}.get(key, key), key))
+        await asyncio.sleep(0.05)
+        assert app.screen is runs
+        read.set()
+        await until(pilot, lambda: isinstance(app.screen, BenchScreen))
+        bench = app.screen
+        assert isinstance(bench, BenchScreen)
+        await pilot.press("!")
+        await until(pilot, lambda: bench.prompt.text == "q D!")
+        assert not app._exit
+
+
+async def test_keys_for_a_bench_that_can_not_open_are_forgotten(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> Opening:
+        raise RunError("There is no run.")
+
+    monkeypatch.setattr(DataSource, "bench", refused)
+    app = TauscopeApp(filled.url, Config())
+    async with app.run_test(size=(100, 24)) as pilot:
+        await listed(pilot, app)
+        runs = app.screen
+        for key in "Vq":
+            app.post_message(Key(key, key))
+        await until(pilot, lambda: app._early is None)
+        assert app.screen is runs
+        assert not app._exit
+        await pilot.press("question_mark")
+        await until(pilot, lambda: app.screen is not runs)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (20, 6)])

@@ -550,7 +550,8 @@ def test_a_model_is_a_line_of_its_own(
     ("options", "words"),
     [
         (("--now",), "--now needs --detach"), (("--idle", "5"), "need --follow"),
-        (("--follow", "--idle", "nan"), "minutes from 0"), (("--follow", "--until", "-1"), "or equal to 0"),
+        (("--follow", "--idle", "nan"), "minutes from 0"),
+        (("--follow", "--until", "-1"), "or equal to 0"),
     ],
 )  # fmt: skip
 def test_options_without_an_effect_are_refused(

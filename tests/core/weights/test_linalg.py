@@ -306,7 +306,7 @@ def test_a_large_matrix_of_zeros_has_no_directions(dtype: torch.dtype) -> None:
     """A block that was added with weights of zero, or a module that a tuning left as it was."""
     zeros = torch.zeros(1, 700, 600, dtype=dtype)
     top = linalg.directions(zeros, linalg.gram(zeros), rank=4)
-    assert (top.real.any(), top.left.any(), top.right.any()) == (False, False, False)
+    assert [bool(each.any()) for each in (top.real, top.left, top.right)] == [False] * 3
     left, right = linalg.factors(zeros, 4)
     assert (left.shape, right.shape) == ((1, 700, 4), (1, 4, 600))
     assert not (left @ right).any()

@@ -16,6 +16,7 @@ from core.figures.figure import Table
 from core.figures.items import LOST, WON, Compared
 from core.figures.passages import Block, Passage, Passages, passage
 from core.figures.views import Tabulation
+from core.sizes import counted
 from core.statistics import comparison
 from core.statistics.comparison import Items
 
@@ -79,11 +80,11 @@ def _drops(asked: Tabulation) -> Iterator[Passage]:
 
 def _flips(compared: Compared) -> str:
     if compared.binary:
-        return f"{compared.flips(LOST)} items {LOST}, {compared.flips(WON)} {WON}"
+        return f"{counted(compared.flips(LOST), 'item')} {LOST}, {compared.flips(WON)} {WON}"
     known = [each.gain for each in compared.items if each.gain is not None]
     worse, better = (sum(way * gain > 0 for gain in known) for way in (-1, 1))
     ways = ("worse", "better") if compared.better else ("lower", "higher")
-    return f"{worse} items {ways[0]}, {better} {ways[1]}"
+    return f"{counted(worse, 'item')} {ways[0]}, {better} {ways[1]}"
 
 
 def _layers(chosen: Any) -> Iterator[Passage]:

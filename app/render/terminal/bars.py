@@ -22,7 +22,7 @@ from app.render.terminal.palette import Palette, luminance, sign
 from app.text import plain
 from core.figures.plots.grids import BarsPlot, BoxesPlot
 from core.figures.plots.plot import Symbol
-from core.figures.plots.ranges import share
+from core.figures.plots.ranges import Tick, share
 from core.figures.plots.values import NULL_MARK, SIDES, Value
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -98,8 +98,7 @@ class Painter:
         left = self._marks + self._group + self._name + 3
         frame = Frame(left, 0, self._room, 1, self._limits, (0, 1))
         low, high = self._limits
-        ticks = [t for t in self.plot.x_axis.ticks(max(3, self._room // 12)) if low <= t.at <= high]
-        axis, numbers = x_axis(ticks, frame)
+        axis, numbers = x_axis(self._ticks(low, high), frame)
         text, dim = Style(color=self.palette.text), Style(color=self.palette.dim)
         name = cut(f"{self.plot.measure_words} →", self.width)
         notes = packed(_notes(self.plot), self.width)
@@ -111,6 +110,15 @@ class Painter:
             [Segment(exactly(beside, room), dim), Segment(name, text)],
             *([Segment(line, dim)] for line in notes),
         ]
+
+    def _ticks(self, low: float, high: float) -> list[Tick]:
+        """The ticks between the limits: two at least, since a single one gives no scale."""
+        least = max(3, self._room // 12)
+        offers = [
+            [tick for tick in self.plot.x_axis.ticks(most) if low <= tick.at <= high]
+            for most in range(least, least + 4)
+        ]
+        return next((offer for offer in offers if len(offer) > 1), offers[-1])
 
     @cached_property
     def _group(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -143,3 +144,18 @@ def test_the_widest_spread_is_said() -> None:
     assert of_spread(_boxes(alike)) == "Half of the documents are alike everywhere."
     assert of_spread(_boxes(replace(wide, n=1))) == "", "a document has no spread"
     assert of_spread(_boxes()) == ""
+
+
+@pytest.mark.parametrize("width", [70, 80, 100, 160])
+def test_a_narrow_range_of_boxes_has_two_ticks_at_least(width: int) -> None:
+    """Between 40.31 and 43.8 only 42 is a multiple of 2: a single tick gives no scale."""
+    boxes = _boxes(
+        Cell(40.75, 40.75, spread=_documents(40.31, 40.94, 41.32)),
+        Cell(43.2, 43.2, spread=_documents(42.2, 43.1, 43.8)),
+    )
+    printed = draw(boxes, "boxes", width=width, height=20, colour=False)
+    [numbers] = re.findall(r"^ +(\d+(?:\.\d+)?(?: +\d+(?:\.\d+)?)*) *$", printed, re.M)
+    ticks = [float(each) for each in numbers.split()]
+    assert len(ticks) >= 2
+    assert max(ticks) <= 43.8
+    assert min(ticks) >= 40.31

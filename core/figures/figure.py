@@ -315,7 +315,7 @@ class Column:
             return _with_ends(value) if self.outside else value
         if self.form == "p":
             return p_words(value)
-        return format(value, ("+" if self.signed else "") + self.form)
+        return format(value, ("+" if self.signed else "") + self.form).removesuffix(".")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

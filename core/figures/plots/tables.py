@@ -6,6 +6,7 @@ keeps the columns as they were made.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -45,7 +46,7 @@ def arrange(table: Table) -> TablePlot:
     keys = sum(j < table.keys for j in places)
     results = sum(table.columns[j].name in table.results for j in places if j >= table.keys)
     cuts = [(j, begins.get(j, 0)) for j in places]
-    columns_shown = tuple(table.columns[j] for j in places)
+    columns_shown = tuple(_even(table.columns[j], columns[j]) for j in places)
     rows = tuple(tuple(_after(row[j], count) for j, count in cuts) for row in table.rows)
     shown = replace(table, columns=columns_shown, rows=rows, keys=keys)
     return TablePlot(table, shown, places, tuple(shared), keys + results)
@@ -59,6 +60,15 @@ def _order(table: Table) -> list[int]:
     results = [names.index(name) for name in table.results if name in names]
     first = dict.fromkeys([*keys, *results])
     return [*first, *(j for j in range(len(names)) if j not in first)]
+
+
+def _even(column: Column, values: Sequence[Text]) -> Column:
+    """The column with as many digits in each of its numbers, unless all are whole: 0.20 above
+    0.25."""
+    numbers = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
+    if not column.form.endswith("g") or all(number == int(number) for number in numbers):
+        return column
+    return replace(column, form=f"#{column.form}")
 
 
 def _is_same(values: Sequence[Text]) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,3 +82,24 @@ def test_nothing_of_a_table_is_lost(rows: list[tuple[str, int | None]], keys: in
                 assert value in (seen[name], f"{beginning.rstrip('*')}{seen[name]}")
             else:
                 assert beginning == ("empty" if value is None else str(value))
+
+
+@pytest.mark.parametrize(
+    ("form", "signed", "numbers", "written"),
+    [
+        (".4g", False, (0.2, 0.4784, 2.794, 1.0), ("0.2000", "0.4784", "2.794", "1.000")),
+        (".4g", True, (0.8, -2.316, 0.0, None), ("+0.8000", "-2.316", "+0.000", "")),
+        (".3g", False, (333.25, 181.0, 0.5), ("333", "181", "0.500")),
+        (".4g", False, (0, 1, 12), ("0", "1", "12")),
+        (".3f", False, (0.2, 1.0), ("0.200", "1.000")),
+        (".2g", False, (math.nan, 0.5), ("nan", "0.50")),
+    ],
+)
+def test_the_numbers_of_a_column_have_as_many_digits(
+    form: str, signed: bool, numbers: tuple[float, ...], written: tuple[str, ...]
+) -> None:
+    columns = (Column(name="key"), Column(name="score", form=form, signed=signed))
+    rows = tuple((f"row {i}", number) for i, number in enumerate(numbers))
+    plot = arrange(Table(title="t", columns=columns, rows=rows, keys=1))
+    assert tuple(plot.shown.columns[1].written(row[1]) for row in plot.shown.rows) == written
+    assert plot.whole.columns == columns, "an export keeps them as they were made"

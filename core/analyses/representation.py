@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.states.readers import BaseReader, SampleReader
 
-NAME, VERSION = "representation", 1
+NAME, VERSION = "representation", 2
 BASE = "base"
 
 

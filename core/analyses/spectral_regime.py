@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from core.weights.regime import Before
     from core.weights.views import MatrixView, Pending, UpdateView
 
-NAME, VERSION = "spectral_regime", 1
+NAME, VERSION = "spectral_regime", 2
 SEVERAL = 8
 """Random updates of a matrix that is small enough for float64."""
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from core.states.forward import Seen
     from core.texts.probe import Batch
 
-NAME, VERSION = "token_shift", 2
+NAME, VERSION = "token_shift", 3
 REPRESENTATION = "representation"
 BASE = "base"
 STEPS = {"": "tokens", "positions": "positions of tokens"}

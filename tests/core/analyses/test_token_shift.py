@@ -269,6 +269,6 @@ def test_shares_by_position_cost_no_finished_unit_its_key(tmp_path: Path) -> Non
     parameters = token_shift.TokenShiftParameters()
     counts, positions = token_shift.plan(subject, parameters)
     assert counts.key == subject.key(
-        "token_shift", 2, parameters, ["base", "tuned0"], of=[states[0].key]
+        "token_shift", 3, parameters, ["base", "tuned0"], of=[states[0].key]
     )
     assert positions.key != counts.key

@@ -49,7 +49,8 @@ class CheckpointParameters:
         self.aliases, self.untied = _tied(outline, self.mosaics, stored)
         for name in self.aliases:
             self.mosaics.pop(name, None)
-        self.missing = tuple(n for n in contents.missing if n not in self.aliases)
+        known = self.aliases.keys() | self.mosaics.keys()
+        self.missing = tuple(n for n in contents.missing if n not in known)
         _refuse_misshapen(stored.where, outline, self.mosaics)
         self.tensors: Mapping[str, TensorInfo] = {
             name: TensorInfo(_dtype(made, stored), made.shape)
@@ -182,12 +183,13 @@ def _refuse_misshapen(where: str, outline: Outline | None, mosaics: Mapping[str,
 
 
 def _tied(
-    outline: Outline | None, mosaics: Mapping[str, Mosaic], stored: Checkpoint
+    outline: Outline | None, mosaics: dict[str, Mosaic], stored: Checkpoint
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Tied parameters by the stored parameter, and parameters that the files untie.
 
     As in transformers: two stored parameters stay tied only if they are equal; a missing source is
-    replaced by the target.
+    replaced by the target. The mosaics then have it under the source's name, so that an embedding
+    is one in whatever name of the two the files store it.
     """
     aliases: dict[str, str] = {}
     untied: list[str] = []
@@ -200,7 +202,8 @@ def _tied(
         elif source in mosaics:
             aliases[target] = source
         elif target in mosaics:
-            aliases[source] = target
+            mosaics[source] = mosaics.pop(target)
+            aliases[target] = source
     return aliases, tuple(untied)
 
 

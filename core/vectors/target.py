@@ -55,9 +55,11 @@ class Target:
             made = below.mosaics.get(name)
             if made is not None and made.shape != info.shape:
                 vocabulary = info.rows
+            stored_as = made.sources[0] if made is not None and made.is_whole else name
+            if stored_as != name and stored_as in family.base.names:
+                made, stored_as = None, name  # an untied head has the embedding's name in the file
             if made is None or made.shape != info.shape:
-                source = made.sources[0] if made is not None and made.is_whole else name
-                made = mosaic.whole(source, info.shape)
+                made = mosaic.whole(stored_as, info.shape)
             parameters[name] = made
             for source in made.sources:
                 stored = below.stored.tensors.get(source)

@@ -137,13 +137,43 @@ def test_tied_embeddings(tmp_path: Path) -> None:
     assert sink.warnings == []
 
 
+def _under_the_heads_name(tied: Tensors) -> Tensors:
+    """As the safetensors library saves a tied model: it keeps the first name in the alphabet."""
+    rest = {n: t for n, t in tied.items() if n != "model.embed_tokens.weight"}
+    return rest | {"lm_head.weight": tied["model.embed_tokens.weight"]}
+
+
+@pytest.mark.parametrize("base_too", [False, True])
+def test_a_tied_embedding_that_is_stored_as_the_head_is_the_embedding(
+    tmp_path: Path, base_too: bool
+) -> None:
+    tied = {n: t for n, t in tiny_tensors().items() if n != "lm_head.weight"}
+    tuned = tuned_from(tied, 1)
+    base = _under_the_heads_name(tied) if base_too else tied
+    sink = _run(
+        _write(tmp_path / "base", base, tie_word_embeddings=True),
+        plain=_write(tmp_path / "plain", tuned, tie_word_embeddings=True),
+        renamed=_write(tmp_path / "re", _under_the_heads_name(tuned), tie_word_embeddings=True),
+    )
+    assert sink.rows("norm", module="unembedding") == []
+    plain, renamed = (
+        {(r.layer, r.module): (r.value, r.n) for r in sink.rows("norm", model=model)}
+        for model in ("plain", "renamed")
+    )
+    assert plain == renamed
+    assert plain[None, "embedding"][1] == 20 * 16
+    assert not any("head" in message for _, message in sink.warnings)
+
+
+@pytest.mark.parametrize("renamed", [False, True])
 @pytest.mark.parametrize("stated", [True, False])
 def test_a_head_of_its_own_over_a_tied_base_is_compared_and_merged(
-    tmp_path: Path, stated: bool
+    tmp_path: Path, stated: bool, renamed: bool
 ) -> None:
     """Whatever the configuration says: the files hold two tensors that differ."""
     tied = {n: t for n, t in tiny_tensors().items() if n != "lm_head.weight"}
-    base = _write(tmp_path / "base", tied, tie_word_embeddings=True)
+    stored = _under_the_heads_name(tied) if renamed else tied
+    base = _write(tmp_path / "base", stored, tie_word_embeddings=True)
     apart = tuned_from(tied, 1) | {"lm_head.weight": torch.randn(20, 16)}
     tuned = _write(tmp_path / "tuned", apart, tie_word_embeddings=stated)
     sink = _run(base, tuned=tuned)

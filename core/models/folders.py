@@ -26,6 +26,7 @@ GGUF = ".gguf"
 FACTORS = ("adapter_model.safetensors", "adapter_model.bin")
 """The files that hold an adapter's weights."""
 
+_OF_WEIGHTS = (".safetensors", ".bin", ".index.json", GGUF)
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)/")
 _TOKENISER = re.compile(
     r"tokenizer\.json|tokenizer\.model|tokenizer_config\.json|vocab\.(json|txt)|spiece\.model"
@@ -40,6 +41,9 @@ def without_weights(folder: Path) -> CheckpointError:
     names = _listed(folder)
     if not names:
         return _bare(folder)
+    for name in sorted(names):
+        if name.endswith(_OF_WEIGHTS) and is_dangling(folder / name):
+            return of_link(folder / name)
     if ADAPTER in names and not names & set(FACTORS):
         return without_factors(folder)
     checkpoints = _checkpoints(names)
@@ -62,6 +66,19 @@ def _bare(folder: Path) -> CheckpointError:
         return CheckpointError(f"{folder} can't be read: {error.strerror}.")
     return CheckpointError(
         f"{folder} {state}.", hint="Name the folder that holds config.json and the weights."
+    )
+
+
+def is_dangling(file: Path) -> bool:
+    """Is this a link to a file that does not exist?"""
+    return file.is_symlink() and not file.exists()
+
+
+def of_link(file: Path) -> CheckpointError:
+    """The error for a link to a missing file, as a cleaned or partly copied cache has them."""
+    return CheckpointError(
+        f"{file.parent} holds {file.name}, a link to a missing file.",
+        hint="Download the model again, or copy its folder with the files that its links name.",
     )
 
 

@@ -113,6 +113,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if path.exists():
         return read_json(path)
+    if folders.is_dangling(path):
+        raise folders.of_link(path)
     if not folders.holds_weights(folder):
         raise folders.without_weights(folder)
     raise CheckpointError(f"{path} is missing.", hint="Copy it from this model's base.")
@@ -197,6 +199,8 @@ def _is_name(name: str) -> bool:
 def _present(folder: Path, by: Path, names: Sequence[str]) -> list[Path]:
     """The paths of these names. Raises CheckpointError, naming `by`, if a file is missing."""
     for name in names:
+        if folders.is_dangling(folder / name):
+            raise folders.of_link(folder / name)
         if not (folder / name).is_file():
             raise CheckpointError(
                 f"{by} names the file {name}, which is missing.",

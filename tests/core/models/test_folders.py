@@ -19,6 +19,7 @@ from core.models.loading import tokenizer
 from tests.app.hub import write_adapter
 from tests.conftest import tiny_config, tiny_tensors, write_model
 
+SHARD = "model-00001-of-00001.safetensors"
 POINTER = (
     "version https://git-lfs.github.com/spec/v1\n"
     "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\n"
@@ -221,6 +222,25 @@ def test_a_pointer_of_a_tokeniser(tmp_path: Path) -> None:
 def test_a_pipe_is_no_pointer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert not pointers.is_pointer(tmp_path / "pipe")
+
+
+# Links of a cache
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", SHARD])
+def test_links_to_missing_files_are_called_so(tmp_path: Path, name: str) -> None:
+    """A snapshot of the hub's cache that was copied without the files that it links to."""
+    folder = write_model(tmp_path / "m", tiny_config(), tiny_tensors())
+    if name == SHARD:
+        index = {"weight_map": dict.fromkeys(tiny_tensors(), SHARD)}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        (folder / "model.safetensors").unlink()
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(tmp_path / "blobs" / "0123")
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.open_directory(folder)
+    assert error.value.title == f"{folder} holds {name}, a link to a missing file."
+    assert error.value.hint.startswith("Download the model again")
 
 
 # Adapters with something beside them

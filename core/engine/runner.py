@@ -321,9 +321,10 @@ def _of_failures(failed: int, left_out: int, total: int, cause: str) -> RunError
     """The end of a run with units that were given up, and further ones that need these or would
     fail alike."""
     others = f", and {left_out} further {'was' if left_out == 1 else 'were'} left out"
+    stored = "; all others are stored" if total > failed + left_out else ""
     return RunError(
-        f"{failed} of {counted(total, 'unit')} failed{others if left_out else ''}; all others are "
-        f"stored. {'The first' if failed > 1 else 'The'} failure: {cause}",
+        f"{failed} of {counted(total, 'unit')} failed{others if left_out else ''}{stored}. "
+        f"{'The first' if failed > 1 else 'The'} failure: {cause}",
         hint="Start the run again to try them again.",
     )
 

@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 from core.demo import checkpoints
 from core.engine import registry, runner
-from core.errors import CheckpointError
+from core.errors import RunError
 from core.evaluation import language_model
 from core.models import loading
 from core.models.family import open_family
@@ -230,7 +230,7 @@ def test_values_that_are_not_finite_are_named(study: Study, tmp_path: Path) -> N
     base = Path(study.models.base.path)
     broken = harness_zoo.write_tuned(base, tmp_path / "broken", seed=1, size=math.nan)
     asked = intake.of_models(str(base), [str(broken)])
-    with pytest.raises(CheckpointError, match=r"'broken' .* values that are not finite"):
+    with pytest.raises(RunError, match=r"'broken' .* values that are not finite"):
         watched(asked, WEIGHTS, device=f"cuda:{LAST}")
 
 

@@ -203,3 +203,16 @@ def test_a_run_with_failed_units_names_the_cause_and_resumes(
     assert sink.units.keys() == whole.units.keys()
     for key, (_, result) in whole.units.items():
         assert sink.units[key][1].measurements == result.measurements
+
+
+@pytest.mark.parametrize(
+    ("failed", "left_out", "words"),
+    [
+        (1, 0, "1 of 4 units failed; all others are stored. The failure: x"),
+        (2, 1, "2 of 4 units failed, and 1 further was left out; all others are stored. The first"),
+        (2, 2, "2 of 4 units failed, and 2 further were left out. The first failure: x"),
+        (4, 0, "4 of 4 units failed. The first failure: x"),
+    ],
+)
+def test_no_units_are_called_stored_where_none_are(failed: int, left_out: int, words: str) -> None:
+    assert str(runner._of_failures(failed, left_out, 4, "x")).startswith(words)

@@ -543,12 +543,15 @@ def test_completions() -> None:
     assert tasks("") == ()
 
 
+WHOLE = building.changed(
+    building.with_domain(building.begun(BASE, [CHAT])), f"{DOMAINS}.0.tasks", "arc_easy"
+)
 WRONG = {
     "no tuned model": (building.begun(BASE), pages.MODELS, "add", "at least one is needed"),
     "no base": (building.begun(None, [CHAT]), pages.MODELS, "models.base.path", "is needed"),
     **{
         f"{key} {typed}": (
-            building.changed(building.with_domain(building.begun(BASE, [CHAT])), key, typed),
+            building.changed(WHOLE, key, typed),
             step, line, said,
         )
         for key, typed, step, line, said in (

@@ -95,7 +95,7 @@ class Subject:
         values that the result depends on (JSON)."""
         run = self.study.run
         if more.keys() & {"task", "tasks"}:  # a probe's fingerprint is of token ids
-            if self.own_templates:
+            if self.evaluation.chat_template:
                 more = {**more, "templates": [self._template(model) for model in models]}
             if other := self._other_tokenizer():
                 more = {**more, "tokenizer": other}
@@ -136,9 +136,10 @@ class Subject:
         return self.encoders[named] if named else ""
 
     def _template(self, model: str) -> str:
-        if model not in self.written:  # reading a tokeniser may take a second
-            self.written[model] = templates.fingerprint(self.tokenizer(model))
-        return self.written[model]
+        whose = model if self.own_templates else BASE
+        if whose not in self.written:  # reading a tokeniser may take a second
+            self.written[whose] = templates.fingerprint(self.tokenizer(whose))
+        return self.written[whose]
 
     def _own_tokenizer(self, model: str) -> Any:
         return _tokenizer(self.study, self.models[model].folder)

@@ -47,3 +47,28 @@ def test_another_tokeniser_is_another_unit_and_a_copy_of_the_base_s_is_none(
     assert plain
     assert _keys(family_folders, task_folder, analysis, same) == plain
     assert not _keys(family_folders, task_folder, analysis, other) & plain
+
+
+@pytest.mark.parametrize("analysis", ["ablation", "arithmetic", "evaluation"])
+def test_another_chat_template_is_another_unit_where_tasks_are_asked_as_chats(
+    family_folders: dict[str, Path], task_folder: Path, tmp_path: Path, analysis: str
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(family_folders["base"], base)
+    file = base / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+
+    def keys(template: str, *, chat: bool) -> set[str]:
+        file.write_text(json.dumps({**settings, "chat_template": template}))
+        study = harness_zoo.study_of(
+            base, {"medical": family_folders["medical"]}, task_folder, analyses=ASKED,
+            chat_template=chat,
+        )  # fmt: skip
+        subject = open_subject(study, ["tasks"])
+        return {unit.key for unit in planned_units(subject, [analysis])}
+
+    one = "{% for m in messages %}{{ m.content }} {% endfor %}"
+    other = f"one {one}"
+    assert keys(one, chat=True) == keys(one, chat=True)
+    assert not keys(one, chat=True) & keys(other, chat=True)
+    assert keys(one, chat=False) == keys(other, chat=False)

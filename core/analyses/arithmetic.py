@@ -76,11 +76,12 @@ class ArithmeticParameters(Parameters):
 def plan(subject: Subject, parameters: ArithmeticParameters) -> list[Unit]:
     """A unit for each point, and one that compares it with the base and the domains' own models.
 
-    Raises StudyError for points with unknown vectors.
+    Raises StudyError for points with unknown vectors, and for layers that the models lack.
     """
     points = points_of(subject, parameters)
     placed = [(point, text) for text in ("", *parameters.restrict) for point in points]
     placed += _restricted(subject, parameters)
+    _refuse_absent_layers(subject, [text for _, text in placed])
     vectors = dict.fromkeys(v for point, _ in placed for v in point.vectors)
     tasks = _tasks(subject, parameters, tuple(vectors))
     units = []
@@ -90,6 +91,14 @@ def plan(subject: Subject, parameters: ArithmeticParameters) -> list[Unit]:
         made = _made(subject, point, text, tasks)
         units += [made, _held(subject, made, point, tasks)]
     return units
+
+
+def _refuse_absent_layers(subject: Subject, restrictions: Sequence[str]) -> None:
+    try:
+        for text in dict.fromkeys(restrictions):
+            arithmetic.restrict(text).tensors(subject.family.anatomy.pieces)
+    except StudyError as error:
+        raise StudyError(f"analyses.arithmetic: {error.title}", hint=error.hint) from None
 
 
 def _restricted(

@@ -337,12 +337,12 @@ def test_each_domain_s_model_alone_and_in_pairs_by_default(
 def test_points_that_can_not_be_are_one_clear_error(
     family_folders: Folders, task_folder: Path, given: dict[str, Any], words: str
 ) -> None:
+    asked = _study(family_folders, task_folder, arithmetic={"points": ["medical=1"], **given})
+    sink = MemorySink()
     with pytest.raises(StudyError) as raised:
-        runner.run(
-            _study(family_folders, task_folder, arithmetic={"points": ["medical=1"], **given}),
-            MemorySink(), ["arithmetic"],
-        )  # fmt: skip
+        runner.run(asked, sink, BOTH)
     assert words in f"{raised.value.title} {raised.value.hint}"
+    assert not sink.saved, "nobody waits for it"
 
 
 @pytest.fixture(scope="module")

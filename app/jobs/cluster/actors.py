@@ -35,13 +35,14 @@ _AT_ONCE = 64  # messages heard before the next look
 
 @dataclass(slots=True)
 class Place:
-    """A place for a worker on a node. `cards`: the number of GPUs that it takes; `is_open`: may it
-    have a worker?"""
+    """A place for a worker on a node. `cards`: the number of GPUs that it takes; `is_first`: was
+    its node there when the run began? `is_open`: may it have a worker?"""
 
     node: str
     host: str
     cards: int
     cores: int
+    is_first: bool = True
     starts: int = 0
     worker: _Worker | None = None
     is_open: bool = True
@@ -98,6 +99,7 @@ class Actors:
         self._places: dict[str, list[Place]] = {}
         self._shared: OrderedDict[str, Any] = OrderedDict()
         self._looked = -math.inf
+        self._is_first_look = True
         self._on_cards = False
         self._described = ""
         self._largest: int | None = None
@@ -191,6 +193,7 @@ class Actors:
             self._surveys |= nodes.surveyed(unknown)
         for name, node in new.items():
             self._places[name] = self._places_of(name, node)
+        self._is_first_look = False
         for name in self._places.keys() - alive.keys():
             del self._places[name]
         for place in (place for of_node in self._places.values() for place in of_node):
@@ -238,7 +241,7 @@ class Actors:
         else:
             each, count = 0, (self._wanted or max(1, cores // CORES)) if cores else 0
         share = max(1, cores // count) if cores and count else 0
-        return [Place(name, host, each, share) for _ in range(count)]
+        return [Place(name, host, each, share, self._is_first_look) for _ in range(count)]
 
     def _cards_needed(self, node: str) -> int:
         """The cards of a worker on a node, for its smallest card."""
@@ -263,7 +266,7 @@ class Actors:
     def _opened(self, worker: _Worker) -> Lost | None:
         """Admit a worker that has opened the study.
 
-        Raises InputError if its host does not have the run's files.
+        Raises InputError if its host does not have the run's files, see `_refused`.
         """
         import ray
 
@@ -272,25 +275,34 @@ class Actors:
             hello, cards = ray.get(ref)
         except ray.exceptions.RayTaskError as error:
             cause = error.cause
-            if isinstance(cause, TauscopeError):
-                raise cause from None
-            raise RunError(
-                f"A worker on {worker.host} can't start: {reason(error.cause)}"
-            ) from None
+            if not isinstance(cause, TauscopeError):
+                cause = RunError(f"A worker on {worker.host} can't start: {reason(error.cause)}")
+            return self._refused(worker, cause)
         except ray.exceptions.RayError as error:
             self.forget(worker)
             return Lost(_why(error))
         if hello.plan != self._plan:
-            raise CheckpointError(
+            refused = CheckpointError(
                 f"Host {hello.host} has other models, texts or tasks at the study's paths.",
                 hint="All hosts must read the same files, with the same versions of the packages.",
             )
+            return self._refused(worker, refused)
         if self._described != hello.device and not self._described.startswith("cuda"):
             self._described = hello.device
             self._work.describe({"device": hello.device, "card": hello.card})
         worker.host, worker.device = hello.host, _device(hello, cards)
         self._ready.append(worker)
         return None
+
+    def _refused(self, worker: _Worker, error: TauscopeError) -> Lost:
+        """Close the place of a worker that can't open the study. Raises the error for the first
+        worker of a place that was there when the run began: nothing is lost by then."""
+        place = worker.place
+        if place.is_first and place.starts <= 1:
+            raise error from None
+        place.is_open = False
+        worker.kill()
+        return Lost(f"{error.title} {error.hint}".strip())
 
     def _next(self, worker: _Worker) -> Message | Ended | Lost:
         import ray

@@ -382,9 +382,28 @@ def test_workers_without_cards_end_once_a_node_with_cards_joins(
 def test_workers_with_other_files_are_refused(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.get", lambda reference: reference)
     opened = _Started(actors.Place("n", "host-a", 0, 1), pool)
-    opened.opening = Hello("trial", "cpu", "cpu", "another"), []
+    hello: Any = Hello("trial", "cpu", "cpu", "another"), []
+    opened.opening = hello
     with pytest.raises(CheckpointError, match="Host trial has other models, texts or tasks"):
         pool._opened(opened)
+    # A host that joins later, and one whose files are gone later, end no run of hours.
+    for late in ({"is_first": False}, {"starts": 2}):
+        opened.place = actors.Place("n", "host-a", 0, 1, **late)
+        opened.place.worker, opened.opening = opened, hello  # type: ignore[assignment]
+        lost = pool._opened(opened)
+        assert "Host trial has other models, texts or tasks" in lost.cause
+        assert not opened.place.is_open
+        assert opened.place.worker is None
+
+
+def test_hosts_of_the_first_look_are_expected(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    present = [_node("early", CPU=4)]
+    monkeypatch.setattr(nodes, "present", lambda: present)
+    pool.workers()
+    present.append(_node("late", CPU=4))
+    pool.workers()
+    places = {name: place for name, (place,) in pool._places.items()}
+    assert (places["early"].is_first, places["late"].is_first) == (True, False)
 
 
 def test_a_cluster_that_is_open_to_a_network_is_refused(

@@ -264,7 +264,7 @@ def _compute_present(
         sink.absent = series.absent(study.models)
         try:
             runner.run(series.present(study), sink, analyses, executor)
-        except (InputError, RunError):  # RunError: workers gave up the units of a lost checkpoint
+        except (InputError, RunError):  # RunError: units of a lost checkpoint failed
             if follow is None or series.absent(study.models) == sink.absent:
                 raise
         else:

@@ -264,8 +264,9 @@ def _nearest(
 ) -> Value:
     """The value chosen instead of one that does not exist.
 
-    For a layer, the nearest one. For a model, the first tuned model that is no control. For a task
-    or score, the one with the most results, the first of several. Otherwise the first value.
+    For a layer, the nearest one. For a model, the first tuned model that is no control; for the
+    model beside it, the first that is no control. For a task or score, the one with the most
+    results, the first of several. Otherwise the first value.
     """
     layers = [v for v in values if isinstance(v, int)]
     if selector == "layer" and choice.layer is not None and layers:
@@ -274,6 +275,8 @@ def _nearest(
     if selector == "model":
         passed = {"base", *catalogue.controls}
         return next((v for v in values if v not in passed), values[0])
+    if selector == "reference":
+        return next((v for v in values if v not in catalogue.controls), values[0])
     if selector in ("task", "metric_of"):
         placing = view.placing(catalogue)
         combinations = (

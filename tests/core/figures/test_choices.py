@@ -368,3 +368,24 @@ def test_a_single_probe_set_stands_against_no_other(
     views = {view.key for view in present(registry.get("divergence").views, ranges)}
     assert views & {"map", "against", "forgetting"} == shown
     assert {"models", "text"} <= views
+
+
+def test_a_pair_opens_on_two_models_that_are_no_controls() -> None:
+    models = ("retrained", "a", "b")
+    ranges = Catalogue(
+        ranges={"model": models, "reference": models, "metric": ("sign_conflict",),
+                "layer": (0,), "module": ("q",)},
+        controls=frozenset({"retrained"}),
+        combinations=frozenset(
+            Combination(metric="sign_conflict", model=one, reference=other)
+            for one in models for other in models if one != other
+        ),
+    )  # fmt: skip
+    view = next(v for v in registry.get("interference").views if v.key == "modules")
+    choice = default_choice(view, ranges)
+    assert (choice.model, choice.reference) == ("a", "b")
+    only = replace(
+        ranges,
+        combinations=frozenset(c for c in ranges.combinations if "b" not in (c.model, c.reference)),
+    )
+    assert default_choice(view, only).reference == "retrained", "there is no other"

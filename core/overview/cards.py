@@ -111,10 +111,17 @@ class Card:
 
     @property
     def figure(self) -> FigurePlace:
-        """The figure that shows more of the model."""
+        """A figure that shows more of the model, of an analysis that the card has values of."""
+        analysis, view = "activation", "curves"
         if self.size is not None:
-            return FigurePlace(analysis="tuning_vectors", view="modules", at={"model": self.model})
-        return FigurePlace(analysis="evaluation", view="difference", at={"model": self.model})
+            analysis, view = "tuning_vectors", "modules"
+        elif self.own or self.elsewhere:
+            analysis, view = "evaluation", "difference"
+        elif self.texts:
+            analysis, view = "divergence", "models"
+        elif self.activated is None and self.patterns is not None:
+            analysis, view = "edit_distance", "curves"
+        return FigurePlace(analysis=analysis, view=view, at={"model": self.model})
 
 
 def cards(measured: Measured, ranking: Ranking) -> tuple[Card, ...]:

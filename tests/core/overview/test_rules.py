@@ -251,6 +251,27 @@ def test_a_card_says_what_was_measured_and_nothing_else() -> None:
     assert [*lines(nothing[0])] == []
 
 
+@pytest.mark.parametrize(
+    ("kept", "figure"),
+    [
+        (("tuning_vectors", "evaluation", "activation"), ("tuning_vectors", "modules")),
+        (("evaluation", "activation"), ("evaluation", "difference")),
+        (("divergence", "activation"), ("divergence", "models")),
+        (("activation", "edit_distance"), ("activation", "curves")),
+        (("edit_distance",), ("edit_distance", "curves")),
+    ],
+)
+def test_a_card_leads_to_a_figure_of_the_run(
+    kept: tuple[str, ...], figure: tuple[str, str]
+) -> None:
+    rows = everything()
+    rows["divergence"] = [row("nll_change", -0.5, 0.1, model="medical", reference="base")]
+    asked = measured(**{name: rows[name] for name in kept})
+    place = cards(asked, ranked(asked))[0].figure
+    assert (place.analysis, place.view) == figure
+    assert place.view in {view.key for view in registry.get(place.analysis).views}
+
+
 def test_every_measure_that_is_asked_for_is_declared() -> None:
     for name, query in QUERIES.items():
         wanted = query["metric"]

@@ -90,6 +90,10 @@ def ends(vocabulary: int, wanted: int) -> int:
     return max(1, min(wanted, vocabulary // SPARING))
 
 
+_Held = tuple[NDArray[np.uint64], Tensor]
+"""The contexts of some positions of a document, and the base's predictions there."""
+
+
 class ShiftCounter:
     """Counts over a pass: the shifts of the tuned model, and `by_chance` the base's shifts
     to another document. An interrupted batch leaves no trace."""
@@ -99,8 +103,8 @@ class ShiftCounter:
         self._pending: list[tuple[bool, list[NDArray[Any]], list[NDArray[np.int64]], Tensor]] = []
         self._found: dict[bool, Counted] = {}
         self._seen: dict[bool, list[list[NDArray[Any]]]] = {}
-        self._held: dict[int, Tensor] = {}
-        self._committed: dict[int, Tensor] = {}
+        self._held: dict[int, _Held] = {}
+        self._committed: dict[int, _Held] = {}
 
     def begin(self) -> None:
         """Forget an unfinished batch."""
@@ -112,45 +116,44 @@ class ShiftCounter:
         assert pair.base is not None
         self._take(False, pair.documents, pair.places, pair.own - pair.base)
         apart = len(pair.documents) // 2
-        other = np.flatnonzero(pair.documents != np.roll(pair.documents, apart))
-        if len(other):
-            index = up(torch.from_numpy(other), pair.base.device)
-            shift = pair.base[index] - pair.base.roll(apart, 0)[index]
-            self._take_unlike(pair.documents[other], pair.places[other], shift)
-        elif (unlike := self._unlike(pair)) is not None:
-            self._take_unlike(pair.documents, pair.places, pair.base - unlike)
+        unlike = pair.documents != np.roll(pair.documents, apart)
+        if unlike.any():
+            rows = np.flatnonzero(unlike & (pair.contexts != np.roll(pair.contexts, apart)))
+            self._take_apart(pair, rows, pair.base, rows - apart)
+        elif (held := self._earlier(pair)) is not None:
+            contexts, base = held
+            others = np.arange(len(unlike)) % len(contexts)
+            rows = np.flatnonzero(pair.contexts != contexts[others])
+            self._take_apart(pair, rows, base, others[rows])
         self._hold(pair)
 
-    def _take_unlike(
-        self, documents: NDArray[np.int64], places: NDArray[np.int64], shift: Tensor
+    def _take_apart(
+        self, pair: Pair, rows: NDArray[np.int64], base: Tensor, others: NDArray[np.int64]
     ) -> None:
-        """Count a shift to another document, where the two contexts differ: equal ones, as after
-        the first token of all documents, have no shift."""
-        rows = down(shift.nan_to_num_(0, 0, 0).count_nonzero(1) > 0)
-        arrived(shift.device)
-        apart = np.flatnonzero(rows.numpy())
-        if len(apart) < len(shift):
-            shift = shift[up(torch.from_numpy(apart), shift.device)]
-        if len(apart):
-            self._take(True, documents[apart], places[apart], shift)
+        """Count the base's shifts from some rows to other rows of `base`, whose contexts differ:
+        equal ones, as after the first token of all documents, have no shift but rounding."""
+        assert pair.base is not None
+        if len(rows):
+            device = base.device
+            here, there = (up(torch.from_numpy(each), device) for each in (rows, others))
+            shift = pair.base[here] - base[there]
+            self._take(True, pair.documents[rows], pair.places[rows], shift)
 
-    def _unlike(self, pair: Pair) -> Tensor | None:
-        """The base's predictions at as many positions of an earlier document, for a block within
-        one document: with a large vocabulary, hardly any block has two. None if there is none."""
+    def _earlier(self, pair: Pair) -> _Held | None:
+        """A block of an earlier document, for a block within one: with a large vocabulary, hardly
+        any block has two. None if there is none."""
         document = int(pair.documents[0])
-        held = next((rows for other, rows in self._held.items() if other != document), None)
-        if held is None:
-            return None
-        return held[up(torch.arange(len(pair.documents)) % len(held), held.device)]
+        return next((held for other, held in self._held.items() if other != document), None)
 
     def _hold(self, pair: Pair) -> None:
         """Hold the block's last document, and the last one before it."""
         assert pair.base is not None
         last = int(pair.documents[-1])
-        before = [(d, rows) for d, rows in self._held.items() if d != last][-1:]
+        before = [(document, held) for document, held in self._held.items() if document != last]
         others = np.flatnonzero(pair.documents != last)
         first = int(others[-1]) + 1 if len(others) else 0
-        self._held = dict([*before, (last, pair.base[first:])])
+        held = pair.contexts[first:], pair.base[first:]
+        self._held = dict([*before[-1:], (last, held)])
 
     def commit(self) -> None:
         """Add the batch."""

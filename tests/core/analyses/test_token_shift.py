@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from core.engine.subject import open_subject
 from core.figures import shift_tables
 from core.figures.views import Catalogue, Choice, Tabulation
 from core.models import loading
-from core.outputs import shifts
+from core.outputs import pairs, shifts
 from core.outputs.pairs import Pair
 from core.study import study
 from core.texts import encoding
+from core.texts.probe import ProbeSet
 from tests.conftest import MemorySink
 from tests.core.analyses.probed import TEXTS, family, ids_of, log_probabilities, study_of
 
@@ -64,7 +66,9 @@ def test_counts_and_means_equal_brute_force(
 def _pair(documents: list[int], tuned: torch.Tensor, base: torch.Tensor) -> Pair:
     numbers = np.array(documents)
     places = np.array([documents[:i].count(d) for i, d in enumerate(documents)])
-    return Pair(numbers, places, places, torch.zeros(len(numbers), dtype=torch.int64), tuned, base)
+    following = torch.zeros(len(numbers), dtype=torch.int64)
+    contexts = np.arange(len(numbers), dtype=np.uint64) + 100 * numbers.astype(np.uint64)
+    return Pair(numbers, places, places, contexts, following, tuned, base)
 
 
 def _random(rows: int, seed: int, vocabulary: int = 200) -> torch.Tensor:
@@ -92,16 +96,30 @@ def test_chance_is_of_the_base_at_positions_of_other_documents() -> None:
 
 
 def test_equal_contexts_are_no_chance() -> None:
-    """All documents begin with one token: the base predicts the same after it everywhere."""
+    """All documents begin with one token: but for rounding, the base predicts the same after it."""
     base = _random(4, 0)
-    base[2] = base[0]
+    base[2] = base[0] + 1e-6 * _random(1, 2)
+    pair = _pair([0, 0, 1, 1], _random(4, 1), base)
     counter = shifts.ShiftCounter(2, 100)
-    counter.see(_pair([0, 0, 1, 1], _random(4, 1), base))
+    counter.see(replace(pair, contexts=np.array([7, 8, 7, 9], np.uint64)))
     counter.commit()
     counted = counter.counted(by_chance=True)
     assert counted is not None
     assert counted.positions.tolist() == [1, 1], "the second token of each"
     assert (counted.seen[1] == 1).all()
+
+
+def test_contexts_are_told_apart_by_all_their_tokens() -> None:
+    ids = [np.array(each, np.int64) for each in ([5, 6, 7], [5, 6, 8, 7], [6, 5, 7])]
+    (batch,) = ProbeSet(("",) * 3, tuple(ids), (1, 1, 1)).batches(3)
+    contexts = pairs._contexts(batch)
+    seen: dict[int, set[tuple[int, ...]]] = {}
+    for row, document in enumerate(batch.documents):
+        for place in range(len(ids[document])):
+            prefix = tuple(ids[document][: place + 1].tolist())
+            seen.setdefault(int(contexts[row, place]), set()).add(prefix)
+    assert all(len(prefixes) == 1 for prefixes in seen.values())
+    assert len(seen) == 8, "two prefixes stand in two documents"
 
 
 def test_blocks_within_one_document_are_compared_with_an_earlier_one() -> None:

@@ -117,8 +117,8 @@ def _show(error: BaseException) -> None:
         title = f"{type(error).__name__}: {reason(error)}"
         hint = "This is a bug in tauscope; TAUSCOPE_DEBUG=1 shows the traceback."
     print(f"error: {plain(title)}", file=sys.stderr)
-    if hint:
-        print(f"  {plain(hint)}", file=sys.stderr)
+    for line in hint.split("\n") if hint else ():
+        print(f"  {plain(line)}", file=sys.stderr)
 
 
 def _version(wanted: bool) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from app.bench import loading, registry
 from core.bench.messages import Event, Generate, Prompt, Request, Score
+from core.errors import RunError
 from core.study.study import Study
 from storage import runs, trials
 from storage.database import open_database
@@ -245,3 +246,19 @@ def test_a_worker_answers_the_same_and_is_listed_and_ended(
     assert registry.benches(study.parent / "db" / "x.db") == []
     assert tauscope("bench", study, "--end").err == "no bench of s is running\n"
     assert "No bench is running" in tauscope("runs", "--benches").err
+
+
+def test_a_log_is_told_line_by_line(tauscope: Any, study: Path, asked: list[Request]) -> None:
+    """The end of a worker's log is such a hint."""
+    hint = "Last lines of its log x.log:\n08:00 loading base\nKilled\x1b[2J"
+
+    def killed(*_: Any) -> None:
+        raise RunError("The bench's worker ended.", hint=hint)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(FakeBench, "answer", killed)
+        result = tauscope("bench", study, "--prompt", "hi")
+    assert result.err.splitlines()[-4:] == [
+        "error: The bench's worker ended.", "  Last lines of its log x.log:",
+        "  08:00 loading base", "  Killed\\x1b[2J",
+    ]  # fmt: skip

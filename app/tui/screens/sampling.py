@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -50,12 +52,15 @@ class SettingsScreen(Dialog[Settings]):
 
     def on_input_submitted(self) -> None:
         words = {box.id or "": box.value for box in self.query(Input)}
+        shown = settings.typed(self.held)
+        # A text from a file may have signs that a field shows otherwise.
+        same = {n: getattr(self.held, n) for n in FIELDS if words[n] == plain(shown[n])}
         try:
             typed = settings.read(words)
         except StudyError as error:
             self._say(error.title, trouble=True)
         else:
-            self.dismiss(typed)
+            self.dismiss(replace(typed, **same))
 
     def action_move(self, by: int) -> None:
         """Go to the field above or below."""

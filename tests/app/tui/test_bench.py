@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -407,6 +409,32 @@ async def test_settings_are_typed_in_a_form(db: Database) -> None:
         last = link.sent[-1]
         assert isinstance(last, Generate)
         assert last.seed == 7  # a field is selected whole when it is entered
+
+
+async def test_settings_that_are_not_touched_stay_what_they_are(
+    db: Database, tmp_path: Path
+) -> None:
+    """A system prompt of a file may have signs that the form shows otherwise."""
+    file, link, system = tmp_path / "prompts.jsonl", FakeLink(), "print '\\n',\tthen\nend"
+    file.write_text(json.dumps({"prompt": "one", "system": system}) + "\n")
+    async with TauscopeApp(db.url, Config()).run_test(size=(100, 24)) as pilot:
+        await _open(pilot, link)
+        await pilot.press("escape", "o")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickScreen))
+        await pilot.press("1")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TypedScreen))
+        pilot.app.screen.query_one(Input).value = str(file)
+        await pilot.press("enter")
+        await until(pilot, lambda: len(link.sent) == 1)
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(pilot.app.screen, sampling.SettingsScreen))
+        pilot.app.screen.query_one("#seed", Input).value = "7"
+        await pilot.press("enter")
+        await until(pilot, lambda: len(link.sent) == 2)
+        first, last = link.sent
+        assert isinstance(first, Generate)
+        assert first.prompt.system == system
+        assert last == replace(first, seed=7)
 
 
 async def test_prompts_come_from_a_file(db: Database, tmp_path: Path) -> None:

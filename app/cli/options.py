@@ -89,11 +89,11 @@ def open_db(context: typer.Context, url: str | None, *, write: bool | None = Tru
 
 def open_workstation(db_url: str | None, study: Study | None = None) -> None:
     """Open the workstation, on the bench of a study if there is one. Raises StudyError without a
-    terminal."""
-    usable = sys.stdin.isatty() and sys.stdout.isatty()
+    terminal for all three streams: the screens are drawn on stderr."""
+    usable = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     if not usable or os.environ.get("TERM") == "dumb":
         raise StudyError(
-            "The workstation needs a terminal for input and output that can move its cursor.",
+            "The workstation needs a terminal with a movable cursor on stdin, stdout and stderr.",
             hint="Without one: tauscope bench STUDY.toml --prompt TEXT"
             if study
             else "Without one: tauscope demo, run, inspect, runs, watch, show, export, doctor ...",

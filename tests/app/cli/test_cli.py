@@ -511,8 +511,12 @@ def test_the_workstation_needs_a_terminal(tauscope: Any, monkeypatch: pytest.Mon
     result = tauscope()
     assert result.code == 2
     assert "tauscope demo, run" in result.err
+    monkeypatch.setenv("TERM", "xterm")
     for stream in (sys.stdin, sys.stdout):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    result = tauscope()
+    assert (result.code, "stdout and stderr" in result.err) == (2, True), "it draws there"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "dumb")
     assert tauscope().code == 2
 
@@ -523,8 +527,8 @@ def test_the_workstation_is_opened_on_the_database(
     opened: list[object] = []
     fake = SimpleNamespace(run=opened.append)
     monkeypatch.setitem(sys.modules, "app.tui.app", fake)
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     assert run_command(["--db", "mine.db"]) == 0
     assert opened == ["mine.db"]

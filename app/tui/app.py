@@ -210,6 +210,11 @@ class TauscopeApp(App[str | None], Able):
             return isinstance(self.screen, WholeScreen)
         return super().has(need, parameters)
 
+    async def run_action(self, *given: Any, **named: Any) -> bool:
+        """Do nothing once this leaves: a key typed behind the last one would open a screen that no
+        longer comes to be."""
+        return self._exit or await super().run_action(*given, **named)
+
     async def action_quit(self) -> None:
         """Textual's own key for leaving."""
         self.action_leave()

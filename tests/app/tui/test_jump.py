@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
 from textual.events import Key
 
 from app.tui.app import TauscopeApp
@@ -89,6 +90,22 @@ async def test_keys_that_come_after_the_answer_act_on_no_other_screen(filled: Da
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
         await pilot.press("enter", "b", "enter", "b", "enter")
         await until(pilot, lambda: isinstance(app.screen, RunScreen))
+
+
+async def test_keys_behind_the_one_that_quits_open_nothing(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = TauscopeApp(filled.url)
+    pushed: list[object] = []
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+        monkeypatch.setattr(app, "push_screen", lambda screen, *_: pushed.append(screen))
+        for letter in "qno":
+            app.post_message(Key(letter, letter))
+        while not app._exit:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
+    assert pushed == []
 
 
 async def test_a_run_may_be_left_before_it_is_there(filled: Database) -> None:

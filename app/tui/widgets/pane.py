@@ -416,13 +416,16 @@ class Pane(Vertical, Steady):
             return Content("")
         empty = self.spec.empty if self.spec else ""
         value = plain(value_of(spot, self._measure, empty))
-        share = max(8, width // max(1, len(spot.coordinates)) - 10)
+        named = [(name, plain(words)) for name, words in spot.coordinates]
+        share = max(8, width // max(1, len(named)) - 10)
+        if sum(cell_len(f"{name} {words}  ") for name, words in named) + cell_len(value) <= width:
+            share = width
         where = []
-        for name, words in spot.coordinates:
-            short = fitted(plain(words), min(len(plain(words)), share)).rstrip()
+        for name, words in named:
+            short = fitted(words, min(cell_len(words), share)).rstrip()
             where.append(((f"{name} ", "$muted"), (f"{short}  ", "bold")))
-        named = sum(cell_len(words) for each in where for words, _ in each) + cell_len(value)
-        skip = named > width  # the value comes before the names of its coordinates
+        taken = sum(cell_len(words) for each in where for words, _ in each) + cell_len(value)
+        skip = taken > width  # the value comes before the names of its coordinates
         pieces = [part for each in where for part in each[skip:]]
         first = Content.assemble(*pieces, (value, "bold $accent"))
         second = Content(in_a_row(beside(spot), width))

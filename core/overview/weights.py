@@ -22,7 +22,8 @@ WORDS = {
     "two_sided_excess": ("keep to", "avoid", "the base's own directions"),
     "gain": ("amplify", "attenuate", "the base's own directions"),
     "amplification": (
-        "strengthen", "strengthen less than by chance", "directions that the base hardly uses",
+        "strengthen", "strengthen, though less than random updates,",
+        "directions that the base hardly uses",
     ),
     "intruders": ("bring", "bring fewer of the", "directions that match none of the base"),
 }  # fmt: skip

@@ -81,7 +81,7 @@ async def test_a_failed_unit_shows_at_once_without_workers(db: Database, started
         await pilot.press("enter")
         await until(pilot, lambda: "Overview" in words(app))
         await pilot.press("3")
-        await until(pilot, lambda: "Provenance" in words(app))
+        await until(pilot, lambda: "analyses" in words(app))
         started.failed(unit("k"), "CUDA ran out of memory.", 1)
         await until(pilot, lambda: "1 failed unit" in words(app))
 

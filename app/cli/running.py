@@ -255,6 +255,7 @@ def merge(
         str | None,
         typer.Option("--dtype", metavar="NAME", help="float32, float16 or bfloat16."),
     ] = None,
+    db: Db = None,
 ) -> None:
     """Write the base plus weighted tuning vectors as a model's folder. Prints its path."""
     from app.cli import merging
@@ -265,20 +266,20 @@ def merge(
     point = merging.name_point(coefficients, method, options)
     merged = merging.merge(
         read(ready.find(study)), point, to,
-        restrict=restrict, dtype=dtype, memory=_memory(context),
+        restrict=restrict, dtype=dtype, memory=_memory(context, db),
     )  # fmt: skip
     print(plain(str(merged)))
 
 
-def _memory(context: typer.Context) -> IdentityMemory | None:
-    """The cache of file hashes in the program's database; None if it can't be used."""
+def _memory(context: typer.Context, db: str | None) -> IdentityMemory | None:
+    """The cache of file hashes in the database; None if it can't be used."""
     from core.errors import StorageError
     from storage.database import path_of
     from storage.identities import Remembered
 
     try:
-        if path_of(context.obj).is_file():
-            return Remembered(open_db(context, None, write=None))
+        if path_of(db or context.obj).is_file():
+            return Remembered(open_db(context, db, write=None))
     except StorageError:
         pass  # a merge needs no database
     return None

@@ -763,7 +763,12 @@ def test_commands_remember_what_identifies_models(
         assert result.code == 0, result.err
         assert "identifying" not in result.err
     assert len(read) == 3
+    url = ("--db", f"sqlite:///{tmp_path / 'other.db'}")
+    assert tauscope("plan", study, *url).code == 0
+    read.clear()
     (tmp_path / "db" / "x.db").write_text("no database")
+    assert tauscope("merge", study, *point, tmp_path / "z", *url).code == 0
+    assert not read, "--db names another cache"
     assert tauscope("merge", study, *point, tmp_path / "y").code == 0
 
 

@@ -862,7 +862,7 @@ def test_it_leaves_with_the_code_of_its_error_and_does_nothing_to_the_terminal(
         self.trouble = StorageError("\x1b]52;c;aGk=\x07 is broken.", hint="Mend\x1b it.")
 
     monkeypatch.setattr(TauscopeApp, "run", leave)
-    for stream in ("stdin", "stdout"):
+    for stream in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True)
     assert run_command(["--db", "x.db"]) == 4
     assert capsys.readouterr().err == "error: \\x1b]52;c;aGk=\\x07 is broken.\n  Mend\\x1b it.\n"

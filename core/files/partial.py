@@ -141,13 +141,18 @@ def _new_file(part: Path, mode: int | None) -> int:
     # The kernel applies the umask: reading it would change it for other threads meanwhile.
     made = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else 0o600)
     if mode is not None:
-        part.chmod(mode)
+        with contextlib.suppress(FileNotFoundError):  # another process removed it: see `_made`
+            part.chmod(mode)
     return made
 
 
 def _new_folder(part: Path, mode: int = 0o777) -> int | None:
-    part.mkdir(mode)
-    return os.open(part, os.O_RDONLY) if os.name == "posix" else None
+    while True:
+        part.mkdir(mode)
+        if os.name != "posix":
+            return None
+        with contextlib.suppress(FileNotFoundError):  # another process removed it: make it again
+            return os.open(part, os.O_RDONLY)
 
 
 def _mode_of(path: Path) -> int | None:

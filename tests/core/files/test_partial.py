@@ -196,3 +196,46 @@ def test_a_long_name_has_a_part_too(tmp_path: Path) -> None:
     name = "ä" * 120 + ".csv"
     _write(tmp_path / name, "x")
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("made", ["folder", "file"])
+def test_a_part_that_is_swept_before_it_is_locked_is_made_again(
+    made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process clears up between the making of a part and its lock, twice."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    swept: list[Path] = []
+
+    def clear() -> None:
+        swept.extend(left := _parts(tmp_path) if len(swept) < 2 else [])
+        sweep(tmp_path)
+        assert not any(part.exists() for part in left)
+
+    if made == "folder":
+        mkdir = Path.mkdir
+
+        def slow_mkdir(path: Path, *given: object) -> None:
+            mkdir(path, *given)  # type: ignore[arg-type]
+            if len(swept) < 2:
+                clear()
+
+        monkeypatch.setattr(Path, "mkdir", slow_mkdir)
+        with scratch("task") as folder:
+            assert folder.is_dir()
+            assert _mode(folder) == 0o700
+    else:
+        opened = os.open
+
+        def slow_open(path: object, flags: int, *given: int) -> int:
+            descriptor = opened(path, flags, *given)  # type: ignore[arg-type]
+            if flags & os.O_CREAT and len(swept) < 2:
+                clear()
+            return descriptor
+
+        monkeypatch.setattr(os, "open", slow_open)
+        with placed(tmp_path / "a.txt", mode=0o600) as part:
+            part.write_text("whole")
+        assert (tmp_path / "a.txt").read_text() == "whole"
+        assert _mode(tmp_path / "a.txt") == 0o600
+    assert len(swept) == 2
+    assert not _parts(tmp_path)

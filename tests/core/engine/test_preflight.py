@@ -79,7 +79,7 @@ class _Watch:
         self.asked: Counter[tuple[str, int]] = Counter()
         self.placements: dict[str, Any] = {}
         loaded, weights = loading.loaded, Member.weights
-        scored = evaluator.Evaluator.ask
+        scored = evaluator.Evaluator._results
 
         @contextmanager
         def watched(member: Any, *given: Any, **named: Any) -> Any:
@@ -92,13 +92,13 @@ class _Watch:
             self.vectors.append(member.name)
             return weights(member)
 
-        def ask(instance: Any, task: Any, items: Any = None) -> Any:
+        def ask(instance: Any, task: Any, items: Any) -> Any:
             self.asked[task.name, task.items if items is None else len(items)] += 1
             return scored(instance, task, items)
 
         patch.setattr(loading, "loaded", watched)
         patch.setattr(Member, "weights", vector)
-        patch.setattr(evaluator.Evaluator, "ask", ask)
+        patch.setattr(evaluator.Evaluator, "_results", ask)
 
 
 @pytest.mark.usefixtures("no_standard_tasks")

@@ -70,8 +70,7 @@ def test_half_of_the_energy_is_told_to_the_rank() -> None:
     assert half not in np.linspace(1, 3000, spectra.MOST_RANKS).round()
     figure = spectra.of_update(asked({"a": {"q": sharp}, "c": {"q": np.ones(3000)}}))
     assert findings.of_spectrum(figure) == (
-        f"q of layer 2: half of the energy lies in the first {half} of Δ (a), 1500 (c), of 3000 "
-        "directions."
+        f"q of layer 2: half of Δ's energy lies in {half} (a) to 1500 (c) of 3000 directions."
     )
 
 

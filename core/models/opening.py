@@ -39,24 +39,29 @@ def open_model(
     if not folders.is_adapter(folder):
         return folder, open_folder(folder, trusted, identities)
     if over is None:
-        over = _named_base(folder, trusted, identities)
+        over = _named_base([folder], trusted, identities)
     return folder, Adapter(folder, over)
 
 
-def _named_base(folder: Path, trusted: bool, identities: Identities) -> Checkpoint:
-    """The parameters of the base that an adapter's settings name, at the revision that they name.
+def _named_base(adapters: list[Path], trusted: bool, identities: Identities) -> Checkpoint:
+    """The parameters of the base that the last of these adapters names, at the revision that it
+    names. Each adapter is the base of the one before it.
 
     Raises CheckpointError, naming the adapter.
     """
+    folder = adapters[-1]
     stated = read_json(folder / ADAPTER)
     named, revision = (stated.get(key) for key in ("base_model_name_or_path", "revision"))
     if not isinstance(named, str) or not named:
         raise CheckpointError(f"{folder} is an adapter that doesn't name its base model.")
     revision = revision if isinstance(revision, str) and revision else None
     try:
-        if checkpoint.locate(named, revision) == folder:
-            raise CheckpointError("it names itself.")
-        return open_model(Model(path=named, revision=revision), None, trusted, identities)[1]
+        base = checkpoint.locate(named, revision)
+        if any(base.samefile(adapter) for adapter in adapters):
+            raise CheckpointError(f"{base} is its own base.")
+        if not folders.is_adapter(base):
+            return open_folder(base, trusted, identities)
+        return Adapter(base, _named_base([*adapters, base], trusted, identities))
     except CheckpointError as error:
         raise CheckpointError(
             f"{folder} is an adapter over '{named}': {error.title}", hint=error.hint

@@ -309,6 +309,20 @@ def test_a_checkpoint_that_lacks_a_tensor(broken: Path) -> None:
     assert "lacks 1 weights: model.layers.1.mlp.down_proj.weight" in _refused(member).title
 
 
+@pytest.mark.parametrize("others", [(), ("second",), ("second", "third")])
+def test_adapters_that_lead_back_to_themselves_are_refused(
+    others: tuple[str, ...], family: Path, tmp_path: Path
+) -> None:
+    names = ["first", *others]
+    for name, base in zip(names, [*others, "first"], strict=True):
+        shutil.copytree(family / "adapter", tmp_path / name)
+        (tmp_path / f"to-{base}").symlink_to(tmp_path / base)
+        _write_settings(tmp_path / name, base_model_name_or_path=f"{tmp_path}/to-{base}")
+    with pytest.raises(CheckpointError, match=r"to-first is its own base\.$") as raised:
+        _members(tmp_path / "first")
+    assert raised.value.title.startswith(f"{tmp_path / 'first'} is an adapter over")
+
+
 @pytest.mark.parametrize("name", ["base", "adapter"])
 def test_weights_that_are_written_before_they_are_loaded_are_refused(
     name: str, family: Path, tmp_path: Path

@@ -219,18 +219,18 @@ def _models(
 
 
 def _needed(models: Sequence[ModelCost], device: str, in_pass: int) -> dict[str, int]:
-    """The peak bytes on each device: one model, the vectors' models beside the base, and the bytes
-    `in_pass` over the weights."""
+    """The peak bytes on each device: one model, the vectors' models beside the base, and on
+    `device` the bytes `in_pass` over the weights."""
     needed: dict[str, int] = {}
     vectors = sum(nbytes for m in models if m.as_vector for _, _, nbytes in m.places)
     for model in models:
-        by_device = {device: nbytes for device, _, nbytes in model.places} if model.loads else {}
+        by_device = {place: nbytes for place, _, nbytes in model.places} if model.loads else {}
         if model.model == "base" and vectors:
             # A sweep holds a copy of the base beside it, and the vectors on the CPU.
-            by_device = {device: 2 * nbytes for device, nbytes in by_device.items()}
+            by_device = {place: 2 * nbytes for place, nbytes in by_device.items()}
             by_device["cpu"] = by_device.get("cpu", 0) + vectors
-        for device, nbytes in by_device.items():
-            needed[device] = max(nbytes, needed.get(device, 0))
+        for place, nbytes in by_device.items():
+            needed[place] = max(nbytes, needed.get(place, 0))
     if in_pass:
         needed[device] = max(in_pass, needed.get(device, 0))
     return needed

@@ -234,6 +234,14 @@ def test_the_pass_holds_a_matrix_of_every_model_and_what_it_computes_with(tmp_pa
     assert forecast.needed == {"cpu": (4 + preflight.COPIES) * matrix + vocabulary}
 
 
+def test_the_memory_of_the_pass_is_of_its_device_wherever_models_lie() -> None:
+    places = (("cuda:0", ("layers.0",), 70), ("disk", ("layers.1",), 30))
+    base = preflight.ModelCost(
+        model="base", parameters=1, read=1, loads=1, as_vector=0, stored=1, places=places
+    )
+    assert preflight._needed([base], "cuda:0", 90) == {"cuda:0": 90, "disk": 30}
+
+
 def test_a_pace_that_was_measured_replaces_the_rough_rate(tmp_path: Path) -> None:
     asked, paces = _weights_study(tmp_path, 1), []
 

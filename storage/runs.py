@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from core.errors import RunError, did_you_mean
-from core.study.study import Study
+from core.study.study import STORED, Study
 from core.trust import NOBODY, granted
 from storage import beats, parts
 from storage import workers as crew
@@ -110,7 +110,7 @@ def study_of(db: Database, run_id: str) -> Study:
     """The study at the run's creation, without any trust: the trust is given at each start."""
     data = _column(db, run_id, select(RunRow.study))
     try:
-        return granted(Study.model_validate(data), NOBODY)
+        return granted(Study.model_validate(data, context=STORED), NOBODY)
     except ValidationError as error:
         raise RunError(
             f"The study of run {run_id} can't be read by this version of tauscope: "

@@ -14,6 +14,7 @@ from pydantic import (
     AfterValidator,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -30,6 +31,9 @@ LARGEST = 10**18
 
 SEEDS = 2**32 - 1
 """The largest seed of numpy's generators, which the harness uses."""
+
+STORED = "stored"
+"""The context in which the study of a stored run is validated."""
 
 SOLE = "probe"
 """The name of the probe set of [probe]."""
@@ -78,9 +82,15 @@ def _free(name: str) -> str:
     return name
 
 
-def _some(tasks: tuple[str, ...]) -> tuple[str, ...]:
+def _refuse(info: ValidationInfo, words: str) -> None:
+    """Refuse a value in a new study. A run that was stored with it before stays readable."""
+    if info.context != STORED:
+        raise ValueError(words)
+
+
+def _some(tasks: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     if not tasks:
-        raise ValueError("needs at least one task")
+        _refuse(info, "needs at least one task")
     return tasks
 
 
@@ -128,9 +138,11 @@ class Evaluation(Part):
 
     @field_validator("tasks")
     @classmethod
-    def _whole_sets(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    def _whole_sets(
+        cls, value: dict[str, tuple[str, ...]], info: ValidationInfo
+    ) -> dict[str, tuple[str, ...]]:
         if not value:
-            raise ValueError("needs at least one domain")
+            _refuse(info, "needs at least one domain")
         return {domain: task_sets.expanded(names) for domain, names in value.items()}
 
 
@@ -187,28 +199,30 @@ class Run(Part):
 
     @field_validator("max_memory")
     @classmethod
-    def _sizes(cls, value: dict[str, str] | None) -> dict[str, str] | None:
+    def _sizes(cls, value: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
         if value == {}:
-            raise ValueError("needs at least one device")
+            _refuse(info, "needs at least one device")
         for device, size in (value or {}).items():
             if not re.fullmatch(r"\d+|cpu|mps|disk", device, re.ASCII):
-                raise ValueError(f"'{device}' must be the number of a GPU, cpu, mps or disk")
+                _refuse(info, f"'{device}' must be the number of a GPU, cpu, mps or disk")
             if not re.fullmatch(r"\d+(\.\d+)? *[KMG]i?B", size, re.ASCII | re.IGNORECASE):
-                raise ValueError(f"{device} must be a size such as 60GiB, not '{size}'")
+                _refuse(info, f"{device} must be a size such as 60GiB, not '{size}'")
         return value
 
     @field_validator("batch_size")
     @classmethod
-    def _counts_texts(cls, value: int | Literal["auto"]) -> int | Literal["auto"]:
+    def _counts_texts(
+        cls, value: int | Literal["auto"], info: ValidationInfo
+    ) -> int | Literal["auto"]:
         if value != "auto" and not 1 <= value <= LARGEST:
-            raise ValueError("must be 1 or more, or auto")
+            _refuse(info, "must be 1 or more, or auto")
         return value
 
     @field_validator("seed")
     @classmethod
-    def _fits_every_generator(cls, value: int) -> int:
+    def _fits_every_generator(cls, value: int, info: ValidationInfo) -> int:
         if not 0 <= value <= SEEDS:
-            raise ValueError(f"must be from 0 to {SEEDS}")
+            _refuse(info, f"must be from 0 to {SEEDS}")
         return value
 
     @field_validator("address")

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import update
 
 from core.engine.measurement import Progress
@@ -343,6 +344,28 @@ def test_provenance_is_merged(db: Database, begin: Begin) -> None:
     assert runs.provenance(db, runs.find_run(db, "latest").id) == {
         "seed": 0, "device": "cuda", "models": {"base": {"fingerprint": "f"}},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"run": {"seed": 2**40, "batch_size": 0, "max_memory": {"cuda:0": "60"}}},
+        {"run": {"seed": -1, "max_memory": {}}},
+        {"evaluation": {"tasks": {}}},
+        {"evaluation": {"tasks": {"medical": []}}},
+    ],
+)
+def test_a_run_of_before_is_read_with_values_that_new_runs_are_refused(
+    db: Database, study: Study, part: dict[str, Any]
+) -> None:
+    run_id = runs.create_run(db, study, ["alignment"])
+    written = {**study.model_dump(mode="json"), **part}
+    with pytest.raises(ValidationError):
+        Study.model_validate(written)
+    _set(db, run_id, study=written)
+    ((name, values),) = part.items()
+    stored = getattr(runs.study_of(db, run_id), name).model_dump(mode="json")
+    assert {key: stored[key] for key in values} == values
 
 
 def test_a_study_of_another_version_is_an_error(db: Database, study: Study) -> None:

@@ -104,6 +104,7 @@ class Family:
                 # The compared rows of a changed vocabulary depend on the whole family.
                 "rows": None if isinstance(layer, int) else sorted(self.common_rows.items()),
                 **({"modules": modules} if (modules := self._new_modules(layer)) else {}),
+                **({"moved": moved} if (moved := self._moved(layer)) else {}),
                 **more,
             }
         )
@@ -113,6 +114,12 @@ class Family:
         pieces = [p for p in self.anatomy.pieces if layer in ("all", p.layer)]
         counts = {m: sum(p.module == m for p in pieces) for m in _NEW_MODULES}
         return {module: count for module, count in counts.items() if count}
+
+    def _moved(self, layer: int | str | None) -> list[str]:
+        """The models that store a tied embedding as the head, in a slice with embeddings. Earlier
+        versions counted it as a head apart."""
+        models = () if isinstance(layer, int) else (self.base, *self.tuned.values())
+        return [model.name for model in models if below(model.checkpoint).moved]
 
     def parent(self, name: str) -> str | None:
         """The tuned model that is the parent of `name`; None if the parent is the base."""

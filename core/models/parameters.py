@@ -29,7 +29,8 @@ class CheckpointParameters:
 
     `extra`: stored tensors without a parameter in the model's class, by their own names; `missing`:
     parameters without a stored tensor; `aliases`: tied parameters, by the stored parameter;
-    `untied`: parameters tied by the configuration and untied in the files; `is_renamed`: see
+    `untied`: parameters tied by the configuration and untied in the files; `moved`: tied parameters
+    whose names the files use for the stored one; `is_renamed`: see
     `core.models.layout.ParameterLayout`.
     """
 
@@ -46,7 +47,7 @@ class CheckpointParameters:
             **{name: mosaic.whole(name, shapes[name]) for name in contents.extra},
         }
         self.extra, self.is_renamed = contents.extra, contents.is_renamed
-        self.aliases, self.untied = _tied(outline, self.mosaics, stored)
+        self.aliases, self.untied, self.moved = _tied(outline, self.mosaics, stored)
         for name in self.aliases:
             self.mosaics.pop(name, None)
         known = self.aliases.keys() | self.mosaics.keys()
@@ -184,8 +185,9 @@ def _refuse_misshapen(where: str, outline: Outline | None, mosaics: Mapping[str,
 
 def _tied(
     outline: Outline | None, mosaics: dict[str, Mosaic], stored: Checkpoint
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Tied parameters by the stored parameter, and parameters that the files untie.
+) -> tuple[dict[str, str], tuple[str, ...], tuple[str, ...]]:
+    """Tied parameters by the stored parameter, parameters that the files untie, and parameters
+    whose names the files use for the stored one.
 
     As in transformers: two stored parameters stay tied only if they are equal; a missing source is
     replaced by the target. The mosaics then have it under the source's name, so that an embedding
@@ -193,6 +195,7 @@ def _tied(
     """
     aliases: dict[str, str] = {}
     untied: list[str] = []
+    moved: list[str] = []
     for target, source in (outline.ties if outline is not None else {}).items():
         if target in mosaics and source in mosaics:
             if _equal(mosaics[target], mosaics[source], stored):
@@ -204,7 +207,8 @@ def _tied(
         elif target in mosaics:
             mosaics[source] = mosaics.pop(target)
             aliases[target] = source
-    return aliases, tuple(untied)
+            moved.append(target)
+    return aliases, tuple(untied), tuple(moved)
 
 
 def _equal(a: Mosaic, b: Mosaic, stored: Checkpoint) -> bool:

@@ -13,6 +13,8 @@ import torch
 import transformers as hf
 
 from core.engine import runner
+from core.engine.measurement import content_key
+from core.engine.registry import Parameters
 from core.errors import CheckpointError, FamilyError
 from core.models.family import open_family
 from core.study import study
@@ -163,6 +165,26 @@ def test_a_tied_embedding_that_is_stored_as_the_head_is_the_embedding(
     assert plain == renamed
     assert plain[None, "embedding"][1] == 20 * 16
     assert not any("head" in message for _, message in sink.warnings)
+
+
+def test_units_of_a_tied_embedding_stored_as_the_head_are_computed_anew(tmp_path: Path) -> None:
+    tied = {n: t for n, t in tiny_tensors().items() if n != "lm_head.weight"}
+    base = _write(tmp_path / "base", tied, tie_word_embeddings=True)
+    tuned = _write(tmp_path / "re", _under_the_heads_name(tied), tie_word_embeddings=True)
+    family, no_parameters = open_family(_models(base, re=tuned)), Parameters()
+
+    def key(layer: int | None, known: dict[str, Any]) -> tuple[str, str]:
+        """The key now, and as versions made it that counted the head apart."""
+        parts = {
+            "analysis": ["a", 1, {}], "base": family.base.fingerprint,
+            "models": [["re", family.tuned["re"].fingerprint]], "layer": layer, **known,
+        }  # fmt: skip
+        return family.key("a", 1, no_parameters, ["re"], layer), content_key(parts)
+
+    now, before = key(0, {"rows": None})
+    assert now == before
+    now, before = key(None, {"rows": []})
+    assert now != before
 
 
 @pytest.mark.parametrize("renamed", [False, True])

@@ -15,7 +15,7 @@ import transformers as hf
 from core.engine import runner
 from core.engine.measurement import content_key
 from core.engine.registry import Parameters
-from core.errors import CheckpointError, FamilyError
+from core.errors import CheckpointError, FamilyError, RunError
 from core.models.family import open_family
 from core.study import study
 from core.study.models import Models
@@ -254,7 +254,7 @@ def test_values_that_are_not_finite_name_the_tensor(
     models = {"base": tiny_tensors(), "tuned": tuned_from(tiny_tensors(), 1)}
     models[where]["model.layers.1.mlp.down_proj.weight"][3, 5] = value
     folders = {n: _write(tmp_path / n, t) for n, t in models.items()}
-    with pytest.raises(CheckpointError, match=f"'{where}'.*layers.1.mlp.down_proj"):
+    with pytest.raises(RunError, match=f"'{where}'.*layers.1.mlp.down_proj"):
         _run(folders["base"], tuned=folders["tuned"])
 
 

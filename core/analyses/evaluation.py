@@ -53,13 +53,22 @@ def plan(subject: Subject, parameters: EvaluationParameters) -> list[Unit]:
 
 
 def _asked(subject: Subject, parameters: EvaluationParameters, model: str, task: Any) -> Unit:
+    more: dict[str, Any] = {}
+    if getattr(task.handle, "multiple_input", 0) and _has_prompts(subject, model):
+        more["right"] = "stated"  # earlier versions marked all choices as right
     return Unit(
         key=subject.key(
             NAME, VERSION, parameters, [model], task=[task.name, task.fingerprint],
-            bootstrap=subject.evaluation.bootstrap,
+            bootstrap=subject.evaluation.bootstrap, **more,
         ),
         analysis=NAME, label=f"{model} on {task.name}", model=model, task=task.name, loads=model,
     )  # fmt: skip
+
+
+def _has_prompts(subject: Subject, model: str) -> bool:
+    """Are the prompts stored with this model's answers? They are the task's: stored once, unless
+    each model has a template of its own."""
+    return model == BASE or subject.study.models.template == "own"
 
 
 def _compared(subject: Subject, base: Unit, tuned: Unit, model: str, task: str) -> Unit:
@@ -85,7 +94,6 @@ def compute(
     """The loaded model's tasks, one after the other."""
     from core.evaluation import answers, scores
 
-    own_prompts = session.subject.study.models.template == "own"
     tasks = {task.name: task for task in session.subject.tasks}
     resamples, seed = session.subject.evaluation.bootstrap, session.subject.study.run.seed
     for unit in units:
@@ -101,8 +109,8 @@ def compute(
             if s.stderr is not None
         ]
         artifact = scores.artifact(results, model=unit.model, task=task.name)
-        # A prompt is the task's: stored once, unless each model has a template of its own.
-        asked = answers.artifacts(outputs, prompts=unit.model == BASE or own_prompts, **coordinates)
+        prompts = _has_prompts(session.subject, unit.model)
+        asked = answers.artifacts(outputs, prompts=prompts, **coordinates)
         yield unit, UnitResult(rows, [artifact, *asked], {"scores": scores.state(results)})
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.engine import registry, runner
+from core.engine.subject import open_subject
 from core.errors import Cancelled
 from core.evaluation.evaluator import Evaluator, Score
 from core.evaluation.tasks import open_tasks
@@ -171,3 +172,21 @@ def test_how_often_items_are_drawn_is_part_of_the_key(
         )  # fmt: skip
         runner.run(study, sink, ONLY)
     assert len(sink.saved) == len(set(sink.saved)) == 2 * 3
+
+
+def test_prompts_that_were_stored_with_wrong_marks_are_stored_anew(
+    family_folders: Folders, task_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of choices that are prompts, as in Winogrande, all were called right."""
+    domains = {"medical": ["tiny_choice"]}
+    subject = open_subject(_study(family_folders, task_folder, "copy", domains=domains), ["tasks"])
+
+    def keys() -> dict[str, str]:
+        planned = registry.get("evaluation").plan(subject, subject.study.parameters("evaluation"))
+        return {unit.loads: unit.key for unit in planned if unit.loads}
+
+    before = keys()
+    monkeypatch.setattr(subject.tasks[0].handle, "multiple_input", 1)
+    after = keys()
+    assert after["base"] != before["base"]
+    assert after["copy"] == before["copy"], "prompts are stored once"

@@ -24,6 +24,7 @@ from core.vectors.arithmetic import BASE, EVERYTHING, ArithmeticPoint, Restricti
 from core.vectors.blocks import Block, WeightSource, Workspace, cut, spread, thread_count
 from core.vectors.combination import Rounding, VectorCombination
 from core.vectors.disk import Disk
+from core.vectors.drops import Drops
 from core.vectors.fused import Form, Kernels, Key
 from core.vectors.selection import find_marks
 from core.weights.moments import BLOCK
@@ -134,7 +135,7 @@ class Sweep:
         """
         assert self._before, "a sweep is entered with 'with' before points are set"
         blocks, source = self._cut(restriction, self._size), self._source
-        known = self._thresholds.setdefault(restriction, {})
+        known = self._known(restriction)
         marks = find_marks(point, blocks, source, self._threads, known)
         finite = not measured and self._surely_finite(point)
         kernels = self._kernels if finite and self._on_kernels(point) else None
@@ -168,6 +169,14 @@ class Sweep:
                 tensor.copy_(self._memory.tensors[name])
         self._memory = _Memory({}, self._memory.vectors)
         refuse_changed(self._model, self._before)
+
+    def _known(self, restriction: Restriction) -> dict[Any, Any]:
+        """The cache of a restriction's points. Drops, which take much memory, are cached for one
+        restriction only."""
+        for other, cache in self._thresholds.items():
+            if other != restriction:
+                cache.pop(Drops, None)
+        return self._thresholds.setdefault(restriction, {})
 
     @property
     def _source(self) -> WeightSource:

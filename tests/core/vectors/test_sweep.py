@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,6 +27,7 @@ from core.vectors.arithmetic import (
     parse,
     restrict,
 )
+from core.vectors.drops import Drops
 from core.vectors.sweep import Sweep, hash_parameters, untied
 from tests.core import oracle, zoo
 
@@ -358,6 +360,20 @@ def test_a_threshold_is_of_the_whole_vector() -> None:
         attention = [t.numel() for n, t in before.items() if "self_attn" in n]
         count = sum(int((p != before[n]).sum()) for n, p in model.named_parameters())
         assert count == pytest.approx(0.3 * sum(attention), abs=2), "of what takes part"
+
+
+def test_drops_are_cached_for_one_restriction_at_a_time() -> None:
+    """Those of each may take a quarter of the free memory."""
+    base, vectors, pieces = _family("llama")
+    cached: list[weakref.ref[Drops]] = []
+    with Sweep(base, vectors, pieces) as sweep:
+        for group in ("attention", "mlp", "attention"):
+            for value in (0.5, 1):
+                sweep.set(parse(f"della:a={value}", KNOWN), restrict(group))
+            (drops,) = [c[Drops] for c in sweep._thresholds.values() if Drops in c]
+            cached.append(weakref.ref(drops))
+            del drops
+        assert [each() is None for each in cached] == [True, True, False]
 
 
 def test_models_that_do_not_fit_are_named() -> None:

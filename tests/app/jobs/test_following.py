@@ -169,7 +169,7 @@ def test_units_given_up_with_a_deleted_checkpoint_do_not_end_the_run(
     def losing(*given: Any) -> None:
         if gone.exists():
             shutil.rmtree(gone)
-            raise RunError("1 of 9 units failed; all others are stored.")  # as with engine 'ray'
+            raise RunError("1 of 9 units failed; all others are stored.")
         compute(*given)
 
     monkeypatch.setattr(runner, "run", losing)

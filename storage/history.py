@@ -35,14 +35,12 @@ def pace(db: Database, analysis: str, parameters: int, device: str) -> float | N
     provenance = type_coerce(valid, JSON)  # SQLite refuses a whole query for one damaged row
     size = provenance["models"]["base"]["parameters"].as_integer()
     card, place = (provenance[name].as_string() for name in ("card", "device"))
-    alike = (
-        select(RunUnitRow.unit_id)
-        .join(RunRow, RunRow.id == RunUnitRow.run_id)
-        .where(
-            func.coalesce(card, place) == device,
-            size.between((1 - _ALIKE) * parameters, (1 + _ALIKE) * parameters),
-        )
+    # A query within the query: a join would read the provenance again for every unit of a run.
+    runs = select(RunRow.id).where(
+        func.coalesce(card, place) == device,
+        size.between((1 - _ALIKE) * parameters, (1 + _ALIKE) * parameters),
     )
+    alike = select(RunUnitRow.unit_id).where(RunUnitRow.run_id.in_(runs))
     wanted = select(func.avg(UnitRow.seconds)).where(
         UnitRow.analysis == analysis, UnitRow.id.in_(alike)
     )

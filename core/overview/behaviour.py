@@ -232,8 +232,8 @@ def _shares(measured: Measured) -> Mapping[str, list[Measurement]]:
     }
     by_setting: dict[str, list[Measurement]] = defaultdict(list)
     for row in measured.of("arithmetic", "regained"):
-        task, _, domain = row.task.rpartition(OF)
-        if domain not in family.domains:
+        task, of, domain = row.task.rpartition(OF)
+        if not of or domain not in family.domains:
             task, domain = row.task, family.domain_of(row.task)
         owner = family.owners.get(domain, domain)
         if row.reference == BASE and (owner, task, row.metric_of) in telling:

@@ -215,6 +215,24 @@ def test_a_merge_is_judged_by_tasks_of_several_domains_too() -> None:
     assert "keeps more than 10% of all" in findings[0].sentence
 
 
+def test_a_merge_is_judged_by_a_task_whose_domain_has_its_name() -> None:
+    family = replace(
+        FAMILY, domains={"text": ("text",), "gsm8k": ("gsm8k",)}, controls=frozenset(),
+        owners={"text": "medical", "gsm8k": "maths"},
+    )  # fmt: skip
+    points = [
+        row("regained", value, 0.02, reference="base", task=task, metric_of="acc", setting=setting)
+        for setting, values in (
+            ("medical=1", (1.0, 0.3)), ("maths=1", (0.4, 1.0)), ("medical=1,maths=1", (0.7, 0.8))
+        )
+        for task, value in zip(("text", "gsm8k"), values, strict=True)
+    ]  # fmt: skip
+    gains = [difference("medical", "text", 0.5), difference("maths", "gsm8k", 0.5)]
+    findings = ranked(measured(family, evaluation=gains, arithmetic=points)).all
+    words = "medical=1,maths=1 keeps at least 70% of each domain's gain"
+    assert [f.headline for f in findings if f.kind == "merge"] == [words]
+
+
 def test_the_figure_of_every_rule_exists_and_shows_its_measure() -> None:
     findings = ranked(measured(**everything())).all
     assert {f.kind for f in findings} >= {"size", "directions", "gain", "neurons"}

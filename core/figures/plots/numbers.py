@@ -10,15 +10,15 @@ Write = Callable[[float], str]
 
 def formatter(values: Iterable[float], signed: bool = False) -> Write:
     """One short form for all numbers of a figure, so that they line up and compare. Counts, ranks
-    and places are whole."""
+    and places are whole. A tiny number among large ones is written 4e-5 where this is as short."""
     known = [v for v in values if math.isfinite(v)]
     reach = max(map(abs, known), default=0.0)
     sign = "+" if signed else ""
     if 1 < reach < 100_000 and all(float(v).is_integer() for v in known):
-        return lambda v: format(v, f"{sign}.0f")
+        return lambda v: format(v, f"{sign}z.0f")
     if reach == 0 or 0.01 <= reach < 100_000:
         places = 3 if reach < 10 else 2 if reach < 100 else 1 if reach < 10_000 else 0
-        return lambda v: format(v, f"{sign}.{places}f")
+        return lambda v: _fixed(v, sign, places)
     return lambda v: _scientific(v, sign)
 
 
@@ -28,7 +28,7 @@ def significant(values: Iterable[float], signed: bool = False) -> Write:
     places = 3 if reach < 1 else 2 if reach < 10 else 1 if reach < 100 else 0
     if reach and not 0.01 <= reach < 100_000:
         return formatter([reach], signed)
-    return lambda v: format(v, f"{'+' if signed else ''}.{places}f")
+    return lambda v: _fixed(v, "+" if signed else "", places)
 
 
 def exact(value: float | None) -> str:
@@ -53,6 +53,13 @@ def tick_labels(values: Sequence[float]) -> list[str]:
         if len(set(labels)) == len(set(values)):
             break
     return labels
+
+
+def _fixed(value: float, sign: str, places: int) -> str:
+    """That many decimals; zero has no minus, and no other number reads as zero if there is room."""
+    text = format(value, f"{sign}z.{places}f")
+    short = _scientific(value, sign, 0) if value and float(text) == 0 else text
+    return short if len(short) <= len(format(value, f"{sign}.{places}f")) else text
 
 
 def _scientific(value: float, sign: str, places: int = 1) -> str:

@@ -20,7 +20,7 @@ from core.figures.plots import resolution
 from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import GridPlot
 from core.figures.plots.multiples import alone, coincide, split
-from core.figures.plots.numbers import formatter, tick_labels
+from core.figures.plots.numbers import formatter, significant, tick_labels
 from core.figures.plots.plot import OF_BASE
 from core.figures.plots.ranges import Axis, axis, scale, ticks
 from core.figures.plots.values import Level, Value
@@ -53,6 +53,21 @@ def test_ticks_cover_the_range_and_differ(low: float, span: float, most: int) ->
 
 def test_zeros_alone_have_an_axis_that_begins_there() -> None:
     assert (axis([0.0, 0.0], zero=True).low, axis([0.0]).high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("reach", "value", "words"),
+    [
+        (0.5, 4e-5, "4e-5"), (0.5, -4e-5, "-4e-5"), (0.5, -4e-200, "0.000"), (0.5, 0.0006, "0.001"),
+        (0.5, -0.0, "0.000"), (50.0, -0.004, "-4e-3"), (500.0, -0.04, "0.0"), (9.0, 0.0, "0.000"),
+    ],
+)  # fmt: skip
+def test_no_number_among_large_ones_reads_as_zero_where_there_is_room(
+    reach: float, value: float, words: str
+) -> None:
+    assert formatter([reach + 0.01])(value) == words
+    assert formatter([-0.0, 7.0, -7.0], signed=True)(-0.0) == "+0"
+    assert significant([400.0])(-0.3) == "0"
 
 
 def test_numbers_of_one_figure_share_a_form() -> None:

@@ -315,6 +315,8 @@ class Column:
             return _with_ends(value) if self.outside else value
         if self.form == "p":
             return p_words(value)
+        if not value and self.form.endswith("g"):
+            return "0"  # no other number looks like it
         return format(value, ("+" if self.signed else "") + self.form).removesuffix(".")
 
 

@@ -15,6 +15,7 @@ from app.drafts import building, fields, toml
 from app.drafts.building import Draft
 from core.errors import StudyError
 from core.files.partial import written as replaced
+from core.study.places import working_folder
 from core.study.study import PLACES
 
 COMMENT = 41
@@ -80,8 +81,8 @@ def settled(draft: Draft, folder: Path) -> Draft:
     Paths in a study file are relative to the file; typed paths are relative to the current
     directory.
     """
-    here = Path.cwd()
-    if folder.resolve() == here:
+    here = working_folder()
+    if (here / folder).resolve() == here:
         return draft
     values = {k: _moved(v, here) if k in _PLACES else v for k, v in draft.values.items()}
     tuned = tuple({**model, "path": _moved(model["path"], here)} for model in draft.tuned)

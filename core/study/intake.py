@@ -19,7 +19,7 @@ from core.errors import StudyError
 from core.files import toml
 from core.study import mistakes, series
 from core.study.models import Model, Models
-from core.study.places import below, is_there, looks_local
+from core.study.places import below, is_there, looks_local, working_folder
 from core.study.study import PLACES, Study
 
 
@@ -72,12 +72,12 @@ def of_models(base: str, tuned: Iterable[str]) -> Study:
     named: dict[str, Model] = {}
     for path in tuned:
         name = free_name(Path(path.rstrip("/")).name.removesuffix(".gguf"), named)
-        place = _absolute(path, Path.cwd())
+        place = _absolute(path, working_folder())
         pattern = series.TRAINER if series.looks_like_series(Path(place)) else None
         named[name] = Model(path=place, checkpoints=pattern)
     if not named:
         raise StudyError("Name at least one tuned model after the base.")
-    base_model = Model(path=_absolute(base, Path.cwd()))
+    base_model = Model(path=_absolute(base, working_folder()))
     study = Study(name=_title(list(named)), models=Models(base=base_model, tuned=named))
     return series.expanded(study)
 

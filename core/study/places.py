@@ -13,6 +13,14 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
+def working_folder() -> Path:
+    """The working folder; once that is deleted, the home folder."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return expanded("~")
+
+
 def is_folder(path: Path) -> bool:
     """Is it an existing folder? False for an impossible path."""
     return os.path.isdir(path)  # noqa: PTH112 - pathlib raises for a name that is too long

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.notifications import SeverityLevel
@@ -18,7 +17,7 @@ from app.tui.data import DataSource
 from app.tui.keys import Where, actions
 from app.tui.screens.pick import PickScreen, answer_of
 from app.tui.screens.whole import WholeScreen
-from core.study.places import expanded
+from core.study.places import expanded, working_folder
 
 if TYPE_CHECKING:
     from app.tui.widgets.pane import Pane
@@ -53,11 +52,11 @@ def ask_to_write(
     def picked(got: tuple[str, str] | None) -> None:
         if got is not None:
             kind, typed = got
-            folder = str(Path.cwd() / expanded(typed))
+            folder = str(working_folder() / expanded(typed))
             home.remember(home.memory.model_copy(update={"folder": folder}))
             _write(screen, source, _shown(pane) | wanted | {"format": kind, "folder": folder})
 
-    before = home.memory.folder or str(Path.cwd() / FOLDER)
+    before = home.memory.folder or str(working_folder() / FOLDER)
     screen.app.push_screen(PickScreen("export", "export", offers, before), picked)
 
 

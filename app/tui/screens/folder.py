@@ -14,7 +14,7 @@ from app.tui.keys import bindings, written
 from app.tui.screens.leaving import Dialog
 from app.tui.widgets.plain_input import PlainInput
 from core.errors import TauscopeError
-from core.study.places import expanded, is_folder
+from core.study.places import expanded, is_folder, working_folder
 
 
 class FolderScreen(Dialog[str]):
@@ -50,7 +50,7 @@ class FolderScreen(Dialog[str]):
         given = event.value.strip()
         if not given:
             return
-        folder = expanded(given).absolute()
+        folder = working_folder() / expanded(given)
         if not is_folder(folder):
             self._refuse(f"{folder} is not a folder.")
             return

@@ -12,12 +12,15 @@ import pytest
 from pyarrow import parquet
 from textual.widgets import Input
 
+from app.drafts import building, studyfile
 from app.render.data.clippings import Clipping, as_csv, as_markdown, clipping
 from app.render.data.single import Request, _file_name, serve
 from app.tui.app import TauscopeApp
 from app.tui.screens.pick import PickScreen
+from core.errors import StudyError
 from core.figures.figure import Cell, Grid
 from core.figures.views import Choice
+from core.study import intake
 from storage.database import Database
 from storage.runs import list_runs
 from tests.app.tui.conftest import HOSTILE
@@ -158,6 +161,30 @@ async def test_the_folder_of_the_last_export_is_offered_again(
         assert typed or offered == str(tmp_path / want)
         assert went[-1] == str(tmp_path / want)
     assert len(went) == 3
+
+
+async def test_a_working_folder_that_was_deleted_ends_no_dialog(
+    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    went: list[str] = []
+    monkeypatch.setattr(
+        "app.tui.screens.export._write", lambda *given: went.append(given[-1]["folder"])
+    )
+    app = TauscopeApp(filled.url)
+    assert await exported(app, "") == str(tmp_path / "tauscope-exports")
+    await exported(TauscopeApp(filled.url), "plots")
+    assert went == [str(tmp_path / name) for name in ("tauscope-exports", "plots")]
+    draft = building.begun("org/base", ["org/chat"])
+    with pytest.raises(StudyError, match="can't be written"):
+        studyfile.save(draft, Path("study.toml"))
+    studyfile.save(draft, tmp_path / "study.toml")
+    study = intake.of_models(str(tmp_path / "base"), ["org/chat"])
+    assert study.models.base.path == str(tmp_path / "base")
 
 
 async def exported(app: TauscopeApp, typed: str) -> str:

@@ -33,7 +33,7 @@ RESTS = 0.15
 SLOW = 0.3
 """Seconds of a reading after which the last overview makes way for a word."""
 PARTS = 20
-"""The least seconds between two readings of a running run's overview."""
+"""The most readings of a running run's overview, one for each such part of its units."""
 
 
 class RunPreview(Steady):
@@ -48,6 +48,8 @@ class RunPreview(Steady):
         self.overview: Overview | None = None
         self._source = source
         self._of: tuple[object, ...] = ()
+        self._shown = ""
+        """The run whose overview shows, or why it can't be read."""
         self.reading = False
         """Is the selected run's overview still to come?"""
         self._words = "Reading…"
@@ -62,9 +64,8 @@ class RunPreview(Steady):
         of = run.id, run.status, run.done * PARTS // max(1, run.total)
         if of == self._of:
             return
-        other = of[:1] != self._of[:1]
         self._of, self.reading = of, True
-        self._after(RESTS, functools.partial(self._read, run, other=other))
+        self._after(RESTS, functools.partial(self._read, run))
 
     def render_line(self, y: int) -> Strip:
         rows = self._rows()
@@ -79,7 +80,7 @@ class RunPreview(Steady):
             self._timer.stop()
         self._timer = self.set_timer(seconds, then)
 
-    def _read(self, run: RunSummary, *, other: bool) -> None:
+    def _read(self, run: RunSummary) -> None:
         def reading() -> Overview:
             import app.render.terminal.overview  # noqa: F401 - takes long, so not while painting
 
@@ -93,17 +94,18 @@ class RunPreview(Steady):
             refused=lambda error: self._show(of, None, said(error)),
             group="preview",
         )
-        if other:
+        if run.id != self._shown:
             self._after(SLOW, self._clear)
 
     def _clear(self) -> None:
-        self.overview, self._words = None, "Reading…"
+        self.overview, self._words, self._shown = None, "Reading…", ""
         self.refresh()
 
     def _show(self, of: object, overview: Overview | None, words: str = "") -> None:
         if of != self._of:
             return  # the selection went on meanwhile
         self.overview, self._words, self.reading = overview, words, False
+        self._shown = str(self._of[0])
         if self._timer is not None:
             self._timer.stop()
         self.refresh()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,28 @@ async def test_a_wide_list_shows_the_findings_of_the_selected_run(
 async def _cleared(preview: RunPreview) -> None:
     while preview.overview is not None:
         await asyncio.sleep(0.01)
+
+
+async def test_a_run_that_goes_on_is_not_beside_another_run_s_overview(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, let = TauscopeApp(filled.url), threading.Event()
+
+    def never(_: DataSource, run: RunSummary) -> overview.Overview:
+        let.wait(PATIENCE)
+        return overview.read(filled, run)
+
+    async with app.run_test(size=(160, 45)) as pilot:
+        preview, runs = app.screen.query_one(RunPreview), app.screen.query_one(RunList)
+        await until(pilot, lambda: preview.overview is not None)
+        monkeypatch.setattr(DataSource, "overview", never)
+        monkeypatch.setattr(run_preview, "SLOW", 0.3)
+        runs.move(1)
+        await asyncio.sleep(0.2)  # it is being read
+        assert runs.current is not None
+        preview.ask(replace(runs.current, done=0, total=20))
+        await asyncio.wait_for(_cleared(preview), PATIENCE / 2)
+        let.set()
 
 
 async def test_the_last_overview_stays_until_the_next_one_is_read(

@@ -110,10 +110,10 @@ class Feed:
 
         in_thread(self.screen, reading, self.screen.know_names, group="ahead")
 
-    def background(self) -> None:
+    def background(self) -> Worker[None]:
         """Read the details of the run."""
         screen, read = self.screen, self.source.background
-        in_thread(
+        return in_thread(
             screen, lambda: read(self.run_id), screen.know, refused=screen.lose, group="facts"
         )
 

@@ -50,6 +50,12 @@ def in_thread(
     )
 
 
+def busy(node: DOMNode, group: str) -> bool:
+    """Is a thread of this group still working for the node? None can be stopped, so a second order
+    would act twice; and a reading that is repeated too early would never end."""
+    return any(w.group == group and w.node is node and not w.is_finished for w in node.workers)
+
+
 def said(error: Trouble, between: str = " ") -> str:
     """The error and its remedy."""
     title, hint = getattr(error, "title", str(error)), getattr(error, "hint", "")

@@ -48,7 +48,7 @@ class KeepingKeys(BenchParts):
             if yes:
                 in_thread(
                     self, lambda: self.source.add_point(run, name), started,
-                    refused=self.refuse, group="point",
+                    refused=self.refuse, group="point", exclusive=False,
                 )  # fmt: skip
 
         question = (

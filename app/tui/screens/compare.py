@@ -20,7 +20,7 @@ from app.tui.keys import bindings
 from app.tui.screens.export import ask_to_write
 from app.tui.screens.help import Topic
 from app.tui.screens.tabbed import TabbedScreen, soon
-from app.tui.threads import Trouble, in_thread, said
+from app.tui.threads import Trouble, busy, in_thread, said
 from app.tui.widgets.bar import Piece, two_ends
 from app.tui.widgets.pane import Pane
 from app.tui.widgets.side import THIRD, Side
@@ -89,8 +89,10 @@ class CompareScreen(TabbedScreen):
         in_thread(self, lambda: shared(*self.ids), self._found, refused=self._lost, group="runs")
 
     def _poll(self) -> None:
-        """Read again while either run is under way."""
+        """Read again while either run is under way, once the last reading has ended."""
         runs = self.shared.runs if self.shared is not None else ()
+        if busy(self, "runs") or busy(self, "pair"):
+            return
         if self.app.screen is self and any(run.status in wording.UNDER_WAY for run in runs):
             self._find()
 

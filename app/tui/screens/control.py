@@ -11,7 +11,7 @@ from app.render.terminal.lines import fitted
 from app.text import plain
 from app.tui.data import DataSource
 from app.tui.keys import written
-from app.tui.threads import in_thread, said
+from app.tui.threads import busy, in_thread, said
 
 if TYPE_CHECKING:
     from app.bench.registry import BenchSummary
@@ -82,12 +82,6 @@ def resume(screen: Screen[None], source: DataSource, run: RunSummary | None) -> 
     if run is not None:
         done, waits = "Started a worker on this run.", run.status == "queued"
         in_background(screen, lambda: source.resume(run.id, now=waits), done, of=run.id)
-
-
-def busy(screen: Screen[Any], group: str) -> bool:
-    """Is a thread of that group still working for the screen? None can be stopped, so a second
-    request would act twice."""
-    return any(w.group == group and w.node is screen and not w.is_finished for w in screen.workers)
 
 
 def in_background(

@@ -13,9 +13,8 @@ from app.text import plain
 from app.tui import pages
 from app.tui.data import DataSource
 from app.tui.screens.confirm import ConfirmScreen
-from app.tui.screens.control import busy
 from app.tui.screens.leaving import LeavingScreen
-from app.tui.threads import Trouble, in_thread, said
+from app.tui.threads import Trouble, busy, in_thread, said
 from app.tui.widgets.outlook import Outlook
 from core.errors import TauscopeError
 from core.study.places import expanded

@@ -14,7 +14,7 @@ from app.text import plain
 from app.tui.data import DataSource
 from app.tui.keys import bindings, written
 from app.tui.screens.leaving import Dialog
-from app.tui.threads import Trouble, in_thread, said
+from app.tui.threads import Trouble, busy, in_thread, said
 from app.tui.widgets.listing import Colours, Listing
 from app.tui.widgets.plain_input import PlainInput
 
@@ -82,7 +82,8 @@ class LogScreen(Dialog[None]):
 
     def _poll(self) -> None:
         read = self.source.log
-        in_thread(self, lambda: read(self.run_id), self._read, refused=self._lost, group="log")
+        if not busy(self, "log"):
+            in_thread(self, lambda: read(self.run_id), self._read, refused=self._lost, group="log")
 
     def _read(self, lines: Sequence[Numbered]) -> None:
         if list(lines) != self._lines:

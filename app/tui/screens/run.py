@@ -85,7 +85,8 @@ class RunScreen(RunKeys):
             counts = [(run.done, run.warnings, run.failed) for run in (old, new)]
             self._stale |= counts[0] != counts[1]
             self._stale |= new.workers > 0 and self.tab >= len(self.analyses)
-            if old.status != new.status or (self._stale and not self.feed.beat):
+            due = self._stale and not self.feed.beat and all(w.is_finished for w in self._readings)
+            if old.status != new.status or due:
                 self._reread()
         if not self.is_left:
             self._measure(new)

@@ -49,6 +49,7 @@ class RunParts(TabbedScreen):
         self._facts = Facts()
         self._overview = OverviewView()
         self._stale = self._built = self._ahead = False
+        self._readings: list[Worker[None]] = []
         self._pressed: int | None = None
         """The number of a tab that was pressed before the tabs were known."""
         self._before = before or RunPosition(run=run_id)
@@ -104,12 +105,14 @@ class RunParts(TabbedScreen):
         self._stale = False
         if self.tab == OVERVIEW:
             reading = self.feed.overview()
-            return [] if reading is None else [reading]
-        if self.tab >= len(self.analyses):
-            self.feed.background()
+            self._readings = [] if reading is None else [reading]
+        elif self.tab >= len(self.analyses):
+            self._readings = [self.feed.background()]
             return []
-        # One that is hidden is read when it shows, or later.
-        return [self.feed.figure(pane) for pane in self.panes() if pane.has_class("-near")]
+        else:  # one that is hidden is read when it shows, or later
+            near = (pane for pane in self.panes() if pane.has_class("-near"))
+            self._readings = [self.feed.figure(pane) for pane in near]
+        return self._readings
 
     def _note(self) -> None:
         """Remember the coordinates at the cursor, for pictures opened from here."""

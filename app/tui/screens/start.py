@@ -13,9 +13,8 @@ from app.text import plain
 from app.tui.completion import Completed, matches
 from app.tui.data import DataSource
 from app.tui.keys import bindings, written
-from app.tui.screens.control import busy
 from app.tui.screens.leaving import Dialog
-from app.tui.threads import Trouble, in_thread, said
+from app.tui.threads import Trouble, busy, in_thread, said
 from app.tui.widgets.plain_input import PlainInput
 from core.errors import TauscopeError
 from core.study.places import expanded

@@ -10,7 +10,7 @@ from textual.content import Content
 from app.results.wording import size
 from app.tui.data import DataSource
 from app.tui.keys import written
-from app.tui.threads import in_thread
+from app.tui.threads import busy, in_thread
 from app.tui.widgets.bar import Row, two_ends
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class BenchLine(Row):
 
     def look(self) -> None:
         """Ask which benches there are."""
-        if self.screen.is_current:
+        if self.screen.is_current and not busy(self, "look"):
             in_thread(self, self.source.benches, self._show, refused=lambda _: None, group="look")
 
     def of(self, study: str) -> BenchSummary | None:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Sequence
 
 import pytest
 from rich.cells import cell_len
 from textual.content import Content
+from textual.events import Key
 
+from app.results.overview import Overview
 from app.tui.app import TauscopeApp
 from app.tui.columns import table
+from app.tui.data import DataSource
 from app.tui.run_title import title
+from app.tui.screens.run import RunScreen
 from app.tui.widgets.run_detail import MOST, detail
 from core.engine.measurement import Progress, WorkerState
 from storage.database import Database
-from storage.runs import claim, create_run, find_run, finish
+from storage.runs import RunSummary, claim, create_run, find_run, finish
 from storage.sink import RunSink
 from tests.app.tui.conftest import WEIGHTS, fill, study
 from tests.app.tui.display import SMALL, words
 from tests.app.tui.rest import until
+from tests.patience import PATIENCE
 from tests.storage.conftest import unit
 
 HEAD = ("name", "place", "current unit")
@@ -84,6 +91,35 @@ async def test_a_failed_unit_shows_at_once_without_workers(db: Database, started
         await until(pilot, lambda: "analyses" in words(app))
         started.failed(unit("k"), "CUDA ran out of memory.", 1)
         await until(pilot, lambda: "1 failed unit" in words(app))
+
+
+async def test_a_reading_that_takes_longer_than_units_do_is_shown(
+    db: Database, started: RunSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, let, read = list[RunSummary](), threading.Event(), DataSource.overview
+
+    def slowly(source: DataSource, run: RunSummary) -> Overview:
+        begun.append(run)
+        let.wait(PATIENCE)
+        return read(source, run)
+
+    monkeypatch.setattr("app.tui.screens.run.POLL", 0.02)
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "running" in words(app))
+        monkeypatch.setattr(DataSource, "overview", slowly)
+        app.post_message(Key("enter", None))
+        while not begun or not isinstance(app.screen, RunScreen):
+            await asyncio.sleep(0.01)
+        screen = app.screen
+        started.failed(unit("k"), "CUDA ran out of memory.", 1)
+        while screen.run is None or not screen.run.failed:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.4)  # several polls
+        assert len(begun) == 1, "a reading that begins anew at every unit never ends"
+        let.set()
+        await until(pilot, lambda: len(begun) == 2)
+        assert begun[1].failed == 1
 
 
 def test_a_run_in_one_process_looks_as_always(db: Database, started: RunSink) -> None:

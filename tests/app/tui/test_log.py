@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,23 @@ async def test_a_log_that_can_not_be_read_says_why(
         await until(pilot, lambda: "Permission denied: '/logs/" in words(app).replace("\n", " "))
         assert "x.log'" in words(app), "to its end"
         assert "\x1b" not in words(app)
+
+
+async def test_a_log_that_takes_longer_than_a_poll_is_shown(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = TauscopeApp(filled.url)
+
+    def slowly(_: str) -> list[tuple[int, str]]:
+        time.sleep(0.5)
+        return [(0, "loading base")]
+
+    monkeypatch.setattr("app.tui.screens.log.POLL", 0.1)
+    monkeypatch.setattr(app.source, "log", slowly)
+    async with app.run_test(size=SMALL) as pilot:
+        await opened(pilot, app)
+        await pilot.press("T")
+        await until(pilot, lambda: "loading base" in words(app))
 
 
 async def test_the_log_is_followed_and_searched(filled: Database) -> None:

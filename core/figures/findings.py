@@ -188,7 +188,7 @@ def of_spectrum(figure: Lines) -> str:
 
 
 def _half(series: Series) -> Iterator[int]:
-    """The drawn ranks up to which at least half of the energy lies; the least such rank is one."""
+    """The drawn ranks up to which at least half of the energy lies, among them the least one."""
     known = zip(series.xs, series.cells, strict=True)
     return (x for x, cell in known if (cell.value or 0.0) >= 0.5)
 

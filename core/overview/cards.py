@@ -119,8 +119,9 @@ class Card:
             analysis, view = "evaluation", "difference"
         elif self.texts:
             analysis, view = "divergence", "models"
-        elif self.activated is None and self.patterns is not None:
-            analysis, view = "edit_distance", "curves"
+        elif self.activated is None:
+            patterns = self.patterns is not None
+            analysis, view = ("edit_distance", "curves") if patterns else ("alignment", "heat")
         return FigurePlace(analysis=analysis, view=view, at={"model": self.model})
 
 

@@ -25,7 +25,7 @@ WORDS = {
         "strengthen", "strengthen, though less than random updates,",
         "directions that the base hardly uses",
     ),
-    "intruders": ("bring", "bring fewer of the", "directions that match none of the base"),
+    "intruders": ("bring", "bring fewer", "directions that match none of the base's"),
 }  # fmt: skip
 """The verbs for updates above and below the yardstick, and their object, by metric."""
 

@@ -123,7 +123,7 @@ def test_a_measure_without_a_chance_level_is_compared_with_controls_alone() -> N
         "intruders of a matrix +6 (+5.5 to +6.5), retrained (control) +1."
     )
     fewer = ranked(measured(alignment=[of("medical", 1.0), of("retrained", 6.0)]))
-    assert "bring fewer of" in fewer.all[0].headline
+    assert "bring fewer directions that match none of the base's" in fewer.all[0].headline
 
 
 def test_a_single_matrix_is_compared_with_the_spread_of_chance() -> None:
@@ -277,6 +277,7 @@ def test_a_card_says_what_was_measured_and_nothing_else() -> None:
         (("divergence", "activation"), ("divergence", "models")),
         (("activation", "edit_distance"), ("activation", "curves")),
         (("edit_distance",), ("edit_distance", "curves")),
+        (("alignment",), ("alignment", "heat")),
     ],
 )
 def test_a_card_leads_to_a_figure_of_the_run(

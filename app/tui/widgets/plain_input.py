@@ -13,3 +13,7 @@ class PlainInput(Input):
     def validate_value(self, value: str) -> str:
         """The value without characters that act on a terminal."""
         return plain(value)
+
+    def replace(self, text: str, start: int, end: int) -> None:
+        """Replace a part, with the cursor behind the new text as it shows."""
+        super().replace(plain(text), start, end)

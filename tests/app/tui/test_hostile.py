@@ -48,6 +48,7 @@ async def test_what_is_pasted_acts_on_nothing(filled: Database, keys: str) -> No
         box.post_message(events.Paste("a" + WORDS["acting"] + "\u202eb"))
         await until(pilot, lambda: box.value.startswith("a"))
         assert box.value == plain("a" + WORDS["acting"] + "\u202eb")
+        assert box.cursor_position == len(box.value), "what is typed next follows it"
         assert_harmless(app)
 
 

@@ -96,8 +96,8 @@ class TauscopeApp(App[str | None], Able):
         keys = keymap(self.config.keys)
         rebind(keys)
         self.set_keymap(keys)
-        self._early: list[events.Key] | None = []
-        """Keys for a screen that is still opening; None while no key is held back."""
+        self._early: list[events.Key | events.Paste] | None = []
+        """Keys and pasted texts for a screen that is still opening; None while none is held."""
         self._waited: Timer | None = None
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -122,9 +122,11 @@ class TauscopeApp(App[str | None], Able):
         """Hold keys back while they are for a screen that is still opening."""
         if isinstance(event, events.InputEvent):
             self.collector.typed()
+        # As a new event, since a widget may have passed this one on.
         if self._early is not None and isinstance(event, events.Key):
-            # A new event, since a widget may have passed this one on.
             self._early.append(events.Key(event.key, event.character))
+        elif self._early is not None and isinstance(event, events.Paste):
+            self._early.append(events.Paste(event.text))
         else:
             await super().on_event(event)
 
@@ -135,7 +137,9 @@ class TauscopeApp(App[str | None], Able):
         self._begun = True
         # Before we had the terminal it sent a line feed for enter.
         early = self._early or ()
-        self._early = [events.Key("enter", "\r") if e.key == "ctrl+j" else e for e in early]
+        self._early = [
+            events.Key("enter", "\r") if getattr(e, "key", "") == "ctrl+j" else e for e in early
+        ]
         if self._study is None:
             await self.release_keys()
         else:

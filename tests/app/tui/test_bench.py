@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from textual.events import Key
+from textual.events import Key, Paste
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -301,6 +301,7 @@ async def test_keys_that_follow_the_way_to_the_bench_are_typed_there(
         runs = app.screen
         for key in "Vq D":
             app.post_message(Key({" ": "space"}.get(key, key), key))
+        app.post_message(Paste(", pasted"))
         await asyncio.sleep(0.05)
         assert app.screen is runs
         read.set()
@@ -308,7 +309,22 @@ async def test_keys_that_follow_the_way_to_the_bench_are_typed_there(
         bench = app.screen
         assert isinstance(bench, BenchScreen)
         await pilot.press("!")
-        await until(pilot, lambda: bench.prompt.text == "q D!")
+        await until(pilot, lambda: bench.prompt.text == "q D, pasted!")
+        assert not app._exit
+
+
+async def test_keys_from_before_the_first_list_are_typed_into_the_bench_too(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = FakeLink()
+    monkeypatch.setattr(DataSource, "bench", lambda *_: opening(link))
+    app = TauscopeApp(filled.url, Config())
+    app._early = [Key(each, each) for each in "VDq"]
+    async with app.run_test(size=(100, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, BenchScreen))
+        bench = app.screen
+        assert isinstance(bench, BenchScreen)
+        await until(pilot, lambda: bench.prompt.text == "Dq")
         assert not app._exit
 
 

@@ -112,16 +112,16 @@ class Card:
     @property
     def figure(self) -> FigurePlace:
         """A figure that shows more of the model, of an analysis that the card has values of."""
-        analysis, view = "activation", "curves"
-        if self.size is not None:
-            analysis, view = "tuning_vectors", "modules"
-        elif self.own or self.elsewhere:
-            analysis, view = "evaluation", "difference"
-        elif self.texts:
-            analysis, view = "divergence", "models"
-        elif self.activated is None:
-            patterns = self.patterns is not None
-            analysis, view = ("edit_distance", "curves") if patterns else ("alignment", "heat")
+        known = (
+            (self.size is not None, "tuning_vectors", "modules"),
+            (self.own or self.elsewhere, "evaluation", "difference"),
+            (self.texts, "divergence", "models"),
+            (self.activated is not None, "activation", "curves"),
+            (self.patterns is not None, "edit_distance", "curves"),
+            (self.directions, "alignment", "heat"),
+        )
+        of_none = (True, "activation", "curves")
+        _, analysis, view = next((place for place in known if place[0]), of_none)
         return FigurePlace(analysis=analysis, view=view, at={"model": self.model})
 
 

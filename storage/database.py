@@ -77,7 +77,13 @@ def path_of(url: str | None) -> Path:
         )
     if "\x00" in name:
         raise StorageError("The name of the database contains a null character.")
-    return expanded(name).absolute()
+    try:
+        return expanded(name).absolute()
+    except OSError:
+        raise StorageError(
+            f"There is no folder for the database {name}: the working folder is deleted.",
+            hint="Give an absolute path.",
+        ) from None
 
 
 class Database:

@@ -46,6 +46,17 @@ def test_a_url_is_a_path_or_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert path_of(None).name == "tauscope.db"
 
 
+def test_a_relative_path_without_a_working_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(StorageError, match="the working folder is deleted"):
+        path_of("b.db")
+    assert path_of(str(tmp_path / "b.db")) == tmp_path / "b.db"
+
+
 @pytest.mark.parametrize("url", ["postgresql://host/db", "sqlite://host/x", ":memory:"])
 def test_other_addresses_are_refused(url: str) -> None:
     assert "can't be" in _refusal(url).title

@@ -80,13 +80,16 @@ class _Listener:
             self._told.add(words)
             self._tell(words)
 
+    def repeat(self) -> None:
+        self._told.clear()
+
 
 _listeners: list[_Listener] = []
 
 
 @contextlib.contextmanager
 def heard(tell: Tell) -> Iterator[None]:
-    """Report libraries' messages of the block to `tell`, each once; see `quiet`."""
+    """Report libraries' messages of the block to `tell`, each once (see `repeat`); see `quiet`."""
     _listeners.append(_Listener(tell))
     try:
         with quiet(printed=False):
@@ -115,6 +118,14 @@ def tell(words: str) -> None:
     """Report our own message about a library's work to the listener, once."""
     if _listeners:
         _listeners[-1].tell(words)
+
+
+def repeat() -> None:
+    """Report messages again from now on that were already reported."""
+    if _listeners:
+        _listeners[-1].repeat()
+    with warnings.catch_warnings():
+        pass  # Python, too, shows a warning again once its filters were replaced
 
 
 def in_our_words(library: str, message: str) -> str:

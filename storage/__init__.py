@@ -8,6 +8,7 @@ listing.py     all rows of an analysis in the order of every export
 parts.py       parts of a slice, until its units are saved
 rows.py        values of rows, checked on reading
 units.py       the results of a finished unit
+doubts.py      the warnings of a run and of its units
 trials.py      the kept trials of the bench
 workers.py     the processes that compute units of a run, and its failed units
 history.py     finished units of earlier runs, and their durations

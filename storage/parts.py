@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import sqlite
 
@@ -20,7 +21,8 @@ from storage.results import SELECTED
 from storage.rows import ColumnMisfitError, is_time, misfits
 from storage.schema import PartRow
 
-_ROWS = "rows"  # the key of rows; arrays' names have this prefix:
+_ROWS = "rows"  # the key of rows
+_WARNINGS = "warnings"  # the key of warnings, if there are any; arrays' names have this prefix:
 _ARRAY = "="
 
 
@@ -64,19 +66,29 @@ def forget(connection: Connection, run_id: str, slice: str | None = None) -> Non
 
 def _packed(part: UnitPart) -> bytes:
     rows = [[getattr(row, name) for name in TYPES] for row in part.rows]
-    text = json.dumps(rows, default=lambda number: number.item()).encode()
     arrays = {f"{_ARRAY}{name}": array for name, array in part.arrays.items()}
+    arrays[_ROWS] = _text(rows)
+    if part.warnings:
+        arrays[_WARNINGS] = _text(part.warnings)
     buffer = io.BytesIO()
-    np.savez(buffer, **{_ROWS: np.frombuffer(text, np.uint8), **arrays})  # type: ignore[arg-type]
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
+
+
+def _text(value: Any) -> NDArray[Any]:
+    text = json.dumps(value, default=lambda number: number.item())
+    return np.frombuffer(text.encode(), np.uint8)
 
 
 def _unpacked(content: Any) -> UnitPart | None:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             rows = json.loads(file[_ROWS].tobytes())
-            arrays = {n.removeprefix(_ARRAY): file[n] for n in file.files if n != _ROWS}
-        return UnitPart([_measurement(row) for row in rows], arrays)
+            said = json.loads(file[_WARNINGS].tobytes()) if _WARNINGS in file.files else []
+            names = [n for n in file.files if n.startswith(_ARRAY)]
+            arrays = {n.removeprefix(_ARRAY): file[n] for n in names}
+        warnings = [(str(subject), str(message)) for subject, message in said]
+        return UnitPart([_measurement(row) for row in rows], arrays, warnings)
     except UNREADABLE:
         return None
 

@@ -11,7 +11,6 @@ import secrets
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +23,7 @@ from core.trust import NOBODY, granted
 from storage import beats, parts
 from storage import workers as crew
 from storage.database import Database
+from storage.doubts import RunWarning, warnings
 from storage.results import (
     StoredArtifact,
     arrays,
@@ -33,7 +33,7 @@ from storage.results import (
     edition,
     measurements,
 )
-from storage.rows import checked, is_provenance, models_in, shortened
+from storage.rows import is_provenance, models_in, shortened
 from storage.schema import RunRow, WarningRow
 from storage.summary import COLUMNS, RunSummary, Status, passed, summarise
 
@@ -44,14 +44,6 @@ __all__ = [
     "list_runs", "measurements", "models_of_runs", "provenance", "request_cancel", "requeue",
     "say_waiting", "study_of", "unfinished_run", "warnings",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class RunWarning:
-    """A doubt about a run's results, and its subject: usually a model's name."""
-
-    subject: str
-    message: str
 
 
 def create_run(db: Database, study: Study, analyses: Sequence[str], *, fresh: bool = False) -> str:
@@ -136,14 +128,6 @@ def provenance(db: Database, run_id: str) -> dict[str, Any]:
     return value if is_provenance(value) else {}
 
 
-def warnings(db: Database, run_id: str) -> list[RunWarning]:
-    """The run's warnings, in order."""
-    query = select(*_WARNED).where(WarningRow.run_id == run_id)
-    with db.reading() as connection:
-        rows = connection.execute(query.order_by(WarningRow.id))
-        return [RunWarning(*row) for row in checked(rows, _WARNED)]
-
-
 def requeue(db: Database, run_id: str, *, also_done: bool = False) -> None:
     """Queue a run again that ended early, or is done if that is asked for. Raises RunError for any
     other one."""
@@ -208,7 +192,7 @@ def request_cancel(db: Database, run_id: str) -> None:
 
 
 def delete_run(db: Database, run_id: str) -> None:
-    """Remove a run and its warnings. Raises RunError while it is running.
+    """Remove a run and its own warnings. Raises RunError while it is running.
 
     Its units stay until garbage collection: other runs may refer to them, and later ones reuse
     them.
@@ -278,7 +262,6 @@ def finish(
             parts.forget(connection, run_id)  # another run may have computed its units
 
 
-_WARNED = (WarningRow.subject, WarningRow.message)
 _HINTS = {
     "running": "Follow it with 'tauscope watch {run}', or stop it with 'tauscope cancel {run}'.",
     "done": "Nothing is left to compute; --fresh computes everything again.",

@@ -154,7 +154,7 @@ class ArtifactRow(Base):
 
 
 class WarningRow(Base):
-    """A doubt about a run's results."""
+    """A doubt of one attempt at a run that belongs to no unit."""
 
     __tablename__ = "warnings"
     __table_args__ = (UniqueConstraint("run_id", "subject", "message"),)
@@ -164,6 +164,18 @@ class WarningRow(Base):
     subject: Mapped[str]
     message: Mapped[str]
     created: Mapped[float]
+
+
+class UnitWarningRow(Base):
+    """A doubt about a unit's results."""
+
+    __tablename__ = "unit_warnings"
+    __table_args__ = (UniqueConstraint("unit_id", "subject", "message"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    unit_id: Mapped[int] = mapped_column(ForeignKey("units.id", ondelete="CASCADE"))
+    subject: Mapped[str]
+    message: Mapped[str]
 
 
 class IdentityRow(Base):

@@ -33,7 +33,7 @@ from core.engine.measurement import (
 from core.errors import BusyError, Cancelled, StorageError
 from core.models.identity import Stamp
 from storage import artifacts as files
-from storage import bases, beats, history, parts, units
+from storage import bases, beats, doubts, history, parts, units
 from storage import workers as crew
 from storage.artifacts import StoredFile
 from storage.database import Database
@@ -225,7 +225,7 @@ class RunSink:
                 self._beats_beside = False
 
     def warn(self, subject: str, message: str) -> None:
-        """Store a warning with the run, once."""
+        """Store a warning with this attempt at the run, once."""
         warning = sqlite.insert(WarningRow).values(
             run_id=self._run, subject=subject, message=message, created=time.time()
         )
@@ -274,6 +274,7 @@ class RunSink:
             # collected under the lock held here, so this one stays.
             if not files.is_whole(self._db.folder("artifacts"), file):
                 self._put(artifact)
+        doubts.put(connection, unit_id, result.warnings)
         self._refer(connection, [unit_id])
         crew.forget_failed(connection, self._run, [unit.key])
 

@@ -17,8 +17,9 @@ from typing import Any, Literal, get_args
 import psutil
 from sqlalchemy import ColumnElement, Row, func, select
 
+from storage import doubts
 from storage.rows import misfits, models_in
-from storage.schema import FailureRow, RunRow, WarningRow, WorkerRow
+from storage.schema import FailureRow, RunRow, WorkerRow
 
 Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 
@@ -100,7 +101,7 @@ class RunSummary:
         return (self.expected - now).total_seconds()
 
 
-def _counted(table: type[WarningRow | WorkerRow | FailureRow], name: str) -> Any:
+def _counted(table: type[WorkerRow | FailureRow], name: str) -> Any:
     """The rows of a table that belong to the run, as a column."""
     mine = select(func.count()).where(table.run_id == RunRow.id).correlate(RunRow)
     return mine.scalar_subquery().label(name)
@@ -111,7 +112,7 @@ COLUMNS = (
     RunRow.created, RunRow.started, RunRow.finished, RunRow.heartbeat, RunRow.host, RunRow.pid,
     RunRow.done, RunRow.total, RunRow.reused, RunRow.label, RunRow.expected, RunRow.rough,
     RunRow.cancel_requested, RunRow.error_title, RunRow.error_hint, RunRow.begun, RunRow.ticked,
-    RunRow.took, _counted(WarningRow, "warnings"), _counted(WorkerRow, "workers"),
+    RunRow.took, doubts.counted().label("warnings"), _counted(WorkerRow, "workers"),
     _counted(FailureRow, "failed"),
 )  # fmt: skip
 """The columns of a run for `summarise`."""

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 
 from core.engine.measurement import Artifact, UnitResult
 from storage import artifacts as files
+from storage import doubts
 from storage.results import StoredArtifact, artifacts_of, read_rows, selected
 from storage.rows import ColumnMisfitError, described
 from storage.schema import UnitRow
@@ -36,6 +37,7 @@ def load(connection: Connection, folder: Path, key: str) -> UnitResult | None:
             for a in artifacts_of(connection, key)
         ],
         state=state[0],
+        warnings=doubts.of_unit(connection, key),
     )  # fmt: skip
 
 

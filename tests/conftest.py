@@ -101,6 +101,7 @@ class MemorySink:
             forms.sizes(artifact.name, artifact.arrays)  # is it of the form in which it is read?
         self.units[unit.key] = (unit, result)
         self.saved.append(unit.key)
+        self.warnings += [each for each in result.warnings if each not in self.warnings]
         self.failures.pop(unit.key, None)
 
     def save_slice(self, units: Any) -> None:

@@ -59,7 +59,7 @@ def watch(db: Database, run_id: str, *, json: bool = False) -> None:
 def follow(db: Database, run_id: str) -> Iterator[Moment]:
     """Query a run regularly until its end. Raises RunError if it is deleted.
 
-    Each warning is reported once, although every attempt at a run starts without warnings.
+    Each warning is reported once, although every attempt at a run starts without the run's own.
     """
     shown: set[RunWarning] = set()
     while True:

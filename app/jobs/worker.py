@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from app.jobs.environment import environment, tune
 from app.jobs.following import Follow
 from app.jobs.launcher import check_engine, log_of
 from app.jobs.stopping import STOPPED, stopping_on_signals
-from core.engine.measurement import Progress, Unit, WorkerState
+from core.engine.measurement import Progress, Unit, UnitResult, WorkerState
 from core.errors import (
     Cancelled,
     InputError,
@@ -190,6 +190,24 @@ class _ListenedSink(RunSink):
 
     def warn(self, subject: str, message: str) -> None:
         super().warn(subject, message)
+        self._tell(subject, message)
+
+    def adopt(self, keys: Collection[str]) -> None:
+        super().adopt(keys)
+        for known in runs.warnings(self._db, self._run):
+            self._tell(known.subject, known.message)
+
+    def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
+        super().save(unit, result, seconds)
+        for doubt in result.warnings:
+            self._tell(*doubt)
+
+    def save_slice(self, units: Sequence[tuple[Unit, UnitResult, float]]) -> None:
+        super().save_slice(units)
+        for doubt in (doubt for _, result, _ in units for doubt in result.warnings):
+            self._tell(*doubt)
+
+    def _tell(self, subject: str, message: str) -> None:
         if self._on_warning and (subject, message) not in self._warned:
             self._warned.add((subject, message))
             self._on_warning(subject, message)

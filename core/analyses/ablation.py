@@ -276,7 +276,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     rows = [row for result in required for row in result.measurements]
     corrected = drops.corrected(rows)
     doubts = drop_tables.doubts([*rows, *corrected])
-    return UnitResult(corrected, state={"warnings": doubts})
+    return UnitResult(corrected, warnings=[(NAME, words) for words in doubts])
 
 
 ANALYSIS = Analysis(

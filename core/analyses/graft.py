@@ -179,12 +179,13 @@ def compute(
                     session.model, grafting, probe, batch_size=session.batch_size,
                     pause=session.pause, on_halved=session.halved,
                 )  # fmt: skip
-            yield unit, _tried(unit, beds[name], session)
+            result = _tried(unit, beds[name], session)
             if beds[name].steps is False:
                 session.warn(
                     "has layers that can't be called one by one: each graft takes a whole forward "
                     "pass."
                 )
+            yield unit, result
 
 
 def is_offloaded(session: Session) -> bool:
@@ -237,7 +238,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
         known |= losses_of(result)
         order += _state(result)["order"]
     if BASE not in known:
-        return UnitResult(state={"warnings": [_OFFLOADED]})
+        return UnitResult(warnings=[(unit.model, _OFFLOADED)])
     return UnitResult(
         regained.rows(
             known, order, model=unit.model, probe=unit.options["probe"],

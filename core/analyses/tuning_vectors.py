@@ -229,7 +229,7 @@ def _rows(model: str, layer: int | None, module: str, s: Sums) -> list[Measureme
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     """A model's modules over all slices, its groups, and the doubts about the whole."""
     totals = of_model((r.state for r in required), _SUMS, _add)
-    result = UnitResult(state={"warnings": _doubts(totals)})
+    result = UnitResult(warnings=[(unit.model, words) for words in _doubts(totals)])
     for module, total in totals.items():
         result.measurements += _rows(unit.model, None, module, total)
     return result

@@ -8,6 +8,7 @@ session.py      a loaded model, for the analyses
 probes.py       the probe sets of a study, opened
 runner.py       study to units to sink: progress, cancel, resume
 executor.py     jobs: units computed together, in this process or elsewhere
+doubts.py       warnings that arise while units compute
 attempts.py     attempts at jobs: tried again, given up or left out
 station.py      a study opened in another process, for the jobs of its run
 pacing.py       the duration of units, estimated and corrected by measured units

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from core import libraries
 from core.engine import registry
 from core.engine.attempts import FATAL, Attempts, described
-from core.engine.measurement import Unit, UnitPart, UnitResult, WorkerState, ordered
+from core.engine.doubts import Doubts
+from core.engine.measurement import Doubt, Unit, UnitPart, UnitResult, WorkerState, ordered
 from core.models.identity import IdentityMemory
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Report(Protocol):
         """Report the current step."""
 
     def warn(self, subject: str, message: str) -> None:
-        """Report a doubt."""
+        """Report a doubt that belongs to no finished unit."""
 
     def load(self, key: str) -> UnitResult:
         """The results of a finished unit."""
@@ -212,10 +212,16 @@ class _Visit:
 
 
 class Computation:
-    """Computes jobs of an opened study in this process."""
+    """Computes jobs of an opened study in this process.
+
+    Warnings that arise meanwhile become part of the finished units: those of reading a slice, of a
+    forward pass or of loading a model of all its units.
+    """
 
     def __init__(self, study: Study, subject: Subject, report: Report) -> None:
         self._study, self._subject, self._report = study, subject, report
+        self._doubts = Doubts()
+        self._of_model: list[Doubt] = []
 
     @cached_property
     def _device(self) -> Any:
@@ -231,16 +237,19 @@ class Computation:
         report = self._report
         report.say(units[0].label)
         parts.begin(units)
-        readers = [
-            registry.get(name).compute(group, self._study.parameters(name))
-            for name, group in by_analysis(units)
-        ]
-        read_slice(
-            self._subject.family, units[0].layer, readers,
-            device=self._device, pause=report.pause, parts=parts,
-        )  # fmt: skip
-        seconds = parts.seconds / len(units)
-        return [(u, result, seconds) for reader in readers for u, result in reader.results()]
+        with parts.doubts.hearing("libraries", report.warn):
+            readers = [
+                registry.get(name).compute(group, self._study.parameters(name))
+                for name, group in by_analysis(units)
+            ]
+            read_slice(
+                self._subject.family, units[0].layer, readers,
+                device=self._device, pause=report.pause, parts=parts,
+            )  # fmt: skip
+            seconds = parts.seconds / len(units)
+            finished = [(u, found, seconds) for reader in readers for u, found in reader.results()]
+            doubts = parts.warnings()
+        return [(unit, doubted(result, doubts), took) for unit, result, took in finished]
 
     @contextmanager
     def visit(self, name: str) -> Iterator[Session]:
@@ -256,21 +265,26 @@ class Computation:
         started = time.monotonic()
         member = subject.models[name]
         base = name == "base"  # vectors are added to plain weights only
-        with (
-            libraries.heard(partial(report.warn, name)),
-            loading.loaded(
-                member, self._study.run, trust_remote_code=trusted, merged=base
-            ) as model,
-        ):
+        with ExitStack() as held:
+            with self._doubts.hearing(name, report.warn):
+                loaded = loading.loaded(
+                    member, self._study.run, trust_remote_code=trusted, merged=base
+                )
+                model = held.enter_context(loaded)
+                self._of_model = self._doubts.take()
             report.loaded(name, time.monotonic() - started, model.placement.by_device())
             yield Session(
                 subject, model, hooks.locate(model.module, anatomy_of(member.checkpoint).outlets),
-                report.pause, report.say, partial(report.warn, name), report.load,
+                report.pause, report.say, partial(self._doubts.add, name), report.load,
             )  # fmt: skip
 
     def units(self, job: Job, session: Session) -> Iterator[Finished]:
         """The units of a job over a loaded model, one after another."""
-        return self._read(job.units, session) if job.is_whole else self._run(job.units, session)
+        compute = self._read if job.is_whole else self._run
+        with self._doubts.hearing(session.model.name, self._report.warn):
+            for unit, result, seconds in compute(job.units, session):
+                doubts = [*self._of_model, *self._doubts.take()]
+                yield unit, doubted(result, doubts), seconds
 
     def _read(self, units: Sequence[Unit], session: Session) -> Iterator[Finished]:
         """Compute units of one probe set in one forward pass. Raises the first error of a reader
@@ -286,12 +300,13 @@ class Computation:
         label = f"states of {session.model.name} on {options['probe']}"
         forward.read(session, probe, readers, stored=options["stored"], label=label)
         shared = (time.monotonic() - started) / len(units)
-        faults = []
+        doubts, faults = self._doubts.take(), []
         for reader in readers:
             started = time.monotonic()
             try:
                 for unit, result in reader.results():
-                    yield unit, result, shared + time.monotonic() - started
+                    took = shared + time.monotonic() - started
+                    yield unit, doubted(result, doubts), took
                     started = time.monotonic()
             except FATAL:
                 raise
@@ -306,6 +321,11 @@ class Computation:
         for unit, result in registry.get(analysis).compute(units, parameters, session):
             yield unit, result, time.monotonic() - started
             started = time.monotonic()
+
+
+def doubted(result: UnitResult, doubts: Sequence[Doubt]) -> UnitResult:
+    """The results with further warnings, each once."""
+    return replace(result, warnings=list(dict.fromkeys([*doubts, *result.warnings])))
 
 
 def jobs_of(units: Sequence[Unit]) -> list[Job]:

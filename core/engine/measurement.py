@@ -179,13 +179,19 @@ class Unit:
     requires: tuple[str, ...] = ()
 
 
+Doubt = tuple[str, str]
+"""The subject of a warning, usually a model's name, and its message."""
+
+
 @dataclass(slots=True)
 class UnitResult:
-    """The results of a unit. `state`: JSON for units that require this one."""
+    """The results of a unit. `state`: JSON for units that require this one; `warnings`: doubts
+    about the results, each once."""
 
     measurements: list[Measurement] = field(default_factory=list)
     artifacts: list[Artifact] = field(default_factory=list)
     state: dict[str, Any] = field(default_factory=dict)
+    warnings: list[Doubt] = field(default_factory=list)
 
     def arrays(self, name: str, layer: int | None = None) -> Mapping[str, NDArray[Any]]:
         """The arrays of the artifact of this name and layer. Raises StorageError: the database that
@@ -203,10 +209,11 @@ class UnitResult:
 @dataclass(slots=True)
 class UnitPart:
     """A part of a unit over weights: rows and named arrays that an analysis computes from one
-    matrix. Only that analysis knows their meaning."""
+    matrix. Only that analysis knows their meaning. `warnings` arose meanwhile."""
 
     rows: list[Measurement] = field(default_factory=list)
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    warnings: list[Doubt] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +305,8 @@ class ResultSink(IdentityMemory, Protocol):
         """Report the run's progress."""
 
     def warn(self, subject: str, message: str) -> None:
-        """Store a warning with the run; a repeated one is stored once."""
+        """Store a warning with the run; a repeated one is stored once. Warnings about the results
+        of a unit come with the unit."""
 
     def workers(self, states: Sequence[WorkerState]) -> None:
         """Report all processes that compute units of the run; replaces the last report. A run that

@@ -15,9 +15,18 @@ from functools import partial
 from typing import Any
 
 from core import libraries
-from core.engine import forms, registry
+from core.engine import registry
 from core.engine.attempts import FATAL, described
-from core.engine.executor import Executor, Finished, Job, LocalExecutor, Machine, jobs_of
+from core.engine.doubts import Doubts
+from core.engine.executor import (
+    Executor,
+    Finished,
+    Job,
+    LocalExecutor,
+    Machine,
+    doubted,
+    jobs_of,
+)
 from core.engine.measurement import (
     Progress,
     ResultSink,
@@ -200,13 +209,7 @@ class _Work:
         self._foresee()
 
     def finish(self) -> None:
-        """Report doubts that follow from the results, including reused ones. Raises RunError if a
-        unit was given up."""
-        for unit in self.units:
-            if unit.requires and unit.key in self.done:
-                state = forms.state(self.sink.load(unit.key).state, dict)
-                for message in forms.state(state.get("warnings", []), [str]):
-                    self.sink.warn(unit.model or unit.analysis, message)
+        """Report the end. Raises RunError if a unit was given up."""
         self.say("")
         if self.failures:
             left_out = len(self._left) + len(self.left_out)
@@ -228,7 +231,7 @@ class _Work:
         return self.sink.load(key)
 
     def warn(self, subject: str, message: str) -> None:
-        """Store a doubt."""
+        """Store a doubt that belongs to no finished unit."""
         self.sink.warn(subject, message)
 
     def describe(self, provenance: Mapping[str, Any]) -> None:
@@ -277,10 +280,12 @@ class _Work:
             for unit in reducible:
                 self.pause()
                 self.say(unit.label)
-                started = time.monotonic()
+                started, doubts = time.monotonic(), Doubts()
                 try:
-                    required = [self.sink.load(key) for key in unit.requires]
-                    result = registry.get(unit.analysis).reduce(unit, required)
+                    with doubts.hearing("libraries", self.warn):
+                        required = [self.sink.load(key) for key in unit.requires]
+                        result = registry.get(unit.analysis).reduce(unit, required)
+                        result = doubted(result, doubts.take())
                 except FATAL:
                     raise
                 except Exception as error:

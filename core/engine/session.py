@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Session:
     """One model in memory and its study.
 
-    `pause` may raise Cancelled; `say` reports the current step; `warn` stores a warning about the
-    model; `load` returns the results of a finished unit.
+    `pause` may raise Cancelled; `say` reports the current step; `warn` adds a
+    warning about the model to the unit in progress; `load` returns the results of a finished unit.
     """
 
     subject: Subject
@@ -85,7 +85,7 @@ class Session:
         return self.subject.tokenizer(self.model.name)
 
     def halved(self, size: int) -> None:
-        """Store a warning that memory forced a smaller batch."""
+        """Add a warning that memory forced a smaller batch."""
         self.warn(
             f"memory ran out with more than {counted(size, 'document')} at once: "
             f"continued with {size}."

@@ -66,7 +66,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """A doubt."""
+    """A doubt that belongs to no finished unit."""
 
     subject: str
     message: str
@@ -175,7 +175,7 @@ class _Carried:
     def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
         # Arrays in shared memory are read-only.
         copied = {
-            step: UnitPart(list(part.rows), {n: np.array(a) for n, a in part.arrays.items()})
+            step: replace(part, arrays={n: np.array(a) for n, a in part.arrays.items()})
             for step, part in self._known.items()
         }
         return copied, self._seconds
@@ -260,7 +260,7 @@ class Station:
         self._messages.put(Said(label))
 
     def warn(self, subject: str, message: str) -> None:
-        """Report a doubt."""
+        """Report a doubt that belongs to no finished unit."""
         self._messages.put(Warned(subject, message))
 
     def load(self, key: str) -> UnitResult:
@@ -344,7 +344,7 @@ def plan_of(keys: Collection[str]) -> str:
 def in_memory(result: UnitResult) -> UnitResult:
     """The same results, with all arrays in memory."""
     whole = [replace(each, arrays=dict(each.arrays)) for each in result.artifacts]
-    return UnitResult(result.measurements, whole, result.state)
+    return replace(result, artifacts=whole)
 
 
 class _Copied(Mapping[str, Any]):
@@ -366,7 +366,7 @@ class _Copied(Mapping[str, Any]):
 def writable(result: UnitResult) -> UnitResult:
     """The same results, with arrays that a reader may change."""
     apart = [replace(each, arrays=_Copied(each.arrays)) for each in result.artifacts]
-    return UnitResult(list(result.measurements), apart, result.state)
+    return replace(result, measurements=list(result.measurements), artifacts=apart)
 
 
 def _missing(key: str) -> UnitResult:

@@ -56,7 +56,6 @@ class Evaluator:
         self, model: Any, tokenizer: Any, *, batch_size: int | Literal["auto"] = "auto"
     ) -> None:
         self._tokenizer = tokenizer
-        self._cut: set[str] = set()
         with harness.quiet():
             from core.evaluation.language_model import LanguageModel
         # Silenced again: newly imported libraries have set up their own loggers.
@@ -126,9 +125,8 @@ class Evaluator:
         return results
 
     def _tell_cut(self, task: Task, asked: int) -> None:
-        """Report items longer than the model's context, once for each task."""
-        if self._model.cut and task.name not in self._cut:
-            self._cut.add(task.name)
+        """Report items longer than the model's context."""
+        if self._model.cut:
             libraries.tell(
                 f"{len(self._model.cut)} of {asked} items of the task '{task.name}' are longer "
                 f"than the model's context of {self._model.max_length} tokens: their prompts are "

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
-from core.engine.measurement import ResultSink, Unit, UnitPart, slice_key
+from core.engine.doubts import Doubts
+from core.engine.measurement import Doubt, ResultSink, Unit, UnitPart, slice_key
 
 SHARE = 20.0
 """Parts are saved once the work since the last save has taken this many times the save's
@@ -31,10 +33,11 @@ def matrix_of(step: str) -> str:
 
 
 class SliceParts:
-    """The parts of a run's current slice, by step."""
+    """The parts of a run's current slice, by step. `doubts`: the warnings since the last part."""
 
     def __init__(self, sink: ResultSink) -> None:
         self.sink = sink
+        self.doubts = Doubts()
         self._took = 0.0
         self.begin(())
 
@@ -50,7 +53,9 @@ class SliceParts:
         return self._known.get(step)
 
     def add(self, step: str, part: UnitPart) -> None:
-        """Add a new part, and save it when it is time."""
+        """Add a new part with the new warnings, and save it when it is time."""
+        if warnings := self.doubts.take():
+            part = replace(part, warnings=[*part.warnings, *warnings])
         self._known[step] = self._new[step] = part
         now = time.monotonic()
         if now - self._laid >= min(LONGEST, SHARE * self._took):
@@ -58,6 +63,11 @@ class SliceParts:
             self._new = {}
             self._laid = time.monotonic()
             self._took = self._laid - now
+
+    def warnings(self) -> list[Doubt]:
+        """The warnings about the slice, including those of killed attempts."""
+        of_parts = [doubt for part in self._known.values() for doubt in part.warnings]
+        return [*of_parts, *self.doubts.take()]
 
     @property
     def seconds(self) -> float:

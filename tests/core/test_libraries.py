@@ -135,6 +135,21 @@ def test_items_that_the_context_cuts_are_counted(
     assert not any("tiny_text" in words for _, words in notes), "long texts go in parts"
 
 
+def test_cut_items_are_told_again_of_the_next_unit(
+    task_folder: Path, loaded: tuple[Any, Any]
+) -> None:
+    evaluator = Evaluator(*loaded)
+    (task,) = open_tasks(evaluation(task_folder, "tiny_last_word", fewshot=3), seed=5)
+    messages: list[str] = []
+    with libraries.heard(messages.append):
+        evaluator.evaluate(task)
+        evaluator.evaluate(task)
+        assert sum("prompts are cut" in words for words in messages) == 1
+        libraries.repeat()
+        evaluator.evaluate(task)
+        assert sum("prompts are cut" in words for words in messages) == 2
+
+
 def test_items_among_their_own_examples_are_counted(
     family_folders: dict[str, Path], task_folder: Path
 ) -> None:

@@ -102,6 +102,29 @@ def test_an_old_file_is_upgraded_and_keeps_its_runs(old: Path, study: Study) -> 
         assert runs.claim(db, again) == 1
 
 
+def test_warnings_in_the_states_of_old_units_become_their_own(old: Path) -> None:
+    states = {
+        "a": ("medical", '{"warnings": ["is odd.", "is a twin of control.", "is odd.", 3]}'),
+        "b": ("", '{"warnings": ["has few draws."]}'),
+        "c": ("x", "{"), "d": ("x", '{"warnings": 1}'), "e": ("x", "[]"), "f": ("x", "{}"),
+    }  # fmt: skip
+    with contextlib.closing(sqlite3.connect(old)) as connection, connection:
+        for key, (model, state) in states.items():
+            unit = connection.execute(
+                "INSERT INTO units "
+                "(key, analysis, label, model, reference, seconds, state, created) "
+                "VALUES (?, 'ablation', '', ?, '', 1.0, ?, 1.0)", (key, model, state),
+            ).lastrowid  # fmt: skip
+            connection.execute("INSERT INTO run_units VALUES ('0123456789ab', ?)", (unit,))
+    with contextlib.closing(open_database(str(old))) as db:
+        known = [(w.subject, w.message) for w in runs.warnings(db, "0123456789ab")]
+        assert known == [
+            ("medical", "is a twin of control."), ("medical", "is odd."),
+            ("ablation", "has few draws."),
+        ]  # fmt: skip
+        assert runs.find_run(db, "0123456789ab").warnings == 3
+
+
 def test_an_old_file_that_can_only_be_read_says_so(old: Path) -> None:
     error = _refusal(str(old), write=False)
     assert "version 1 of" in error.title

@@ -29,6 +29,7 @@ COUNT: Any = np.int64(7)  # what analyses count with
 PART = UnitPart(
     [Measurement(metric="write", value=1 / 3, model="ä", layer=0, head=3, n=COUNT)],
     {"curve": np.arange(3, dtype=np.float32), "rows": np.array([np.nan]), "file": np.array(5)},
+    [("libraries", "ä number is not defined."), ("medical", "is odd.")],
 )
 
 SLICE = slice_key(unit(key) for key in "xyz")
@@ -47,6 +48,7 @@ def test_a_part_comes_back_as_it_was(db: Database, begin: Begin) -> None:
     assert seconds == 2.5
     assert parts.keys() == {"q", "k"}
     assert parts["q"].rows == PART.rows
+    assert (parts["q"].warnings, parts["k"].warnings) == (PART.warnings, [])
     for name, array in PART.arrays.items():
         assert parts["q"].arrays[name].dtype == array.dtype
         np.testing.assert_array_equal(parts["q"].arrays[name], array)

@@ -31,7 +31,7 @@ from core.study import intake
 from core.study.study import Run, Study
 from storage import runs
 from storage.database import Database, open_database
-from storage.schema import ArtifactRow, MeasurementRow, RunUnitRow, UnitRow
+from storage.schema import ArtifactRow, MeasurementRow, RunUnitRow, UnitRow, UnitWarningRow
 from storage.sink import RunSink
 from tests.app.jobs.trial_worker import Stations, TrialActor
 from tests.conftest import MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
@@ -147,6 +147,9 @@ def _stored(db: Database, run_id: str) -> list[str]:
                     MeasurementRow, MeasurementRow.unit_id == part.c.id
                 ),
                 select(part.c.key, *named).join(ArtifactRow, ArtifactRow.unit_id == part.c.id),
+                select(part.c.key, UnitWarningRow.subject, UnitWarningRow.message).join(
+                    UnitWarningRow, UnitWarningRow.unit_id == part.c.id
+                ),
             )
             for row in connection.execute(wanted)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import sys
 from collections import Counter
@@ -38,13 +39,16 @@ sys.exit(main(sys.argv[3:]))
 def watched(log: str, times: int, change: Any) -> None:
     """Have every matrix that is measured told of in a file, all parts laid by at once, and the
     process killed when that many were measured (0: never)."""
-    left = [times]
+    left, warned = [times], set[str]()
 
     def watch(kind: Any) -> None:
         measure = kind.measure
 
         def measured(self: Any, matrix: Any, update: Any) -> Any:
             made = measure(self, matrix, update)
+            if matrix.piece.tensor not in warned:
+                warned.add(matrix.piece.tensor)
+                logging.getLogger("alib").warning("odd numbers in %s", matrix.piece.tensor)
             with Path(log).open("a") as file:
                 print(self.name, update.model, matrix.piece, file=file)
             left[0] -= 1
@@ -99,6 +103,10 @@ def test_a_kill_loses_what_one_unit_takes(
     assert sum(measured.values()) <= len(measured) + 1, "the one in hand, and no other"
     with db.reading() as connection:
         assert connection.scalar(select(func.count()).select_from(PartRow)) == 0
+    (run,) = runs.list_runs(db)
+    odd = [w.message for w in runs.warnings(db, run_id) if "odd numbers" in w.message]
+    assert len(odd) == len(set(odd)) == 14, "each matrix of two layers, before or after the kill"
+    assert run.warnings == len(runs.warnings(db, run_id))
     with contextlib.closing(open_database(str(tmp_path / "whole.db"))) as other:
         whole = runs.create_run(other, study, WEIGHTS)
         worker.work(other, whole)

@@ -60,7 +60,10 @@ def _one_unit(study: Study, sink: ResultSink, analyses: Any, *_: Any) -> None:
     sink.progress(Progress(0, 1, label="layer 0"))
     sink.warn("medical", "is odd.")
     sink.warn("medical", "is odd.")
-    sink.save(unit, UnitResult([Measurement(metric="write", value=0.5, model="medical")]), 0.1)
+    rows = [Measurement(metric="write", value=0.5, model="medical")]
+    doubts = [("medical", "is odd."), ("medical", "has cut prompts.")]
+    sink.save(unit, UnitResult(rows, warnings=doubts), 0.1)
+    sink.save_slice([(unit, UnitResult(rows, warnings=doubts), 0.1)])
     sink.progress(Progress(1, 1))
 
 
@@ -98,8 +101,9 @@ def test_a_run_is_done_and_listeners_have_heard(db: Database, work: Any) -> None
         on_progress=lambda p: heard.append((p.done, p.label)),
         on_warning=lambda *warning: heard.append(warning),
     )
-    assert heard == [(0, "layer 0"), ("medical", "is odd."), (1, "")]
-    assert (run.status, run.done, run.total, run.warnings) == ("done", 1, 1, 1)
+    cut = ("medical", "has cut prompts.")
+    assert heard == [(0, "layer 0"), ("medical", "is odd."), cut, (1, "")]
+    assert (run.status, run.done, run.total, run.warnings) == ("done", 1, 1, 2)
     assert run.pid == os.getpid()
     environment = runs.provenance(db, run.id)["environment"]
     assert environment["versions"]["torch"]
@@ -107,6 +111,18 @@ def test_a_run_is_done_and_listeners_have_heard(db: Database, work: Any) -> None
     assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
     with pytest.raises(RunError, match="is finished"):
         worker.work(db, run.id)
+
+
+def test_listeners_hear_the_warnings_of_reused_units(db: Database, work: Any) -> None:
+    work(_one_unit)
+    heard: list[Any] = []
+
+    def reuse(study: Study, sink: ResultSink, analyses: Any, executor: Any) -> None:
+        sink.adopt(sink.finished(["k"]))
+
+    run = work(reuse, on_warning=lambda *warning: heard.append(warning))
+    assert heard == [("medical", "is odd."), ("medical", "has cut prompts.")]
+    assert run.warnings == 2
 
 
 def test_an_expected_error_is_recorded_and_passes(db: Database, work: Any) -> None:

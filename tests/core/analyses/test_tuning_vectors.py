@@ -22,16 +22,17 @@ def _reduced(**modules: dict[str, Any]) -> UnitResult:
 
 def test_layers_without_attention_or_mlp_are_summed_and_nothing_is_doubted_of_them() -> None:
     reduced = _reduced(norm=SAME)
-    assert reduced.state == {"warnings": []}
+    assert reduced.warnings == []
     assert {row.module for row in reduced.measurements} == {"norm", "all", "blocks"}
 
 
 def test_one_of_the_two_is_enough_to_doubt() -> None:
-    (warning,) = _reduced(norm=CHANGED, down=SAME).state["warnings"]
+    ((about, warning),) = _reduced(norm=CHANGED, down=SAME).warnings
+    assert about == "medical"
     assert "has the base's weights in all its layers" in warning
-    assert _reduced(norm=SAME, down=CHANGED).state["warnings"] == []
+    assert _reduced(norm=SAME, down=CHANGED).warnings == []
 
 
 def test_a_vector_that_turns_the_weights_round_is_not_of_this_base() -> None:
-    (warning,) = _reduced(q={**CHANGED, "delta2": 16.0, "dot": -8.0}).state["warnings"]
+    ((_, warning),) = _reduced(q={**CHANGED, "delta2": 16.0, "dot": -8.0}).warnings
     assert "hardly resembles the base (cosine of their weights -1.00)" in warning

@@ -160,7 +160,7 @@ def test_an_error_in_the_results_of_one_reader_leaves_the_others(
     study: Any = SimpleNamespace(parameters=lambda name: None)
     subject: Any = SimpleNamespace(probes={"p": SimpleNamespace(first=lambda count: None)})
     session: Any = SimpleNamespace(model=SimpleNamespace(name="base"))
-    report: Any = None
+    report: Any = MadeUpWork()
     results = Computation(study, subject, report).units(Job(tuple(units)), session)
     finished: list[str] = []
     with pytest.raises(ValueError, match="wrong"):

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from core.engine import registry, runner
-from core.engine.executor import LocalExecutor, Work
 from core.engine.measurement import UnitResult
 from core.engine.station import (
     Done,
@@ -21,63 +20,21 @@ from core.engine.station import (
     Order,
     Recorded,
     Station,
-    in_memory,
-    plan_of,
-    writable,
 )
 from core.errors import CheckpointError
-from core.models.identity import IdentityMemory, Stamp
-from core.study.intake import of_models
-from core.study.study import Study
+from core.models.identity import Stamp
 from core.weights import parts
-from tests.conftest import WEIGHTS, MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
+from tests.conftest import WEIGHTS, MemorySink
+from tests.core.engine.beside import Beside, study_of
 
 FILE = Stamp("/m/model.safetensors", 1, 2, 100, 5, 6)
 
 
-class _Beside(LocalExecutor):
-    """Computes every job in a station."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.plan = ""
-
-    def remembering(self, memory: IdentityMemory) -> IdentityMemory:
-        self.recorded = Recorded(memory)
-        return self.recorded
-
-    def compute(self, work: Work, analyses: Any) -> None:
-        station = Station(Order(work.study, tuple(analyses), self.recorded.hashes, threads=1))
-        hello = station.open()
-        assert hello.plan == plan_of([unit.key for unit in work.units])
-        units = {unit.key: unit for unit in work.units}
-
-        def load(key: str) -> UnitResult:
-            return writable(in_memory(work.load(key)))
-
-        while jobs := work.ready():
-            finished = []
-            for message in station.compute([unit.key for unit in jobs[0].units], load):
-                assert not isinstance(message, Failed), message
-                if isinstance(message, Done):
-                    finished.append((units[message.key], message.result, message.seconds))
-            work.save(finished)
-
-
-def _study(folder: Path, count: int = 2) -> Study:
-    base = write_model(folder / "base", tiny_config(), tiny_tensors())
-    tuned = [
-        str(write_model(folder / f"tuned{i}", tiny_config(), tuned_from(tiny_tensors(), i)))
-        for i in range(count)
-    ]
-    return of_models(str(base), tuned)
-
-
 def test_a_station_computes_what_its_run_would(tmp_path: Path) -> None:
-    study = _study(tmp_path)
+    study = study_of(tmp_path)
     alone, beside = MemorySink(), MemorySink()
     runner.run(study, alone, WEIGHTS)
-    runner.run(study, beside, WEIGHTS, _Beside())
+    runner.run(study, beside, WEIGHTS, Beside())
     assert beside.units.keys() == alone.units.keys()
     for key, (_, result) in alone.units.items():
         assert beside.units[key][1].measurements == result.measurements
@@ -85,7 +42,7 @@ def test_a_station_computes_what_its_run_would(tmp_path: Path) -> None:
 
 
 def test_a_job_that_fails_says_why_and_the_next_one_runs(tmp_path: Path) -> None:
-    study = _study(tmp_path, 1)
+    study = study_of(tmp_path, 1)
     station = Station(Order(study, ("tuning_vectors",), {}, threads=1))
     station.open()
     (failed,) = [m for m in station.compute(["none"], _nothing) if isinstance(m, Failed)]
@@ -101,7 +58,7 @@ def test_a_slice_goes_on_from_the_parts_of_another_station(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed between two measurements of one matrix, which is then measured anew."""
-    study, whole, measured = _study(tmp_path), MemorySink(), list[tuple[str, str, str]]()
+    study, whole, measured = study_of(tmp_path), MemorySink(), list[tuple[str, str, str]]()
     analyses = ("tuning_vectors", "alignment", "spectral_regime")
     runner.run(study, whole, analyses)
     keys = [k for k, (unit, _) in whole.units.items() if unit.layer == 0 and not unit.requires]
@@ -141,7 +98,7 @@ def test_a_slice_goes_on_from_the_parts_of_another_station(
 
 
 def test_a_stopped_station_ends_its_jobs(tmp_path: Path) -> None:
-    study = _study(tmp_path, 1)
+    study = study_of(tmp_path, 1)
     sink = MemorySink()
     runner.run(study, sink, ["tuning_vectors"])
     key = next(key for key, (unit, _) in sink.units.items() if unit.layer == 0)
@@ -154,7 +111,7 @@ def test_a_stopped_station_ends_its_jobs(tmp_path: Path) -> None:
 
 
 def test_a_host_without_a_model_is_named(tmp_path: Path) -> None:
-    study = _study(tmp_path, 1)
+    study = study_of(tmp_path, 1)
     (tmp_path / "tuned0" / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=rf"On host {os.uname().nodename}: .*tuned0"):
         Station(Order(study, ("tuning_vectors",), {}, threads=1)).open()

@@ -54,6 +54,9 @@ class _Arrays(Mapping[str, NDArray[Any]]):
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._read[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._read  # a lookup of a missing array raises no KeyError
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._read)
 

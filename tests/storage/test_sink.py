@@ -238,6 +238,17 @@ def test_artifacts_come_back_and_are_kept_once(db: Database, begin: Begin) -> No
     assert len(runs.artifacts(db, run_id)) == 1
 
 
+def test_an_artifact_is_asked_for_an_array_that_it_lacks(db: Database, begin: Begin) -> None:
+    sink = begin()
+    artifact = Artifact(name="x", arrays={"a": np.arange(3)})
+    sink.save(unit("k"), UnitResult(artifacts=[artifact]), 1.0)
+    (stored,) = sink.load("k").artifacts
+    assert "a" in stored.arrays
+    assert "b" not in stored.arrays
+    with pytest.raises(StorageError, match="lacks the array 'b'"):
+        stored.arrays["b"]
+
+
 def test_artifacts_that_were_touched_are_refused(db: Database, begin: Begin) -> None:
     sink = begin()
     sink.save(unit("a"), UnitResult(artifacts=[Artifact(name="x", arrays={"a": np.ones(3)})]), 1.0)

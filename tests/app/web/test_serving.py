@@ -183,6 +183,7 @@ async def test_a_window_ends_with_a_server_that_was_killed(
         shown = b""
         while b"No runs yet" not in shown:
             message = await terminal.receive()
+            assert message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
             shown += message.data if isinstance(message.data, bytes) else b""
         windows = process.children(recursive=True)
         process.kill()

@@ -1,7 +1,7 @@
-"""The warnings of a run: its own, and those of the finished units that it uses.
+"""The warnings of a run, and the warnings of the finished units that the run uses.
 
-Owns their order: first the run's own, then those of its units in the order of the units. Equal ones
-count once.
+Owns their order: first the run's warnings, then the units' warnings in the order of the units.
+Equal warnings count once.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def end_tokens(model: Any, tokenizer: Any) -> Iterator[int]:
 
 def end_tokens_of(member: Member) -> Iterator[int]:
     """The tokens that end a text of a model that is not loaded, as transformers finds them. An
-    adapter has those of the model under it, unless it states its own. Raises CheckpointError."""
+    adapter without end tokens has the end tokens of the model under it. Raises CheckpointError."""
     checkpoint = member.checkpoint
     while True:
         file = Path(checkpoint.where) / "generation_config.json"

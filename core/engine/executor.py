@@ -214,8 +214,8 @@ class _Visit:
 class Computation:
     """Computes jobs of an opened study in this process.
 
-    Warnings that arise meanwhile become part of the finished units: those of reading a slice, of a
-    forward pass or of loading a model of all its units.
+    Warnings that arise meanwhile become part of the finished units. A warning about a slice, a
+    forward pass or the loading of a model becomes part of all its units.
     """
 
     def __init__(self, study: Study, subject: Subject, report: Report) -> None:

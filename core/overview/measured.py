@@ -70,8 +70,8 @@ class Family:
         return not set(self.lineage(one)).isdisjoint(self.lineage(other))
 
     def own_domains(self, model: str) -> tuple[str, ...]:
-        """The domains that a model was tuned for: its own, or those of its nearest ancestor with
-        any."""
+        """The domains that a model was tuned for: its own domains, or the domains of the nearest
+        ancestor that has any."""
         for name in self.lineage(model):
             own = tuple(d for d in self.domains if self.owners.get(d, d) == name)
             if own:

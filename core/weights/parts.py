@@ -65,7 +65,7 @@ class SliceParts:
             self._took = self._laid - now
 
     def warnings(self) -> list[Doubt]:
-        """The warnings about the slice, including those of killed attempts."""
+        """The warnings about the slice, with the warnings of killed attempts."""
         of_parts = [doubt for part in self._known.values() for doubt in part.warnings]
         return [*of_parts, *self.doubts.take()]
 

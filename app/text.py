@@ -6,12 +6,16 @@ characters.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 LONGEST = 600
 """Most characters of one displayed value; names can have any length."""
 
 _JOINERS = "\u200c\u200d"  # Persian, Indic scripts and emoji need them
+_ALONE = re.compile("(?<![^\\s\u200d])\u200d|\u200d(?![^\\s\u200d])")
+"""A joiner that joins nothing: rich measures it in two ways, and raises where they differ."""
+
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -19,9 +23,9 @@ def plain(text: str) -> str:
     """The text in one line, with visible escapes for characters that act on a terminal.
 
     Escaped are control characters (escape sequences begin with one), line breaks, marks that change
-    the direction of writing or are invisible, and lone surrogates.
+    the direction of writing or are invisible, joiners at an edge, and lone surrogates.
     """
-    return text if text.isprintable() else text.translate(_SHOWN)
+    return text if text.isprintable() else _ALONE.sub(r"\\u200d", text.translate(_SHOWN))
 
 
 def short(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from app.render.terminal.lines import exactly, told_apart
+from app.render.terminal.lines import exactly, narrow, told_apart
 from app.text import plain
 from core.figures.plots.plot import Name
 
@@ -77,7 +77,7 @@ def _parted(name: str, room: int) -> list[str]:
         ] or [""]
         lines[-1:] = [*([lines[-1] + whole[0], *whole[1:], ""] if whole else lines[-1:])]
         lines[-1] += last + part[len(word) :]
-    fits = len(lines) <= MOST and cell_len(name) == len(name)
+    fits = len(lines) <= MOST and narrow(name)
     return [line.rstrip("_ ") for line in lines[:-1]] + lines[-1:] if fits else []
 
 

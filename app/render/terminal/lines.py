@@ -84,7 +84,7 @@ def _start(text: str, width: int) -> str:
 def folded(text: str, width: int, *, indent: str = "", hyphens: bool = True) -> list[str]:
     """Harmless text in lines of at most `width` cells, those after the first indented: broken at
     spaces and after `hyphens`, and within words only where one is too long."""
-    if cell_len(text) == len(text):
+    if narrow(text):
         return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=hyphens)
     lines: list[str] = []
     line, rest = "", width - len(indent)
@@ -101,6 +101,11 @@ def folded(text: str, width: int, *, indent: str = "", hyphens: bool = True) -> 
             line, room = line[size:].lstrip(), rest
     lines += [line] if line else []
     return [*lines[:1], *(f"{indent}{each}" for each in lines[1:])]
+
+
+def narrow(text: str) -> bool:
+    """Whether each character of a text is one cell wide."""
+    return all(cell_len(character) == 1 for character in set(text))
 
 
 def padded(line: Line, width: int, style: Style | None = None) -> Line:

@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from app.render.terminal.axes import Frame, even_ticks, x_axis, y_axis
-from app.render.terminal.lines import Cells, Line, cut, joined, length, padded
+from app.render.terminal.lines import Cells, Line, cut, joined, length, narrow, padded
 from app.render.terminal.palette import Palette, sign
 from app.text import plain
 from core.figures.plots.plot import Entry
@@ -115,5 +115,6 @@ def _name(plot: PointsPlot, frame: Frame, canvas: list[Cells], style: Style) -> 
         column = frame.column(point.place[0]) - frame.left
         first = column - 1 - cell_len(name) if left else column + 2
         taken = row[max(0, first) : first + len(name)]
-        if first >= 0 and len(taken) == cell_len(name) and {c for c, _ in taken} <= set(" ╌┊"):
+        fits = first >= 0 and len(taken) == len(name) and narrow(name)
+        if fits and {c for c, _ in taken} <= set(" ╌┊"):
             row[first : first + len(name)] = [(character, style) for character in name]

@@ -18,6 +18,8 @@ WORDS = {
     "turning": "\u202er\u202c\u0645\u062b\u2066x\u2069e"
     + "\u0301" * 60
     + "\u200d\u200b a\nb\r\nc\td",
+    # What a library measures in two ways, and fails where they differ.
+    "joining": "\u200d\u200d宽\u200d \u200d\u200d👩" * 20,
     "wide": "宽字符" * 40,
     "long": "x" * 4000,
 }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import textwrap
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len, set_cell_size
 
-from app.render.terminal.lines import cut, exactly, folded
+from app.render.terminal.lines import cut, exactly, fitted, folded
+from app.text import plain
 
-TEXTS = st.text(st.sampled_from("ab 字\u0301\u200d\ufe0f☺👩"), max_size=200)
+TEXTS = st.text(st.sampled_from("ab 字\u0301\u200d\ufe0f☺👩"), max_size=200).map(plain)
 """Narrow, wide, without a width, and joined."""
 
 
@@ -25,6 +27,7 @@ def test_a_text_is_cut_as_if_all_of_it_were_measured(text: str, width: int) -> N
 
 
 @settings(max_examples=60)
+@example("\u0301字\u200da\u0301字字字", 4, "")  # eight characters and eight cells, by chance
 @given(TEXTS, st.integers(4, 60), st.sampled_from(["", "  "]))
 def test_no_line_of_a_folded_text_is_wider_than_its_room(
     text: str, width: int, indent: str
@@ -33,6 +36,13 @@ def test_no_line_of_a_folded_text_is_wider_than_its_room(
     assert all(cell_len(line) <= width for line in lines)
     assert all(line.startswith(indent) for line in lines[1:])
     assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize("name", ["\u200d\u200d字", "a \u200d\u200d👩👩", "a\u200d", "\u200d"])
+@pytest.mark.parametrize("width", range(1, 7))
+def test_a_joiner_that_joins_nothing_takes_its_room_as_an_escape(name: str, width: int) -> None:
+    assert cell_len(fitted(name, width)) == width
+    assert fitted(name, 60).rstrip() == name.replace("\u200d", "\\u200d")
 
 
 @given(st.text("ab-c ", max_size=80), st.integers(4, 30))

@@ -51,7 +51,8 @@ gpu: $(STAMP)             ## the tests and benchmarks of cards on a real card; k
 models: $(STAMP)          ## every model type that transformers offers, examined; kept in docs/models.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.models --jobs 4 --write docs/models.md
 
-fuzz: $(STAMP)            ## broken and hostile input, CASES of each kind from SEED on
+fuzz: $(STAMP)            ## property tests on new examples; broken input, CASES of each kind from SEED on
+	$(PYTEST) -m hypothesis --hypothesis-profile other --hypothesis-seed $(SEED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seed $(SEED) --cases $(CASES)
 
 pictures: $(STAMP)        ## the pictures of the documents, from the demo's own run

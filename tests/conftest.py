@@ -29,9 +29,11 @@ from core.models.identity import Stamp
 if TYPE_CHECKING:
     import torch
 
-# No test is timed: on a busy machine any of them may take long.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# No test is timed: on a busy machine any of them may take long. The same examples each time, so
+# that a change is judged by what it changed; `make fuzz` looks for others.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("other", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("same")
 
 MEMORY = Path("/dev/shm")  # of Linux
 ROOM = 2**31

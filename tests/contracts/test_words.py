@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -95,8 +96,13 @@ def test_an_error_is_not_longer_than_anybody_reads() -> None:
 
 def _of(kind: type[N]) -> Iterator[tuple[str, N]]:
     """Every node of a kind in all sources, and the file that it is in."""
-    for name, text in SOURCES.items():
-        yield from ((name, node) for node in _walk(ast.parse(text), kind))
+    for name, tree in _trees().items():
+        yield from ((name, node) for node in _walk(tree, kind))
+
+
+@cache
+def _trees() -> dict[str, ast.Module]:
+    return {name: ast.parse(text) for name, text in SOURCES.items()}
 
 
 def _walk(tree: ast.AST, kind: type[N]) -> Iterator[N]:

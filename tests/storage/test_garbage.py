@@ -306,7 +306,7 @@ def test_files_that_another_database_may_own_are_left(db: Database, begin: Begin
     assert collect(db).files == 1
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(
     owned=st.lists(st.sets(st.integers(0, 9)), max_size=5),
     deleted=st.sets(st.integers(0, 4)),

@@ -87,7 +87,7 @@ def _stored(db: Database, rows: list[Measurement], study: Study = STUDY) -> str:
     return run_id
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(rows=ROWS, queries=st.lists(QUERIES, min_size=1, max_size=6))
 def test_sql_agrees_with_matches(rows: list[Measurement], queries: list[Query]) -> None:
     with (

@@ -37,8 +37,8 @@ class Subject:
 
     `probes` are the probe sets by name, in the study's order; for a study without one, the built-in
     set where an analysis needs texts. `planned` are the units of the analyses planned so far, by
-    name. `written` caches fingerprints of chat templates by model, `encoders` the fingerprint of
-    the tokeniser that the study names.
+    name. `written` caches fingerprints of chat templates by model, `encoders` of tokenisers by
+    folder.
     """
 
     study: Study
@@ -48,7 +48,7 @@ class Subject:
     notes: tuple[tuple[str, str], ...] = ()
     planned: dict[str, list[Unit]] = field(default_factory=dict)
     written: dict[str, str] = field(default_factory=dict)
-    encoders: dict[str, str] = field(default_factory=dict)
+    encoders: dict[Path, str] = field(default_factory=dict)
 
     @property
     def models(self) -> Mapping[str, Member]:
@@ -97,8 +97,7 @@ class Subject:
         if more.keys() & {"task", "tasks"}:  # a probe's fingerprint is of token ids
             if self.evaluation.chat_template:
                 more = {**more, "templates": [self._template(model) for model in models]}
-            if other := self._other_tokenizer():
-                more = {**more, "tokenizer": other}
+            more = {**more, "tokenizer": self._encoder()}
         return content_key(
             {
                 "analysis": [analysis, version, parameters.model_dump(mode="json")],
@@ -123,17 +122,17 @@ class Subject:
         asked = self.study.evaluation
         return asked is not None and asked.chat_template and self.study.models.template == "own"
 
-    def _other_tokenizer(self) -> str:
-        """The fingerprint of the study's tokeniser; empty if it equals the base's."""
-        named = self.study.models.tokenizer
-        if named and named not in self.encoders:
-            fingerprint = encoding.fingerprint(self.tokenizer())
+    def _encoder(self) -> str:
+        """The fingerprint of the study's tokeniser; empty if the base has none."""
+        folder = _tokenizer_folder(self.study, self.family)
+        if folder not in self.encoders:
             try:
-                same = encoding.fingerprint(self._own_tokenizer(BASE)) == fingerprint
+                self.encoders[folder] = encoding.fingerprint(_tokenizer(self.study, folder))
             except CheckpointError:
-                same = False  # the base has none
-            self.encoders[named] = "" if same else fingerprint
-        return self.encoders[named] if named else ""
+                if self.study.models.tokenizer:
+                    raise
+                self.encoders[folder] = ""  # units fail when they load the model
+        return self.encoders[folder]
 
     def _template(self, model: str) -> str:
         whose = model if self.own_templates else BASE

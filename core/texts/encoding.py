@@ -32,14 +32,15 @@ def ids(tokenizer: Any, text: str, *, special: bool | None = None) -> list[int]:
 
 
 def fingerprint(tokenizer: Any) -> str:
-    """sha256 of everything that determines a tokeniser's ids of texts and chats."""
+    """sha256 of everything that determines a tokeniser's ids of texts and texts of ids; a chat
+    template is apart (see `core.texts.templates`)."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         rules: Any = [type(tokenizer).__name__, tokenizer.get_vocab()]
     else:
         rules = backend.to_str()
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
-    whole = [rules, special, tokenizer.chat_template]
+    whole = [rules, special, tokenizer.clean_up_tokenization_spaces]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 

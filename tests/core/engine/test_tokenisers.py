@@ -1,4 +1,5 @@
-"""The keys of units hang on the tokeniser that a study names, where it is not the base's."""
+"""The keys of units hang on the tokeniser that models share: the base's, or one that the study
+names."""
 
 from __future__ import annotations
 
@@ -47,6 +48,25 @@ def test_another_tokeniser_is_another_unit_and_a_copy_of_the_base_s_is_none(
     assert plain
     assert _keys(family_folders, task_folder, analysis, same) == plain
     assert not _keys(family_folders, task_folder, analysis, other) & plain
+
+
+@pytest.mark.parametrize("analysis", ["ablation", "arithmetic", "evaluation"])
+def test_a_changed_tokeniser_of_the_base_is_another_unit(
+    family_folders: dict[str, Path], task_folder: Path, tmp_path: Path, analysis: str
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(family_folders["base"], base)
+    folders = {**family_folders, "base": base}
+    plain = _keys(folders, task_folder, analysis, None)
+    assert plain == _keys(folders, task_folder, analysis, None)
+    for name, key, value in (
+        ("tokenizer.json", "normalizer", {"type": "Prepend", "prepend": " one"}),
+        ("tokenizer_config.json", "clean_up_tokenization_spaces", True),
+    ):
+        before = (base / name).read_text()
+        (base / name).write_text(json.dumps({**json.loads(before), key: value}))
+        assert not _keys(folders, task_folder, analysis, None) & plain
+        (base / name).write_text(before)
 
 
 @pytest.mark.parametrize("analysis", ["ablation", "arithmetic", "evaluation"])

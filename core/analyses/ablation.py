@@ -17,6 +17,7 @@ from core.engine.registry import Analysis, Parameters, Workload
 from core.errors import StudyError, item_of
 from core.figures import drop_tables, drop_views
 from core.neurons import ranking
+from core.statistics import multiplicity
 
 if TYPE_CHECKING:
     from core.engine.session import Session
@@ -103,11 +104,11 @@ def plan(subject: Subject, parameters: AblationParameters) -> list[Unit]:
                               scored[place], whole[model, task.name])
                     for name in parameters.selections
                 ]  # fmt: skip
+    tested = tuple(u.key for u in ablated)
+    key = content_key({"analysis": [NAME, VERSION], "of": tested, "q": multiplicity.VERSION})
     corrected = Unit(
-        key=content_key({"analysis": [NAME, VERSION], "of": [u.key for u in ablated]}),
-        analysis=NAME, label="correction for the number of tests",
-        requires=tuple(u.key for u in ablated),
-    )  # fmt: skip
+        key=key, analysis=NAME, label="correction for the number of tests", requires=tested
+    )
     return [*scored.values(), *whole.values(), *ablated, *([corrected] if ablated else [])]
 
 

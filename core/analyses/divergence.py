@@ -22,6 +22,7 @@ from core.figures.kinds.passages import PassageView
 from core.figures.kinds.scatters import ScatterPlot, TwoMeasures
 from core.figures.kinds.tables import SortedTable
 from core.figures.spread_findings import of_spread
+from core.statistics import multiplicity
 
 if TYPE_CHECKING:
     from core.engine.session import Session
@@ -65,10 +66,10 @@ def plan(subject: Subject, parameters: DivergenceParameters) -> list[Unit]:
             if model == BASE:
                 required = (*required, key)
     tested = tuple(unit.key for unit in units if unit.model != BASE)
+    key = content_key({"analysis": [NAME, VERSION], "of": tested, "q": multiplicity.VERSION})
     corrected = Unit(
-        key=content_key({"analysis": [NAME, VERSION], "of": tested}), analysis=NAME,
-        label="correction for the number of tests", requires=tested,
-    )  # fmt: skip
+        key=key, analysis=NAME, label="correction for the number of tests", requires=tested
+    )
     return [*units, *([corrected] if tested else [])]
 
 

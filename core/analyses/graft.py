@@ -22,6 +22,7 @@ from core.figures import graft_views
 from core.figures.figure import BASE
 from core.figures.graft_views import GROUPS
 from core.models.naming import GROUP_OF, ORDER
+from core.statistics import multiplicity
 
 if TYPE_CHECKING:
     from core.engine.session import Session
@@ -108,10 +109,10 @@ def _compared(
         "keep": parameters.keep, "layers": subject.family.anatomy.layers,
         "probe": probe if len(subject.probes) > 1 else "", "seed": subject.study.run.seed,
     }  # fmt: skip
+    parts = {"analysis": [NAME, VERSION], "of": required, "q": multiplicity.VERSION, **options}
     return Unit(
-        key=content_key({"analysis": [NAME, VERSION], "of": required, **options}),
-        analysis=NAME, label=f"the grafts of {model}", model=model, requires=tuple(required),
-        options=options,
+        key=content_key(parts), analysis=NAME, label=f"the grafts of {model}", model=model,
+        requires=tuple(required), options=options,
     )  # fmt: skip
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+VERSION = 2
+"""The version of stored q values, for their units' keys: since 2, `n` counts the tests with a p
+value alone."""
+
 
 def adjusted(p_values: Sequence[float | None]) -> list[float | None]:
     """Benjamini and Hochberg's adjusted p values, in the order given; None stays None."""

@@ -17,7 +17,7 @@ from core.engine.registry import Analysis, Parameters, Workload
 from core.errors import StudyError, item_of
 from core.figures import drop_tables, drop_views
 from core.neurons import ranking
-from core.statistics import multiplicity
+from core.statistics import comparison, multiplicity
 
 if TYPE_CHECKING:
     from core.engine.session import Session
@@ -203,6 +203,7 @@ def _ablated(
     key = subject.key(
         NAME, VERSION, key_parameters, [model], step="silenced", task=[task.name, task.fingerprint],
         requires=[scored.key, whole.key], bootstrap=subject.evaluation.bootstrap,
+        intervals=comparison.VERSION,
     )  # fmt: skip
     return Unit(
         key=key, analysis=NAME,

@@ -22,6 +22,7 @@ from core.figures.kinds.grids import Plane
 from core.figures.kinds.passages import WholeText
 from core.figures.kinds.tables import SortedTable
 from core.figures.kinds.trades import DomainPairs
+from core.statistics import comparison
 from core.vectors import arithmetic
 from core.vectors.arithmetic import ArithmeticPoint, Restriction
 
@@ -166,7 +167,7 @@ def _made(
     key = subject.key(
         NAME, VERSION, Parameters(), [BASE, *point.vectors], point=point.setting,
         restriction=restriction, tasks=[[t.name, t.fingerprint] for t in tasks],
-        bootstrap=subject.evaluation.bootstrap,
+        bootstrap=subject.evaluation.bootstrap, intervals=comparison.VERSION,
     )  # fmt: skip
     where = f" in {restriction}" if restriction else ""
     return Unit(
@@ -294,8 +295,6 @@ def _against(
     options: Mapping[str, Any],
     **coordinates: Any,
 ) -> Iterator[Measurement]:
-    from core.statistics import comparison
-
     once = {"resamples": options["resamples"], "seed": options["seed"]}
     coordinates["metric_of"] = merged.metric
     if base.items is None or tuned.items is None or merged.items is None:

@@ -22,7 +22,7 @@ from core.figures.kinds.passages import PassageView
 from core.figures.kinds.scatters import ScatterPlot, TwoMeasures
 from core.figures.kinds.tables import SortedTable
 from core.figures.spread_findings import of_spread
-from core.statistics import multiplicity
+from core.statistics import comparison, multiplicity
 
 if TYPE_CHECKING:
     from core.engine.session import Session
@@ -54,7 +54,10 @@ def plan(subject: Subject, parameters: DivergenceParameters) -> list[Unit]:
         named = states.options["named"]
         required: tuple[str, ...] = (states.key,)
         for model in subject.models:
-            key = subject.key(NAME, VERSION, parameters, [BASE, model], of=required)
+            key = subject.key(
+                NAME, VERSION, parameters, [BASE, model], of=required,
+                intervals=comparison.VERSION,
+            )  # fmt: skip
             units.append(
                 Unit(
                     key=key, analysis=NAME, loads=model, model=model,

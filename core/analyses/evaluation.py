@@ -22,6 +22,7 @@ from core.figures import (
 from core.figures.kinds.grids import Board, Heatmap
 from core.figures.kinds.passages import PassageView
 from core.figures.kinds.tables import SortedTable
+from core.statistics import comparison
 
 if TYPE_CHECKING:
     from core.engine.session import Session
@@ -59,7 +60,7 @@ def _asked(subject: Subject, parameters: EvaluationParameters, model: str, task:
     return Unit(
         key=subject.key(
             NAME, VERSION, parameters, [model], task=[task.name, task.fingerprint],
-            bootstrap=subject.evaluation.bootstrap, **more,
+            bootstrap=subject.evaluation.bootstrap, intervals=comparison.VERSION, **more,
         ),
         analysis=NAME, label=f"{model} on {task.name}", model=model, task=task.name, loads=model,
     )  # fmt: skip
@@ -131,8 +132,6 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 def _difference(
     unit: Unit, base: StoredScore, tuned: StoredScore, resamples: int, seed: int
 ) -> list[Measurement]:
-    from core.statistics import comparison
-
     coordinates: dict[str, Any] = {
         "model": unit.model, "reference": BASE, "task": unit.task, "metric_of": tuned.metric
     }  # fmt: skip

@@ -22,14 +22,16 @@ from core.figures import graft_views
 from core.figures.figure import BASE
 from core.figures.graft_views import GROUPS
 from core.models.naming import GROUP_OF, ORDER
-from core.statistics import multiplicity
+from core.statistics import comparison, multiplicity
 
 if TYPE_CHECKING:
     from core.engine.session import Session
     from core.engine.subject import Subject
     from core.texts.probe import ProbeSet
     from core.vectors.grafted import Bed
+
 NAME, VERSION = "graft", 1
+INTERVALS = {"intervals": comparison.VERSION}
 TOGETHER = 8
 """The number of layers whose single grafts are one unit."""
 
@@ -71,8 +73,9 @@ def plan(subject: Subject, parameters: GraftParameters) -> list[Unit]:
         def unit(step: str, *required: Unit, model: str = model, name: str = name,
                  digest: str = probe.fingerprint, **more: Any) -> Unit:  # fmt: skip
             options = {"step": step, **more}
+            gated = {} if step in ("modules", "layers") else INTERVALS  # by an interval of the gain
             key = subject.key(
-                NAME, VERSION, Parameters(), [BASE, model], probe=digest, **options,
+                NAME, VERSION, Parameters(), [BASE, model], probe=digest, **options, **gated,
                 of=[each.key for each in required],
             )  # fmt: skip
             return Unit(
@@ -109,10 +112,10 @@ def _compared(
         "keep": parameters.keep, "layers": subject.family.anatomy.layers,
         "probe": probe if len(subject.probes) > 1 else "", "seed": subject.study.run.seed,
     }  # fmt: skip
-    parts = {"analysis": [NAME, VERSION], "of": required, "q": multiplicity.VERSION, **options}
+    parts: dict[str, Any] = {"of": required, **options, **INTERVALS, "q": multiplicity.VERSION}
     return Unit(
-        key=content_key(parts), analysis=NAME, label=f"the grafts of {model}", model=model,
-        requires=tuple(required), options=options,
+        key=content_key({"analysis": [NAME, VERSION], **parts}), analysis=NAME,
+        label=f"the grafts of {model}", model=model, requires=tuple(required), options=options,
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class StoredScore:
 def rows(
     scores: Iterable[Score], *, resamples: int, seed: int, metric: str = "", **coordinates: Any
 ) -> list[Measurement]:
-    """A row for each score with its bootstrap interval over the items.
+    """A row for each score with its interval over the items.
 
     With `metric` the rows have that metric, and `metric_of` is the harness's name of the score.
     """

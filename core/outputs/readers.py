@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 SPREADS = ("kl", "nll_change")
 """The metrics whose spread over documents is told."""
 
+SHARES = ("top1_agreement",)
+"""The metrics between 0 and 1."""
+
 
 class _Reader:
     """Values summed by document. `resamples`: the number behind each interval."""
@@ -61,7 +64,7 @@ class _Reader:
         )  # fmt: skip
 
     def mean(self, metric: str, totals: NDArray[np.float64], **more: Any) -> Measurement:
-        """A mean over tokens, with its interval by resampling documents."""
+        """A mean over tokens, with its interval over documents."""
         known = np.flatnonzero(self.sums.counts)
         if not len(known):
             return self.row(metric, None, n=0, **more)
@@ -69,7 +72,9 @@ class _Reader:
             index=known, total=totals[known], weight=self.sums.counts[known].astype(np.float64)
         )
         seed = self.session.subject.study.run.seed
-        estimate = comparison.score(items, resamples=self._resamples, seed=seed)
+        estimate = comparison.score(
+            items, resamples=self._resamples, seed=seed, share=metric in SHARES
+        )
         return self.row(
             metric, estimate.value, low=estimate.low, high=estimate.high, n=len(known), **more
         )

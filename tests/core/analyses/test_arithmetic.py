@@ -170,7 +170,7 @@ def test_shares_are_fractions_of_the_domain_s_own_model(sink: MemorySink) -> Non
     assert {m for _, m in checked} == {m for task, m in base if task != "tiny_text"}
     coordinates = {"setting": "maths=1", "task": "tiny_last_word", "metric_of": "perplexity"}
     whole = sink.value("normalised", module="", **coordinates)
-    assert (whole.value, whole.low, whole.high) == (1, 1, 1)
+    assert (whole.value, whole.low, whole.high) == (1, None, None), "few items, all alike"
 
 
 def test_a_domain_s_share_is_the_mean_over_its_tasks(sink: MemorySink) -> None:

@@ -145,18 +145,9 @@ def _right(arrays: Arrays | None) -> dict[int, str]:
 
 def _prompt(item: Answer) -> dict[str, str]:
     """The prompt of an item, and as its continuation the right answer as it was scored."""
-    right = [text for text, good in zip(item.choices, item.right, strict=True) if good]
-    then = right[0] if right else item.target
-    if then and not right and not item.prompt[-1:].isspace():
-        then = f" {then}"
-    fields: dict[str, str] = {}
-    if not item.prompt and len(item.choices) == 1:
-        fields["alone"] = "text"
-    prompt, then = (text.removeprefix(CUT).removesuffix(CUT) for text in (item.prompt, then))
-    cut = item.prompt.startswith(CUT) or any(
-        text.endswith(CUT) for text in (*right[:1], item.target)
-    )
-    return {"prompt": prompt, "continuation": then} | fields | ({"note": IS_CUT} if cut else {})
+    fields = item.scored
+    whole = {name: text.removeprefix(CUT).removesuffix(CUT) for name, text in fields.items()}
+    return whole if whole == fields else whole | {"note": IS_CUT}
 
 
 def _documents(probe: Probe) -> list[Document]:

@@ -87,6 +87,7 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
         "prompt.bytes": "byte prompts", "prompt.ends": "int items",
         "choice.bytes": "byte options", "choice.ends": "int choices",
         "target.bytes": "byte targets", "target.ends": "int items",
+        "continuation.bytes": "byte continuations", "continuation.ends": "int items",
     },
     "answers": {
         "index": "int items", "counts": "int items", "likelihood": "float choices",

@@ -27,13 +27,18 @@ CUT = "[…]"
 
 Arrays = Mapping[str, NDArray[Any]]
 Right = Callable[[Mapping[str, Any]], Collection[int]]
+After = Callable[[Mapping[str, Any], str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One item: its prompt (cut at the beginning where it is long), the choices or the one text
     that was scored, which of them are right, the log-likelihood of each in nats, and for generated
-    text the `target` and the model's text, `said`."""
+    text the `target` and the model's text, `said`.
+
+    `continuation`: the right answer as it follows the prompt, if it is no choice by itself:
+    generated text, or the common end of choices that differ in their prompts.
+    """
 
     index: int
     prompt: str
@@ -42,18 +47,37 @@ class Answer:
     likelihoods: tuple[float, ...] = ()
     target: str = ""
     said: str | None = None
+    continuation: str = ""
+
+    @property
+    def scored(self) -> dict[str, str]:
+        """The `prompt` and the right answer as it follows there, the `continuation`; of a running
+        text, `alone` too, as in `core.texts.encoding`."""
+        good = [text for text, good in zip(self.choices, self.right, strict=False) if good]
+        right = good[0] if good else ""
+        if not self.prompt and len(self.choices) == 1:
+            return {"prompt": "", "continuation": right, "alone": "text"}
+        prompt, follows = self.prompt, self.continuation or right
+        if not follows and self.target:  # an older database has no continuation
+            follows = f"{'' if prompt[-1:].isspace() else ' '}{self.target}"
+        if not prompt and self.continuation:
+            prompt = right.removesuffix(self.continuation)
+        return {"prompt": prompt, "continuation": follows}
 
 
-def read(rows: Iterable[Mapping[str, Any]], right: Right | None = None) -> list[Answer]:
+def read(
+    rows: Iterable[Mapping[str, Any]], right: Right | None = None, after: After | None = None
+) -> list[Answer]:
     """The answers in the harness's rows of samples, each item once and in ascending order.
 
     `right` gives the indices of a document's right choices; None finds them by the row's target.
+    `after` gives the right answer to a document to be generated, as it follows the prompt.
     """
     by_index: dict[int, Answer] = {}
     for row in rows:
         index = int(row["doc_id"])
         if index not in by_index:
-            by_index[index] = _answer(index, row, right)
+            by_index[index] = _answer(index, row, right, after)
     return [by_index[index] for index in sorted(by_index)]
 
 
@@ -78,23 +102,31 @@ def stored(prompts: Arrays | None, answers: Arrays | None) -> dict[int, Answer]:
     texts = _texts(prompts, "prompt") if prompts is not None else None
     targets = _texts(prompts, "target") if prompts is not None else None
     choices = list(_choices(prompts)) if prompts is not None else None
+    known = prompts is not None and "continuation.bytes" in prompts
+    continuations = _texts(prompts or {}, "continuation") if known else None
     by_index = {}
     for row, index in enumerate(map(int, items["index"])):
         options, right = choices[row] if choices is not None else ((), ())
         by_index[index] = Answer(
             index, texts[row] if texts else "", options, right, likelihoods.get(index, ()),
             targets[row] if targets else "", responses.get(index),
+            continuations[row] if continuations else "",
         )  # fmt: skip
     return by_index
 
 
-def _answer(index: int, row: Mapping[str, Any], right_of: Right | None) -> Answer:
+def _answer(
+    index: int, row: Mapping[str, Any], right_of: Right | None, after: After | None
+) -> Answer:
     asked = [tuple(each) for each in row["arguments"]]
     given = [each[0] for each in row["resps"]]
     target = row.get("target")
     first = asked[0]
     if len(first) > 1 and isinstance(first[1], Mapping):  # settings of generation
-        return Answer(index, str(first[0]), target=_named(target), said=str(given[0]))
+        follows = "" if after is None else after(row["doc"], str(first[0]))
+        return Answer(
+            index, str(first[0]), target=_named(target), said=str(given[0]), continuation=follows
+        )
     if len(first) == 1:  # a running text, scored as a whole
         return Answer(index, "", (str(first[0]),), (True,), (float(_number(given[0])),))
     half = len(asked) // 2
@@ -108,7 +140,10 @@ def _answer(index: int, row: Mapping[str, Any], right_of: Right | None) -> Answe
         known = right_of(row["doc"])
         right = tuple(position in known for position in range(len(asked)))
     likelihoods = tuple(float(_number(each)) for each in given)
-    return Answer(index, str(asked[0][0]) if alike else "", choices, right, likelihoods)
+    if alike:
+        return Answer(index, str(first[0]), choices, right, likelihoods)
+    good = right.index(True) if True in right else 0
+    return Answer(index, "", choices, right, likelihoods, continuation=str(asked[good][1]))
 
 
 def _number(given: Any) -> Any:
@@ -136,7 +171,7 @@ def _named(target: Any) -> str:
 
 def _asked(answers: Sequence[Answer]) -> dict[str, NDArray[Any]]:
     choices = [choice for each in answers for choice in each.choices]
-    texts = len(answers) * 2 + len(choices)
+    texts = len(answers) * 2 + len(choices) + sum(bool(each.continuation) for each in answers)
     room = min(LONGEST, max(80, MOST // max(1, texts)))
     right = [right for each in answers for right in each.right]
     return {
@@ -146,6 +181,7 @@ def _asked(answers: Sequence[Answer]) -> dict[str, NDArray[Any]]:
         **_bytes("prompt", (_end(each.prompt, room) for each in answers)),
         **_bytes("choice", (_beginning(choice, room) for choice in choices)),
         **_bytes("target", (_beginning(each.target, room) for each in answers)),
+        **_bytes("continuation", (_beginning(each.continuation, room) for each in answers)),
     }
 
 

@@ -19,7 +19,7 @@ from core import libraries
 from core.errors import TaskError, TauscopeError, reason
 from core.evaluation import answers, harness, sandbox
 from core.evaluation.answers import Answer
-from core.evaluation.examples import Example
+from core.evaluation.examples import Example, after
 from core.evaluation.items import right_choices
 from core.evaluation.tasks import Task, metric_name
 from core.statistics.comparison import Form, Items
@@ -82,7 +82,7 @@ class Evaluator:
         right = partial(right_choices, task.handle) if choice else None
         # The task's code may print, draw and fail.
         with harness.quiet(), harness.seeded(task.seed), sandbox.templates_of(task.name):
-            outputs = answers.read(results["samples"][task.name], right)
+            outputs = answers.read(results["samples"][task.name], right, partial(after, task))
         return _scores(task, results), outputs
 
     def shown(self, examples: Iterable[Example]) -> ProbeSet:

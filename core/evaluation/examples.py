@@ -78,6 +78,20 @@ def documents(
     return [text for text, _ in zip(texts, range(limit), strict=False)] if limit else list(texts)
 
 
+def after(task: Task, document: Mapping[str, Any], prompt: str) -> str:
+    """The right answer of an item to be generated, as it follows its prompt."""
+    handle = task.handle
+    target = handle.doc_to_target(document)
+    target = target[0] if isinstance(target, list) and target else target
+    if isinstance(target, int) and handle.config.doc_to_choice is not None:
+        target = handle.doc_to_choice(document)[target]
+    if handle.config.gen_prefix:  # it ends the prompt, as in the harness's few-shot examples
+        begun = prompt[-1:].isspace() or str(target)[:1].isspace()
+        return f"{'' if begun else ' '}{target}"
+    # A chat template ends the prompt itself.
+    return f"{'' if task.chat_template else handle.config.target_delimiter}{target}"
+
+
 def _requests(task: Task, chosen: list[int], tokenizer: Any) -> dict[int, list[Any]]:
     """The harness's requests to a model, by item."""
     template = partial(templates.chat, tokenizer) if task.chat_template else None
@@ -125,16 +139,8 @@ def _of_likelihood(task: Task, document: Mapping[str, Any], requests: Sequence[A
 
 
 def _of_generation(task: Task, document: Mapping[str, Any], requests: Sequence[Any]) -> Example:
-    handle = task.handle
-    target = handle.doc_to_target(document)
-    target = target[0] if isinstance(target, list) and target else target
-    if isinstance(target, int) and handle.config.doc_to_choice is not None:
-        target = handle.doc_to_choice(document)[target]
-    # The chat template ends the prompt, unless the prompt contains the answer's beginning.
-    begun = not task.chat_template or handle.config.gen_prefix
-    delimiter = handle.config.target_delimiter if begun else ""
     prompt, options = requests[0].args
-    return Example(str(prompt), f"{delimiter}{target}", "generated", options)
+    return Example(str(prompt), after(task, document, str(prompt)), "generated", options)
 
 
 _OF_TYPE: Mapping[str, Callable[..., Example]] = {

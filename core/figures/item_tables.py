@@ -74,11 +74,12 @@ def text(
     known = {str(item.number): item for item in ordered}
     item = known.get(choice.item, ordered[0] if ordered else None)
     blocks = [] if item is None else list(_blocks(item, compared, choice.metric_of, answers))
-    stored = item is not None and any(item.number in by_item for _, by_item in answers)
+    known_answers = [by[item.number] for _, by in answers if item and item.number in by]
     return Passages(
         title=" · ".join([f"Item {item.number if item else ''}", choice.model, choice.task]),
         blocks=tuple(blocks),
-        note=compared.absent if item is None else "" if stored else NOT_STORED,
+        note=compared.absent if item is None else "" if known_answers else NOT_STORED,
+        scored=known_answers[0].scored if known_answers else {},
         items=tuple(known),
         item="" if item is None else str(item.number),
         chosen={"model": choice.model, "task": choice.task, "metric": choice.metric_of},

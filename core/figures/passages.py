@@ -66,7 +66,8 @@ class Passages(TextFigure):
     """A figure of text. `measure` and `unit` name the values of its tokens, `signed` asks for a
     diverging scale about 0. `items` are the names of all texts that the reader may step through,
     `item` is the one shown. `note` stands below the text, `chosen` is where the user's selectors
-    stand, by coordinate."""
+    stand, by coordinate. `scored` is the item of a task with its right answer as it was scored: the
+    text before it as `prompt`, the answer as `continuation`; of a running text, `alone`."""
 
     title: str
     blocks: tuple[Block, ...]
@@ -77,6 +78,7 @@ class Passages(TextFigure):
     items: tuple[str, ...] = ()
     item: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
+    scored: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:

@@ -112,19 +112,8 @@ def _texts(analysis: str, coordinates: Mapping[str, str]) -> Iterator[str]:
 
 
 def item(figure: object) -> dict[str, Any]:
-    """The prompt of an item in a figure of text, with the right answer as its continuation. An item
-    without a prompt gives its whole text as the continuation."""
-    if not isinstance(figure, Passages):
-        return {}
-    blocks = {block.heading: block.passages for block in figure.blocks}
-    prompts, answers = blocks.get("Prompt", ()), blocks.get("Answers", ())
-    right = [each for each in blocks.get("Choices", ()) if "gold" in each.marks]
-    if not prompts:
-        whole = blocks.get("Text", ())
-        return _uncut({"continuation": whole[0].text, "alone": "text"}) if whole else {}
-    target = next((each.text for each in (*answers[:1], *right)), "")
-    gap = "" if not target or prompts[0].text[-1:].isspace() else " "
-    return _uncut({"prompt": prompts[0].text, "continuation": gap + target})
+    """The prompt of an item in a figure of text, with the right answer as its continuation."""
+    return _uncut(dict(figure.scored)) if isinstance(figure, Passages) else {}
 
 
 def _uncut(fields: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from app.tui.widgets.lens import percent
 from core.bench.columns import parse
 from core.bench.messages import Event, Failed, Generate, Piece, Prompt, Request, Score, Scored
 from core.errors import StudyError
-from core.figures.passages import Block, Passages, passage
+from core.evaluation.answers import Answer
+from core.figures.passages import Passages
 from tests.app.tui.benches import TUNED, FakeLink, answered
 
 TEXTS = [name for name, _ in knobs.templates(TUNED)] + ["transfer:maths+medical=0.5"]
@@ -332,23 +333,28 @@ def test_the_bench_begins_with_the_token_or_the_direction_of_a_row() -> None:
 
 
 def test_the_bench_begins_with_the_prompt_of_an_item() -> None:
-    blocks = (
-        Block("Prompt", (passage("", "2 + 2 ="),)),
-        Block("Choices", (passage("1", "3"), passage("2", "4", marks=("gold",)))),
-    )
-    fields = opening.item(Passages(title="", blocks=blocks))
-    assert fields == {"prompt": "2 + 2 =", "continuation": " 4"}
-    text = Passages(title="", blocks=(Block("Text", (passage("", "Once."),)),))
-    assert opening.item(text) == {"continuation": "Once.", "alone": "text"}
+    for answer in (
+        Answer(0, "2 + 2 =", (" 3", " 4"), (False, True)),
+        Answer(0, "2 + 2 =", ("3", "4"), (False, True)),
+        Answer(0, "2 + 2 =", target="4", continuation="4"),
+        Answer(0, "2 + 2 =", target="4", continuation="\n4"),
+        Answer(0, "", ("2 + 2 =4", "2 + 1 =4"), (True, False), continuation="4"),
+    ):
+        fields = opening.item(Passages(title="", blocks=(), scored=answer.scored))
+        continuation = answer.continuation or answer.choices[1]
+        assert fields == {"prompt": "2 + 2 =", "continuation": continuation}
+    text = Answer(0, "", ("Once.",), (True,)).scored
+    fields = opening.item(Passages(title="", blocks=(), scored=text))
+    assert fields == {"prompt": "", "continuation": "Once.", "alone": "text"}
+    older = Answer(0, "2 + 2 =", target="4").scored
+    assert older == {"prompt": "2 + 2 =", "continuation": " 4"}
 
 
 def test_the_bench_begins_without_the_marks_of_a_cut_text() -> None:
-    blocks = (
-        Block("Prompt", (passage("", "[…]5. 2 + 2 ="),)),
-        Block("Answers", (passage("right answer", "4, since […] 2[…]"),)),
-    )
-    fields = opening.item(Passages(title="", blocks=blocks))
+    answer = Answer(0, "[…]5. 2 + 2 =", target="4", continuation=" 4, since […] 2[…]")
+    fields = opening.item(Passages(title="", blocks=(), scored=answer.scored))
     note = "The run stored only a part of this text."
     assert fields == {"prompt": "5. 2 + 2 =", "continuation": " 4, since […] 2", "note": note}
-    text = Passages(title="", blocks=(Block("Text", (passage("", "Once.[…]"),)),))
-    assert opening.item(text) == {"continuation": "Once.", "alone": "text", "note": note}
+    text = Passages(title="", blocks=(), scored=Answer(0, "", ("Once.[…]",), (True,)).scored)
+    alone = {"prompt": "", "continuation": "Once.", "alone": "text", "note": note}
+    assert opening.item(text) == alone

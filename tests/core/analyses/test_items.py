@@ -159,6 +159,8 @@ def test_the_text_of_an_item_is_the_tasks_and_its_choice_the_models(
         assert [p.text.strip() for p in choices.passages] == [str(o).strip() for o in options]
         gold = [choice for choice, p in enumerate(choices.passages) if "gold" in p.marks]
         assert gold == [task.handle.doc_to_target(document)]
+        scored = {"prompt": prompt.passages[0].text, "continuation": f" {options[gold[0]]}"}
+        assert figure.scored == scored
         for name, items in (("base", base), (MODEL, tuned)):
             chosen = [
                 choice

@@ -151,6 +151,8 @@ def test_one_of_several_prompts_is_right_as_it_is_scored(loaded: Loaded, tmp_pat
     (score,), answers = Evaluator(*loaded).ask(task)
     assert score.items is not None
     assert [each.right for each in answers] == [(True, False), (False, True)] * 4
+    shown = {"prompt": f"the red {nouns[0]}", "continuation": " is near"}
+    assert answers[0].scored == shown
     for each, result in zip(answers, score.items.total, strict=True):
         likeliest = int(np.argmax(each.likelihoods))
         assert each.right[likeliest] == bool(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,33 @@ def test_documents_are_whole_texts(task_folder: Path) -> None:
         *group[:ITEMS],
         *documents("tiny_text", include=include, limit=3),
     ]
+
+
+@pytest.mark.parametrize("delimiter", ["", " ", "\n"])
+@pytest.mark.parametrize(
+    ("kind", "prefix"),
+    [("choice", ""), ("generation", ""), ("generation", "Answer:"), ("generation", "Answer: ")],
+)
+def test_right_answers_follow_prompts_as_in_the_harness_s_examples(
+    loaded: tuple[Any, Any], tmp_path: Path, kind: str, prefix: str, delimiter: str
+) -> None:
+    from core.evaluation.answers import artifacts, stored
+    from core.evaluation.evaluator import Evaluator
+
+    folder = harness_zoo.write_tasks(tmp_path / "tasks")
+    text = (folder / f"{kind}.yaml").read_text()
+    settings = f"target_delimiter: {json.dumps(delimiter)}\n"
+    settings += f"gen_prefix: {json.dumps(prefix)}\n" if prefix else ""
+    (folder / f"{kind}.yaml").write_text(settings + text)
+    (shown,) = open_tasks(evaluation(folder, f"tiny_{kind}", fewshot=3), seed=0)
+    before = {e.context for e in examples(shown, range(ITEMS))}
+    written = {example for prompt in before for example in prompt.split("\n\n")[:-1]}
+    (task,) = open_tasks(evaluation(folder, f"tiny_{kind}"), seed=0)
+    answers = Evaluator(*loaded).ask(task)[1]
+    prompts, said = artifacts(answers, prompts=True, model="base", task=task.name)
+    kept = [each.scored for each in stored(prompts.arrays, said.arrays).values()]
+    assert [(each["prompt"], each["continuation"]) for each in kept] == [
+        (each.context, each.continuation) for each in examples(task, range(ITEMS))
+    ]
+    assert written
+    assert written <= {each["prompt"] + each["continuation"] for each in kept}

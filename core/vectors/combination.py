@@ -261,7 +261,7 @@ class VectorCombination:
                 votes.append(term)
             elif i:
                 update.add_(term)
-        if self.point.method == "sce" and votes:
+        if self.point.method == "sce" and len(votes) > 1:
             select(votes, block, self._marks)
             weights = (self._marks.weight[vector, block.stream] for vector, _ in terms)
             _elect(votes, update, list(weights))

@@ -158,7 +158,7 @@ def _of_sce(
         least["", stream] = 0.0 if whole else _threshold(point.density, several, bits, threads)
         squares: dict[str, float] = {}
         space = Workspace()
-        for block in stream_blocks:
+        for block in several:  # a row that one vector has alone is its own
             votes = updates(point.terms, block, source, space)
             select(votes, block, Marks(least))
             named = [vector for vector, _ in point.terms if vector in block.vectors]

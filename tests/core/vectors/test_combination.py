@@ -57,10 +57,11 @@ def _combine(
     dtype: torch.dtype | None = None,
     measured: bool = True,
     kernels: Kernels | None = None,
+    module: str = "q",
 ) -> tuple[torch.Tensor, Rounding]:  # fmt: skip
     """A point over one tensor, cut into blocks of `size` elements."""
     shape = tuple(base.shape)
-    piece = Piece(tensor=NAME, module="q", layer=0, expert=None, shape=shape, rows=((0, shape[0]),))
+    piece = Piece(tensor=NAME, module=module, layer=0, shape=shape, rows=((0, shape[0]),))
     infos = {n: {NAME: TensorInfo(t.dtype, tuple(t.shape))} for n, t in tuned.items()}
     blocks = list(cut([piece], {NAME: TensorInfo(base.dtype, shape)}, infos, {NAME}, size))
     assert [b.start for b in blocks[1:]] == [b.stop for b in blocks[:-1]]
@@ -392,12 +393,8 @@ def test_breadcrumbs_leave_out_the_largest_and_the_small(density: float, gamma: 
     assert _double(_combine(point, base, tuned)[0]) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("density", [0.1, 0.5, 1.0])
-@pytest.mark.parametrize("terms", ["a=1,b=1", "a=0.5,b=-1,c=2"])
-def test_sce_selects_calculates_and_erases(density: float, terms: str) -> None:
-    base, tuned = _family()
-    point = parse(f"sce(density={density}):{terms}", KNOWN)
-    votes = np.stack([v * (_double(tuned[n]) - _double(base)) for n, v in point.coefficients])
+def _sce(votes: Any, density: float) -> Any:
+    """The merged update by the paper's three steps."""
     spread = votes.var(axis=0)
     least = np.sort(spread.reshape(-1))[::-1][round(density * spread.size) - 1]
     votes = votes * (spread >= least * (1 - 1e-6))
@@ -405,9 +402,47 @@ def test_sce_selects_calculates_and_erases(density: float, terms: str) -> None:
     weights = (squares / squares.sum())[:, None, None]
     agreeing = votes * votes.sum(0) > 0
     mass = (weights * agreeing).sum(0)
-    merged = (weights * agreeing * votes).sum(0) / np.where(mass > 0, mass, 1)
+    return (weights * agreeing * votes).sum(0) / np.where(mass > 0, mass, 1)
+
+
+@pytest.mark.parametrize("density", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("terms", ["a=1,b=1", "a=0.5,b=-1,c=2"])
+def test_sce_selects_calculates_and_erases(density: float, terms: str) -> None:
+    base, tuned = _family()
+    point = parse(f"sce(density={density}):{terms}", KNOWN)
+    votes = np.stack([v * (_double(tuned[n]) - _double(base)) for n, v in point.coefficients])
     result = _double(_combine(point, base, tuned)[0])
-    assert result == pytest.approx(_double(base) + merged, abs=1e-6)
+    assert result == pytest.approx(_double(base) + _sce(votes, density), abs=1e-6)
+
+
+@pytest.mark.parametrize("lacking", [False, True])
+def test_sce_weighs_vectors_where_both_have_rows(lacking: bool) -> None:
+    base, tuned = _family()
+    if lacking:
+        tuned["a"][:25] = base[:25]  # it changes only rows that the other lacks
+    tuned["a"][25:] += 1
+    tuned["b"] = tuned["b"][:25]
+    votes = np.stack([_double(tuned[n][:25]) - _double(base[:25]) for n in ("a", "b")])
+    made = _double(_combine(parse("sce(density=0.5):a=1,b=1", KNOWN), base, tuned)[0])
+    assert made[:25] == pytest.approx(_double(base[:25]) + _sce(votes, 0.5), abs=1e-6)
+    assert made[25:] == pytest.approx(_double(tuned["a"][25:]), abs=1e-6)
+
+
+_LINEAR = "a=1,b=-0.5", "dare:a=1,b=1", "della_linear:a=1,b=1", "iso_c:a=1,b=3", "tsv_m:a=1,b=1"
+
+
+@pytest.mark.parametrize("text", [*_LINEAR, "dare_ties:a=1,b=1", "della:a=1,b=1"])
+def test_a_smaller_vocabulary_changes_no_row_that_it_has(text: str) -> None:
+    """An embedding: for methods that decide row by row, a lacking row has the others' vectors."""
+    base, tuned = _family()
+    whole, (first, _) = parse(text, KNOWN), text.split(",")
+    expected = _combine(whole, base, tuned, module="embedding")[0][:25]
+    alone = _combine(parse(first, KNOWN), base, tuned, module="embedding")[0][25:]
+    tuned["b"] = tuned["b"][:25]
+    tuned["a"] = torch.cat([tuned["a"], torch.full((5, 8), 9.0)])
+    made, _ = _combine(whole, base, tuned, module="embedding")
+    assert torch.equal(made[:25], expected)
+    assert torch.allclose(made[25:], alone, atol=1e-6)
 
 
 def test_della_keeps_the_larger_of_a_row_with_the_higher_probability() -> None:

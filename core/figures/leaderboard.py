@@ -12,7 +12,7 @@ from functools import cached_property
 
 from core.engine.measurement import Better, Measurement
 from core.figures.figure import Cell, ColumnMeasure, Grid
-from core.figures.significance import excludes, is_null
+from core.figures.significance import excludes
 from core.figures.views import Catalogue, Domain, Tabulation
 from core.sizes import counted
 
@@ -69,7 +69,7 @@ def of_board(figure: Grid) -> str:
         if cell is not None and (difference := cell.difference) is not None
         if difference.value is not None
     ]
-    sure = [each for each in known if each.value and not is_null(each)]
+    sure = [each for each in known if _is_certain(each)]
     better, worse = (sum(_is_better(each) is way for each in sure) for way in (True, False))
     if not known:
         return ""
@@ -79,6 +79,11 @@ def of_board(figure: Grid) -> str:
     else:
         words = f"{len(sure)} {'has' if len(sure) == 1 else 'have'} an interval that excludes 0"
     return f"Of {counted(len(known), 'difference')} from the base, {words}."
+
+
+def _is_certain(difference: Cell) -> bool:
+    """Does its interval exclude 0? A difference of scores without items has none."""
+    return excludes(difference.low, difference.high)
 
 
 def _is_better(difference: Cell) -> bool | None:
@@ -199,7 +204,7 @@ def _in_order(models: Sequence[str], columns: Mapping[str, _Column], order: str)
 
     def tasks(model: str, *, better: bool) -> int:
         cells = [column[model].difference for column in columns.values() if model in column]
-        return sum(c is not None and not is_null(c) and _is_better(c) is better for c in cells)
+        return sum(c is not None and _is_certain(c) and _is_better(c) is better for c in cells)
 
     def mean(model: str) -> float:
         cells = [c[model].value for name, c in columns.items() if name.startswith(MEAN)]

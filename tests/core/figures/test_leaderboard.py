@@ -167,6 +167,16 @@ def test_its_colours_and_signs_are_of_the_differences() -> None:
     assert facts[:2] == ["Δ -2 (better)", "Δ 95 % -2.2 to -1.8"]
 
 
+def test_a_difference_without_an_interval_is_certain_of_nothing() -> None:
+    """Scores such as BLEU have none."""
+    place = "code", "our_code"
+    scores = {**SCORES, place: (0.50, (0.40, None, None)), ("med", "our_code"): (0.20, None)}
+    assert of_board(board(scores=scores)) == (
+        "Of 5 differences from the base, 2 are better and 1 worse, with intervals that exclude 0."
+    )
+    assert board("most tasks better", scores).rows == ("med", "code", "base")
+
+
 def test_its_sentence_counts_what_is_beyond_the_intervals() -> None:
     assert of_board(board()) == (
         "Of 6 differences from the base, 4 are better and 1 worse, with intervals that exclude 0."

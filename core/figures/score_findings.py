@@ -31,9 +31,9 @@ def of_points(figure: Table) -> str:
             "models left out."
         )
     if silent:
-        others = "further scores say" if telling else "scores say"
+        scores = f"{'further ' * bool(telling)}{'score says' if silent == 1 else 'scores say'}"
         sentences.append(
-            f"{silent} {others} little: there the interval of the base's share includes 1."
+            f"{silent} {scores} little: there the interval of the base's share includes 1."
         )
     return " ".join(sentences)
 
@@ -199,9 +199,10 @@ def _is_tuned(point: PointRecord) -> bool:
 
 
 def _is_level(base: Measurement | None) -> bool:
-    """Does the interval of the base's share include 1, that of the domain's own model?"""
+    """Does the interval of the base's share include 1, that of the domain's own model? Without an
+    interval, as of few items that agree: is it 1?"""
     if base is None or base.low is None or base.high is None:
-        return False
+        return base is not None and base.value == 1
     return held(base.low, base.high, 1.0).is_null
 
 

@@ -338,6 +338,8 @@ def test_points_that_say_little_are_not_counted_among_the_others() -> None:
     assert finding.startswith("2 of 4 scores")
     assert "2 further scores say little" in finding, "base and own model are alike there"
     assert score_findings.of_points(_table(*alike)).startswith("2 scores say little")
+    few = PointRecord("a=0.5", "all", 1.0, _interval(1.0))
+    assert score_findings.of_points(_table(few)).startswith("1 score says little")
 
 
 def test_controls_are_not_mistaken_for_models_that_did_not_change() -> None:

@@ -96,6 +96,16 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Welch:
     return Welch(difference, difference - half, difference + half, p)
 
 
+def of_draws(values: Sequence[float]) -> float:
+    """The spread of a level known from two or more draws: within 1.96 of it lie 95 % of further
+    draws, by Student's distribution of a further draw. The standard deviation, for many draws."""
+    from scipy.special import ndtri, stdtrit
+
+    n = len(values)
+    further = math.sqrt(1 + 1 / n) * float(stdtrit(n - 1, LEVEL)) / float(ndtri(LEVEL))
+    return further * float(np.std(np.asarray(values), ddof=1))
+
+
 def deviation(values: Sequence[float]) -> float | None:
     """The standard deviation of a sample; None for a single value."""
     return float(np.std(np.asarray(values), ddof=1)) if len(values) > 1 else None

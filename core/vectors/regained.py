@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.engine.measurement import Measurement
-from core.statistics import comparison, multiplicity
+from core.statistics import comparison, intervals, multiplicity
 from core.statistics.comparison import Items
 
 Losses = NDArray[np.float64]
@@ -170,7 +170,7 @@ def _of_sets(measured: _Losses, coordinates: Mapping[str, Any]) -> Iterator[Meas
         values = [value for each in others if (value := measured.share(each)) is not None]
         chance: dict[str, Any] = {}
         if len(values) > 1:
-            chance = {"chance": float(np.mean(values)), "chance_sd": float(np.std(values, ddof=1))}
+            chance = {"chance": float(np.mean(values)), "chance_sd": intervals.of_draws(values)}
         yield from _both(
             measured, losses, {**coordinates, "module": "blocks", "setting": name}, **chance
         )

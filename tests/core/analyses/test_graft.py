@@ -22,6 +22,7 @@ from core.figures import graft_findings
 from core.figures.choices import default_choice
 from core.figures.layout import figure
 from core.figures.views import Catalogue
+from core.statistics import intervals
 from core.study import study
 from tests.conftest import MemorySink
 from tests.core import zoo
@@ -176,7 +177,7 @@ def test_the_greedy_set_adds_the_layer_that_helps_most(sink: MemorySink, oracle:
         if size < LAYERS:  # so few layers that the draws are all of the sets
             others = [oracle.layers(*layers) for layers in combinations(range(LAYERS), size)]
             assert row.chance == pytest.approx(np.mean(others), abs=1e-4)
-            assert row.chance_sd == pytest.approx(np.std(others, ddof=1), abs=1e-4)
+            assert row.chance_sd == pytest.approx(intervals.of_draws(others), abs=1e-4)
         else:
             assert row.chance is None
     for place, layer in enumerate(order, 1):

@@ -17,6 +17,15 @@ def test_student_s_interval_is_scipy_s(n: int) -> None:
     assert (interval.value, interval.low, interval.high) == pytest.approx((x.mean(), low, high))
 
 
+@pytest.mark.parametrize("n", [2, 3, 8, 100])
+def test_a_further_draw_lies_within_the_spread_of_few_draws(n: int) -> None:
+    draws = np.random.default_rng(n).normal(5, 2, (4000, n + 1))
+    within = [
+        abs(x[-1] - x[:-1].mean()) <= 1.96 * intervals.of_draws(x[:-1].tolist()) for x in draws
+    ]
+    assert np.mean(within) == pytest.approx(0.95, abs=0.015)
+
+
 def test_equal_weights_are_none() -> None:
     x = np.random.default_rng(0).normal(size=7)
     weighted, plain = intervals.of_mean(x, np.full(7, 3.0)), intervals.of_mean(x)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from core.engine.subject import Subject
     from core.neurons.distances import Bits
 
-NAME, VERSION = "edit_distance", 1
+NAME, VERSION = "edit_distance", 2
 ACTIVATION = "activation"
 BASE = "base"
 
@@ -175,7 +175,7 @@ def _levenshtein_row(base: Bits, tuned: Bits, coordinates: dict[str, Any]) -> Me
     return Measurement(
         metric="levenshtein", value=mean.value, low=mean.low, high=mean.high,
         chance=float(apart.mean()) if len(apart) else None,
-        chance_sd=float(apart.std(ddof=1)) / len(base) ** 0.5 if len(apart) > 1 else None,
+        chance_sd=intervals.of_draws(apart, further=len(base)),
         **coordinates,
     )  # fmt: skip
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
+from core.statistics import intervals
+
 Bits = NDArray[np.bool_]
 
 INDEPENDENT_PAIRS = 8
@@ -24,9 +26,9 @@ class Hamming:
     """Normalised Hamming distances between S documents' patterns under two models.
 
     `observed` [S]: each document under both models. `baseline`: the mean over pairs of unlike
-    documents; None with a single one. `baseline_sd`: the standard deviation of the mean distance
-    over cyclic shifts of one model's documents. `without` [S]: the ratio of observed to baseline
-    with each document left out in turn, NaN where it is undefined.
+    documents; None with a single one. `baseline_sd`: the spread of the mean distance over cyclic
+    shifts of one model's documents, wider for few shifts. `without` [S]: the ratio of observed to
+    baseline with each document left out in turn, NaN where it is undefined.
     """
 
     observed: NDArray[np.float64]
@@ -58,8 +60,7 @@ def hamming(base: Bits, tuned: Bits) -> Hamming:
     baseline = float(apart.sum() - matched.sum()) / (count * (count - 1) * width)
     rows = np.arange(count)
     shifted = [apart[rows, (rows + s) % count].mean() / width for s in range(1, count)]
-    sd = float(np.std(shifted, ddof=1)) if count > 2 else None
-    return Hamming(observed, baseline, sd, _without(apart, matched))
+    return Hamming(observed, baseline, intervals.of_draws(shifted), _without(apart, matched))
 
 
 def levenshtein(base: Bits, tuned: Bits) -> NDArray[np.float64]:

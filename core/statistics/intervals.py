@@ -96,17 +96,20 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Welch:
     return Welch(difference, difference - half, difference + half, p)
 
 
-def of_draws(values: Sequence[float]) -> float:
-    """The spread of a level known from two or more draws: within 1.96 of it lie 95 % of further
-    draws, by Student's distribution of a further draw. The standard deviation, for many draws."""
+def of_draws(values: Sequence[float] | NDArray[np.float64], further: int = 1) -> float | None:
+    """The spread of a level that is the mean of some draws: within 1.96 of it lie 95 % of the means
+    of `further` draws, by Student's distribution. None for a single draw; of many draws, the
+    standard deviation of such a mean."""
     from scipy.special import ndtri, stdtrit
 
-    n = len(values)
-    further = math.sqrt(1 + 1 / n) * float(stdtrit(n - 1, LEVEL)) / float(ndtri(LEVEL))
-    return further * float(np.std(np.asarray(values), ddof=1))
+    n, spread = len(values), deviation(values)
+    if spread is None:
+        return None
+    wider = float(stdtrit(n - 1, LEVEL)) / float(ndtri(LEVEL))
+    return spread * math.sqrt(1 / further + 1 / n) * wider
 
 
-def deviation(values: Sequence[float]) -> float | None:
+def deviation(values: Sequence[float] | NDArray[np.float64]) -> float | None:
     """The standard deviation of a sample; None for a single value."""
     return float(np.std(np.asarray(values), ddof=1)) if len(values) > 1 else None
 

@@ -168,9 +168,8 @@ def _of_sets(measured: _Losses, coordinates: Mapping[str, Any]) -> Iterator[Meas
             or (size == "1" and other.endswith(BLOCKS) and other != BLOCKS)
         ]
         values = [value for each in others if (value := measured.share(each)) is not None]
-        chance: dict[str, Any] = {}
-        if len(values) > 1:
-            chance = {"chance": float(np.mean(values)), "chance_sd": intervals.of_draws(values)}
+        spread = intervals.of_draws(values)
+        chance = {} if spread is None else {"chance": float(np.mean(values)), "chance_sd": spread}
         yield from _both(
             measured, losses, {**coordinates, "module": "blocks", "setting": name}, **chance
         )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from core.states.difference import MeanDifference
     from core.states.readers import SumReader
 
-NAME, VERSION = "activation_difference", 1
+NAME, VERSION = "activation_difference", 2
 STORES = "representation"
 BASE = "base"
 
@@ -157,8 +157,8 @@ def _rows(mean_difference: MeanDifference, coordinates: dict[str, Any]) -> Itera
     yield Measurement(
         metric="half_cosine",
         value=mean_difference.halves,
-        chance=mean_difference.unlike,
-        chance_sd=mean_difference.unlike_sd,
+        chance=None if mean_difference.spread is None else 0.0,
+        chance_sd=mean_difference.spread,
         **coordinates,
     )
 
@@ -188,8 +188,8 @@ ANALYSIS = Analysis(
             name="half_cosine",
             title="steadiness of the mean difference",
             description="Mean cosine between the mean differences of two random halves of the "
-            "documents, over many splits; chance: differences between means over unlike documents "
-            "of the base.",
+            "documents, over many splits; chance: the same with a random sign for the difference "
+            "of each group of documents.",
             has_chance=True,
             signed=True,
             empty="the difference is zero, or there is one document",

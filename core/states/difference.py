@@ -1,8 +1,7 @@
 """The mean difference between two models' states, by layer and position.
 
 Owns the estimates from sums over groups of documents (`core.states.sample.Summed`): size and
-direction, and both for documents that have nothing in common. Knows no model and no
-analysis.
+direction, and both for differences that have nothing in common. Knows no model and no analysis.
 """
 
 from __future__ import annotations
@@ -18,7 +17,10 @@ Sums = Mapping[str, NDArray[Any]]
 Vector = NDArray[np.float64]
 
 SPLITS = 50
-"""Random halves, and random quarters, of the groups of documents."""
+"""Random halvings of the groups of documents."""
+
+TURNS = 200
+"""Draws of random signs for the groups' differences."""
 
 ROUNDING = 1e-4
 """Differences of means below this share of them are rounding."""
@@ -30,9 +32,10 @@ class MeanDifference:
 
     `mean` [d]; `size`: its norm over the mean norm of h_b, and `without` each group of documents;
     `noise`: that size if the documents' differences shared no direction. `halves`: the mean cosine
-    of its values in two random halves of the documents. `unlike`, `unlike_sd`: mean and spread of
-    the cosine between two differences of means over unlike documents of the base. None, or empty,
-    where undefined. `n`: documents that have the position.
+    of its values in two random halves of the documents. `spread`: the spread of the same around 0
+    where each group's difference has a random sign, so that they have no common direction but their
+    own dimensions: 95 % lie within twice of it. None, or empty, where undefined. `n`: documents
+    that have the position.
     """
 
     mean: Vector
@@ -40,8 +43,7 @@ class MeanDifference:
     without: Vector
     noise: float | None
     halves: float | None
-    unlike: float | None
-    unlike_sd: float | None
+    spread: float | None
     n: int
 
 
@@ -55,7 +57,7 @@ def at_position(base: Sums, tuned: Sums, position: int, seed: int) -> MeanDiffer
     n, groups = counts.sum(), len(counts)
     if not groups or not norms.sum():
         nothing = np.zeros(changes.shape[1])
-        return MeanDifference(nothing, None, nothing[:0], None, None, None, None, int(n))
+        return MeanDifference(nothing, None, nothing[:0], None, None, None, int(n))
     mean = changes.sum(0) / n
     norm = norms.sum() / n
     apart = np.square((changes - counts[:, None] * mean) / n).sum()
@@ -65,17 +67,21 @@ def at_position(base: Sums, tuned: Sums, position: int, seed: int) -> MeanDiffer
         np.linalg.norm(remaining) / (norms.sum() - norms[g]) for g, remaining in enumerate(rest)
     ]
     rng = np.random.default_rng(seed)
-    halves = [cosine(*_parts(changes, counts, rng, 2)) for _ in range(SPLITS)] if groups > 1 else []
-    unlike = [_unlike(first, counts, rng) for _ in range(SPLITS)] if groups > 3 else []
-    known, others = _known(halves), _known(unlike)
+    halvings = np.stack([_halving(groups, rng) for _ in range(SPLITS)])
+    products = changes @ changes.T
+    turned = [
+        abs(steadiness)
+        for signs in rng.choice((-1.0, 1.0), (TURNS, groups))
+        if (steadiness := _steadiness(products * np.outer(signs, signs), halvings)) is not None
+    ]
+    has_spread = turned and not _are_equal(first / counts[:, None])
     return MeanDifference(
         mean,
         float(np.linalg.norm(mean) / norm),
         np.array(without),
         None if noise is None else float(noise),
-        float(np.mean(known)) if known else None,
-        float(np.mean(others)) if others else None,
-        float(np.std(others, ddof=1)) if len(others) > 1 else None,
+        _steadiness(products, halvings),
+        float(np.quantile(turned, 0.95)) / 2 if has_spread else None,
         int(n),
     )
 
@@ -86,20 +92,28 @@ def cosine(first: Vector, second: Vector) -> float | None:
     return float(first @ second) / size if size else None
 
 
-def _parts(sums: Vector, counts: Vector, rng: np.random.Generator, parts: int) -> list[Vector]:
-    """The means over random parts of the groups."""
-    order = rng.permutation(len(sums))
-    chosen = [order[part::parts] for part in range(parts)]
-    return [sums[part].sum(0) / counts[part].sum() for part in chosen]
+def _halving(groups: int, rng: np.random.Generator) -> Vector:
+    """1 for the groups of a random half, 0 for the others."""
+    half = np.zeros(groups)
+    half[rng.permutation(groups)[::2]] = 1
+    return half
 
 
-def _unlike(sums: Vector, counts: Vector, rng: np.random.Generator) -> float | None:
-    """The cosine of two differences of means over random quarters of the groups; None where the
-    documents are equal to rounding, as at a first token that all share."""
-    a, b, c, d = _parts(sums, counts, rng, 4)
-    least = min(np.linalg.norm(a - b), np.linalg.norm(c - d))
-    return cosine(a - b, c - d) if least > ROUNDING * np.linalg.norm(a) else None
+def _steadiness(products: Vector, halvings: Vector) -> float | None:
+    """The mean cosine of the sums over the two halves of each halving, from the inner products of
+    the groups; None if all are undefined."""
+    ones, others = halvings @ products, (1 - halvings) @ products
+    sizes = (ones * halvings).sum(1) * (others * (1 - halvings)).sum(1)
+    known = sizes > 0
+    if not known.any():
+        return None
+    cosines = (ones * (1 - halvings)).sum(1)[known] / np.sqrt(sizes[known])
+    return float(cosines.mean())
 
 
-def _known(values: list[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
+def _are_equal(means: Vector) -> bool:
+    """Are the groups' means [groups, d] equal to rounding, as at a first token that all documents
+    share?"""
+    centre = means.mean(0)
+    furthest = np.linalg.norm(means - centre, axis=1).max()
+    return bool(furthest <= ROUNDING * np.linalg.norm(centre))

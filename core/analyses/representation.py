@@ -67,7 +67,9 @@ def plan(subject: Subject, parameters: RepresentationParameters) -> list[Unit]:
             )
         )  # fmt: skip
         for model in subject.family.tuned:
-            model_key = subject.key(NAME, VERSION, parameters, [BASE, model], **key_parts)
+            model_key = subject.key(
+                NAME, VERSION, parameters, [BASE, model], **key_parts, spread="of few draws"
+            )
             units.append(
                 Unit(
                     key=model_key, analysis=NAME, label=_label(model, named), model=model,
@@ -194,7 +196,7 @@ class _Reader(Forwarding):
         coordinates = {**self._coordinates("cka"), "layer": layer}
         unlike = alignment.unlike[np.isfinite(alignment.unlike)]
         coordinates["chance"] = float(unlike.mean()) if len(unlike) else None
-        coordinates["chance_sd"] = float(unlike.std(ddof=1)) if len(unlike) > 1 else None
+        coordinates["chance_sd"] = intervals.of_draws(unlike)
         if alignment.value is None:
             return Measurement(metric="cka", value=None, **coordinates)
         bounds = intervals.of_jackknife(alignment.value, alignment.without)

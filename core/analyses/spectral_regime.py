@@ -18,7 +18,7 @@ from core.engine.registry import Analysis, Parameters
 from core.figures import findings
 from core.figures.kinds.grids import Heatmap
 from core.models.naming import GROUP_OF, groups
-from core.statistics import overlap
+from core.statistics import intervals, overlap
 from core.weights.reader import SliceReader
 from core.weights.totals import of_each_model
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from core.weights.regime import Before
     from core.weights.views import MatrixView, Pending, UpdateView
 
-NAME, VERSION = "spectral_regime", 2
+NAME, VERSION = "spectral_regime", 3
 SEVERAL = 8
 """Random updates of a matrix that is small enough for float64."""
 
@@ -112,8 +112,10 @@ def _row(name: str, value: float | None, drawn: Sequence[float | None]) -> Measu
     known = [each for each in drawn if each is not None]
     if value is None or not known:
         return Measurement(metric=name, value=value)
-    spread = statistics.stdev(known) if len(known) > 1 else None
-    return Measurement(metric=name, value=value, chance=statistics.fmean(known), chance_sd=spread)
+    return Measurement(
+        metric=name, value=value, chance=statistics.fmean(known),
+        chance_sd=intervals.of_draws(known),
+    )  # fmt: skip
 
 
 def _by_module(matrices: Sequence[Measurement]) -> list[Measurement]:

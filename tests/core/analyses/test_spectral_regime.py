@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.analyses import spectral_regime
 from core.engine import runner
 from core.study import intake
 from core.weights import regime
@@ -94,6 +95,19 @@ def test_a_random_update_lies_at_chance() -> None:
     for name, values in scores.items():
         assert np.mean(values) == pytest.approx(0, abs=1), name
         assert 0.4 < np.std(values) < 2.5, name
+
+
+def test_few_random_updates_are_beyond_chance() -> None:
+    """Two standard deviations of 8 draws left out 11 of 100."""
+    g, beyond, trials = torch.Generator().manual_seed(8), 0, 200
+    for _ in range(trials):
+        before = regime.Before.of(torch.randn(30, 20, generator=g), 8)
+        update = 0.1 * torch.randn(30, 20, generator=g)
+        measured = regime.measure(before, update, threshold=0.05, draws=spectral_regime.SEVERAL)()
+        for name, values in measured.items():
+            row: Any = spectral_regime._row(name, *values)
+            beyond += abs(row.value - row.chance) > 2 * row.chance_sd
+    assert beyond / (trials * len(regime.MEASURES)) <= 0.07
 
 
 def test_scaling_turns_nothing_and_turning_keeps_the_spectrum() -> None:

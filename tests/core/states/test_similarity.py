@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from core.analyses import representation
 from core.states import similarity
 
 DOCUMENTS = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 3])
@@ -49,6 +51,19 @@ def test_the_alignment_sees_no_rotation_and_no_scale() -> None:
     assert similarity.alignment(x, x, DOCUMENTS).value == pytest.approx(1, abs=1e-12)
     turned = similarity.alignment(x, 3 * x @ rotation + 2, DOCUMENTS)
     assert turned.value == pytest.approx(1, abs=1e-5)
+
+
+def test_unrelated_states_are_seldom_beyond_chance() -> None:
+    """Two standard deviations of 5 shifts left out 13 of 100."""
+    documents, generator = np.repeat(np.arange(12), 4), torch.Generator().manual_seed(5)
+    reader: Any = SimpleNamespace(_coordinates=lambda metric: {})
+    beyond, trials = 0, 400
+    for _ in range(trials):
+        first, second = (torch.randn(48, 6, generator=generator) for _ in range(2))
+        alignment = similarity.alignment(first, second, documents)
+        row: Any = representation._Reader._cka(reader, 0, alignment)
+        beyond += abs(row.value - row.chance) > 2 * row.chance_sd
+    assert beyond / trials <= 0.08
 
 
 def test_unrelated_states_of_more_dimensions_than_tokens_align_by_nothing() -> None:

@@ -168,8 +168,8 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="difference",
             title="difference from the base",
-            description="Score minus the base's over the same items, with the paired bootstrap "
-            "interval. The better sign depends on the metric: see metric_of.",
+            description="Score minus the base's over the same items, with its paired interval. "
+            "The better sign depends on the metric: see metric_of.",
             better="metric",
             has_chance=True,
             signed=True,

@@ -75,7 +75,7 @@ def scores(asked: Tabulation) -> Table:
             Column(name="p", align="right", form="p"),
             Column(name="n", align="right", form=",d"),
         ),
-        note="Intervals are bootstraps over items, differences over the same items; p: McNemar.",
+        note="Intervals are over items, differences over the same items; p: McNemar.",
     )
 
 

@@ -86,8 +86,10 @@ def compared(before: Arrays | None, after: Arrays | None, metric: str) -> Compar
     form = str(after[f"{metric}|form"])
     known = [v for i in shared for v in (earlier[i], later[i])]
     weights = np.concatenate([before[f"{metric}|weight"], after[f"{metric}|weight"]])
-    binary = form == "mean" and set(known) <= {0.0, 1.0} and bool((weights == 1).all())
-    better = "higher" if binary else "lower" if form != "mean" else _better(after, metric)
+    better = "lower" if form != "mean" else _better(after, metric)
+    whole = set(known) <= {0.0, 1.0} and bool((weights == 1).all())
+    binary = whole and better != "lower"  # 1 is wrong where lower is better, as of stereotypes
+    better = "higher" if binary else better
     items = tuple(_item(i, earlier[i], later[i], better, binary) for i in shared)
     return Compared(items, _UNITS.get(form, ""), binary, better)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from app.render.terminal.chart import draw
@@ -27,3 +29,19 @@ def test_a_score_without_items_says_why_and_which_have_some() -> None:
     assert (table.note, text.note) == (why, why)
     for figure, kind in ((table, "table"), (text, "text")):
         assert why in draw(figure, kind, width=200, height=20, colour=False)
+
+
+def test_a_one_is_no_right_answer_where_lower_is_better() -> None:
+    """As of stereotypes in CrowS-Pairs."""
+
+    def items(values: list[float], better: str) -> dict[str, Any]:
+        return {"bias|index": np.arange(3), "bias|total": np.array(values),
+                "bias|weight": np.ones(3), "bias|form": np.array("mean"),
+                "bias|better": np.array(better)}  # fmt: skip
+
+    for better, gains in {"lower": [-1, 1, 0], "higher": [1, -1, 0], "": [1, -1, 0]}.items():
+        found = compared(items([0, 1, 1], better), items([1, 0, 1], better), "bias")
+        assert [item.gain for item in found.items] == gains
+        flips = ["", "", ""] if better == "lower" else ["wrong → right", "right → wrong", ""]
+        assert [item.flip for item in found.items] == flips
+        assert found.binary == (better != "lower")

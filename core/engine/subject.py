@@ -37,8 +37,8 @@ class Subject:
 
     `probes` are the probe sets by name, in the study's order; for a study without one, the built-in
     set where an analysis needs texts. `planned` are the units of the analyses planned so far, by
-    name. `written` caches fingerprints of chat templates by model, `encoders` of tokenisers by
-    folder.
+    name. `written` caches fingerprints of chat templates by model, `encoders` the fingerprint of
+    the tokeniser by its name in the study.
     """
 
     study: Study
@@ -48,7 +48,7 @@ class Subject:
     notes: tuple[tuple[str, str], ...] = ()
     planned: dict[str, list[Unit]] = field(default_factory=dict)
     written: dict[str, str] = field(default_factory=dict)
-    encoders: dict[Path, str] = field(default_factory=dict)
+    encoders: dict[str, str] = field(default_factory=dict)
 
     @property
     def models(self) -> Mapping[str, Member]:
@@ -124,15 +124,16 @@ class Subject:
 
     def _encoder(self) -> str:
         """The fingerprint of the study's tokeniser; empty if the base has none."""
-        folder = _tokenizer_folder(self.study, self.family)
-        if folder not in self.encoders:
+        named = self.study.models.tokenizer or ""
+        if named not in self.encoders:
+            folder = _tokenizer_folder(self.study, self.family)
             try:
-                self.encoders[folder] = encoding.fingerprint(_tokenizer(self.study, folder))
+                self.encoders[named] = encoding.fingerprint(_tokenizer(self.study, folder))
             except CheckpointError:
-                if self.study.models.tokenizer:
+                if named:
                     raise
-                self.encoders[folder] = ""  # units fail when they load the model
-        return self.encoders[folder]
+                self.encoders[named] = ""  # units fail when they load the model
+        return self.encoders[named]
 
     def _template(self, model: str) -> str:
         whose = model if self.own_templates else BASE

@@ -8,7 +8,8 @@ TauscopeError
 │   ├── ProbeError          a probe set can't be read
 │   └── TaskError           an evaluation task can't be read
 ├── StorageError        the database or an artifact can't be used
-│   └── BusyError           another process has been writing to the database for too long
+│   ├── BusyError           another process has been writing to the database for too long
+│   └── ResultError         a stored result of one unit is missing or damaged
 ├── RunError            a run failed, or its state does not allow the request
 └── Cancelled           the user asked for it to stop
 """
@@ -73,6 +74,10 @@ class StorageError(TauscopeError):
 
 class BusyError(StorageError):
     """Another process has been writing to the database for too long."""
+
+
+class ResultError(StorageError):
+    """A stored result of one unit is missing or damaged; all others can be used."""
 
 
 class RunError(TauscopeError):

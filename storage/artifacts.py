@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from core import sizes
 from core.engine import forms
-from core.errors import StorageError, reason
+from core.errors import ResultError, StorageError, reason
 from core.files.partial import placed
 from storage.access import Access
 
@@ -96,9 +96,9 @@ def is_whole(folder: Path, stored: StoredFile) -> bool:
 
 
 def content(folder: Path, stored: StoredFile) -> bytes:
-    """The bytes of a file, checked against their hash. Raises StorageError."""
+    """The bytes of a file, checked against their hash. Raises ResultError."""
     place = folder / stored.path
-    altered = StorageError(f"The artifact {place} was altered since it was written.", hint=_AGAIN)
+    altered = ResultError(f"The artifact {place} was altered since it was written.", hint=_AGAIN)
     try:
         status = place.stat()
         # A pipe or a device never ends.
@@ -106,11 +106,11 @@ def content(folder: Path, stored: StoredFile) -> bytes:
             raise altered
         read = place.read_bytes()
     except FileNotFoundError:
-        raise StorageError(f"The artifact {place} is missing.", hint=_AGAIN) from None
+        raise ResultError(f"The artifact {place} is missing.", hint=_AGAIN) from None
     except OSError as error:
-        raise StorageError(f"The artifact {place} can't be read: {error.strerror}.") from error
+        raise ResultError(f"The artifact {place} can't be read: {error.strerror}.") from error
     except ValueError:  # a null character
-        raise StorageError(f"The artifact {place} is not a file.", hint=_AGAIN) from None
+        raise ResultError(f"The artifact {place} is not a file.", hint=_AGAIN) from None
     if hashlib.sha256(read).hexdigest() != stored.sha256:
         raise altered
     return read
@@ -119,7 +119,7 @@ def content(folder: Path, stored: StoredFile) -> bytes:
 def read(folder: Path, stored: StoredFile, name: str = "") -> StoredArrays:
     """The arrays of a file. `name`: the artifact's, which tells their form.
 
-    Raises StorageError if the file has changed, or another program wrote it.
+    Raises ResultError if the file has changed, or another program wrote it.
     """
     place = str(folder / stored.path)
     packed = io.BytesIO(content(folder, stored))
@@ -134,19 +134,19 @@ def read(folder: Path, stored: StoredFile, name: str = "") -> StoredArrays:
             raise ValueError("an entry is not an array")
     except UNREADABLE as error:
         why = reason(error, 200)
-        raise StorageError(
+        raise ResultError(
             f"The artifact {place} has no readable arrays: {why}.", hint=_AGAIN
         ) from None
     try:
         return StoredArrays(place, by_name, forms.sizes(name, by_name))
     except ValueError as error:
-        raise StorageError(
+        raise ResultError(
             f"The artifact {place} ('{name}') {reason(error)}.", hint=_AGAIN
         ) from None
 
 
 class StoredArrays(dict[str, NDArray[Any]]):
-    """The arrays of a file by name, and the sizes of their axes. Raises StorageError for an array
+    """The arrays of a file by name, and the sizes of their axes. Raises ResultError for an array
     that is not there."""
 
     def __init__(
@@ -156,7 +156,7 @@ class StoredArrays(dict[str, NDArray[Any]]):
         self.place, self.sizes = place, sizes
 
     def __missing__(self, name: str) -> NDArray[Any]:
-        raise StorageError(f"The artifact {self.place} lacks the array '{name}'.", hint=_AGAIN)
+        raise ResultError(f"The artifact {self.place} lacks the array '{name}'.", hint=_AGAIN)
 
 
 def _path(digest: str) -> str:

@@ -30,7 +30,7 @@ from core.engine.measurement import (
     WorkerState,
     slice_key,
 )
-from core.errors import BusyError, Cancelled, StorageError
+from core.errors import BusyError, Cancelled, ResultError
 from core.models.identity import Stamp
 from storage import artifacts as files
 from storage import bases, beats, doubts, history, parts, units
@@ -117,7 +117,7 @@ class RunSink:
         with self._reading() as connection:
             result = units.load(connection, self._db.folder("artifacts"), key)
         if result is None:
-            raise StorageError(f"The unit {key} is not in {self._db.path}.")
+            raise ResultError(f"The unit {key} is not in {self._db.path}.")
         return result
 
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:

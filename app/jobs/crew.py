@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.engine import registry
-from core.engine.attempts import Attempts
+from core.engine.attempts import Attempts, described
 from core.engine.executor import Finished, Job, Work
 from core.engine.measurement import Unit, WorkerState
 from core.engine.station import Done, Failed, Laid, Loaded, Message, Said, Warned
-from core.errors import RunError, TauscopeError
+from core.errors import ResultError, RunError, TauscopeError
 from core.sizes import counted
 
 TRIES = 3
@@ -152,11 +152,11 @@ class Crew:
                 self._hands[worker.name] = _Hand(worker)
                 self._changed = True
         idle = [hand for hand in self._hands.values() if hand.job is None]
-        if self._changed and (idle or not self._hands):
+        while self._changed and (idle or not self._hands):
             self._open = self._jobs()
             self._changed = False
             for hand in idle:
-                if self._open:
+                if self._open and hand.job is None:
                     self._give(hand)
         if any(hand.job is not None for hand in self._hands.values()):
             return True
@@ -206,7 +206,11 @@ class Crew:
         hand.model, hand.label = model or hand.model, job.label
         hand.since = time.time()
         hand.heard = time.monotonic()
-        hand.worker.give(job)
+        try:
+            hand.worker.give(job)
+        except ResultError as error:
+            self._failed(hand, described(error)[0])
+            self._set_idle(hand)
 
     def _work_per_worker(self, model: str) -> float:
         holders = sum(hand.model == model and hand.job is not None for hand in self._hands.values())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from core.engine.attempts import FATAL
+from core.engine.attempts import ends_run
 from core.engine.measurement import (
     Artifact,
     Measurement,
@@ -162,9 +162,9 @@ def _together(
     fault: Exception | None = None
     try:
         measured = _attributed(label, parameters, parameters.criteria, session)
-    except FATAL:
-        raise
     except Exception as error:
+        if ends_run(error):
+            raise
         clear_frames(error.__traceback__)  # they hold the memory of the pass
         fault = error
     if fault is not None:

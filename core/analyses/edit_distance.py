@@ -22,7 +22,7 @@ from core.engine.measurement import (
     quartiles,
 )
 from core.engine.registry import Analysis, Parameters
-from core.errors import StorageError
+from core.errors import ResultError
 from core.figures import findings
 from core.figures.kinds.boxes import DocumentBoxes
 from core.figures.kinds.curves import Curves
@@ -134,7 +134,7 @@ def _patterns(unit: Unit, required: list[UnitResult]) -> dict[str, tuple[Bits, B
                 )
     for pair in patterns.values():
         if len(pair) != 2 or pair[0].shape != pair[1].shape:
-            raise StorageError(
+            raise ResultError(
                 f"The patterns of '{unit.model}' and the base in layer {unit.layer} are not of the "
                 "same documents and neurons.",
                 hint="Compute the run again with --fresh.",

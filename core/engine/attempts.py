@@ -12,7 +12,14 @@ from traceback import format_exception
 from typing import TYPE_CHECKING
 
 from core.engine.measurement import Unit
-from core.errors import Cancelled, StorageError, TauscopeError, of_the_system, reason
+from core.errors import (
+    Cancelled,
+    ResultError,
+    StorageError,
+    TauscopeError,
+    of_the_system,
+    reason,
+)
 
 if TYPE_CHECKING:
     from core.engine.executor import Finished, Job, Work
@@ -22,9 +29,6 @@ ALIKE = 3
 its other units are left out. Causes that differ only in numbers count as one."""
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-
-FATAL = (Cancelled, StorageError)
-"""Errors that end a run at once: nothing can be stored any more, or is to be."""
 
 
 class Attempts:
@@ -77,6 +81,13 @@ class Attempts:
     def _cut(self, job: Job) -> list[Job]:
         failed = job.is_whole and not self._alone.isdisjoint(unit.key for unit in job.units)
         return job.by_analysis() if failed else [job]
+
+
+def ends_run(error: BaseException) -> bool:
+    """Does an error end a run at once? Nothing can be stored any more, or is to be. A damaged
+    result concerns only the units that require it."""
+    fatal = isinstance(error, Cancelled | StorageError)
+    return fatal and not isinstance(error, ResultError)
 
 
 def described(error: BaseException) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from core import libraries
-from core.engine.attempts import FATAL
+from core.engine.attempts import ends_run
 from core.engine.measurement import Doubt
 
 
@@ -38,9 +38,8 @@ class Doubts:
         with libraries.heard(partial(self.add, subject)):
             try:
                 yield
-            except FATAL:
-                raise
-            except Exception:
-                for doubt in self.take():
-                    tell(*doubt)
+            except Exception as error:
+                if not ends_run(error):
+                    for doubt in self.take():
+                        tell(*doubt)
                 raise

@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core.engine import registry
-from core.engine.attempts import FATAL, Attempts, described
+from core.engine.attempts import Attempts, described, ends_run
 from core.engine.doubts import Doubts
 from core.engine.measurement import Doubt, Unit, UnitPart, UnitResult, WorkerState, ordered
 from core.models.identity import IdentityMemory
@@ -180,10 +180,8 @@ class LocalExecutor:
                     visit.compute(computation, attempts)
                 else:
                     attempts.save(computation.slice(visit.job.units, work.parts))
-            except FATAL:
-                raise
             except Exception as error:
-                if not visit.left:
+                if ends_run(error) or not visit.left:
                     raise
                 cause, traceback = described(error)
                 if traceback:
@@ -308,10 +306,10 @@ class Computation:
                     took = shared + time.monotonic() - started
                     yield unit, doubted(result, doubts), took
                     started = time.monotonic()
-            except FATAL:
-                raise
-            except Exception as error:  # the other readers have their results
-                faults.append(error)
+            except Exception as error:
+                if ends_run(error):
+                    raise
+                faults.append(error)  # the other readers have their results
         if faults:
             raise faults[0]
 

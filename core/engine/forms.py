@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import StorageError
+from core.errors import ResultError
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -156,11 +156,11 @@ def state(stored: Any, form: Any) -> Any:
     """A unit's stored state, checked. `form`: a type; a predicate; a list with the form of each
     element; or a dict with the form of each entry, where a star stands for all other names.
 
-    Raises StorageError for a state of another form.
+    Raises ResultError for a state of another form.
     """
     if _fits(stored, form):
         return stored
-    raise StorageError(
+    raise ResultError(
         "The database holds a damaged state of a finished unit.",
         hint="Compute the run again with --fresh.",
     )

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, get_type_hints
 
-from core.errors import StorageError
+from core.errors import ResultError
 from core.models.identity import IdentityMemory
 
 if TYPE_CHECKING:
@@ -194,12 +194,12 @@ class UnitResult:
     warnings: list[Doubt] = field(default_factory=list)
 
     def arrays(self, name: str, layer: int | None = None) -> Mapping[str, NDArray[Any]]:
-        """The arrays of the artifact of this name and layer. Raises StorageError: the database that
+        """The arrays of the artifact of this name and layer. Raises ResultError: the database that
         held them lost them."""
         for artifact in self.artifacts:
             if artifact.name == name and artifact.layer == layer:
                 return artifact.arrays
-        raise StorageError(
+        raise ResultError(
             f"The database lacks the artifact '{name}'"
             f"{'' if layer is None else f' of layer {layer}'} of a finished unit.",
             hint="Compute the run again with --fresh.",

@@ -16,7 +16,7 @@ from typing import Any
 
 from core import libraries
 from core.engine import registry
-from core.engine.attempts import FATAL, described
+from core.engine.attempts import described, ends_run
 from core.engine.doubts import Doubts
 from core.engine.executor import (
     Executor,
@@ -286,9 +286,9 @@ class _Work:
                         required = [self.sink.load(key) for key in unit.requires]
                         result = registry.get(unit.analysis).reduce(unit, required)
                         result = doubted(result, doubts.take())
-                except FATAL:
-                    raise
                 except Exception as error:
+                    if ends_run(error):
+                        raise
                     cause, traceback = described(error)
                     if traceback:
                         self._on_fault(traceback)

@@ -90,7 +90,7 @@ def by_metric(scores: Iterable[Score]) -> dict[str, StoredScore]:
 def stored(result: UnitResult, task: str = "") -> dict[str, StoredScore]:
     """The stored scores of a unit, by metric; `task` selects one of several tasks.
 
-    Raises StorageError for a damaged state.
+    Raises ResultError for a damaged state.
     """
     form = {"scores": {task: _STATE} if task else _STATE}
     by_metric = forms.state(result.state, form)["scores"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.engine.measurement import Artifact, Measurement, Unit, UnitResult
-from core.errors import StorageError
+from core.errors import ResultError
 from core.evaluation import examples, scores
 from core.neurons import ablation, activity, attribution, drops, ranking
 
@@ -161,7 +161,7 @@ def _ranked(result: UnitResult, neurons: Neurons, kind: str) -> list[Any]:
     ranked = [arrays[f"{layer.number}.{kind}"] for layer in neurons.layers]
     # Means are of inputs, of which a head has several.
     if kind != "mean" and [len(each) for each in ranked] != list(neurons.widths):
-        raise StorageError(
+        raise ResultError(
             f"A finished unit ranked {sum(map(len, ranked))} neurons or heads, but the model has "
             f"{sum(neurons.widths)}.",
             hint="Compute the run again with --fresh.",

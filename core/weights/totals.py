@@ -36,7 +36,7 @@ def of_layer(modules: Mapping[str, Sums], add: Add) -> dict[str, Sums]:
 def of_model(slices: Iterable[Mapping[str, Any]], form: Form, add: Add) -> dict[str, Sums]:
     """The sums of modules and groups over all slices, from `slice_state`.
 
-    `form` has the form of each summed number. Raises StorageError for a slice of another form.
+    `form` has the form of each summed number. Raises ResultError for a slice of another form.
     """
     expected = {"inside": bool, "sums": {"*": form}}
     totals = _collect(

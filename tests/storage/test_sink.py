@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import func, select
 
 from core.engine.measurement import Artifact, Measurement, Progress, UnitResult
-from core.errors import Cancelled, StorageError
+from core.errors import Cancelled, ResultError, StorageError
 from storage import artifacts as files
 from storage import runs
 from storage.database import Database
@@ -355,5 +355,5 @@ def test_a_file_that_is_not_what_was_written_is_complained_of(
         place.write_bytes(place.read_bytes()[:-1] + b"x")
     loaded = sink.load("k")
     np.testing.assert_array_equal(loaded.arrays("patterns", 0)["on"], np.arange(3))
-    with pytest.raises(StorageError, match=rf"{place.name} .*{harm}"):
+    with pytest.raises(ResultError, match=rf"{place.name} .*{harm}"):
         loaded.arrays("patterns", 1)["on"]

@@ -12,7 +12,7 @@ from app.jobs.crew import Crew, Ended, Lost
 from core.engine.executor import Job
 from core.engine.measurement import UnitPart, UnitResult
 from core.engine.station import Done, Failed, Laid, Loaded, Message, Said
-from core.errors import Cancelled, CheckpointError, RunError
+from core.errors import Cancelled, CheckpointError, ResultError, RunError
 from tests.core.engine.made_up import MadeUpWork, made_up
 
 
@@ -26,6 +26,8 @@ class _Worker:
 
     def give(self, job: Job) -> None:
         self._pool.given.append((self.name, [unit.key for unit in job.units]))
+        if "required" in {key for unit in job.units for key in unit.requires}:
+            raise ResultError("The artifact is missing.")
         if self.model != job.loads:
             self.model = job.loads
             self._pool.tell(self, Loaded(job.loads, 1.0, {}))
@@ -184,6 +186,15 @@ def test_a_model_that_cannot_be_loaded_leaves_out_its_units() -> None:
     assert work.failures == {"0": ("Out of memory.", 3)}
     assert work.left_out == list("12345678")
     assert work.saved == [["t"]]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_damaged_result_fails_the_units_that_require_it(count: int) -> None:
+    bad = made_up("bad", analysis="graft", requires=("required",))
+    work = MadeUpWork(made_up("required"), bad, made_up("0"), made_up("1", "tuned"))
+    _compute(_Pool(count), work)
+    assert work.failures == {"bad": ("The artifact is missing.", 3)}
+    assert sorted(key for keys in work.saved for key in keys) == ["0", "1", "required"]
 
 
 def test_only_the_unit_that_fails_counts_and_the_rest_of_its_share_goes_on() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 from core.engine import executor, registry, runner
 from core.engine.executor import Computation, Job, LocalExecutor
 from core.engine.measurement import UnitResult
-from core.errors import Cancelled, CheckpointError, RunError, StorageError
+from core.errors import Cancelled, CheckpointError, ResultError, RunError, StorageError
 from core.states import forward
 from core.weights.views import UpdateView
 from tests.conftest import WEIGHTS, MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
+from tests.core.engine.beside import study_of
 from tests.core.engine.made_up import MadeUpWork, made_up
 
 Fault = Callable[[str], None]
@@ -122,10 +124,14 @@ def test_the_analysis_that_fails_in_a_slice_is_given_up_alone(compute: Compute) 
     assert sorted(key for keys in work.saved for key in keys) == ["0", "2"]
 
 
-def test_bad_input_of_one_model_leaves_the_others(compute: Compute) -> None:
+@pytest.mark.parametrize("kind", [CheckpointError, ResultError])
+@pytest.mark.parametrize("at", ["tuned", "0"])
+def test_bad_input_of_one_model_and_a_damaged_result_leave_the_others(
+    compute: Compute, at: str, kind: type[CheckpointError | ResultError]
+) -> None:
     work = MadeUpWork(made_up("0", "tuned"), made_up("1"), made_up("2", "other"))
-    compute(work, _raising(CheckpointError("model.safetensors is cut short."), "tuned"))
-    assert work.failures == {"0": ("model.safetensors is cut short.", 1)}
+    compute(work, _raising(kind("The file is cut short."), at))
+    assert work.failures == {"0": ("The file is cut short.", 1)}
     assert work.saved == [["1"], ["2"]]
 
 
@@ -203,6 +209,21 @@ def test_a_run_with_failed_units_names_the_cause_and_resumes(
     assert sink.units.keys() == whole.units.keys()
     for key, (_, result) in whole.units.items():
         assert sink.units[key][1].measurements == result.measurements
+
+
+def test_a_damaged_result_leaves_what_does_not_require_it(tmp_path: Path) -> None:
+    class Damaged(MemorySink):
+        def load(self, key: str) -> UnitResult:
+            if self.units[key][0].analysis == "tuning_vectors":
+                raise ResultError("The artifact is missing.")
+            return super().load(key)
+
+    sink = Damaged()
+    with pytest.raises(RunError, match=r"2 of \d+ units failed; .* The artifact is missing"):
+        runner.run(study_of(tmp_path), sink, ("tuning_vectors", "vector_cosine"))
+    assert {failed.analysis for failed in sink.failures.values()} == {"tuning_vectors"}
+    kept = {unit.analysis for unit, _ in sink.units.values() if unit.requires}
+    assert kept == {"vector_cosine"}
 
 
 @pytest.mark.parametrize(

@@ -56,14 +56,15 @@ def open_database(
 
 
 def path_of(url: str | None) -> Path:
-    """The absolute path of a url."""
+    """The absolute path of a url, without symbolic links: one file has one path, and so one folder
+    of artifacts, one of logs and one of benches."""
     if url is not None and not url.strip():
         raise StorageError("The name of the database is empty.", hint="Name a file with --db.")
     text = url or os.environ.get(VARIABLE)
     if not text:
         from platformdirs import user_data_path
 
-        return user_data_path("tauscope", appauthor=False) / "tauscope.db"
+        return _resolved(user_data_path("tauscope", appauthor=False) / "tauscope.db")
     if "://" in text and not text.startswith("sqlite:///"):
         scheme = text.partition("://")[0]
         raise StorageError(
@@ -78,7 +79,7 @@ def path_of(url: str | None) -> Path:
     if "\x00" in name:
         raise StorageError("The name of the database contains a null character.")
     try:
-        return expanded(name).absolute()
+        return _resolved(expanded(name))
     except OSError:
         raise StorageError(
             f"There is no folder for the database {name}: the working folder is deleted.",
@@ -285,6 +286,10 @@ def _reader(path: Path, turn: float) -> sqlite3.Connection:
         # No process has it open, so the file alone is complete.
         return _connection(path, "ro", turn, "&immutable=1")
     return connection
+
+
+def _resolved(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # pathlib raises for a circle of links
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -46,6 +46,23 @@ def test_a_url_is_a_path_or_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert path_of(None).name == "tauscope.db"
 
 
+def test_links_to_a_database_lead_to_its_own_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("real", "named", "data/tauscope"):
+        (tmp_path / folder).mkdir(parents=True)
+    real = tmp_path / "real" / "a.db"
+    for link in ("named/b.db", "data/tauscope/tauscope.db"):
+        (tmp_path / link).symlink_to(real)  # the file does not exist yet
+    monkeypatch.delenv("TAUSCOPE_DB", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    for url in (str(tmp_path / "named" / "b.db"), None, str(real)):
+        with contextlib.closing(open_database(url)) as db:
+            assert db.folder("artifacts") == tmp_path / "real" / "a.artifacts"
+    (tmp_path / "circle.db").symlink_to(tmp_path / "circle.db")
+    assert "can't be used" in _refusal(str(tmp_path / "circle.db")).title
+
+
 def test_a_relative_path_without_a_working_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,6 +161,9 @@ def open_subject(
     subject = Subject(study, family, notes=family.warnings)
     if OF_WEIGHTS.issuperset(needs):
         return subject
+    from core.models import construction
+
+    construction.refuse_unknown_attention(study.run)
     if study.probe_sets() or "texts" in needs:
         sets, doubts = probes.open_sets(study, family, partial(_encoder, study=study))
         subject = replace(subject, probes=sets, notes=(*subject.notes, *doubts))

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from core.errors import CheckpointError, reason
+from core.errors import CheckpointError, StudyError, did_you_mean, reason
 from core.models.adapters.checkpoint import Adapter
 from core.models.checkpoint import Checkpoint
 from core.models.family import Member
@@ -79,6 +79,16 @@ def outline(root: Path, member: Member, run: Run, trust_remote_code: bool) -> An
     maker = made._from_config if hasattr(made, "_from_config") else made.from_config
     with torch.device("meta"):
         return maker(config, dtype=dtype, **given)
+
+
+def refuse_unknown_attention(run: Run) -> None:
+    """Raise StudyError for a way to compute attention that transformers does not know. A way with
+    a slash is a kernel of the Hugging Face hub."""
+    from transformers import AttentionInterface
+
+    asked, known = run.attention, ("auto", "eager", *AttentionInterface().keys())
+    if "/" not in asked and asked.removeprefix("paged|") not in known:
+        raise StudyError(f"run.attention: there is no '{asked}'.", hint=did_you_mean(asked, known))
 
 
 def chain(checkpoint: Checkpoint) -> tuple[Path, Checkpoint, list[Adapter]]:

@@ -7,6 +7,7 @@ no use of a model.
 from __future__ import annotations
 
 import gc
+import re
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,7 +80,7 @@ def loaded(
         folder = run.offload_folder or str(spare)
         model: Any = None
         try:
-            with _explained(member):
+            with _explained(member, run):
                 model = made(member, root, run, folder, trust_remote_code)
                 for adapter in adapters:
                     apart = adapter is adapters[-1] and not merged
@@ -103,7 +104,7 @@ def placement_of(
     counted. Raises CheckpointError as `loaded` does.
     """
     root, _, _ = chain(member.checkpoint)
-    with quiet(), _explained(member):
+    with quiet(), _explained(member, run):
         model = outline(root, member, run, trust_remote_code)
         devices = device_map(model, run)
     held: dict[str, int] = dict.fromkeys(devices.values(), 0)
@@ -180,16 +181,17 @@ def _home(model: nn.Module) -> torch.device:
 
 
 @contextmanager
-def _explained(member: Member) -> Iterator[None]:
+def _explained(member: Member, run: Run) -> Iterator[None]:
     """Turn any error of transformers into a CheckpointError with a hint."""
     try:
         yield
     except CheckpointError:
         raise
     except ImportError as error:
+        hint = "Install it in tauscope's environment."
         raise CheckpointError(
             f"'{member.name}' ({member.where}) needs a package: {_first_line(error)}",
-            hint="Install it in tauscope's environment.",
+            hint=_with_attention(hint, run, error),
         ) from error
     except Exception as error:
         words, hint = _first_line(error), "Its weights alone can still be compared."
@@ -205,8 +207,16 @@ def _explained(member: Member) -> Iterator[None]:
             words = "config.json gives other sizes than the tensors have."
             hint = "Compare config.json with the one at the model's source."
         raise CheckpointError(
-            f"'{member.name}' ({member.where}) can't be loaded: {words}", hint=hint
+            f"'{member.name}' ({member.where}) can't be loaded: {words}",
+            hint=_with_attention(hint, run, error),
         ) from error
+
+
+def _with_attention(hint: str, run: Run, error: BaseException) -> str:
+    """The hint, with the setting of attention if the error is about it."""
+    if run.attention == "auto" or not re.search("attention|attn|kernel", str(error), re.IGNORECASE):
+        return hint
+    return f"The study has run.attention = '{run.attention}': try 'auto', 'sdpa' or 'eager'. {hint}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -114,6 +114,19 @@ def test_a_fault_of_a_named_probe_set_names_it(models: Path) -> None:
         open_subject(_of_sets(models, None, other=empty), ["texts"])
 
 
+def test_a_way_of_attention_that_does_not_exist_is_refused_before_anything_is_loaded(
+    models: Path,
+) -> None:
+    asked = _study(models).model_copy(update={"run": study.Run(attention="spda")})
+    with pytest.raises(StudyError, match=r"^run\.attention: there is no 'spda'\.$") as caught:
+        open_subject(asked, ["probe"])
+    assert caught.value.hint == "Did you mean 'sdpa'?"
+    open_subject(asked, ["weights"])  # which needs no attention
+    for known in ("eager", "flash_attention_2", "kernels-community/flash-attn"):
+        run = study.Run(attention=known)
+        open_subject(asked.model_copy(update={"run": run}), ["probe"])
+
+
 def test_a_base_without_a_tokeniser_is_one_clear_error(models: Path) -> None:
     for file in ("tokenizer.json", "tokenizer_config.json"):
         (models / "base" / file).unlink()

@@ -113,6 +113,16 @@ def test_attention_as_the_study_has_it(family: Path) -> None:
         assert model.config._attn_implementation == "eager"
 
 
+@pytest.mark.parametrize("attention", ["flash_attention_2", "nobody/no-kernel"])
+def test_a_way_of_attention_that_a_model_cannot_have_names_the_setting(
+    family: Path, attention: str
+) -> None:
+    run = Run(device="cpu", attention=attention)
+    with pytest.raises(CheckpointError) as caught, _base(family / "base", run):
+        pass
+    assert f"run.attention = '{attention}'" in caught.value.hint
+
+
 def test_memory_is_let_go(family: Path) -> None:
     with _base(family / "base") as model:
         alive = weakref.ref(model.module)

@@ -34,6 +34,9 @@ SMALL = 1 << 26
 """The most bytes of a model whose memory is not collected: a collection looks at every object of
 the process."""
 
+_SIGNS = {"attention": "attention|attn|kernel", "max_memory": "device", "offload_folder": "errno"}
+"""Signs of an error of transformers about a setting of the study's `run`."""
+
 _LARGE: weakref.WeakSet[Any] = weakref.WeakSet()
 """The larger models in memory, held by their users or only by cycles."""
 
@@ -191,7 +194,7 @@ def _explained(member: Member, run: Run) -> Iterator[None]:
         hint = "Install it in tauscope's environment."
         raise CheckpointError(
             f"'{member.name}' ({member.where}) needs a package: {_first_line(error)}",
-            hint=_with_attention(hint, run, error),
+            hint=_with_settings(hint, run, error),
         ) from error
     except Exception as error:
         words, hint = _first_line(error), "Its weights alone can still be compared."
@@ -208,15 +211,18 @@ def _explained(member: Member, run: Run) -> Iterator[None]:
             hint = "Compare config.json with the one at the model's source."
         raise CheckpointError(
             f"'{member.name}' ({member.where}) can't be loaded: {words}",
-            hint=_with_attention(hint, run, error),
+            hint=_with_settings(hint, run, error),
         ) from error
 
 
-def _with_attention(hint: str, run: Run, error: BaseException) -> str:
-    """The hint, with the setting of attention if the error is about it."""
-    if run.attention == "auto" or not re.search("attention|attn|kernel", str(error), re.IGNORECASE):
-        return hint
-    return f"The study has run.attention = '{run.attention}': try 'auto', 'sdpa' or 'eager'. {hint}"
+def _with_settings(hint: str, run: Run, error: BaseException) -> str:
+    """The hint, with the settings that the error may be about."""
+    given = {name: getattr(run, name) for name in _SIGNS}
+    named = [
+        f"run.{name} = {value!r}" for name, value in given.items()
+        if value not in ("auto", None) and re.search(_SIGNS[name], str(error), re.IGNORECASE)
+    ]  # fmt: skip
+    return f"Change {' and '.join(named)}, or leave it out. {hint}" if named else hint
 
 
 def _first_line(error: BaseException) -> str:

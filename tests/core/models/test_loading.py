@@ -113,14 +113,22 @@ def test_attention_as_the_study_has_it(family: Path) -> None:
         assert model.config._attn_implementation == "eager"
 
 
-@pytest.mark.parametrize("attention", ["flash_attention_2", "nobody/no-kernel"])
-def test_a_way_of_attention_that_a_model_cannot_have_names_the_setting(
-    family: Path, attention: str
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"attention": "flash_attention_2"},
+        {"attention": "nobody/no-kernel"},
+        {"max_memory": {"987": "1GiB"}},
+        {"max_memory": {"cpu": "1KB"}, "offload_folder": "/dev/null"},
+    ],
+)
+def test_a_setting_that_a_model_cannot_be_loaded_with_is_named(
+    family: Path, given: dict[str, Any]
 ) -> None:
-    run = Run(device="cpu", attention=attention)
-    with pytest.raises(CheckpointError) as caught, _base(family / "base", run):
+    with pytest.raises(CheckpointError) as caught, _base(family / "base", Run(**given)):
         pass
-    assert f"run.attention = '{attention}'" in caught.value.hint
+    name, value = given.popitem()
+    assert f"Change run.{name} = {value!r}, or leave it out." in caught.value.hint
 
 
 def test_memory_is_let_go(family: Path) -> None:

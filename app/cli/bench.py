@@ -106,7 +106,7 @@ def bench(
     from app import config
     from app.cli import transcripts
     from app.drafts import ready
-    from core.bench.messages import Generate, Prompt
+    from core.bench.messages import Generate, Prompt, refuse_odd
     from core.study.intake import read
 
     known = read(ready.find(study))
@@ -128,9 +128,14 @@ def bench(
         columns=_columns(known, column or (), mix or ()), tokens=tokens, temperature=temperature,
         top_p=top_p, seed=seed, stop=tuple(stop or ()),
     )  # fmt: skip
-    _check(first, continuation)
+    refuse_odd(first)
+    if continuation == "":
+        raise StudyError("The continuation is empty, so there is nothing to score.")
     typed = prompt is not None or prompts is None
     asked = list(_requests(first, continuation, prompts, typed, template is None))
+    for index, request in enumerate(asked):
+        with _numbered(index, len(asked)):
+            refuse_odd(request)
     if lens and not all(request.do == "score" for request in asked):
         raise StudyError("--lens needs a continuation.", hint="Add --continuation TEXT.")
     minutes = (idle or config.read().bench_idle) if detach else None
@@ -167,17 +172,6 @@ def _columns(study: Study, named: Sequence[str], mixes: Sequence[str]) -> tuple[
     plain = [name for name, model in tuned.items() if model.role != "control"]
     wanted = (*named, *mixes) if named or mixes else plain
     return tuple(dict.fromkeys(parse(name, tuple(tuned)).text for name in ("base", *wanted)))
-
-
-def _check(asked: Generate, continuation: str | None) -> None:
-    """Raise StudyError for options that no bench can answer, before models are loaded."""
-    if asked.tokens < 1 or not asked.temperature >= 0 or not 0 < asked.top_p <= 1:
-        raise StudyError(
-            "--tokens must be 1 or more, --temperature 0 or more, and --top-p above 0 and at most "
-            "1."
-        )
-    if continuation == "":
-        raise StudyError("The continuation is empty, so there is nothing to score.")
 
 
 def _requests(

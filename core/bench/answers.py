@@ -5,7 +5,6 @@ Owns the events of each answer. Loads no model and knows no socket.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import chain
 
@@ -26,6 +25,7 @@ from core.bench.messages import (
     Scored,
     Tokens,
     Warned,
+    refuse_odd,
 )
 from core.bench.passes import Passes
 from core.bench.prompts import Reader, Text
@@ -46,6 +46,7 @@ class Answers:
 
     def give(self, request: Request, give: Give) -> None:
         """Answer one request by events. Raises StudyError if it can't be answered."""
+        refuse_odd(request)
         match request:
             case Score():
                 self._score(request, give)
@@ -105,7 +106,6 @@ class Answers:
 
     def _generate(self, asked: Generate, give: Give) -> None:
         formulas = self._formulas(asked.columns)
-        _refuse_odd(asked)
         text = self._reader.opened(asked.prompt, asked.tokens, _warned(give))
         self._refuse_unknown(formulas, asked.columns, text)
         writers = [
@@ -210,19 +210,6 @@ class Answers:
                     f"('{self._reader.pieces([largest])[0]}') of the text.",
                     hint="Leave the column or the token out.",
                 )
-
-
-def _refuse_odd(asked: Generate) -> None:
-    """Raise StudyError for settings out of range."""
-    faults = {
-        "tokens must be 1 or more": asked.tokens < 1,
-        "temperature must be 0 or more": not 0 <= asked.temperature < math.inf,
-        "top-p must be above 0 and at most 1": not 0 < asked.top_p <= 1,
-        "seed must be a whole number from 0 to 2^63": not 0 <= asked.seed < 1 << 63,
-    }
-    for rule, broken in faults.items():
-        if broken:
-            raise StudyError(f"No text can be generated: {rule}.")
 
 
 def _warned(give: Give) -> Callable[[str], None]:

@@ -7,6 +7,7 @@ no model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
@@ -226,11 +227,40 @@ def event_of(given: Mapping[str, Any]) -> Event:
     return _checked(_EVENT, given, "answer")
 
 
+def refuse_odd(request: Request) -> None:
+    """Raise StudyError for a request that no bench can answer, whatever its models."""
+    _refuse_broken(request.prompt.text + request.prompt.system)
+    if not isinstance(request, Generate):
+        _refuse_broken(request.continuation)
+        return
+    faults = {
+        "tokens must be 1 or more": request.tokens < 1,
+        "temperature must be 0 or more": not 0 <= request.temperature < math.inf,
+        "top-p must be above 0 and at most 1": not 0 < request.top_p <= 1,
+        "seed must be a whole number from 0 to 2^63": not 0 <= request.seed < 1 << 63,
+    }
+    for rule, broken in faults.items():
+        if broken:
+            raise StudyError(f"No text can be generated: {rule}.")
+
+
 def as_json(message: Request | Event) -> dict[str, Any]:
     """A request or an event as a JSON object."""
     adapter: TypeAdapter[Any] = _REQUEST if hasattr(message, "do") else _EVENT
     fields: dict[str, Any] = adapter.dump_python(message, mode="json")
     return fields
+
+
+def _refuse_broken(text: str) -> None:
+    """Raise StudyError for a text with a part of a character, as bytes that are not UTF-8 give."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise StudyError(
+            f"The text has a part of a character ({text[error.start]!a}) after "
+            f"{error.start} characters, which no tokeniser reads.",
+            hint="Leave it out, or write the text in UTF-8.",
+        ) from None
 
 
 def _checked(adapter: TypeAdapter[_T], given: Mapping[str, Any], name: str) -> _T:

@@ -42,7 +42,6 @@ class Reader:
     ) -> Text:
         """A prompt and a given continuation. The model predicts the last token, but reads it only
         if `whole`. Raises StudyError if it can't read them."""
-        _refuse_broken(continuation)
         written = self._written(prompt, warn)
         if written:
             before, after = encoding.pair(self.tokenizer, written, continuation)
@@ -83,7 +82,6 @@ class Reader:
 
     def _written(self, prompt: Prompt, warn: Warn) -> str:
         """The text before the continuation, in the chat template if the prompt asks for it."""
-        _refuse_broken(prompt.text + prompt.system)
         if not prompt.template:
             if prompt.system:
                 warn("A system prompt is part of the chat template, which is off: it is left out.")
@@ -129,15 +127,3 @@ class Reader:
                 hint="Name a tokeniser that fits the base with models.tokenizer.",
             )
         return Text(ids, len(before) - cut, cut)
-
-
-def _refuse_broken(text: str) -> None:
-    """Raise StudyError for a text with a part of a character, as bytes that are not UTF-8 give."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise StudyError(
-            f"The text has a part of a character ({text[error.start]!a}) after "
-            f"{error.start} characters, which no tokeniser reads.",
-            hint="Leave it out, or write the text in UTF-8.",
-        ) from None

@@ -172,8 +172,12 @@ def test_what_was_found_before_a_fault_is_shown(
         ([], "tauscope bench STUDY.toml --prompt TEXT"),
         (["--prompt", "x", "--column", "medicine"], "Did you mean 'medical'?"),
         (["--prompt", "x", "--mix", "medical=a"], "medical"),
-        (["--prompt", "x", "--tokens", "0"], "--tokens"),
-        (["--prompt", "x", "--top-p", "nan"], "--top-p"),
+        (["--prompt", "x", "--tokens", "0"], "tokens must be"),
+        (["--prompt", "x", "--seed", "-1"], "seed must be"),
+        (["--prompt", "x", "--temperature", "inf"], "temperature must be"),
+        (["--prompt", "x", "--continuation", "\udcff"], "a part of a character"),
+        (["--prompts", "half.jsonl"], "Prompt 2 of 2: The text has a part of a character"),
+        (["--prompt", "x", "--top-p", "nan"], "top-p must be"),
         (["--prompt", "x", "--continuation", ""], "nothing to score"),
         (["--prompt", "x", "--lens"], "--lens needs a continuation"),
         (["--prompt", "x", "--idle", "5"], "--idle"),
@@ -194,6 +198,7 @@ def test_what_can_not_be_asked_is_a_usage_error_before_models_load(
     monkeypatch.chdir(study.parent)
     Path("empty.txt").write_text("\n")
     Path("odd.jsonl").write_text('{"prompt": "a"}\n{"prompt": 1}\n')
+    Path("half.jsonl").write_text('{"prompt": "a"}\n{"prompt": "\\ud800"}\n')
     Path("none.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b", "continuation": ""}\n')
     Path("bytes.txt").write_bytes(b"\xd7\xff")
     result = tauscope("bench", study, *options)

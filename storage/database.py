@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from core.errors import BusyError, StorageError
-from core.study.places import expanded
+from core.study.places import expanded, resolved
 from storage import journal, rows, upgrade
 from storage.access import Access
 from storage.journal import Journal
@@ -64,7 +64,7 @@ def path_of(url: str | None) -> Path:
     if not text:
         from platformdirs import user_data_path
 
-        return _resolved(user_data_path("tauscope", appauthor=False) / "tauscope.db")
+        return resolved(user_data_path("tauscope", appauthor=False) / "tauscope.db")
     if "://" in text and not text.startswith("sqlite:///"):
         scheme = text.partition("://")[0]
         raise StorageError(
@@ -79,7 +79,7 @@ def path_of(url: str | None) -> Path:
     if "\x00" in name:
         raise StorageError("The name of the database contains a null character.")
     try:
-        return _resolved(expanded(name))
+        return resolved(expanded(name))
     except OSError:
         raise StorageError(
             f"There is no folder for the database {name}: the working folder is deleted.",
@@ -286,10 +286,6 @@ def _reader(path: Path, turn: float) -> sqlite3.Connection:
         # No process has it open, so the file alone is complete.
         return _connection(path, "ro", turn, "&immutable=1")
     return connection
-
-
-def _resolved(path: Path) -> Path:
-    return Path(os.path.realpath(path))  # pathlib raises for a circle of links
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

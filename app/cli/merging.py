@@ -47,6 +47,7 @@ def merge(
     from core.models.family import open_family
     from core.models.identity import Identities
     from core.vectors import arithmetic
+    from core.vectors.folder import refuse_occupied
     from core.vectors.merging import DTYPES
     from core.vectors.merging import merge as write
 
@@ -54,6 +55,7 @@ def merge(
     chosen = arithmetic.restrict(restrict)
     if dtype is not None and dtype not in DTYPES:
         raise StudyError(f"The dtype '{dtype}' is not supported.", hint=did_you_mean(dtype, DTYPES))
+    refuse_occupied(folder)
     with Narrator() as narrator:
         narrator.say(f"{study.name}: {wanted.setting}{f' in {chosen.text}' * bool(chosen.text)}")
         identities = Identities(say=lambda words: narrator.progress(0, 0, words))

@@ -15,7 +15,7 @@ from app.drafts import building, fields, toml
 from app.drafts.building import Draft
 from core.errors import StudyError
 from core.files.partial import written as replaced
-from core.study.places import working_folder
+from core.study.places import resolved, working_folder
 from core.study.study import PLACES
 
 COMMENT = 41
@@ -82,7 +82,7 @@ def settled(draft: Draft, folder: Path) -> Draft:
     directory.
     """
     here = working_folder()
-    if (here / folder).resolve() == here:
+    if resolved(here / folder) == here:
         return draft
     values = {k: _moved(v, here) if k in _PLACES else v for k, v in draft.values.items()}
     tuned = tuple({**model, "path": _moved(model["path"], here)} for model in draft.tuned)

@@ -13,6 +13,11 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
+def resolved(path: Path) -> Path:
+    """The absolute path without symbolic links. A circle of links stays as it is."""
+    return Path(os.path.realpath(path))  # pathlib raises RuntimeError for a circle
+
+
 def working_folder() -> Path:
     """The working folder; once that is deleted, the home folder."""
     try:

@@ -13,7 +13,13 @@ from pathlib import Path
 from core.errors import RunError, StudyError
 from core.files import partial
 from core.files.making import made
-from core.study.places import expanded
+from core.study.places import expanded, resolved
+
+
+def refuse_occupied(target: Path) -> None:
+    """Raise StudyError as `appearing` does, before anything is read for the folder."""
+    with contextlib.suppress(OSError):
+        _refuse_occupied(resolved(expanded(target)))
 
 
 @contextlib.contextmanager
@@ -24,11 +30,8 @@ def appearing(target: Path) -> Iterator[Path]:
     accepted as target.
     """
     try:
-        target = expanded(target).resolve()
-        if target.exists() and not target.is_dir():
-            raise StudyError(f"{target} is a file.", hint="Name a new folder.")
-        if target.is_dir() and any(target.iterdir()):
-            raise StudyError(f"{target} is not empty.", hint="Name a new or an empty folder.")
+        target = resolved(expanded(target))
+        _refuse_occupied(target)
         with made(target.parent), partial.appearing(target) as part:
             yield part
     except OSError as error:
@@ -36,3 +39,10 @@ def appearing(target: Path) -> Iterator[Path]:
             f"{target} can't be written: {error.strerror or error}.",
             hint="Name a writable folder on a disk with enough space.",
         ) from error
+
+
+def _refuse_occupied(target: Path) -> None:
+    if target.exists() and not target.is_dir():
+        raise StudyError(f"{target} is a file.", hint="Name a new folder.")
+    if target.is_dir() and any(target.iterdir()):
+        raise StudyError(f"{target} is not empty.", hint="Name a new or an empty folder.")

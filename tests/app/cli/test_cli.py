@@ -799,6 +799,15 @@ def test_a_merge_that_can_not_be_is_bad_usage(
     assert not (tmp_path / "merged").exists()
 
 
+def test_a_merge_into_an_occupied_folder_is_refused_before_models_are_read(
+    tauscope: Any, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.models.family.open_family", None)
+    result = tauscope("merge", study, "--coefficients", "medical=1", "--to", tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert "is not empty" in result.err
+
+
 def test_a_merge_says_what_is_doubtful_and_opens_only_what_takes_part(
     tauscope: Any, study: Path, tmp_path: Path
 ) -> None:

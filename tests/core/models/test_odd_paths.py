@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from app.drafts import ready
+from app.drafts import building, ready, studyfile
+from app.drafts.building import Draft
 from app.jobs import launcher
 from app.results.figures import file_name
 from core.errors import CheckpointError, StorageError, StudyError
 from core.models import checkpoint, headers
 from core.study import intake
-from storage.database import path_of
+from storage.database import open_database, path_of
 from tests.patience import PATIENCE
 
 ODD = os.fsdecode(b"m\xffd")
@@ -63,6 +64,17 @@ def test_a_shard_of_no_possible_name_is_one_clear_error(tmp_path: Path, name: st
 def test_a_database_of_no_possible_name() -> None:
     with pytest.raises(StorageError, match="null character"):
         path_of("a\x00b")
+
+
+def test_a_circle_of_links_is_one_clear_error(tmp_path: Path) -> None:
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    draft = building.changed(building.with_model(Draft(), "tuned"), "models.base.path", "base")
+    with pytest.raises(StudyError, match=r"x\.toml can't be written"):
+        studyfile.save(draft, circle / "x.toml")
+    for path in (circle, circle / "x.db"):
+        with pytest.raises(StorageError):
+            open_database(str(path))
 
 
 def test_files_of_figures_have_names_that_are_short_and_stay_in_their_folder() -> None:

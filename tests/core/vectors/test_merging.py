@@ -324,6 +324,9 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="is a file"):
         _merge(family, "a=1", tmp_path / "a" / "config.json")
     assert _entries(tmp_path) == before
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(RunError, match="circle can't be written"):
+        _merge(family, "a=1", tmp_path / "circle")
     (tmp_path / "empty").mkdir()
     _merge(family, "a=1", tmp_path / "empty")
     _merge(family, "a=1", tmp_path / "new" / "deep")

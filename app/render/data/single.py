@@ -94,7 +94,8 @@ def _figure(db: Any, request: Request, folder: Path) -> Path:
     shown = _compared(db, request) if request.against else _alone(db, request)
     choice = shown.choice
     parts = [shown.name, choice.measure, choice.reading]
-    parts += [str(getattr(choice, s)) for s in shown.view.selectors if s != "model"]
+    parts += [str(getattr(choice, s)) for s in shown.view.steppers if s != "model"]
+    parts += [choice.order] * (choice.order not in shown.view.orders[:1])
     parts += [request.filter, *(f"{name}-{text}" for name, text in request.rows.items())]
     parts += ["by depth"] * (request.by_depth and bool(request.against))
     # Files of several runs lie in one folder: the ids keep each from another's.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -270,3 +271,29 @@ def test_the_chip_fits_beside_the_name_and_the_state(filled: Database, width: in
         assert run.name in line
         assert "69 layers" in line or " filter hides 86 " in line
     assert " filter hides nothing " in run_title.title(list_runs(filled)[0], "", 160, "", {}).plain
+
+
+def test_each_choice_is_written_to_a_file_of_its_own(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend.register(monkeypatch)
+    run = keep(db, "one", pretend.rows())
+    table, axes = Choice(measure="neurons", model="maths"), Choice(measure="normalised")
+    wanted = {
+        "neurons": [replace(table, order=o) for o in ("strongest first", "by layer")],
+        "plane": [
+            replace(axes, task=x, against=y) for x, y in pairwise(("medqa", "gsm8k", "medqa"))
+        ],
+        "document": [replace(table, item=item) for item in ("first", "second")],
+    }
+    files = [
+        serve(
+            Request(
+                db=db.url, run=run, format="csv", folder=str(tmp_path), analysis=pretend.NAME,
+                view=view, choice=asdict(choice),
+            )
+        )
+        for view, choices in wanted.items() for choice in choices
+    ]  # fmt: skip
+    assert len(set(files)) == 6
+    assert files[0].name == f"{pretend.NAME}-neurons-maths-neurons-raw-{run}.csv"

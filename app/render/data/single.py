@@ -17,6 +17,7 @@ from typing import Any
 
 from app.jobs.environment import give_way
 from app.results.figures import Shown
+from app.text import plain
 from core.engine.registry import Analysis
 from core.errors import RunError, TauscopeError
 from core.figures.figure import Table
@@ -83,9 +84,9 @@ def main(argument: str) -> int:
     """
     give_way()
     try:
-        print(serve(Request(**json.loads(argument))))
+        print(plain(str(serve(Request(**json.loads(argument))))))
     except TauscopeError as error:
-        print(f"{error.title} {error.hint}".strip(), file=sys.stderr)
+        print(plain(f"{error.title} {error.hint}".strip()), file=sys.stderr)
         return 1
     return 0
 
@@ -191,7 +192,6 @@ def _explained(db: Any, request: Request, shown: Shown) -> str:
     from app.render.data import sentences
     from app.render.terminal import chart
     from app.render.terminal.lines import folded
-    from app.text import plain
     from storage.runs import find_run
 
     runs = [find_run(db, each) for each in (request.run, request.against) if each]

@@ -17,6 +17,7 @@ from app.tui.data import DataSource
 from app.tui.keys import Where, actions
 from app.tui.screens.pick import PickScreen, answer_of
 from app.tui.screens.whole import WholeScreen
+from core.errors import of_the_system
 from core.study.places import expanded, working_folder
 
 if TYPE_CHECKING:
@@ -89,15 +90,22 @@ def _write(screen: Screen[None], source: DataSource, wanted: dict[str, Any]) -> 
 
     app = screen.app
 
+    def written() -> tuple[bool, str]:
+        try:
+            done = subprocess.run(
+                Request(db=source.database.url, **wanted).command(), capture_output=True,
+                encoding="utf-8", errors="replace", check=False, env=child_environment(),
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            return False, f"The export can't start: {of_the_system(error) or error}"
+        fine = done.returncode == 0
+        words = (done.stdout if fine else done.stderr).strip().splitlines()[-1:]
+        return fine, f"{'Wrote ' if fine else ''}{''.join(words) or 'The export failed.'}"
+
     def writing() -> None:
-        done = subprocess.run(
-            Request(db=source.database.url, **wanted).command(), capture_output=True, text=True,
-            check=False, env=child_environment(), start_new_session=True,
-        )  # fmt: skip
-        failed = done.returncode != 0
-        words = (done.stderr if failed else done.stdout).strip().splitlines()[-1:]
-        message = f"{'' if failed else 'Wrote '}{''.join(words) or 'The export failed.'}"
-        kind: SeverityLevel = "error" if failed else "information"
+        fine, message = written()
+        kind: SeverityLevel = "information" if fine else "error"
         with suppress(RuntimeError):  # there is nobody left to be told
             app.call_from_thread(app.notify, plain(message), severity=kind, markup=False)
 

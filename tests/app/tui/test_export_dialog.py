@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import subprocess
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from pyarrow import parquet
 from textual.widgets import Input
 
 from app.drafts import building, studyfile
+from app.jobs.environment import child_environment
 from app.render.data.clippings import Clipping, as_csv, as_markdown, clipping
 from app.render.data.single import Request, _file_name, serve
 from app.tui.app import TauscopeApp
@@ -144,6 +147,39 @@ async def test_another_process_writes_and_says_what_went_wrong(
         await until(pilot, lambda: len(messages) == 4)
     assert sum("failed: " in words for words in messages) == 1
     assert sum(words.startswith("Wrote ") and words.endswith(".txt") for words in messages) == 1
+
+
+async def test_a_process_that_cannot_start_is_told(
+    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = TauscopeApp(filled.url)
+    messages: list[str] = []
+    app.notify = lambda message, **_: messages.append(message)  # type: ignore[method-assign]
+    monkeypatch.setattr(Request, "command", lambda self: [str(tmp_path / "no-python")])
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(app.screen, PickScreen))
+        await pilot.press("t")
+        await until(pilot, lambda: app.screen is screen and len(messages) == 2)
+    assert (
+        messages[1] == f"The export can't start: {tmp_path}/no-python: No such file or directory."
+    )
+
+
+def test_a_path_that_is_no_text_is_told(filled: Database, tmp_path: Path) -> None:
+    choice = asdict(Choice(measure="relative_norm", model="medical"))
+    wanted = Request(
+        db=filled.url, run=list_runs(filled)[0].id, format="csv",
+        folder=str(tmp_path / os.fsdecode(b"\xff")), analysis="tuning_vectors", view="modules",
+        choice=choice,
+    )  # fmt: skip
+    environment = child_environment() | {"PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        wanted.command(), capture_output=True, text=True, check=False, env=environment
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\udcff/tuning_vectors-modules" in done.stdout
 
 
 async def test_the_folder_of_the_last_export_is_offered_again(

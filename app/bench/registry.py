@@ -11,10 +11,11 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from app.bench import places, wire
 from app.bench.places import Record
-from app.bench.wire import Hello
+from app.bench.wire import Ended, Hello
 from core.bench.messages import LONGEST
 from core.errors import RunError, StudyError
 
@@ -52,11 +53,15 @@ def benches(database: Path) -> list[BenchSummary]:
 
 
 def end(bench: BenchSummary) -> None:
-    """Ask a worker to end, and wait a moment for it. Raises RunError if it can't be reached."""
+    """Ask a worker to end, and wait a moment for it. Raises RunError if it can't be reached, or
+    takes no further client."""
     try:
         with _connected(bench.socket) as connection, connection.makefile("rb") as lines:
-            connection.sendall(wire.order_line(wire.WORKER, "stop"))
+            with contextlib.suppress(BrokenPipeError):  # its first line says why
+                connection.sendall(wire.order_line(wire.WORKER, "stop"))
             connection.settimeout(_END)
+            if isinstance(refusal := _event(lines), Ended) and refusal.kind:
+                raise refusal.error
             while lines.readline(LONGEST):
                 pass  # the worker closes the connection at its end
     except (ConnectionError, FileNotFoundError, TimeoutError):
@@ -69,11 +74,13 @@ def end(bench: BenchSummary) -> None:
 
 
 def _summary(record: Record) -> BenchSummary:
-    state, hello = "elsewhere", None
+    state, greeting = "elsewhere", None
     if record.host == socket.gethostname():
-        state, hello = "silent", _greeting(record.socket)
-    fields = {} if hello is None else {
-        "state": hello.state, "held": hello.held, "rested": hello.rested, "step": hello.step,
+        greeting = _greeting(record.socket)
+        state = "busy" if isinstance(greeting, Ended) else "silent"
+    fields = {} if not isinstance(greeting, Hello) else {
+        "state": greeting.state, "held": greeting.held, "rested": greeting.rested,
+        "step": greeting.step,
     }  # fmt: skip
     return BenchSummary(
         **{"state": state, **fields},  # type: ignore[arg-type]
@@ -82,12 +89,22 @@ def _summary(record: Record) -> BenchSummary:
     )  # fmt: skip
 
 
-def _greeting(path: str) -> Hello | None:
-    """The first line of a worker; None without one."""
-    with contextlib.suppress(OSError, StudyError), _connected(path) as connection:
-        with connection.makefile("rb") as lines:
-            _, hello = wire.read_event(lines.readline(LONGEST))
-        return hello if isinstance(hello, Hello) else None
+def _greeting(path: str) -> object:
+    """The first event of a worker: Hello, or Ended if it takes no further client; None without
+    one."""
+    with (
+        contextlib.suppress(OSError),
+        _connected(path) as connection,
+        connection.makefile("rb") as lines,
+    ):
+        return _event(lines)
+    return None
+
+
+def _event(lines: BinaryIO) -> object:
+    """The event of the next line; None without one. Raises OSError."""
+    with contextlib.suppress(StudyError):
+        return wire.read_event(lines.readline(LONGEST))[1]
     return None
 
 

@@ -20,11 +20,17 @@ from app.bench.outbox import Outbox
 from app.bench.turns import Job, Turns
 from app.bench.wire import Ended, Hello
 from core.bench.messages import LONGEST, Done, Event, Failed
-from core.errors import StudyError
+from core.errors import RunError, StudyError
 
 CLIENTS = 16
 """Most clients at once."""
 
+_OCCUPIED = Ended.by(
+    RunError(
+        f"The bench already has {CLIENTS} clients, the most that it takes.",
+        hint="Close one of them.",
+    )
+)
 _CREDENTIALS = struct.Struct("iII")  # pid, uid, gid
 _PARTING = 1.0  # seconds for the last lines at the end
 
@@ -105,8 +111,12 @@ class Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         outbox = Outbox(writer)
-        if not _is_own(writer) or len(self._outboxes) >= CLIENTS:
+        if not _is_own(writer):
             outbox.drop()
+            return
+        if len(self._outboxes) >= CLIENTS:
+            outbox.put(wire.WORKER, _OCCUPIED)
+            outbox.close()
             return
         self._outboxes.add(outbox)
         outbox.greet(self._state())

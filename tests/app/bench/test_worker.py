@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -19,10 +20,11 @@ from typing import Any
 import psutil
 import pytest
 
-from app.bench import places, registry, server
+from app.bench import client, places, registry, server
 from app.bench.places import Place
 from app.bench.worker import work
 from core.bench.messages import LONGEST
+from core.errors import RunError
 from core.trust import NOBODY
 from tests.app.bench.fake import opening, study
 from tests.app.bench.line import Line
@@ -197,6 +199,26 @@ def test_a_process_of_another_user_is_not_heard(
     with Line(path) as line, contextlib.suppress(ConnectionResetError):
         assert line.read() is None
     monkeypatch.undo()
+
+
+def test_a_client_too_many_is_told_so(start: Start, database: Path) -> None:
+    path = start()
+    with contextlib.ExitStack() as held:
+        lines = [held.enter_context(Line(path)) for _ in range(server.CLIENTS)]
+        assert all(line.until("hello") for line in lines)
+        with Line(path) as further:
+            assert further.until("ended")["title"] == (
+                f"The bench already has {server.CLIENTS} clients, the most that it takes."
+            )
+            assert further.read() is None
+        connecting = client.connect(database, study(), start=False)
+        with pytest.raises(RunError, match="the most that it takes"):
+            asyncio.run(connecting)
+        (bench,) = registry.benches(database)
+        assert bench.state == "busy"
+        with pytest.raises(RunError, match="the most that it takes"):
+            registry.end(bench)
+    assert eventually(lambda: registry.benches(database)[0].state == "ready")
 
 
 def test_a_user_with_a_large_number_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,7 +151,7 @@ class TauscopeApp(App[str | None], Able):
         """Hold keys back for a screen that opens soon, until `release_keys` or `drop_keys`."""
         self._early = self._early or []
         self._stop_waiting()
-        self._waited = self.set_timer(HELD, self.drop_keys)
+        self._waited = self.set_timer(HELD, self._give_keys_up)
 
     async def release_keys(self) -> None:
         """Act on the keys that were held back, before any later one."""
@@ -164,6 +164,12 @@ class TauscopeApp(App[str | None], Able):
         """Forget the keys that were held back: their screen does not open."""
         self._early = None
         self._stop_waiting()
+
+    def _give_keys_up(self) -> None:
+        if self._early:
+            words = "The bench is still opening: the keys typed meanwhile were dropped."
+            self.notify(words, severity="warning", markup=False)
+        self.drop_keys()
 
     def _stop_waiting(self) -> None:
         if self._waited is not None:

@@ -348,6 +348,34 @@ async def test_keys_for_a_bench_that_can_not_open_are_forgotten(
         await until(pilot, lambda: app.screen is not runs)
 
 
+async def test_keys_that_wait_too_long_for_a_bench_are_dropped_and_this_is_told(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, link = threading.Event(), FakeLink()
+
+    def slow(*_: object) -> Opening:
+        assert found.wait(PATIENCE)
+        return opening(link)
+
+    monkeypatch.setattr(DataSource, "bench", slow)
+    monkeypatch.setattr("app.tui.app.HELD", 0.1)
+    app = TauscopeApp(filled.url, Config())
+    told: list[str] = []
+    async with app.run_test(size=(100, 24)) as pilot:
+        await listed(pilot, app)
+        monkeypatch.setattr(app, "notify", lambda message, **_: told.append(message))
+        for key in "Vq":
+            app.post_message(Key(key, key))
+        async with asyncio.timeout(PATIENCE):
+            while not told:
+                await asyncio.sleep(0.01)
+        assert app._early is None
+        found.set()
+        await until(pilot, lambda: isinstance(app.screen, BenchScreen))
+        assert not app._exit
+    assert told == ["The bench is still opening: the keys typed meanwhile were dropped."]
+
+
 @pytest.mark.parametrize("size", [(80, 24), (20, 6)])
 async def test_hostile_texts_obey_nobody(db: Database, size: tuple[int, int]) -> None:
     """Texts of models, prompts and studies may hold whatever a terminal would obey."""

@@ -16,6 +16,7 @@ import typer
 import app
 from app.cli import bench, lifecycle, machine, reading, running
 from app.cli.options import Db, open_workstation
+from app.commands import completed, name_database
 from app.console import streams
 from app.text import plain
 from core.errors import (
@@ -67,6 +68,7 @@ def main() -> None:
 
 def run_command(arguments: list[str]) -> int:
     """Run the command of these arguments; returns the exit code."""
+    name_database(None)
     try:
         code = cli(arguments, prog_name="tauscope", standalone_mode=False)
         sys.stdout.flush()
@@ -116,8 +118,8 @@ def _show(error: BaseException) -> None:
     else:
         title = f"{type(error).__name__}: {reason(error)}"
         hint = "This is a bug in tauscope; TAUSCOPE_DEBUG=1 shows the traceback."
-    print(f"error: {plain(title)}", file=sys.stderr)
-    for line in hint.split("\n") if hint else ():
+    print(f"error: {plain(completed(title))}", file=sys.stderr)
+    for line in completed(hint).split("\n") if hint else ():
         print(f"  {plain(line)}", file=sys.stderr)
 
 

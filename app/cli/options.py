@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.commands import completed, name_database
 from app.text import plain
 from core.errors import Cancelled, StudyError
 
@@ -16,12 +17,21 @@ if TYPE_CHECKING:
     from core.study.study import Study
     from storage.database import Database
 
+
+def _named(url: str | None) -> str | None:
+    """The database, which hints then name; without one, an option before the command may have."""
+    if url is not None:
+        name_database(url)
+    return url
+
+
 Db = Annotated[
     str | None,
     typer.Option(
-        "--db", metavar="URL", help="The database: a path or sqlite:///path.", show_default=False
+        "--db", metavar="URL", help="The database: a path or sqlite:///path.", show_default=False,
+        callback=_named,
     ),
-]
+]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Lines = Annotated[bool, typer.Option("--json", help="Print one line of JSON per change.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Compute every unit again.")]
@@ -94,7 +104,7 @@ def open_workstation(db_url: str | None, study: Study | None = None) -> None:
     if not usable or os.environ.get("TERM") == "dumb":
         raise StudyError(
             "The workstation needs a terminal with a movable cursor on stdin, stdout and stderr.",
-            hint="Without one: tauscope bench STUDY.toml --prompt TEXT"
+            hint="Without one: 'tauscope bench STUDY.toml --prompt TEXT'"
             if study
             else "Without one: tauscope demo, run, inspect, runs, watch, show, export, doctor ...",
         )
@@ -113,6 +123,6 @@ def confirm(question: str) -> None:
     """Continue only after a yes. Raises StudyError without a terminal, Cancelled after a no."""
     if not sys.stdin.isatty():
         raise StudyError("There is no terminal for the confirmation.", hint="Use --yes to confirm.")
-    print(f"{plain(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"{plain(completed(question))} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
         raise Cancelled("Nothing was done.")

@@ -216,7 +216,7 @@ def print_heading(run: RunSummary) -> None:
     state = f"{run.status}, {run.done} of {counted(run.total, 'unit')}"
     print_words(f"{run.name} · run {run.id} · {state}", width(), bold=colourful())
     if run.error_title:
-        print_words(f"error: {run.error_title} {run.error_hint}", width())
+        print_words(f"error: {' '.join(wording.trouble(run))}", width())
 
 
 def print_comparison(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from app.commands import completed
 from app.results.wording import left
 from app.text import plain
 
@@ -28,7 +29,7 @@ _ABOVE = 3  # rows of a terminal for the bar and what was said before it
 
 def say(words: str) -> None:
     """Print one line on stderr."""
-    print(plain(words), file=sys.stderr, flush=True)
+    print(plain(completed(words)), file=sys.stderr, flush=True)
 
 
 def fits_a_bar() -> bool:
@@ -83,7 +84,9 @@ class Narrator:
         if self._bar is None:
             say(words)
         else:
-            self._bar.console.print(plain(words), markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(
+                plain(completed(words)), markup=False, highlight=False, soft_wrap=True
+            )
 
     def warn(self, subject: str, message: str) -> None:
         """Print a warning of the engine."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from app.commands import completed
 from core.sizes import counted
 from core.sizes import size as size
 from storage.standing import Standing
@@ -166,7 +167,7 @@ def trouble(run: RunSummary) -> tuple[str, str]:
     if run.status == "interrupted":
         where = f"process {run.pid} on {run.host}" if run.host else "unknown process"
         return f"Its worker ({where}) ended without an error message.", ""
-    return run.error_title, run.error_hint
+    return run.error_title, completed(run.error_hint)
 
 
 def span(seconds: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from textual.dom import DOMNode
 from textual.worker import Worker, get_current_worker
 
+from app.commands import completed
 from core.errors import RunError, TauscopeError, reason
 
 Answer = TypeVar("Answer")
@@ -59,4 +60,4 @@ def busy(node: DOMNode, group: str) -> bool:
 def said(error: Trouble, between: str = " ") -> str:
     """The error and its remedy."""
     title, hint = getattr(error, "title", str(error)), getattr(error, "hint", "")
-    return between.join(filter(None, (title, hint)))
+    return completed(between.join(filter(None, (title, hint))))

@@ -39,6 +39,9 @@ def _follow(process: psutil.Process) -> None:
 
 if __name__ == "__main__":
     end_with(int(sys.argv[1]))
+    from app.commands import name_database
     from app.tui.app import run
 
-    run(sys.argv[2] or None)
+    database = sys.argv[2] or None
+    name_database(database)
+    run(database)

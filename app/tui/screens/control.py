@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
 
+from app.commands import completed
 from app.render.terminal.lines import fitted
 from app.text import plain
 from app.tui.data import DataSource
@@ -47,10 +48,8 @@ def ask_to_cancel_demo(screen: Screen[None], source: DataSource) -> None:
 def ask_to_delete(screen: Screen[None], source: DataSource, run: RunSummary | None) -> None:
     """Delete a run once that is confirmed."""
     if run is not None:
-        question = (
-            f"Delete run '{_name(run)}' ({run.status})? 'tauscope gc' then frees results that no "
-            "other run uses."
-        )
+        freed = completed("'tauscope gc' then frees results that no other run uses.")
+        question = f"Delete run '{_name(run)}' ({run.status})? {freed}"
         _ask(screen, question, lambda: source.delete(run.id), "Deleted the run.", of=run.id)
 
 

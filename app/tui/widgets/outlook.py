@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from app.commands import completed
 from app.drafts.building import Draft
 from app.text import plain
 from app.tui import outlook
@@ -70,7 +71,7 @@ class Outlook(VerticalScroll, can_focus=False):
             self._found = await outlook.foresee(draft, url)
         except (TauscopeError, OSError) as error:
             self.refused = getattr(error, "title", str(error)) or outlook.UNKNOWN
-            self._hint = getattr(error, "hint", "")
+            self._hint = completed(getattr(error, "hint", ""))
         self._show()
         self.post_message(self.Changed())
 

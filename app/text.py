@@ -13,7 +13,7 @@ LONGEST = 600
 """Most characters of one displayed value; names can have any length."""
 
 _JOINERS = "\u200c\u200d"  # Persian, Indic scripts and emoji need them
-_ALONE = re.compile("(?<![^\\s\u200d])\u200d|\u200d(?![^\\s\u200d])")
+ALONE = re.compile("(?<![^\\s\u200d])\u200d|\u200d(?![^\\s\u200d])")
 """A joiner that joins nothing: rich measures it in two ways, and raises where they differ."""
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -25,7 +25,7 @@ def plain(text: str) -> str:
     Escaped are control characters (escape sequences begin with one), line breaks, marks that change
     the direction of writing or are invisible, joiners at an edge, and lone surrogates.
     """
-    return text if text.isprintable() else _ALONE.sub(r"\\u200d", text.translate(_SHOWN))
+    return text if text.isprintable() else ALONE.sub(r"\\u200d", text.translate(_SHOWN))
 
 
 def short(text: str) -> str:

@@ -21,7 +21,8 @@ LARGEST = 2**20
 
 
 class Completed(Suggester):
-    """Shows the first completion after the typed text."""
+    """Shows the first completion after the typed text that acts on no terminal: the line hands it
+    on as it is."""
 
     def __init__(self, complete: Complete) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
@@ -29,7 +30,7 @@ class Completed(Suggester):
 
     async def get_suggestion(self, value: str) -> str | None:
         completions = self._complete(value) if value else ()
-        return next(iter(completions), None)
+        return next((each for each in completions if plain(each) == each), None)
 
 
 def files(*suffixes: str) -> Complete:

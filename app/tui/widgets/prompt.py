@@ -12,12 +12,13 @@ from textual.events import Key
 from textual.message import Message
 from textual.widgets import TextArea
 
-from app.text import plain
+from app.text import ALONE, plain
 from app.tui.able import Able
 from app.tui.keys import bindings
 
 MOST = 100
 """Prompts that are remembered."""
+_STRANGE = "�"
 
 
 class PromptArea(TextArea, Able):
@@ -57,8 +58,9 @@ class PromptArea(TextArea, Able):
         self._typed = ""
 
     def get_line(self, line_index: int) -> Text:
-        """A line as it shows: a picture for each control character."""
-        return Text("".join(map(_pictured, self.document.get_line(line_index))), end="")
+        """A line as it shows: a picture for each character that would act on a terminal."""
+        shown = "".join(map(_pictured, self.document.get_line(line_index)))
+        return Text(ALONE.sub(_STRANGE, shown), end="")
 
     def on_key(self, event: Key) -> None:
         """Take a key with alt apart: a terminal sends escape and the next key like that."""
@@ -104,7 +106,7 @@ class PromptArea(TextArea, Able):
 
 
 def _pictured(sign: str) -> str:
-    if plain(sign) == sign or sign == "\t":
+    if plain(sign) == sign or sign in "\t\u200d":
         return sign
     code = ord(sign)
-    return chr(0x2400 + code) if code < 0x20 else "�"
+    return chr(0x2400 + code) if code < 0x20 else _STRANGE

@@ -6,16 +6,20 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from app.text import plain
 from app.tui.app import TauscopeApp
+from app.tui.completion import Completed
 from app.tui.screens.runs import RunsScreen
+from app.tui.widgets.plain_input import PlainInput
+from app.tui.widgets.prompt import PromptArea
 from app.tui.widgets.run_list import RunList
 from core.errors import StorageError
 from storage.database import Database
-from tests.app.tui.display import LARGE, SMALL
+from tests.app.tui.display import LARGE, SMALL, visible
 from tests.app.tui.hostile import WORDS, assert_harmless
 from tests.app.tui.rest import until
 from tests.app.tui.scenes import SCENES, fixed, furnished, settled, shelved, shown
@@ -52,7 +56,9 @@ async def test_what_is_pasted_acts_on_nothing(filled: Database, keys: str) -> No
         assert_harmless(app)
 
 
-@pytest.mark.parametrize(("words", "size"), [("acting", LARGE), ("turning wide long", SMALL)])
+@pytest.mark.parametrize(
+    ("words", "size"), [("acting", LARGE), ("turning joining wide long", SMALL)]
+)
 async def test_no_screen_breaks(
     words: str, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,3 +97,22 @@ async def test_no_screen_breaks(
         assert_harmless(app)
     db.close()
     assert copied == [], "only the key for it reaches the clipboard"
+
+
+async def test_lines_that_are_typed_into_survive_joiners() -> None:
+    joining = WORDS["joining"]
+
+    class Typed(App[None]):
+        def compose(self) -> ComposeResult:
+            yield PlainInput(suggester=Completed(lambda typed: [typed + joining, f"{typed}b"]))
+            yield PromptArea("prompt", "")
+
+    app = Typed()
+    async with app.run_test(size=(12, 6)) as pilot:
+        await pilot.press("a")
+        line, prompt = app.query_one(PlainInput), app.query_one(PromptArea)
+        await until(pilot, lambda: line._suggestion == "ab")
+        prompt.text = f"👩\u200d👩 {joining}"
+        await until(pilot, lambda: "👩" in "".join(visible(app)))
+        assert prompt.get_line(0).plain.startswith("👩\u200d👩 ��宽�")
+        assert prompt.text.endswith(joining), "what is sent is what was typed"

@@ -6,8 +6,9 @@ Owns the questions to torch and to the driver. Places no model.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,26 @@ def use_threads(count: int) -> None:
 def exact() -> Iterator[None]:
     """Multiply float32 in float32 inside the block, whatever the caller or an environment chose:
     TF32 and bfloat16 have three digits."""
-    before = torch.get_float32_matmul_precision()
+    restore = _precision()
     torch.set_float32_matmul_precision("highest")
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        restore()
+
+
+def _precision() -> Callable[[], None]:
+    """What restores the precision of products of float32. A caller may have set it by torch's newer
+    settings, one for each library, after which torch refuses to read the older one."""
+    try:
+        return partial(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+    except RuntimeError:
+        backends: Any = torch.backends
+        libraries = backends.cuda.matmul, backends.mkldnn.matmul
+        before = [each.fp32_precision for each in libraries]
+
+    def restore() -> None:
+        for each, precision in zip(libraries, before, strict=True):
+            each.fp32_precision = precision
+
+    return restore

@@ -99,6 +99,17 @@ def test_products_of_float32_are_exact_inside_only() -> None:
         torch.set_float32_matmul_precision("highest")
 
 
+def test_a_precision_of_one_library_is_restored() -> None:
+    """torch refuses to read the older setting after the newer one."""
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    try:
+        with cards.exact():
+            assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 def test_speeds_are_compared_by_the_name_of_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
     assert cards.kind(torch.device("cuda:1")) == "card 1"

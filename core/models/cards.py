@@ -31,9 +31,17 @@ def roomiest(nbytes: int = 0) -> int | None:
     on it, or there is no choice."""
     if torch.cuda.device_count() < 2:
         return None
-    free = [torch.cuda.mem_get_info(card)[0] for card in range(torch.cuda.device_count())]
+    free = [_free(card) for card in range(torch.cuda.device_count())]
     best = max(range(len(free)), key=free.__getitem__)
     return best if nbytes <= ROOM * free[best] else None
+
+
+def _free(card: int) -> int:
+    """The free bytes of a card; 0 if this process can't use it, since others fill or reserve it."""
+    try:
+        return int(torch.cuda.mem_get_info(card)[0])
+    except RuntimeError:
+        return 0
 
 
 def count(device: torch.device) -> int:

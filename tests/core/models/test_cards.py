@@ -34,6 +34,20 @@ def test_a_model_goes_to_the_card_with_most_free_memory() -> None:
     assert choose_device("auto") == torch.device("cuda:1")
 
 
+@pytest.mark.usefixtures("two_cards")
+def test_a_card_that_others_fill_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking for its memory makes a context there, for which a full card has no room."""
+
+    def asked(card: int) -> tuple[int, int]:
+        if card:
+            raise torch.AcceleratorError("CUDA error: out of memory")
+        return 10 * GB, 80 * GB
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", asked)
+    assert one_device(Run(), GB) == "cuda:0"
+    assert choose_device("auto") == torch.device("cuda:0")
+
+
 def test_a_single_card_or_none_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from core.errors import StudyError, reason
+from core.errors import StudyError, out_of_memory, reason
 
 _DRIVER = Path("/proc/driver/nvidia/gpus")
 """A folder for each card, made by NVIDIA's driver on Linux."""
@@ -56,16 +56,15 @@ def kind(device: torch.device) -> str:
 
 def wanted(asked: str) -> torch.device:
     """The device of the linear algebra, for a study's `run.device`. Raises StudyError if it is
-    absent."""
+    absent or full."""
     from core.weights.stream import choose_device
 
     device = choose_device(asked)
     try:
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise StudyError(
-            f"run.device: '{device}' does not exist.", hint="Use 'auto' or 'cpu'."
-        ) from None
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        fault = "has no free memory" if out_of_memory(error) else "does not exist"
+        raise StudyError(f"run.device: '{device}' {fault}.", hint="Use 'auto' or 'cpu'.") from None
     return device
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from core.errors import StudyError
 from core.models import cards
 from core.models.placement import one_device
 from core.study.study import Run
@@ -55,6 +56,25 @@ def test_a_single_card_or_none_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> 
     assert choose_device("auto") == torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), "has no free memory"),
+        (torch.AcceleratorError("CUDA error: out of memory"), "has no free memory"),
+        (torch.AcceleratorError("CUDA error: invalid device ordinal"), "does not exist"),
+    ],
+)
+def test_a_full_card_is_told_from_an_absent_one(
+    error: RuntimeError, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def empty(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(torch, "empty", empty)
+    with pytest.raises(StudyError, match=f"'cuda:1' {fault}"):
+        cards.wanted("cuda:1")
 
 
 @pytest.fixture

@@ -315,6 +315,7 @@ def watched(study: Study, analyses: Any, **place: Any) -> tuple[MemorySink, Any]
     with PRETENDED.cards() as ledger:
         sink = measured(study, analyses, **place)
     print(ledger.report())
+    assert not ledger.flights.changed
     return sink, ledger
 
 

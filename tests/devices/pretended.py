@@ -10,8 +10,9 @@ counts transfers, waits and memory in the ledger, by the line of the program tha
 without operands come through a fallback of CUDA's dispatch key. cards.cpp gives torch the guard of
 devices, streams and pinned memory.
 
-It shows neither faults of kernels nor times, nor streams that were not waited for: an operation is
-done when it is asked for. Numbers are the processor's.
+Copies without a wait take place later: see `flights.py`. It shows neither faults of kernels nor
+times, nor cards' streams that do not wait for one another: an operation is done when it is asked
+for. Numbers are the processor's.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ from torch import Tensor  # noqa: E402
 from torch.utils import _device as factories  # noqa: E402
 from torch.utils import _pytree as pytree  # noqa: E402
 
+from tests.devices.flights import Flights  # noqa: E402
+
 aten = torch.ops.aten
 _HOST = torch.device("cpu")
 
@@ -80,7 +83,8 @@ class Ledger:
 
     `waits`: the host waited for a card, other than for a solver; `solves`: it waited for a
     decomposition, whose success the host must know; `pageable`: bytes sent up from memory that is
-    not pinned; `up`, `down`, `across`: bytes sent; `held`, `peak`: bytes of each card.
+    not pinned; `up`, `down`, `across`: bytes sent; `held`, `peak`: bytes of each card; `contexts`:
+    cards where this process has a context, which takes about half a gigabyte of a real one.
     """
 
     memory: int = MEMORY
@@ -94,9 +98,12 @@ class Ledger:
     held: Counter[int] = field(default_factory=Counter)
     peak: Counter[int] = field(default_factory=Counter)
     seeded: set[int] = field(default_factory=set)
+    contexts: set[int] = field(default_factory=set)
+    flights: Flights = field(default_factory=Flights)
     lock: Any = field(default_factory=threading.RLock)
 
     def take(self, card: int, nbytes: int) -> None:
+        self.contexts.add(card)
         with self.lock:
             if self.held[card] + nbytes > self.memory:
                 raise torch.OutOfMemoryError(
@@ -139,6 +146,8 @@ def cards(memory: int = MEMORY) -> Iterator[Ledger]:
     try:
         yield _ledger
     finally:
+        for card in range(CARDS):
+            _ledger.flights.land(card)
         _ledger = before
 
 
@@ -351,7 +360,7 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
         result = torch.bmm(*plain_args)
     else:
         result = func(*plain_args, **plain_kwargs)
-    _count(func, facts)
+    _count(func, facts, device)
     given = [args[i] if i < len(args) else kwargs.get(name) for i, name in facts.written]
     written = [each for each in given if each is not None]
     for each in written:
@@ -391,7 +400,7 @@ def _place_of_index(func: Any, args: Any) -> torch.device:
         if index.device.type == "cpu":
             _count_transfer(index, whole.device, True)
         if index.dtype == torch.bool:
-            _ledger.waits[_asker()] += 1
+            _wait(whole.device)
     return torch.device(whole.device)
 
 
@@ -403,14 +412,20 @@ def _misplaced(func: Any, devices: set[torch.device]) -> RuntimeError:
     )
 
 
-def _count(func: Any, facts: _Facts) -> None:
+def _count(func: Any, facts: _Facts, device: torch.device) -> None:
     if facts.views and not facts.mutable:
         return
     _ledger.launches += 1
     if func in _WAITING:
-        _ledger.waits[_asker()] += 1
+        _wait(device)
     if func in _SOLVERS:
-        _ledger.solves[_asker()] += 1
+        _wait(device, _ledger.solves)
+
+
+def _wait(device: torch.device, counter: Counter[str] | None = None) -> None:
+    """The host waits for a card."""
+    (_ledger.waits if counter is None else counter)[_asker()] += 1
+    _ledger.flights.land(device.index)
 
 
 def _wrapped(facts: _Facts, operands: list[Tensor], result: Any, device: torch.device) -> Any:
@@ -440,6 +455,7 @@ def _copy(func: Any, args: Any, kwargs: Any) -> Any:
     if func is aten.copy_.default:
         into, source = args[:2]
         waits = not (args[2] if len(args) > 2 else kwargs.get("non_blocking", False))
+        _meet(source, into.device)
         func(_plain(into), _plain(source))
         _count_transfer(source, into.device, waits)
         return into
@@ -450,14 +466,24 @@ def _copy(func: Any, args: Any, kwargs: Any) -> Any:
     if target.type == "meta":
         made = torch.empty_strided(source.shape, source.stride(), device="meta", dtype=source.dtype)
         return made.to(given["dtype"]) if given.get("dtype") else made
-    made = func(_plain(source), **given)
     if target.type == "cuda":
         target = _card(target)
+        _meet(source, target)
+    made = func(_plain(source), **given)
+    if target.type == "cuda":
         made = OnCard(made, target)
     elif pinned or not waits:  # torch sends into pinned memory without waiting
         made = made.pin_memory()
     _count_transfer(source, target, waits)
+    if target.type == "cpu" and not waits:
+        _ledger.flights.fall(source.device.index, made)
     return made
+
+
+def _meet(source: Tensor, target: torch.device) -> None:
+    """A card reads what it sent down itself in the order in which it was asked."""
+    if source.device.type == "cpu" and target.type == "cuda":
+        _ledger.flights.meet(target.index, source)
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -471,16 +497,18 @@ def _count_transfer(source: Tensor, target: torch.device, waits: bool) -> None:
     where, nbytes = _asker(), source.numel() * source.element_size()
     if source.device.type == "cpu":
         _ledger.up[where] += nbytes
-        if not source.is_pinned():
-            _ledger.pageable[where] += nbytes
+        if not source.is_pinned() or not aten.is_non_overlapping_and_dense(source):
+            _ledger.pageable[where] += nbytes  # torch sends gaps from a copy without them
             waits = True
+        elif not waits:
+            _ledger.flights.rise(target.index, source, where)
     elif target.type == "cpu":
         _ledger.down[where] += nbytes
     else:
         _ledger.across[where] += nbytes
         return
     if waits:
-        _ledger.waits[where] += 1
+        _wait(source.device if target.type == "cpu" else target)
 
 
 # --- operations without operands --------------------------------------------------------------
@@ -525,12 +553,22 @@ _thread = threading.local()
 
 
 class _Event:
-    """What was recorded is done."""
+    """What was recorded on a card. As with CUDA, waiting for it makes a context on the thread's own
+    card, whichever this is."""
 
-    def __init__(self, *_: Any, **__: Any) -> None: ...
-    def record(self, stream: Any = None) -> None: ...
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.card: int | None = None
+
+    def record(self, stream: Any = None) -> None:
+        self.card = (stream or torch.cuda.current_stream()).device.index
+
     def wait(self, stream: Any = None) -> None: ...
-    def synchronize(self) -> None: ...
+
+    def synchronize(self) -> None:
+        _ledger.contexts.add(torch.cuda.current_device())
+        if self.card is not None:
+            _ledger.flights.land(self.card)
+
     def query(self) -> bool:
         return True
 
@@ -544,21 +582,41 @@ class _Stream:
     def wait_stream(self, other: Any) -> None: ...
     def wait_event(self, event: Any) -> None: ...
     def synchronize(self) -> None:
-        _ledger.waits[_asker()] += 1
+        _wait(self.device)
 
     def record_event(self, event: Any = None) -> Any:
-        return event or _Event()
+        event = event or _Event()
+        event.record(self)
+        return event
 
 
 @contextmanager
 def _current(device: Any) -> Iterator[None]:
-    """The thread's card inside the block."""
+    """The thread's card inside the block. The end makes no context on the card before."""
     before = torch.cuda.current_device()
-    _thread.card = _number(device)
+    _select(_number(device))
     try:
         yield
     finally:
         _thread.card = before
+
+
+@contextmanager
+def _on(stream: Any) -> Iterator[None]:
+    """A stream inside the block. Its end selects the card before, as torch's does."""
+    before = torch.cuda.current_device()
+    _select(stream.device.index if stream else before)
+    try:
+        yield
+    finally:
+        _select(before)
+
+
+def _select(card: int) -> None:
+    """cudaSetDevice, which makes a context from CUDA 12 on."""
+    if card != torch.cuda.current_device():
+        _ledger.contexts.add(card)
+    _thread.card = card
 
 
 def _number(device: Any = None) -> int:
@@ -578,7 +636,13 @@ def _random_state(device: Any = "cuda") -> Tensor:
 
 
 def _synchronize(device: Any = None) -> None:
-    _ledger.waits[_asker()] += 1
+    _wait(_card(device or "cuda"))
+
+
+def _memory(device: Any = None) -> tuple[int, int]:
+    card = _number(device)
+    _ledger.contexts.add(card)
+    return _ledger.memory - _ledger.held[card], _ledger.memory
 
 
 _REPLACED: dict[str, Any] = {
@@ -590,20 +654,18 @@ _REPLACED: dict[str, Any] = {
     "is_current_stream_capturing": lambda: False,
     "device_count": lambda: CARDS,
     "current_device": lambda: getattr(_thread, "card", 0),
-    "set_device": lambda device: setattr(_thread, "card", _number(device)),
+    "set_device": lambda device: _select(_number(device)),
     "device": _current,
     "device_of": lambda tensor: _current(tensor.device if tensor.is_cuda else "cuda"),
     "Stream": _Stream,
     "Event": _Event,
-    "stream": nullcontext,
+    "stream": _on,
     "current_stream": lambda device=None: _Stream(device or "cuda"),
     "default_stream": lambda device=None: _Stream(device or "cuda"),
     "synchronize": _synchronize,
     "empty_cache": lambda: None,
     "ipc_collect": lambda: None,
-    "mem_get_info": lambda device=None: (
-        _ledger.memory - _ledger.held[_number(device)], _ledger.memory,
-    ),
+    "mem_get_info": _memory,
     "memory_allocated": lambda device=None: _ledger.held[_number(device)],
     "memory_reserved": lambda device=None: _ledger.held[_number(device)],
     "max_memory_allocated": lambda device=None: _ledger.peak[_number(device)],

@@ -6,8 +6,9 @@ stream sends them. Owns the buffers and the order of events. Knows no model and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
@@ -60,7 +61,7 @@ class Uploads:
         self, read: RowReader, start: int, stop: int, columns: int, dtype: torch.dtype
     ) -> Sent:
         """Rows start:stop, [rows, columns], in the dtype that `read` gives, or a wider one."""
-        with torch.cuda.stream(self._stream):
+        with self._copying():
             rows = torch.empty(stop - start, columns, dtype=dtype, device=self.device)
         step = max(1, BUFFER // max(1, columns * dtype.itemsize))
         return Sent(
@@ -74,18 +75,26 @@ class Uploads:
     def _part(self, read: RowReader, first: int, target: Tensor) -> Any:
         buffer = self._buffers.get()
         try:
-            pinned = buffer.free(target.nbytes)
-            rows = read(first, first + len(target), pinned)
-            if rows.dtype != target.dtype or not _lies_in(rows, pinned):
-                # The reader decoded into other memory: the buffer held at most the stored bytes.
-                staged = pinned[: target.nbytes].view(target.dtype).view(target.shape)
-                rows = staged.copy_(rows.to(target.dtype).contiguous())
-            with torch.cuda.stream(self._stream):
+            with self._copying():
+                pinned = buffer.free(target.nbytes)
+                rows = read(first, first + len(target), pinned)
+                if rows.dtype != target.dtype or not _lies_in(rows, pinned):
+                    # The reader decoded into other memory: the buffer held at most the stored
+                    # bytes.
+                    staged = pinned[: target.nbytes].view(target.dtype).view(target.shape)
+                    rows = staged.copy_(rows.to(target.dtype).contiguous())
                 target.copy_(rows, non_blocking=True)
                 buffer.sent = self._stream.record_event()
             return buffer.sent
         finally:
             self._buffers.put(buffer)
+
+    @contextmanager
+    def _copying(self) -> Iterator[None]:
+        """The stream of copies, with its card as the thread's own. A thread begins with card 0:
+        waiting for an event there, or going back from a stream to it, would take memory of it."""
+        with torch.cuda.device(self._stream.device), torch.cuda.stream(self._stream):
+            yield
 
 
 class _Buffer:

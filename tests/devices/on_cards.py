@@ -121,6 +121,7 @@ def test_every_analysis_finds_the_processors_numbers_on_a_card(
     assert {unit.analysis for unit, _ in sink.units.values()} == set(registry.names())
     assert differing(sink, reference) == []
     assert all(list(devices) == [f"cuda:{LAST}"] for devices in placed(sink))
+    assert on_one_card[1] is None or on_one_card[1].contexts == {LAST}
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -3,7 +3,8 @@ of torch, and a mix against plain copies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.errors import reason
 from core.models.pieces import Piece
 from core.vectors.arithmetic import parse
 from core.vectors.fused import Form, Kernels, Key
@@ -32,16 +34,23 @@ MATRICES, SHAPE = 8, (18944, 3584)
 
 
 def rows(folder: Path, device: torch.device) -> Iterator[Row]:
-    """Every row about a card, as it is measured."""
-    yield from _passes(family(folder, tuned=1, layers=2), device)
-    shape = workload.INTERMEDIATE, workload.HIDDEN
-    W, D = _pair(shape, device)
-    yield from _products(W, D)
-    yield from _eigenproblems(D)
-    yield from _two(W, D)
-    yield _heads(device)
-    yield from _alignment(W, D)
-    yield mix(device, MATRICES)
+    """Every row about a card, as it is measured. An error ends the rows of its own kind alone."""
+    folders = family(folder, tuned=1, layers=2)
+    W, D = _pair((workload.INTERMEDIATE, workload.HIDDEN), device)
+    kinds: dict[str, Callable[[], Iterable[Row]]] = {
+        "passes over a pair": lambda: _passes(folders, device),
+        "products": lambda: _products(W, D),
+        "eigenproblems": lambda: _eigenproblems(D),
+        "two decompositions": lambda: _two(W, D),
+        "heads": lambda: [_heads(device)],
+        "alignment": lambda: _alignment(W, D),
+        "a mix": lambda: [mix(device, MATRICES)],
+    }
+    for name, measured in kinds.items():
+        try:
+            yield from measured()
+        except RuntimeError as error:  # a lack of memory, or of what a card can do
+            yield Row(name, math.nan, "≤", 0, reason(error))
 
 
 def _passes(folders: list[Path], device: torch.device) -> Iterator[Row]:
@@ -71,7 +80,8 @@ def mix(device: torch.device, count: int) -> Row:
         for n in live
     ]
     point, kernels = parse("a=0.7,b=-0.4", ("a", "b")), Kernels(device.type)
-    kernels.prepare(Key(Form(2), (torch.bfloat16,) * 4, device))
+    numbered = live["m0"].device  # "cuda" has no number
+    kernels.prepare(Key(Form(2), (torch.bfloat16,) * 4, numbered))
     kernels.join()
     with Sweep(model, vectors, pieces, kernels=kernels) as sweep:
         took = best(partial(sweep.set, point, measured=False), 10)

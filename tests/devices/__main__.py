@@ -32,12 +32,18 @@ def main() -> int:
     )  # fmt: skip
     print(tested.stdout)
     rows: list[Row] = []
+
+    def keep() -> None:
+        """After each row: time on a card is scarce."""
+        if given.write:
+            given.write.write_text(page(tested.stdout, rows), encoding="utf-8")
+
+    keep()
     with tempfile.TemporaryDirectory() as scratch:
         for row in cards.rows(Path(scratch), torch.device("cuda")):
             rows.append(row)
             print(" | ".join(row.cells()), flush=True)
-            if given.write:  # after each row: time on a card is scarce
-                given.write.write_text(page(tested.stdout, rows), encoding="utf-8")
+            keep()
     return 0 if tested.returncode == 0 and all(row.met for row in rows) else 1
 
 

@@ -18,6 +18,7 @@ import torch
 from core.models.pieces import Piece
 from core.models.transfers import arrived
 from core.statistics import overlap
+from core.vectors import fused
 from core.weights import bases, batches, leading, linalg, narrow, regime
 from core.weights.views import MatrixView, UpdateView
 from tests.benchmarks import cards, workload
@@ -178,6 +179,11 @@ def test_make_gpu_writes_its_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(cards, "MATRICES", 2)
     monkeypatch.setattr(cards, "SHAPE", (80, 48))
     monkeypatch.setattr(torch, "compile", None)  # a mix tells in its row that it can't compile
+    asked: list[fused.Key] = []
+    prepare = fused.Kernels.prepare
+    monkeypatch.setattr(
+        fused.Kernels, "prepare", lambda self, key: asked.append(key) or prepare(self, key)
+    )
     monkeypatch.setattr(cards, "best", lambda work, times=1: (work(), 1.0)[1])
     done = SimpleNamespace(stdout="PASSED a::b\nnot shown\nFAILED c::d\n", returncode=1)
     monkeypatch.setattr("subprocess.run", lambda *_, **__: done)
@@ -190,3 +196,24 @@ def test_make_gpu_writes_its_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert len({row[0] for row in rows}) == len(rows) == 17
     errors = [row for row in rows if "largest" in row[0]]
     assert [row[3] for row in errors] == 5 * ["yes"]  # times mean nothing here
+    assert len(set(asked)) == 1  # the kernel that was waited for is the one that writes
+
+
+@pytest.mark.skipif(not PRETENDED, reason="a real card has the memory")
+def test_a_benchmark_that_fails_ends_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def lacking(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    for name, value in (("HIDDEN", 48), ("INTERMEDIATE", 80)):
+        monkeypatch.setattr(workload, name, value)
+    monkeypatch.setattr(cards, "HEADS", 2)
+    monkeypatch.setattr(cards, "family", lambda *_, **__: [])
+    failing = ("_passes", "_products", "_eigenproblems", "_two", "_alignment", "mix")
+    for name in failing:
+        monkeypatch.setattr(cards, name, lacking)
+    rows = list(cards.rows(tmp_path, CARD))
+    failed = [row for row in rows if row.note == "CUDA out of memory."]
+    assert (len(rows), len(failed)) == (len(failing) + 1, len(failing))
+    assert not any(row.met for row in failed)

@@ -279,6 +279,7 @@ _WAITING = {
     aten.equal.default, aten.bincount.default, aten._unique2.default, aten.unique_dim.default,
     aten.unique_consecutive.default, aten.is_nonzero.default, aten.repeat_interleave.Tensor,
 }  # fmt: skip
+_SOFTMAX = {aten._softmax.default, aten._log_softmax.default}
 _SOLVERS = {aten._linalg_eigh.default, aten._linalg_svd.default, aten._linalg_solve_ex.default}
 _TAKES_SCALARS = {
     aten.where.self, aten.masked_fill.Tensor, aten.masked_fill_.Tensor, aten.fill_.Tensor,
@@ -355,6 +356,8 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
     plain_kwargs = {name: _mapped(each, _plain) for name, each in kwargs.items()}
     if func is aten.histc.default and not plain_args[0].is_floating_point():
         plain_args[0] = plain_args[0].float()  # only CUDA counts integers
+    if func in _SOFTMAX and plain_args[2]:  # only CUDA takes float16 and gives float32
+        plain_args = [plain_args[0].float(), plain_args[1], False]
     if func is aten.bmm.dtype:  # only CUDA multiplies into a wider dtype
         plain_args = [each.to(plain_args[2]) for each in plain_args[:2]]
         result = torch.bmm(*plain_args)

@@ -28,6 +28,8 @@ _OUT_OF_MEMORY = (
     "can't allocate memory",  # torch on the host
     "not enough memory",  # torch on a host with Windows
     "status_alloc_failed",  # cuBLAS, cuSOLVER, cuSPARSE, cuDNN
+    "cublascreate(handle)",  # cuBLAS and cuSOLVER that find no room to start on a card
+    "cusolverdncreate(handle)",
     "cudnn_status_not_supported",  # cuDNN without a working space that is small enough
 )
 

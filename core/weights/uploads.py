@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from queue import SimpleQueue
 from typing import Any
 
@@ -52,7 +53,7 @@ class Uploads:
 
     def __init__(self, device: torch.device, pool: ThreadPoolExecutor, threads: int) -> None:
         self.device, self._pool = device, pool
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._stream = _stream(device)
         self._buffers: SimpleQueue[_Buffer] = SimpleQueue()
         for _ in range(2 * threads):  # one is filled while another is sent
             self._buffers.put(_Buffer())
@@ -95,6 +96,13 @@ class Uploads:
         waiting for an event there, or going back from a stream to it, would take memory of it."""
         with torch.cuda.device(self._stream.device), torch.cuda.stream(self._stream):
             yield
+
+
+@cache
+def _stream(device: torch.device) -> Any:
+    """The stream of copies to a card, the same for all slices: torch keeps the memory that one
+    stream has freed from all others."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class _Buffer:

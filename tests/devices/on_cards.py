@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +33,7 @@ from core.vectors import drops
 from core.vectors.arithmetic import parse
 from core.vectors.fused import Kernels
 from core.vectors.sweep import Sweep, tensors_of
+from core.weights.uploads import Uploads
 from tests.conftest import WEIGHTS, MemorySink
 from tests.core import harness_zoo, state_family, zoo
 from tests.core.models.adapters import cases
@@ -167,6 +169,17 @@ def test_weights_come_from_pinned_memory_and_results_go_down_once_a_layer(
     # Afterwards, the tokens of all directions of a layer, and of embeddings, are read out.
     files = {where.partition(" ")[0] for where in waits if where.startswith("weights/")}
     assert files <= {"weights/vocabulary.py", "weights/embeddings.py"}
+
+
+def test_all_slices_of_the_weights_go_up_on_one_stream() -> None:
+    """Memory that one stream has freed is not given to another."""
+    card = torch.device("cuda", LAST)
+    with ThreadPoolExecutor(1) as pool:
+        first, second = (Uploads(card, pool, 1) for _ in range(2))
+    with first._copying():
+        stream = torch.cuda.current_stream(card)
+    with second._copying():
+        assert torch.cuda.current_stream(card) == stream
 
 
 @pytest.mark.skipif(not PRETENDED, reason="a real card keeps no ledger")

@@ -607,12 +607,19 @@ def _current(device: Any) -> Iterator[None]:
 @contextmanager
 def _on(stream: Any) -> Iterator[None]:
     """A stream inside the block. Its end selects the card before, as torch's does."""
-    before = torch.cuda.current_device()
+    before, held = torch.cuda.current_device(), getattr(_thread, "stream", None)
     _select(stream.device.index if stream else before)
+    _thread.stream = stream or held
     try:
         yield
     finally:
         _select(before)
+        _thread.stream = held
+
+
+def _current_stream(device: Any = None) -> Any:
+    held = getattr(_thread, "stream", None)
+    return held if held and held.device == _card(device or "cuda") else _Stream(device or "cuda")
 
 
 def _select(card: int) -> None:
@@ -663,7 +670,7 @@ _REPLACED: dict[str, Any] = {
     "Stream": _Stream,
     "Event": _Event,
     "stream": _on,
-    "current_stream": lambda device=None: _Stream(device or "cuda"),
+    "current_stream": _current_stream,
     "default_stream": lambda device=None: _Stream(device or "cuda"),
     "synchronize": _synchronize,
     "empty_cache": lambda: None,

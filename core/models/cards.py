@@ -56,14 +56,18 @@ def kind(device: torch.device) -> str:
 
 def wanted(asked: str) -> torch.device:
     """The device of the linear algebra, for a study's `run.device`. Raises StudyError if it is
-    absent or full."""
+    absent or full, or too old for this torch."""
     from core.weights.stream import choose_device
 
     device = choose_device(asked)
     try:
-        torch.empty(1, device=device)
+        torch.ones(1, device=device)  # memory alone would need no kernel
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        fault = "has no free memory" if out_of_memory(error) else "does not exist"
+        fault = "does not exist"
+        if out_of_memory(error):
+            fault = "has no free memory"
+        elif "no kernel image" in str(error):
+            fault = f"is too old for torch {torch.__version__}"
         raise StudyError(f"run.device: '{device}' {fault}.", hint="Use 'auto' or 'cpu'.") from None
     return device
 

@@ -64,15 +64,19 @@ def test_a_single_card_or_none_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> 
         (torch.OutOfMemoryError("CUDA out of memory."), "has no free memory"),
         (torch.AcceleratorError("CUDA error: out of memory"), "has no free memory"),
         (torch.AcceleratorError("CUDA error: invalid device ordinal"), "does not exist"),
+        (
+            torch.AcceleratorError("CUDA error: no kernel image is available"),
+            "is too old for torch",
+        ),
     ],
 )
-def test_a_full_card_is_told_from_an_absent_one(
+def test_a_full_card_and_an_old_one_are_told_from_an_absent_one(
     error: RuntimeError, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def empty(*_: Any, **__: Any) -> None:
+    def ones(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(torch, "empty", empty)
+    monkeypatch.setattr(torch, "ones", ones)
     with pytest.raises(StudyError, match=f"'cuda:1' {fault}"):
         cards.wanted("cuda:1")
 

@@ -296,8 +296,7 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
-        card = cards.roomiest()
-        return torch.device("cuda") if card is None else torch.device("cuda", card)
+        return torch.device("cuda", cards.roomiest() or 0)
     if wanted == "mps":
         return torch.device("cpu")
     return torch.device(wanted)

@@ -21,7 +21,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from core.demo import checkpoints
-from core.engine import registry, runner
+from core.engine import preflight, registry, runner
 from core.errors import RunError
 from core.evaluation import language_model
 from core.models import loading
@@ -321,6 +321,18 @@ def test_a_model_is_gone_before_the_next_is_loaded(study: Study) -> None:
                 size = sum(parameter.nbytes for parameter in model.module.parameters())
             del model
     assert ledger is None or size <= ledger.peak[LAST] < 2 * size
+
+
+@pytest.mark.skipif(not PRETENDED, reason="a machine may have several cards")
+def test_a_plan_names_the_only_card_once(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models lie on 'cuda:0', whatever the linear algebra calls it."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    asked = study.model_copy(update={"run": study.run.model_copy(update={"device": "auto"})})
+    with PRETENDED.cards():
+        plan = preflight.look_ahead(
+            asked, registry.names(), finished=lambda keys: set(), pace=lambda *_: None
+        )
+    assert plan.needed.keys() == {"cuda:0", "cpu"}
 
 
 def placed(sink: MemorySink) -> list[Mapping[str, Any]]:

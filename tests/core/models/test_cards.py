@@ -53,7 +53,7 @@ def test_a_single_card_or_none_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert one_device(Run(), GB) is None
-    assert choose_device("auto") == torch.device("cuda")
+    assert choose_device("auto") == torch.device("cuda:0")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == torch.device("cpu")
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from storage.runs import RunSummary
 
 STATUS, PROGRESS, STARTED, LASTED, ID = 14, 19, 8, 8, 9
+BAR = 4
+"""The part of `progress` for a bar; its words, ` 99 % ~12 h 05` at most, leave a gap after them."""
 WIDE = 120
 MARKED = "="
 """Before a run that is marked for a comparison: the key that compares."""
@@ -81,9 +83,9 @@ def _progress(run: RunSummary, now: datetime, tone: Style, muted: Style) -> Line
     if run.status != "running":
         words = wording.percent(run) if run.status != "done" else counted(run.total, "unit")
         return [Segment(exactly(words, PROGRESS), muted)]
-    done, rest = wording.bar(run, 6)
+    done, rest = wording.bar(run, BAR)
     words = f" {wording.percent(run)} {wording.remaining(run, now).removeprefix('ETA ')}"
-    return [Segment(done, tone), Segment(rest, muted), Segment(exactly(words, PROGRESS - 6))]
+    return [Segment(done, tone), Segment(rest, muted), Segment(exactly(words, PROGRESS - BAR))]
 
 
 class RunList(Listing["RunSummary"]):

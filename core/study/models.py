@@ -186,6 +186,6 @@ def _check_parent(name: str, model: Model, models: Models) -> None:
         if parent not in tuned:
             return  # a member of a series that is not read yet
         if parent in seen:
-            raise ValueError(f"the parents of '{name}' come back to '{parent}'")
+            raise ValueError(f"the parents of '{name}' lead back to '{parent}'")
         seen.add(parent)
         parent = tuned[parent].parent

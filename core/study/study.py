@@ -68,7 +68,10 @@ class Probe(Part):
 
     @model_validator(mode="after")
     def _one_source(self) -> Probe:
-        if sum(source is not None for source in (self.file, self.builtin, self.task)) != 1:
+        given = [name for name in ("file", "builtin", "task") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"has {' and '.join(map(repr, given))}, but may have only one of them")
+        if not given:
             raise ValueError("needs one of 'file', 'builtin' and 'task'")
         return self
 

@@ -112,6 +112,11 @@ def test_paths_are_the_files_own_and_a_home_is_known(
         ("[models]", "[models", "not valid TOML"),
         ('file = "abstracts.jsonl"', "documents = 5", "one of 'file'"),
         (
+            'file = "abstracts.jsonl"',
+            'file = "abstracts.jsonl"\nbuiltin = "medical"',
+            "probe: has 'file' and 'builtin', but may have only one of them",
+        ),
+        (
             "[evaluation]",
             '[probes.a]\nfil = "x"\n[evaluation]',
             "probes.a.fil'. Did you mean 'file'",

@@ -135,8 +135,8 @@ def _doubt(controls: int, tests: int) -> list[str]:
         return []
     doubt = (
         f"With {controls} random draws and {tests} tests, hardly any drop can be significant: a "
-        f"single drop must exceed its controls by {far:.0f} of their standard deviations; set "
-        f"controls = {CONTROLS} ({reach(CONTROLS, tests, LEVEL):.0f})."
+        f"single drop must exceed its controls by {far:.0f} of their standard deviations. "
+        f"With controls = {CONTROLS} it would be {reach(CONTROLS, tests, LEVEL):.0f}."
     )
     return [doubt]
 

@@ -56,7 +56,8 @@ def test_q_has_two_digits_and_an_end() -> None:
 def test_a_run_of_few_controls_is_told_how_far_its_tests_reach() -> None:
     note = drops(_asked(*ROWS, controls=3)).note
     assert "(3 draws), corrected for 40 tests" in note
-    assert "by 23 of their standard deviations; set controls = 8 (5)" in note  # t of 2 and 7 df
+    # t of 2 and 7 degrees of freedom
+    assert "by 23 of their standard deviations. With controls = 8 it would be 5." in note
     assert "standard deviations" not in drops(_asked(*ROWS, controls=8)).note
     assert "draws" not in drops(_asked(*ROWS, controls=0)).note
 

@@ -18,7 +18,8 @@ from core.statistics import intervals
 from core.statistics.signs import sign_test
 
 VERSION = 2
-"""The version of stored intervals, for their units' keys: since 2, they fit few items."""
+"""The version of stored intervals and p values, for their units' keys: since 2, intervals fit few
+items, and p values have a lower bound."""
 
 Form = Literal["mean", "perplexity", "bits_per_byte"]
 """The form of a score in r = Σ total / Σ weight: r itself, exp(−r), or −r / ln 2."""
@@ -174,6 +175,8 @@ def beyond_controls(
     the drop minus the controls' mean; and the draw of controls, by their variance A = s²(1 + 1/k).
     t = excess/√(A + B) is read with Welch and Satterthwaite's degrees of freedom, k − 1 for A and n
     − 1 for B. The controls' variance includes some of the items' chance too, so p errs upwards.
+    It is at least 2^−m, the smallest p value of a sign test over m items, where m items differ from
+    the controls' mean: where no right answer is left, every draw loses 100 %, and B is 0.
     None with fewer than two controls or items, or if a drop is undefined.
     """
     for other in (after, *controls):
@@ -193,12 +196,19 @@ def beyond_controls(
     excess = known[0] - float(np.mean(known[1:]))
     a = float(np.var(known[1:], ddof=1)) * (1 + 1 / k)
     b = float(np.var(values[np.isfinite(values)])) if np.isfinite(values).any() else 0.0
+    least = 0.5 ** _differing(after, controls)
     if a + b == 0:
-        return 1.0 if excess <= 0 else 1 / (resamples + 1)
+        return 1.0 if excess <= 0 else max(least, 1 / (resamples + 1))
     from scipy.special import stdtr
 
     freedom = (a + b) ** 2 / (a * a / (k - 1) + b * b / (n - 1))
-    return float(stdtr(freedom, -excess / math.sqrt(a + b)))
+    return max(least, float(stdtr(freedom, -excess / math.sqrt(a + b))))
+
+
+def _differing(after: Items, controls: Sequence[Items]) -> int:
+    """The number of items with another contribution to the score than in the controls' mean."""
+    mean = np.mean([control.total for control in controls], axis=0)
+    return int((~np.isclose(after.total, mean, rtol=1e-12, atol=0.0)).sum())
 
 
 def _check_pair(a: Items, b: Items) -> None:

@@ -262,7 +262,29 @@ def test_without_controls_nothing_is_said() -> None:
     gone = comparison.beyond_controls(
         all_right, _mean([0, 0, 0]), [all_right, all_right], higher_is_better=True, **BOOT
     )
-    assert gone == pytest.approx(1 / 201)
+    assert gone == 1 / 8  # three items, each worse by a fair coin
+
+
+def test_few_items_at_chance_can_not_be_strong_evidence() -> None:
+    """Two of six right answers that an ablation loses are 100 % of them in every draw of items."""
+    before, kept = _mean([1, 1, 0, 0, 0, 0]), _mean([1, 1, 0, 0, 0, 0])
+    p = comparison.beyond_controls(
+        before, _mean([0] * 6), [kept, kept], higher_is_better=True, **BOOT
+    )
+    assert p == 1 / 4
+    rng = np.random.default_rng(1)
+    for trial in range(300):
+        right = rng.random(6) < 0.25
+        draws = [_redrawn(rng, right) for _ in range(3)]
+        p = comparison.beyond_controls(
+            _mean(right), draws[0], draws[1:], higher_is_better=True, resamples=100, seed=trial
+        )
+        assert p is None or p > 0.01
+
+
+def _redrawn(rng: np.random.Generator, right: np.ndarray) -> Items:
+    """Answers after an ablation that loses 15 % of the right ones and gains 5 % of the others."""
+    return _mean(np.where(right, rng.random(6) >= 0.15, rng.random(6) < 0.05))
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=20))

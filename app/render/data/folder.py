@@ -32,6 +32,8 @@ def export(
     run = runs.find_run(db, run_id)
     files: list[Path] = []
     try:
+        if folder.exists() and not folder.is_dir():
+            raise StudyError(f"{folder} is a file.", hint="Name a folder.")
         with made(folder, emptied=True):
             for name in dict.fromkeys(("json", *wanted)):
                 files += _WRITERS[name](db, run, folder)

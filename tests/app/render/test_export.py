@@ -168,9 +168,11 @@ def test_markdown_shows_text_as_it_is(text: str, shown: str) -> None:
 
 def test_what_can_not_be_written_is_one_error(db: Database, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="failed: ") as caught:
+    with pytest.raises(StudyError, match=f"{tmp_path / 'file'} is a file"):
         export(db, "latest", tmp_path / "file")
-    assert str(tmp_path / "file") in caught.value.title
+    with pytest.raises(RunError, match="failed: ") as caught:
+        export(db, "latest", tmp_path / "file" / "in")
+    assert str(tmp_path / "file" / "in") in caught.value.title
     (tmp_path / "out" / "run.json").mkdir(parents=True)
     with pytest.raises(RunError):
         export(db, "latest", tmp_path / "out")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Input
 
-from app.render.terminal.lines import Line, fitted
+from app.render.terminal.lines import Line, fitted, folded
 from app.text import plain
 from app.tui.data import DataSource
 from app.tui.keys import bindings, written
@@ -31,8 +32,22 @@ def holding(lines: Sequence[Numbered], typed: str) -> list[Numbered]:
     ]
 
 
+def rows(lines: Sequence[Numbered], width: int) -> list[Numbered]:
+    """The lines in rows of at most `width` cells. A row of a long line has the number of its line,
+    plus its place there: numbers are places of bytes, so no two rows share one."""
+    return [
+        (number + place, row)
+        for number, line in lines
+        for place, row in enumerate(_folded(plain(line), width))
+    ]
+
+
+def _folded(line: str, width: int) -> list[str]:
+    return [line] if cell_len(line) <= width else folded(line, width, indent="  ")
+
+
 class LogLines(Listing[Numbered], can_focus=False):
-    """Lines by their numbers from the first that was read."""
+    """Rows of lines, by their numbers."""
 
     HEAD, GROUND, CLICKS = 0, "panel", 1
 
@@ -72,6 +87,9 @@ class LogScreen(Dialog[None]):
     def on_input_changed(self) -> None:
         self._show()
 
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show)
+
     def action_move(self, by: int) -> None:
         """Go a line up or down."""
         self.query_one(LogLines).move(by)
@@ -101,6 +119,7 @@ class LogScreen(Dialog[None]):
         listing = self.query_one(LogLines)
         listing.empty = NOTHING if not self._lines else "No line contains this text."
         follows = listing.selected >= len(listing.keys) - 1
-        listing.fill(holding(self._lines, self.query_one(Input).value))
+        found = holding(self._lines, self.query_one(Input).value)
+        listing.fill(rows(found, max(9, listing.size.width - 1)))
         if follows:
             listing.move(len(listing.keys))

@@ -9,7 +9,7 @@ import pytest
 
 from app.jobs.launcher import log_of, numbered, tail
 from app.tui.app import TauscopeApp
-from app.tui.screens.log import LogLines, LogScreen, holding
+from app.tui.screens.log import LogLines, LogScreen, holding, rows
 from storage.database import Database
 from tests.app.tui.display import SMALL, assert_inside, opened, words
 from tests.app.tui.rest import until
@@ -29,6 +29,14 @@ def test_every_typed_word_must_be_in_a_line() -> None:
     lines = [(1, "loading base"), (2, "Loading maths"), (3, "done")]
     assert holding(lines, "load MATHS") == [lines[1]]
     assert holding(lines, "") == lines
+
+
+def test_a_long_line_is_shown_to_its_end() -> None:
+    lines = [(40, "    raise RunError(title)"), (66, "warning: " + "ablation " * 4), (112, "done")]
+    assert rows(lines, 28) == [
+        lines[0], (66, "warning: ablation ablation"), (67, "  ablation ablation"), lines[2],
+    ]  # fmt: skip
+    assert rows(lines, 80) == [lines[0], (66, lines[1][1]), lines[2]]
 
 
 async def test_a_log_that_can_not_be_read_says_why(

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 _BEAT = 2.0
 _HURRIED = 5.0  # seconds that a cancelled run waits for the database to record it
+_PASS = 10.0  # seconds between two log lines of one pass over documents
+_DOCUMENT = ", document "
 _LOOK = 1.0  # seconds between two checks of a run's turn
 _BORNE = 300.0  # seconds that a waiting run tolerates an unreadable database
 
@@ -361,15 +363,18 @@ def _heartbeat(sink: RunSink) -> Iterator[None]:
 
 
 class _Steps:
-    """Log the current step of the run, once a step."""
+    """Log the current step of the run, once a step. A pass over documents is one step, logged again
+    every `_PASS` seconds."""
 
     def __init__(self) -> None:
-        self._last = ""
+        self._last, self._logged = "", 0.0
 
     def __call__(self, progress: Progress) -> None:
-        if progress.label and progress.label != self._last:
-            self._last = progress.label
-            _say(f"{progress.done}/{progress.total} {progress.label}")
+        label, now = progress.label, time.monotonic()
+        same = label.partition(_DOCUMENT)[0] == self._last.partition(_DOCUMENT)[0]
+        if label and label != self._last and not (same and now - self._logged < _PASS):
+            self._last, self._logged = label, now
+            _say(f"{progress.done}/{progress.total} {label}")
 
 
 def _say(words: str) -> None:

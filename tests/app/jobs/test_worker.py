@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -307,3 +308,22 @@ def test_terminated_it_cancels_and_killed_it_reads_as_interrupted(db: Database) 
     assert killed.reused >= cancelled.done
     rows = runs.measurements(db, run_id, "alignment")
     assert len(rows) >= killed.done > cancelled.done
+
+
+def test_a_pass_over_documents_is_logged_every_ten_seconds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 1.0, 5.0, 11.0, 12.0, 13.0])
+    clocked = SimpleNamespace(monotonic=lambda: next(clock), strftime=time.strftime)
+    monkeypatch.setattr(worker, "time", clocked)
+    log = worker._Steps()
+    for label in (
+        "states of base", "states of base, document 4 of 9", "states of base, document 8 of 9",
+        "states of base, document 9 of 9", "states of maths, document 4 of 9", "loading base",
+    ):  # fmt: skip
+        log(Progress(3, 7, label=label))
+    logged = [line.partition("3/7 ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert logged == [
+        "states of base", "states of base, document 9 of 9", "states of maths, document 4 of 9",
+        "loading base",
+    ]  # fmt: skip

@@ -19,6 +19,7 @@ from core.models.opening import is_classifier
 from core.models.parameters import CheckpointParameters
 from core.models.placement import max_memory, one_device
 from core.models.quantised.checkpoint import Lazy, below
+from core.sizes import counted
 from core.study.study import Run
 
 
@@ -51,7 +52,7 @@ def made(member: Member, root: Path, run: Run, offload_folder: str, trust_remote
     if missing:
         # transformers would continue with random numbers in their place.
         raise CheckpointError(
-            f"'{name}' ({root}) lacks {len(missing)} weights: {', '.join(missing[:3])}.",
+            f"'{name}' ({root}) lacks {counted(len(missing), 'weight')}: {', '.join(missing[:3])}.",
             hint="Compare its files with the files at its source. The existing weights can still "
             "be compared alone.",
         )

@@ -224,8 +224,14 @@ def read_header(file: Path, longest: int = LONGEST) -> dict[str, StoredTensor]:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             if not 2 <= length <= min(size - 8, longest):
-                most = f"{size} has the file" if length > size - 8 else f"{longest} are read"
-                raise _unlike_its_header(file, f"it gives its header {length} bytes, and {most}")
+                fault = f"it states a header of {length} bytes, and "
+                if length > size - 8:
+                    fault += f"the file has {size}"
+                else:
+                    fault += (
+                        "no header is so short" if length < 2 else f"at most {longest} are read"
+                    )
+                raise _unlike_its_header(file, fault)
             header = json.loads(stream.read(length))
     except OSError as error:
         raise CheckpointError(f"{file} can't be read: {error.strerror}.") from None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from core.errors import FamilyError
 from core.models.checkpoint import Checkpoint
 from core.models.pieces import Piece
+from core.sizes import counted
 
 _PREFIX = re.compile(r"^(?:(?:model|transformer|language_model|gpt_neox|decoder)\.)+")
 _BY_TOKEN = ("embedding", "unembedding")
@@ -99,8 +100,8 @@ def _borne(matched: Match, missing: Mapping[str, Piece], *, is_classifier: bool)
             refused.append(tensor)
     if parts:
         matched.notes.append(
-            f"lacks {len(parts)} tensors of the base outside of its decoder: its update there is "
-            f"zero: {_listed(parts)}."
+            f"lacks {counted(len(parts), 'tensor')} of the base outside of its decoder: its update "
+            f"there is zero: {_listed(parts)}."
         )
     return refused
 
@@ -129,7 +130,8 @@ def _note(
     extra = [n for n, info in tuned.tensors.items() if info.dtype is not None and n not in used]
     if extra:
         matched.notes.append(
-            f"has {len(extra)} tensors that the base lacks, not compared: {_listed(extra)}."
+            f"has {counted(len(extra), 'tensor')} that the base lacks, not compared: "
+            f"{_listed(extra)}."
         )
     matched.notes[:] = dict.fromkeys(matched.notes)
 
@@ -141,12 +143,13 @@ def _listed(names: Sequence[str]) -> str:
 def _refuse(name: str, missing: Sequence[str], misshapen: Sequence[str]) -> None:
     if misshapen:
         raise FamilyError(
-            f"'{name}' doesn't fit the base in {len(misshapen)} tensors: "
+            f"'{name}' doesn't fit the base in {counted(len(misshapen), 'tensor')}: "
             f"{'; '.join(misshapen[:3])}.",
             hint="A tuning vector needs tensors of one shape in both models.",
         )
     if missing:
         raise FamilyError(
-            f"'{name}' lacks {len(missing)} tensors of the base: {', '.join(missing[:3])}.",
+            f"'{name}' lacks {counted(len(missing), 'tensor')} of the base: "
+            f"{', '.join(missing[:3])}.",
             hint="A tuning vector needs every tensor of the base's decoder in the tuned model.",
         )

@@ -24,6 +24,7 @@ from core.models.headers import ADAPTER, read_json
 from core.models.identity import Identities
 from core.models.parameters import CheckpointParameters
 from core.models.plausibility import extent_of
+from core.sizes import counted
 from core.study.models import Model
 
 
@@ -146,12 +147,12 @@ def doubts_about(opened: Checkpoint) -> list[str]:
         wanted = [n for n in absent if n.startswith(body.layers)]
         if wanted:
             raise CheckpointError(
-                f"{opened.where} lacks {len(wanted)} weights: {', '.join(wanted[:3])}.",
+                f"{opened.where} lacks {counted(len(wanted), 'weight')}: {', '.join(wanted[:3])}.",
             )
         own = [n for n in absent if n.startswith(body.inside) or n.rpartition(".")[0] in body.heads]
         if own:
             notes.append(
-                f"lacks {len(own)} weights outside of its layers, which are not compared: "
+                f"lacks {counted(len(own), 'weight')} outside of its layers, not compared: "
                 f"{', '.join(own[:3])}{' …' if len(own) > 3 else ''}."
             )
     return notes

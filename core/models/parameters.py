@@ -19,6 +19,7 @@ from core.models import layout, mosaic
 from core.models.checkpoint import EMPTY, Checkpoint, TensorInfo
 from core.models.mosaic import Mosaic, RowSpan
 from core.models.outline import Outline
+from core.sizes import counted
 
 _BLOCK = 1 << 22
 """Elements compared at a time, to decide if two stored tensors are equal."""
@@ -176,7 +177,7 @@ def _refuse_misshapen(where: str, outline: Outline | None, mosaics: Mapping[str,
     ]  # fmt: skip
     if wrong:
         raise CheckpointError(
-            f"{where}: {len(wrong)} tensors do not have the shapes that config.json gives: "
+            f"{where}: {counted(len(wrong), 'tensor')} of another shape than config.json gives: "
             f"{'; '.join(wrong[:3])}.",
             hint=EMPTY if any(0 in made.shape for made in mosaics.values())
             else "Compare config.json with the one at the model's source.",

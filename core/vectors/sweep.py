@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from core.errors import FamilyError, RunError
 from core.models.checkpoint import TensorInfo
 from core.models.pieces import Piece
+from core.sizes import counted
 from core.vectors.arithmetic import BASE, EVERYTHING, ArithmeticPoint, Restriction
 from core.vectors.blocks import Block, WeightSource, Workspace, cut, spread, thread_count
 from core.vectors.combination import Rounding, VectorCombination
@@ -367,7 +368,8 @@ def refuse_misfits(
         missing = [name for name in live if name not in tensors]
         if missing:
             raise FamilyError(
-                f"'{vector}' lacks {len(missing)} parameters of the base: {', '.join(missing[:3])}."
+                f"'{vector}' lacks {counted(len(missing), 'parameter')} of the base: "
+                f"{', '.join(missing[:3])}."
             )
         for name, tensor in live.items():
             ours, theirs = list(tensor.shape), list(tensors[name].shape)

@@ -33,6 +33,7 @@ from core.models.checkpoint import (
 )
 from core.models.headers import ADAPTER, read_header, read_json, refuse_other_adapters
 from core.models.identity import refuse_changed, stamp_of
+from core.sizes import counted
 
 
 class Adapter:
@@ -172,7 +173,7 @@ def _refuse_empty(file: Path, stored: Mapping[str, Tensor]) -> None:
     empty = [name for name, tensor in stored.items() if not tensor.numel()]
     if empty:
         raise CheckpointError(
-            f"{file} has {len(empty)} tensors without elements: {', '.join(empty[:3])}.",
+            f"{file} has {counted(len(empty), 'tensor')} without elements: {', '.join(empty[:3])}.",
             hint=EMPTY,
         )
 

@@ -28,6 +28,7 @@ from core.models.plausibility import extent_of
 from core.models.quantised import parts
 from core.models.quantised.checkpoint import Dequantised
 from core.models.quantised.parts import Weight
+from core.sizes import counted
 
 _FEW = 3  # names in one remark
 
@@ -120,7 +121,7 @@ def opened(file: Path, identities: Identities) -> tuple[Gguf, Outline]:
     if unread:
         more = " …" if len(unread) > _FEW else ""
         listed = ", ".join(unread[:_FEW])
-        notes += (f"holds {len(unread)} tensors that are not read: {listed}{more}.",)
+        notes += (f"holds {counted(len(unread), 'unread tensor')}: {listed}{more}.",)
     raw = checkpoint.open_tensors(
         str(file), _identifying(head), file,
         {name: _stored(tensor) for name, tensor in head.tensors.items()}, identities,

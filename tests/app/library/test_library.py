@@ -487,7 +487,7 @@ def test_no_card_raises(tmp_path: Path, content: bytes) -> None:
         (
             "model.safetensors",
             b"\xff" * 100,
-            "it gives its header 18446744073709551615 bytes, and 100 has the file",
+            "it states a header of 18446744073709551615 bytes, and the file has 100",
         ),
         ("config.json", b"{", "config.json can't be read"),
         ("config.json", b"[" * 100_000, "nested too deeply"),

@@ -97,7 +97,7 @@ def _damage(folder: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("truncated", "ends at byte"), ("header", "gives its header"), ("not json", "not JSON"),
+        ("truncated", "ends at byte"), ("header", "states a header of"), ("not json", "not JSON"),
         ("no weights", "no weights"), ("no config", "config.json is missing"),
         ("config", "hold a JSON object"),
     ],

@@ -68,7 +68,7 @@ def test_wrong_shapes_and_missing_tensors_name_them(tmp_path: Path) -> None:
         open_family(_models(base, other=other))
     short = tiny_tensors()
     del short["model.layers.0.self_attn.q_proj.weight"]
-    with pytest.raises(CheckpointError, match=r"lacks 1 weights: .*layers.0.self_attn.q_proj"):
+    with pytest.raises(CheckpointError, match=r"lacks 1 weight: .*layers.0.self_attn.q_proj"):
         open_family(_models(base, short=_write(tmp_path / "short", short)))
 
 
@@ -76,7 +76,7 @@ def test_extra_tensors_are_reported(tmp_path: Path) -> None:
     base = _write(tmp_path / "base", tiny_tensors())
     extra = tuned_from(tiny_tensors(), 1) | {"model.layers.0.self_attn.q_proj.bias": torch.ones(16)}
     family = open_family(_models(base, extra=_write(tmp_path / "extra", extra)))
-    assert any("1 tensors that the base lacks" in note for _, note in family.warnings)
+    assert any("1 tensor that the base lacks" in note for _, note in family.warnings)
 
 
 def test_prefixes_may_differ(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_an_embedding_without_rows_is_refused(tmp_path: Path, empty: str) -> Non
     given = {each: {**tensors} for each in ("base", "tuned")}
     given[empty][name] = tensors[name][:0]
     base, tuned = (_write(tmp_path / each, stored) for each, stored in given.items())
-    words = rf"{empty}: 1 tensors do not .*: model\.embed_tokens\.weight is \[0, \d+\], by config"
+    words = rf"{empty}: 1 tensor of another shape .*: model\.embed_tokens\.weight is \[0, \d+\], by config"
     with pytest.raises(CheckpointError, match=words):
         _run(base, tuned=tuned)
 
@@ -417,7 +417,7 @@ def test_weights_that_the_base_lacks_outside_of_its_layers_are_named(tmp_path: P
     }
     base = _write(tmp_path / "base", lacking)
     family = open_family(_models(base, same=base))
-    words = "lacks 2 weights outside of its layers, which are not compared: "
+    words = "lacks 2 weights outside of its layers, not compared: "
     assert ("base", f"{words}model.norm.weight, lm_head.weight.") in family.warnings
 
 

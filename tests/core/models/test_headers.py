@@ -82,7 +82,7 @@ def test_no_tensor_has_more_elements_than_its_bytes_hold(
 
 def test_a_header_that_is_too_long_is_not_read(tmp_path: Path) -> None:
     save_file(tiny_tensors(), tmp_path / "x")
-    with pytest.raises(CheckpointError, match=r"header \d+ bytes, and 64 are read"):
+    with pytest.raises(CheckpointError, match=r"header of \d+ bytes, and at most 64 are read"):
         headers.read_header(tmp_path / "x", longest=64)
 
 

@@ -324,7 +324,7 @@ def test_a_checkpoint_that_lacks_a_tensor(broken: Path) -> None:
     member, tensors = _member(broken), load_all(broken)
     del tensors["model.layers.1.mlp.down_proj.weight"]
     save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
-    assert "lacks 1 weights: model.layers.1.mlp.down_proj.weight" in _refused(member).title
+    assert "lacks 1 weight: model.layers.1.mlp.down_proj.weight" in _refused(member).title
 
 
 @pytest.mark.parametrize("others", [(), ("second",), ("second", "third")])

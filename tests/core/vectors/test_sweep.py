@@ -380,7 +380,7 @@ def test_models_that_do_not_fit_are_named() -> None:
     model, vectors, pieces = _family("llama")
     name = "model.layers.1.mlp.down_proj.weight"
     lacking = {n: t for n, t in vectors["a"].items() if n != name}
-    with pytest.raises(FamilyError, match=f"'a' lacks 1 parameters.*{name}"):
+    with pytest.raises(FamilyError, match=f"'a' lacks 1 parameter of.*{name}"):
         Sweep(model, {"a": lacking}, pieces)
     embedding = "model.embed_tokens.weight"
     for parameter, shape in (

@@ -161,7 +161,7 @@ def test_factors_that_a_distributed_run_did_not_gather_are_named(tmp_path: Path)
     file = tmp_path / "adapter" / "adapter_model.safetensors"
     empty = {name: torch.zeros(0) for name in load_file(file)}
     save_file(empty, file)
-    with pytest.raises(CheckpointError, match=f"{len(empty)} tensors without elements") as error:
+    with pytest.raises(CheckpointError, match=rf"{len(empty)} tensors? without elements") as error:
         _measure(tmp_path, "adapter")
     assert str(file) in error.value.title
     assert "ZeRO stage 3" in error.value.hint

@@ -94,6 +94,10 @@ def _find(name: str, file: Path, path: str) -> str:
     """A file or pattern of a task as an absolute pattern, which the data reader requires; special
     characters in the names of files and folders are escaped."""
     where = below(file.parent, path)
+    if where.is_file() and not where.stat().st_size:
+        raise TaskError(
+            f"The task '{name}' has no data: {where} is empty.", hint=f"{file} names it."
+        )
     if where.exists():
         return glob.escape(str(where))
     pattern = str(below(Path(glob.escape(str(file.parent))), path))

@@ -231,6 +231,12 @@ def test_missing_data_are_named_with_their_task_file(folder: Path) -> None:
     assert str(folder / "choice.yaml") in caught.value.hint
 
 
+def test_an_empty_file_of_data_is_named(folder: Path) -> None:
+    (folder / "items.jsonl").write_text("")
+    with pytest.raises(TaskError, match=r"'tiny_choice' has no data: .*items\.jsonl is empty"):
+        _one(folder)
+
+
 def test_damaged_data_are_named(folder: Path) -> None:
     (folder / "items.jsonl").write_text('{"question": "what", \n')
     with pytest.raises(TaskError, match=r"'tiny_choice' can't be read as json: .*choice\.yaml"):

@@ -1,4 +1,4 @@
-"""The leaderboard: every model on every task beside the base, and its mean over each domain.
+"""The leaderboard: each model's mean over every domain, and its score on every task.
 
 Owns the choice of a task's first metric, the tasks of a domain's mean, and the orders of
 models. Computes nothing but the means; draws nothing.
@@ -30,12 +30,12 @@ _Column = dict[str, Cell]
 
 
 def board(asked: Tabulation) -> Grid:
-    """Models × tasks: the score and its difference from the base; then a mean for each domain."""
+    """A mean for each domain, then models × tasks: the score and its difference from the base."""
     scores = _Scores(asked.rows, asked.catalogue)
     tasks = {task: scores.column(task) for task in scores.metrics}
     domains = [each for each in asked.catalogue.domains if each.own in scores.models]
     means = {MEAN + each.name: scores.means(each) for each in domains}
-    columns = {**tasks, **{name: column for name, column in means.items() if column}}
+    columns = {**{name: column for name, column in means.items() if column}, **tasks}
     each = {
         task: ColumnMeasure(metric, scores.better(task)) for task, metric in scores.metrics.items()
     }

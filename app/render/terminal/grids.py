@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from app.render.terminal.headings import headings
+from app.render.terminal.headings import headings, readable
 from app.render.terminal.lines import Line, exactly, fitted, told_apart
 from app.render.terminal.palette import Palette, filled, ink, rgb, step
 from app.text import plain
@@ -23,6 +23,9 @@ from core.figures.plots.values import MARK, UNDEFINED, Value
 WIDEST_LABEL = 22
 NARROWEST_CELL = 2
 WIDEST_CELL = 14
+NAMED_CELL = 10
+"""The width of a cell whose name is long: where not every column fits at it, the others follow as
+the grid scrolls."""
 TALL = (5, 3, 2, 1)
 """The possible numbers of rows of text per row of data; in an odd number the value is in the
 middle."""
@@ -41,6 +44,8 @@ class Layout:
     numbers: bool
     head: int = 1
     """Lines of names above the columns."""
+    counted: bool = False
+    """Have columns a number where their names would be cut?"""
 
     def rows(self, plot: GridPlot) -> int:
         """The rows of text of the body."""
@@ -48,9 +53,11 @@ class Layout:
 
 
 def layout(
-    plot: GridPlot, width: int, height: int, *, colour: bool = True, dense: bool = False
+    plot: GridPlot, width: int, height: int, *, colour: bool = True, dense: bool | None = None
 ) -> Layout:
-    """The roomiest layout in which a grid fits; `dense` omits numbers to show the whole picture.
+    """The roomiest layout in which a grid fits. `dense` omits numbers to show the whole picture;
+    False shows them, and not every column if need be; None shows them where every column fits, or
+    where names could not be read otherwise.
 
     Where there is room to spare, rows grow, and columns with them. `height` is that of the body
     below a line of names.
@@ -62,22 +69,37 @@ def layout(
     return replace(fitting, head=len(_headings(plot, fitting)))
 
 
-def _layout(plot: GridPlot, width: int, height: int, *, colour: bool, dense: bool) -> Layout:
+def _layout(plot: GridPlot, width: int, height: int, *, colour: bool, dense: bool | None) -> Layout:
     number = (plot.longest or 5) + signs_room(plot)
     names = [plain(row.text) for row in plot.rows]
     label = max((cell_len(name) for name in (*names, plot.corner, _shared(plot))), default=1)
     label = min(label, WIDEST_LABEL, max(4, width // 4)) + 1
     room = max(1, width - label) // max(1, len(plot.columns))
-    numbers = room >= number or not colour
-    halves = colour and (dense or (not numbers and len(plot.rows) > height))
+    named = _named_cell(plot, room) if dense is False or _by_name(plot, height) else 0
+    wide = not dense and (dense is False or room < named)
+    numbers = room >= number or not colour or wide
+    numbers = numbers and not (dense and colour)
+    halves = not numbers and len(plot.rows) > height
     grows = numbers and colour and not halves
     tall = next((t for t in TALL if t * len(plot.rows) <= height), 1) if grows else 1
     columns = (cell_len(text) + 2 for c in plot.columns for text in (c.text, c.words))
     stacked = max(map(cell_len, map(interval_below, plot.values())), default=0) + 1
     wanted = max([number + 2, 4 * tall * grows, *columns, stacked])
-    floor = number + 1 if numbers and not colour else NARROWEST_CELL
+    floor = number + 1 if numbers and room < number else NARROWEST_CELL
+    if wide and room < (least := max(number, named)):
+        floor = (width - label) // max(1, (width - label) // least)
     cell = max(floor, min(room, wanted, max(WIDEST_CELL, stacked)))
-    return Layout(label, cell, tall, halves, numbers and not halves)
+    return Layout(label, cell, tall, halves, numbers, counted=bool(dense))
+
+
+def _by_name(plot: GridPlot, height: int) -> bool:
+    """Are columns looked for by name? A grid of many rows, or of layers, is a picture first."""
+    return len(plot.rows) <= height and "layer" not in (plot.row_name, plot.row_of)
+
+
+def _named_cell(plot: GridPlot, room: int) -> int:
+    """The least width of cells, from `room` on, whose names can be read."""
+    return next((c for c in range(room, NAMED_CELL) if readable(plot.columns, c - 1)), NAMED_CELL)
 
 
 def signs_room(plot: GridPlot) -> int:
@@ -258,8 +280,11 @@ def interval_below(value: Value) -> str:
 
 
 def _headings(plot: GridPlot, layout: Layout) -> list[list[str]]:
-    align = "right" if layout.numbers else "centre"
-    return headings(plot.columns, layout.cell - 1, align)
+    align, room = "right" if layout.numbers else "centre", layout.cell - 1
+    rows = headings(plot.columns, room, align)
+    if layout.counted and any("…" in text for row in rows for text in row):
+        return [[exactly(str(j), room, align) for j, _ in enumerate(plot.columns, 1)]]
+    return rows
 
 
 def _shared(plot: GridPlot) -> str:

@@ -14,6 +14,8 @@ from core.figures.plots.plot import Name
 SHORT = {"attention": "attn", "embedding": "embed", "unembedding": "unemb", "blocks": "blks"}
 MOST = 3
 """The most lines of a name."""
+SHORTEST = 5
+"""The least cells of a line of a name that is broken."""
 _PARTS = re.compile(r"[^_\-/ ]*[_\-/ ]?")
 
 
@@ -25,6 +27,14 @@ def headings(names: Sequence[Name], room: int, align: str) -> list[list[str]]:
     if any(name.words for name in names):
         rows.append([exactly(_cut(plain(name.words), room), room, align) for name in names])
     return rows
+
+
+def readable(names: Sequence[Name], room: int) -> bool:
+    """Are the names above columns whole? A name in pieces of a few letters is no name."""
+    if all(cell_len(plain(_name(name, room))) <= room for name in names):
+        return True
+    rows = headings(names, room, "left") if room >= SHORTEST else [["…"]]
+    return not any("…" in text for row in rows for text in row)
 
 
 def _apart(names: Sequence[str], room: int) -> list[list[str]]:

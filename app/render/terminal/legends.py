@@ -50,15 +50,16 @@ def scale_legend(
     *,
     colour: bool = True,
     notes: Sequence[str] = (),
+    spare: int = 0,
 ) -> list[Line]:
     """The ends of a scale with its ramp between them, then the notes, in as many lines as those
-    take."""
+    take; the first line leaves `spare` cells at its end."""
     text, dim = Style(color=palette.text), Style(color=palette.dim)
     low, high = scale.ends
     if not colour:
         line = [Segment(f"scale from {low} to {high}"[:width])]
     else:
-        room = width - len(low) - len(high) - 2
+        room = width - spare - len(low) - len(high) - 2
         size = max(4, min(24, room - sum(len(note) + 3 for note in notes)))
         size = max(size, min(8, room))
         ramp = palette.ramp(scale.ramp)
@@ -69,7 +70,7 @@ def scale_legend(
     for note in map(plain, notes):
         if cell_len(note) > width:
             lines += [[Segment(part, dim if colour else None)] for part in wrap(note, width)]
-        elif length(lines[-1]) + cell_len(note) + 3 <= width:
+        elif length(lines[-1]) + cell_len(note) + 3 <= width - spare * (len(lines) == 1):
             lines[-1].append(Segment(f"   {note}", dim if colour else None))
         else:
             lines.append([Segment(note, dim if colour else None)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.segment import Segment
 from rich.style import Style
@@ -28,7 +28,8 @@ class GridView(FigureView[GridPlot]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.left = 0
+        self.first = 0
+        """The first column that shows."""
         self._dense: bool | None = None
         self._painter: grids.Painter | None = None
         self._foot_at = 0
@@ -53,7 +54,9 @@ class GridView(FigureView[GridPlot]):
 
     def lay_out(self, width: int, height: int) -> None:
         body = max(1, height - 2)  # below one line of names
-        dense = self._dense if self._dense is not None else len(self.plot.rows) > FOLDED * body
+        dense = self._dense
+        if dense is None and len(self.plot.rows) > FOLDED * body:
+            dense = True
         layout = grids.layout(self.plot, width, body, dense=dense)
         self._painter = grids.Painter(self.plot, layout, self.palette)
         foot = len(self._foot())
@@ -62,7 +65,7 @@ class GridView(FigureView[GridPlot]):
             self._painter = grids.Painter(self.plot, layout, self.palette)
         end = layout.rows(self.plot) + layout.head
         self._foot_at = min(height - 1, max(end, min(end + 1, height - foot)))
-        self.left = min(self.left, self._most_left())
+        self.first = min(self.first, self._hidden())
 
     def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         head = self.painter.layout.head
@@ -108,25 +111,26 @@ class GridView(FigureView[GridPlot]):
         label, head = self.painter.layout.label, self.painter.layout.head
         if not head <= y < self.size.height - 1:
             return None
-        return self.painter.place(x if x < label else x + self.left, y - head + self.top)
+        if x >= label + self._across() * self.painter.layout.cell:
+            return None
+        hidden = self.first * self.painter.layout.cell
+        return self.painter.place(x if x < label else x + hidden, y - head + self.top)
 
     def bottom(self) -> int:
         return max(0, self._rows() - self._body())
 
     def follow(self, cursor: CursorPosition) -> bool:
-        before = self.top, self.left
+        before = self.top, self.first
         layout = self.painter.layout
         row = self.painter.row_of(cursor[0])
         self.top = max(row + layout.tall - self._body(), min(self.top, row))
-        column = cursor[1] * layout.cell
-        room = self.size.width - layout.label
-        self.left = max(0, column + layout.cell - room, min(self.left, column))
-        return (self.top, self.left) != before
+        self.first = max(0, cursor[1] + 1 - self._across(), min(self.first, cursor[1]))
+        return (self.top, self.first) != before
 
     def action_dense(self) -> None:
         """Numbers, or the whole picture without them."""
         self._ready()
-        self._dense = not self.painter.layout.halves
+        self._dense = self.painter.layout.numbers
         self._laid_out = None
         self.refresh()
 
@@ -136,31 +140,45 @@ class GridView(FigureView[GridPlot]):
     def _body(self) -> int:
         return max(1, self.size.height - 1 - self.painter.layout.head)
 
-    def _most_left(self) -> int:
-        return max(0, self.painter.width - self.size.width)
+    def _across(self) -> int:
+        """The number of columns that show, each of them whole."""
+        layout = self.painter.layout
+        fit = max(1, (self.size.width - layout.label) // layout.cell)
+        return min(fit, len(self.plot.columns))
+
+    def _hidden(self) -> int:
+        """The number of columns that do not show."""
+        return len(self.plot.columns) - self._across()
 
     def _slid(self, line: Line) -> Line:
-        """The row with its label in place and the cells shifted."""
-        if not self.left:
+        """The row with its label in place, and the cells of the columns that show."""
+        if not self._hidden():
             return line
-        label, cells = line[0], line[1:]
-        _, rest = Segment.divide([*cells, Segment(" ")], [self.left, 1_000_000])
-        return [label, *rest]
+        cell = self.painter.layout.cell
+        ends = [self.first * cell, (self.first + self._across()) * cell, 1_000_000]
+        _, cells, _ = Segment.divide([*line[1:], Segment(" ")], ends)
+        return [line[0], *cells]
 
     def _foot(self) -> list[Line]:
         palette = self.palette
-        words = ""
-        if self.bottom():
-            last = min(self.top + self._body(), self._rows())
-            words = f"{self.plot.row_name}s {self._row_name(self.top)}–{self._row_name(last - 1)}"
-            words = f"   {words} of {len(self.plot.rows)}"
+        words = "".join(f"   {part}" for part in self._parts())
         notes = self.plot.remarks(dense=self.painter.layout.halves)
-        room = max(16, self.size.width - len(words))
-        lines = scale_legend(self.plot.scale, room, palette, notes=notes)
+        width = max(16, self.size.width)
+        lines = scale_legend(self.plot.scale, width, palette, notes=notes, spare=len(words))
         gap = self.size.width - length(lines[0]) - len(words)
         if words and gap >= 0:
             lines[0] += [Segment(" " * gap), Segment(words, Style(color=palette.dim))]
         return lines
+
+    def _parts(self) -> Iterator[str]:
+        """The rows and the columns that show, where not all of them do."""
+        if self.bottom():
+            last = min(self.top + self._body(), self._rows())
+            names = f"{self._row_name(self.top)}–{self._row_name(last - 1)}"
+            yield f"{self.plot.row_name}s {names} of {len(self.plot.rows)}"
+        if self._hidden():
+            last = self.first + self._across()
+            yield f"columns {self.first + 1}–{last} of {len(self.plot.columns)}"
 
     def _row_name(self, text_row: int) -> str:
         layout = self.painter.layout

@@ -84,8 +84,8 @@ def test_each_task_stands_with_the_first_of_its_metrics() -> None:
     made = board()
     assert VIEW.key == "leaderboard"
     assert made.rows == MODELS
-    assert made.columns == ("our_text", "our_quiz", "our_code", "mean medical", "mean code")
-    assert [made.each[name].words for name in made.columns[:3]] == ["ppl", "acc", "acc"]
+    assert made.columns == ("mean medical", "mean code", "our_text", "our_quiz", "our_code")
+    assert [made.each[name].words for name in made.columns[2:]] == ["ppl", "acc", "acc"]
     text = cell(made, "med", "our_text")
     assert text.difference is not None
     assert (text.value, text.difference.value, text.difference.low) == (2.0, -2.0, -2.2)
@@ -160,8 +160,8 @@ def test_its_colours_and_signs_are_of_the_differences() -> None:
     assert (tones["med", "our_text"], tones["code", "our_text"]) == (1.0, 0.375)
     assert (tones["med", "our_quiz"], tones["base", "our_text"]) == (None, None)
     assert (tones["code", "our_code"], tones["med", "our_code"]) == (1.0, 0.625)
-    assert [column.text for column in plot.columns[:3]] == ["text", "quiz", "code"]
-    assert [column.words for column in plot.columns[:3]] == ["↓ ppl", "↑ acc", "↑ acc"]
+    assert [column.text for column in plot.columns[2:]] == ["text", "quiz", "code"]
+    assert [column.words for column in plot.columns[2:]] == ["↓ ppl", "↑ acc", "↑ acc"]
     assert plot.prefix == "our_"
     facts = yardsticks(values["med", "our_text"].cell)
     assert facts[:2] == ["Δ -2 (better)", "Δ 95 % -2.2 to -1.8"]

@@ -346,7 +346,7 @@ def test_a_dense_picture_tells_chance_from_what_was_not_measured(
     cells = ((near, near, None, far), (None, far, None, near))
     plot = resolution.grid(grid(("0", "1"), ("q", "k", "v", "o"), cells, signed=False))
     palette = on(background, colours)
-    dense = grids.layout(plot, 80, 10, dense=True)
+    dense = grids.layout(plot, 80, 1, dense=True)
     grey, ramp = hex_of(palette.null), hex_of(palette.sequential[STEPS // 2])
     looks = []
     for part in grids.Painter(plot, dense, palette).line(0)[1:]:

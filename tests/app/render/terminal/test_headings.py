@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.render.terminal.headings import headings
+from app.render.terminal.headings import headings, readable
 from core.figures.plots.plot import Name
 
 
@@ -24,3 +24,13 @@ def test_names_that_would_be_cut_alike_are_cut_in_the_middle() -> None:
     assert len(set(columns)) == 3
     assert [column[-1][-1] for column in columns] == ["a", "b", "t"]
     assert all(len(line) <= 5 for column in columns for line in column)
+
+
+def test_a_name_is_readable_on_whole_lines_of_five_letters_or_more() -> None:
+    names = [Name(name) for name in ("gate", "attention", "all")]
+    assert readable(names, 4), "a module has a short form"
+    tasks = [Name("mmlu_clinical_knowledge", words="acc"), Name("gsm8k", words="acc")]
+    assert not readable(tasks, 4)
+    assert not readable(tasks, 6), "it would be cut"
+    assert readable(tasks, 9)
+    assert not readable([Name("gsm8k"), Name("hellaswag")], 4), "pieces of a few letters"

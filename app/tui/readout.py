@@ -35,17 +35,30 @@ class Spot:
     line: str = ""
 
 
-def value_of(spot: Spot, measure: str, empty: str) -> str:
-    """The value to six significant digits, or the reason of a missing one."""
-    if spot.value is not None:
-        return spot.value
-    if spot.cell is None:
-        values = [value for _, value in spot.coordinates]
-        return "itself: nothing to compare" if len(values) != len(set(values)) else spot.missing
-    if spot.cell.value is None:
-        return f"{measure} undefined: {empty}" if empty else f"{measure} undefined"
-    write = p_words if measure in PROBABILITIES else exact
-    return f"{measure} {write(spot.cell.value)}{f' ({spot.side})' if spot.side else ''}"
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The measure of a figure's values: its name, and for people its title and its unit. `empty`:
+    the meaning of an undefined value."""
+
+    name: str
+    title: str = ""
+    unit: str = ""
+    empty: str = ""
+
+    def value(self, spot: Spot, *, short: bool = False) -> str:
+        """The value to six significant digits, or the reason of a missing one. `short`: with the
+        name of the measure in place of its title."""
+        if spot.value is not None:
+            return spot.value
+        if spot.cell is None:
+            values = [value for _, value in spot.coordinates]
+            return "itself: nothing to compare" if len(values) != len(set(values)) else spot.missing
+        called = self.name if short else self.title or self.name
+        if spot.cell.value is None:
+            return f"{called} undefined{self.empty and f': {self.empty}'}"
+        number = (p_words if self.name in PROBABILITIES else exact)(spot.cell.value)
+        side = f" ({spot.side})" if spot.side else ""
+        return f"{called} {number}{self.unit and f' {self.unit}'}{side}"
 
 
 def beside(spot: Spot) -> list[str]:
@@ -59,9 +72,9 @@ def in_a_row(parts: Sequence[str], width: int) -> str:
     return apart if cell_len(apart) <= width else close
 
 
-def copied(spot: Spot, measure: str, empty: str) -> str:
+def copied(spot: Spot, measured: Measured) -> str:
     """The readout as one line of text without control characters."""
     if spot.line:
         return spot.line
     where = [f"{name} {value}" for name, value in spot.coordinates]
-    return plain(", ".join([*where, value_of(spot, measure, empty), *beside(spot)]))
+    return plain(", ".join([*where, measured.value(spot), *beside(spot)]))

@@ -22,7 +22,7 @@ from app.tui import steering
 from app.tui.heading import heading
 from app.tui.keys import with_keys
 from app.tui.memory import FigurePosition, choice_of
-from app.tui.readout import beside, copied, in_a_row, value_of
+from app.tui.readout import Measured, beside, copied, in_a_row
 from app.tui.widgets.bar import Row
 from app.tui.widgets.bars import BarsView, BoxesView
 from app.tui.widgets.curves import CurvesView
@@ -357,14 +357,17 @@ class Pane(Vertical, Steady):
         message.stop()
         spot = self.figure.spot()
         if spot is not None and self.choice is not None:
-            empty = self.spec.empty if self.spec else ""
-            self.app.copy_to_clipboard(copied(spot, self._measure, empty))
+            self.app.copy_to_clipboard(copied(spot, self._measured))
             self.notify("Copied.", timeout=2, markup=False)
 
     @property
-    def _measure(self) -> str:
-        """The name of the figure's values."""
-        return self.drawn.figure.measure if self.drawn is not None else ""
+    def _measured(self) -> Measured:
+        """The measure of the figure's values; not every figure shows the chosen one."""
+        name = self.drawn.figure.measure if self.drawn is not None else ""
+        spec = self.spec
+        if spec is None or spec.name != name:
+            return Measured(name, empty=spec.empty if spec else "")
+        return Measured(name, spec.title, spec.unit, spec.empty)
 
     @property
     def _axes(self) -> tuple[Coordinate, ...]:
@@ -414,9 +417,10 @@ class Pane(Vertical, Steady):
         spot = self.figure.spot()
         if spot is None or self.choice is None or width < 8:
             return Content("")
-        empty = self.spec.empty if self.spec else ""
-        value = plain(value_of(spot, self._measure, empty))
         named = [(name, plain(words)) for name, words in spot.coordinates]
+        value = plain(self._measured.value(spot))
+        if sum(cell_len(f"{words}  ") for _, words in named) + cell_len(value) > width:
+            value = plain(self._measured.value(spot, short=True))
         share = max(8, width // max(1, len(named)) - 10)
         if sum(cell_len(f"{name} {words}  ") for name, words in named) + cell_len(value) <= width:
             share = width

@@ -39,7 +39,7 @@ def test_keys_from_before_the_first_list_act_on_it(
     with opened(filled, environment) as terminal:
         terminal.press("j\r2")
         second_run = terminal.until("tauscope finished-one", terminal.started)
-        third_tab = terminal.until("two_sided", terminal.started)
+        third_tab = terminal.until("two-sided alignment", terminal.started)
         assert terminal.started < min(second_run, third_tab)
 
 
@@ -66,7 +66,7 @@ def test_where_the_user_was_outlives_the_terminal(
     with opened(filled, environment) as terminal:
         terminal.until("running-one", terminal.started)
         since = terminal.press("j\r2")
-        terminal.until("two_sided", since)
+        terminal.until("two-sided alignment", since)
         since = terminal.press("jj")
         terminal.until("layer 2", since)
         if how == "hang up":

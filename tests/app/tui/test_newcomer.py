@@ -85,7 +85,7 @@ def test_from_an_empty_database_to_files(tmp_path: Path) -> None:
         assert eventually(lambda: window.rows()[-3].strip() != before), "the cursor moved"
         window.press("y")
         assert eventually(lambda: window.tmux("list-buffers")), "the clipboard is reached"
-        assert "two_sided" in window.tmux("show-buffer")
+        assert "two-sided alignment" in window.tmux("show-buffer")
         window.press("Enter")
         window.shows(picture(3, 4), without=picture(1, 4))
         window.press("Escape")

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from app.tui.readout import Spot, copied, in_a_row, value_of
+from app.tui.readout import Measured, Spot, copied, in_a_row
 from core.figures.figure import Cell
 from core.figures.plots.values import yardsticks
 from core.figures.significance import z_score
@@ -15,18 +15,28 @@ WHERE = (("model", "medical"), ("layer", "3"))
 
 
 def test_the_value_has_six_significant_digits() -> None:
-    assert value_of(Spot(WHERE, Cell(0.1, 0.123456789)), "write", "") == "write 0.123457"
+    spot = Spot(WHERE, Cell(0.1, 0.123456789))
+    assert Measured("write").value(spot) == "write 0.123457"
+
+
+def test_the_value_has_the_title_and_the_unit_of_its_measure() -> None:
+    drop = Measured("drop_percent", "drop", "%", "the score was 0")
+    assert drop.value(Spot(WHERE, Cell(2.5, 2.5), "worse")) == "drop 2.5 % (worse)"
+    assert drop.value(Spot(WHERE, Cell(2.5, 2.5)), short=True) == "drop_percent 2.5 %"
+    assert drop.value(Spot(WHERE, Cell(None, None))) == "drop undefined: the score was 0"
 
 
 def test_an_empty_value_is_explained() -> None:
     spot = Spot(WHERE, Cell(None, None))
-    assert value_of(spot, "write", "nothing changed") == "write undefined: nothing changed"
-    assert value_of(Spot(WHERE, None), "write", "") == "not measured"
+    assert (
+        Measured("write", empty="nothing changed").value(spot) == "write undefined: nothing changed"
+    )
+    assert Measured("write").value(Spot(WHERE, None)) == "not measured"
 
 
 def test_a_model_against_itself_is_not_called_missing() -> None:
     spot = Spot((("model", "medical"), ("against", "medical")), None)
-    assert "itself" in value_of(spot, "cosine", "")
+    assert "itself" in Measured("cosine").value(spot)
 
 
 def test_yardsticks_are_all_that_is_known() -> None:
@@ -68,7 +78,7 @@ def test_there_is_no_z_score_without_a_spread(cell: Cell) -> None:
 
 
 def test_what_is_copied_names_its_coordinates() -> None:
-    text = copied(Spot(WHERE, Cell(0.25, 0.25, n=4)), "write", "")
+    text = copied(Spot(WHERE, Cell(0.25, 0.25, n=4)), Measured("write"))
     assert text == "model medical, layer 3, write 0.25, n 4"
 
 

@@ -143,7 +143,8 @@ async def test_the_readout_is_the_number_of_the_database(
         }  # fmt: skip
         by_module = {m.module: m for m in measurements(filled, run_id, "alignment", wanted)}
         row = by_module["v"]
-        assert f"{pane.choice.measure} {row.value:.6g}" in readout(screen)
+        assert pane.spec is not None
+        assert f"{pane.spec.title} {row.value:.6g}" in readout(screen)
         assert "module v" in readout(screen)
         assert "chance 0.25 (sd 0.01)" in readout(screen)
         assert row.value is not None

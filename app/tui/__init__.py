@@ -1,6 +1,7 @@
 """The workstation in the terminal. It reads the database and computes nothing.
 
 app.py       the application: opening, themes, the palette of commands
+commands.py  the lines of the palette
 keys.py      every action, once: feeds key bindings, the bottom line, the help and the palette
 able.py      what each action needs to act, and the place that says whether it is there
 feed.py      what the screen of a run reads, and when

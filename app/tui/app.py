@@ -24,6 +24,7 @@ from app.text import plain
 from app.tui import theme
 from app.tui.able import Able
 from app.tui.collector import BREATH, Collector, forget_widgets
+from app.tui.commands import Commands
 from app.tui.data import DataSource
 from app.tui.keys import ACTIONS, actions, bindings, keymap, rebind
 from app.tui.memory import Memory, keep, path_for, recall
@@ -67,8 +68,11 @@ class TauscopeApp(App[str | None], Able):
     CSS = """
     Screen { background: $background; color: $foreground; layers: base; }
     ModalScreen { background: $background 60%; }
-    CommandPalette > Vertical { width: 80; max-width: 96%; }
+    CommandPalette > Vertical { width: 80; max-width: 96%; margin-top: 1; }
+    CommandPalette SearchIcon { display: none; }
+    CommandInput { padding-left: 1; }
     """
+    COMMANDS = {Commands}  # noqa: RUF012
 
     def __init__(
         self,
@@ -264,7 +268,7 @@ class TauscopeApp(App[str | None], Able):
                     continue
                 yield SystemCommand(
                     f"Go to {action.label}" if " to " in action.shown else action.command,
-                    f"key: {action.key}",
+                    action.key,
                     lambda owner=owner, what=action.name: self.call_later(
                         self.run_action, what, owner
                     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from textual.command import CommandList
 from textual.widgets import OptionList
@@ -14,7 +16,7 @@ from core.figures.choices import default_choice, settled
 from core.figures.views import Choice
 from storage.database import Database
 from tests import pretend
-from tests.app.tui.display import LARGE, SMALL, assert_inside, drawn, opened, words
+from tests.app.tui.display import BOTH, LARGE, SMALL, assert_inside, drawn, opened, words
 from tests.app.tui.rest import until
 from tests.core.figures.samples import RANGES
 
@@ -91,3 +93,16 @@ async def test_the_palette_goes_to_analyses_figures_measures_models_and_runs(
         await go(other)
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen is not screen)
         assert len(app.screen_stack) == 3
+
+
+@BOTH
+async def test_a_command_and_its_key_are_one_line(filled: Database, size: tuple[int, int]) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot, app, "2")
+        await pilot.press("colon")
+        commands = app.screen.query_one(CommandList)
+        await until(pilot, lambda: commands.option_count > 20)
+        assert commands.virtual_size.height < commands.option_count + 5, "hardly any takes two"
+        await pilot.press(*"cancel")
+        await until(pilot, lambda: re.search(r"Cancel this run {9,}c\b", words(app)))

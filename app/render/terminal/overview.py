@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 
+from app.render.terminal.headings import SHORT
 from app.render.terminal.lines import exactly, fitted, folded
 from app.results.overview import Overview, heading
 from app.text import plain
@@ -260,6 +261,7 @@ def _compact(card: Card, width: int, cards: Sequence[Card], *, chosen: bool) -> 
 def _where(card: Card) -> str:
     """The group and the layer that moved most."""
     most = max(card.groups, key=lambda group: card.groups[group], default="")
+    most = SHORT.get(most, most)
     return most if card.most_layer is None else f"{most} L{card.most_layer}"
 
 

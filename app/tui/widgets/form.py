@@ -23,7 +23,7 @@ from app.tui.completion import Complete, Completed
 from app.tui.pages import Item
 from app.tui.widgets.plain_input import PlainInput
 
-LABEL = 18
+LABEL = 21
 """Columns of the labels, with the mark of the selected line."""
 
 

@@ -655,6 +655,16 @@ def test_nothing_left_is_said() -> None:
     assert "Nothing is left" in outlook.shown(done, 80).plain
 
 
+def test_every_analysis_has_its_whole_title_on_a_small_screen() -> None:
+    draft = building.begun("org/x-7b", ["org/x-7b-chat"])
+    shown = [
+        line(item, 80, selected=False).plain for item in pages.items(pages.ANALYSES, draft, {}, ())
+    ]
+    for name in registry.names():
+        title = registry.get(name).title
+        assert any(row.startswith(f" [x] {title} ") for row in shown), title
+
+
 async def test_the_file_is_shown_beside_the_form_where_there_is_room(db: Database) -> None:
     app = TauscopeApp(db.url)
     async with app.run_test(size=LARGE) as pilot:

@@ -14,7 +14,7 @@ from rich.style import Style
 from textual.geometry import Region
 
 from app.render.terminal import tables
-from app.render.terminal.lines import Line, fitted, folded
+from app.render.terminal.lines import Line, fitted, folded, padded, replaced
 from app.text import plain
 from app.tui.readout import Spot
 from app.tui.widgets.figure import CursorPosition, FigureView, Names
@@ -72,7 +72,9 @@ class TableView(FigureView[TablePlot]):
             return []
         first = self._head - len(self.painter.names)
         if first <= y < self._head:
-            return self._slid(self.painter.heading(cursor[1] if cursor else -1)[y - first])
+            line = self._slid(self.painter.heading(cursor[1] if cursor else -1)[y - first])
+            last = y == self._head - 1
+            return self._with_sign(line) if last and self._edge[0] < self.painter.width else line
         if y < self._head:
             words = tables.in_common(self.plot)
             return [Segment(fitted(words, self.size.width), Style(color=self.palette.dim))]
@@ -160,13 +162,39 @@ class TableView(FigureView[TablePlot]):
         width, others = self.painter.starts[keys], self.painter.widths[keys:]
         return width if width + max(others, default=0) <= self.size.width else 0
 
+    @property
+    def _edge(self) -> tuple[int, bool]:
+        """The end of what shows, counted in the whole table; does the screen's edge cut a column
+        there? Only one of text, or without others: other columns show whole or not at all."""
+        room = self.left + self.size.width
+        columns = zip(self.painter.starts, self.painter.widths, strict=False)
+        for j, (start, width) in enumerate(columns):
+            if start + width > room:
+                text = self.plot.shown.columns[j].align == "left"
+                cut = (
+                    text and room - start >= tables.NARROWEST
+                ) or start <= self.left + self._stays
+                return (room if cut else max(0, start - tables.GAP)), cut
+        return self.painter.width, False
+
     def _slid(self, line: Line) -> Line:
-        """The fixed columns of a row, and the other columns after the scrolled ones."""
-        if not self.left:
+        """The fixed columns of a row, and of the others those that show."""
+        end, cut = self._edge
+        if not self.left and end >= self.painter.width:
             return line
-        cuts = [self._stays, self._stays + self.left, 1_000_000]
-        first, _, rest = Segment.divide([*line, Segment(" ")], cuts)
-        return [*first, *rest]
+        hidden = self._stays + self.left
+        parts = [self._stays, hidden, max(end, hidden), 1_000_000]
+        first, _, rest, after = Segment.divide([*line, Segment(" ")], parts)
+        shown = [*first, *rest]
+        goes_on = cut and "".join(segment.text for segment in after).strip()
+        return replaced(shown, self.size.width - 1, Segment("…")) if goes_on else shown
+
+    def _with_sign(self, line: Line) -> Line:
+        """A row of names with the sign of further columns at its end, if nothing is there."""
+        sign = Segment("›", Style(color=self.palette.accent, bold=True))
+        row = padded(line, self.size.width)
+        free = not "".join(segment.text for segment in row)[-2:].strip()
+        return replaced(row, self.size.width - 1, sign) if free else row
 
     def _seen(self) -> str:
         """The last line: the end of the note, and which rows show."""

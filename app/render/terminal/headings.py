@@ -14,8 +14,6 @@ from core.figures.plots.plot import Name
 SHORT = {"attention": "attn", "embedding": "embed", "unembedding": "unemb", "blocks": "blks"}
 MOST = 3
 """The most lines of a name."""
-SHORTEST = 5
-"""The least cells of a line of a name that is broken."""
 _PARTS = re.compile(r"[^_\-/ ]*[_\-/ ]?")
 
 
@@ -30,11 +28,11 @@ def headings(names: Sequence[Name], room: int, align: str) -> list[list[str]]:
 
 
 def readable(names: Sequence[Name], room: int) -> bool:
-    """Are the names above columns whole? A name in pieces of a few letters is no name."""
-    if all(cell_len(plain(_name(name, room))) <= room for name in names):
-        return True
-    rows = headings(names, room, "left") if room >= SHORTEST else [["…"]]
-    return not any("…" in text for row in rows for text in row)
+    """Are the names above columns whole, and none of their words broken?"""
+    words = [part.rstrip("_- ") for name in names for part in _PARTS.findall(_name(name, room))]
+    if any(cell_len(word) > room for word in words):
+        return False
+    return not any("…" in text for row in headings(names, room, "left") for text in row)
 
 
 def _apart(names: Sequence[str], room: int) -> list[list[str]]:

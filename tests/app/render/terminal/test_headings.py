@@ -26,11 +26,11 @@ def test_names_that_would_be_cut_alike_are_cut_in_the_middle() -> None:
     assert all(len(line) <= 5 for column in columns for line in column)
 
 
-def test_a_name_is_readable_on_whole_lines_of_five_letters_or_more() -> None:
+def test_a_name_is_readable_if_no_word_of_it_is_broken() -> None:
     names = [Name(name) for name in ("gate", "attention", "all")]
     assert readable(names, 4), "a module has a short form"
     tasks = [Name("mmlu_clinical_knowledge", words="acc"), Name("gsm8k", words="acc")]
-    assert not readable(tasks, 4)
-    assert not readable(tasks, 6), "it would be cut"
+    assert not readable(tasks, 8)
     assert readable(tasks, 9)
-    assert not readable([Name("gsm8k"), Name("hellaswag")], 4), "pieces of a few letters"
+    assert not readable([Name("gsm8k", words="bits_per_byte")], 3), "the measure counts too"
+    assert not readable([Name("a_b_c_d_e_f_g_h")], 3), "it has too many lines"

@@ -128,7 +128,7 @@ class Painter:
     @cached_property
     def _name(self) -> int:
         longest = max((cell_len(column.text) for column in self.plot.columns), default=1)
-        return min(longest, max(4, self.width // 4))
+        return min(longest, max(4, 3 * self.width // 10))
 
     @cached_property
     def _value(self) -> int:

@@ -88,7 +88,7 @@ def look(source: DataSource) -> Iterator[Holdings]:
     except TauscopeError as error:
         folders = []
         search.notes.append(error.title)
-    places = [Path(folder) for folder in folders] + _of_runs(source)
+    places = [Path(folder) for folder in folders] + of_runs(source)
     for entry in appraised(search, places):
         entries.append(entry)
         if time.monotonic() - announced > OFTEN:
@@ -114,7 +114,7 @@ def with_runs(source: DataSource, holdings: Holdings) -> Holdings:
     return replace(holdings, branches=(*branches, *others), runs=runs, used=used)
 
 
-def _of_runs(source: DataSource) -> list[Path]:
+def of_runs(source: DataSource) -> list[Path]:
     """The folders of runs' models on this machine; none if runs can't be read, which is noted
     later."""
     try:

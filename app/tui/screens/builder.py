@@ -124,11 +124,12 @@ class BuilderScreen(DraftScreen):
     def _scan(self) -> tuple[Entry, ...]:
         from app import config
         from app.library import catalogue
+        from app.tui.holdings import of_runs
 
         folders: list[str] = []
         with suppress(TauscopeError):  # the library says what is wrong with the settings
             folders = config.read().folders  # of now: the library adds some
-        return catalogue.scan([Path(folder) for folder in folders])
+        return catalogue.scan([*map(Path, folders), *of_runs(self.source)])
 
     def _scanned(self, entries: tuple[Entry, ...]) -> None:
         self.entries = entries

@@ -33,8 +33,9 @@ from app.tui.widgets.form import Form, line
 from core.engine import registry
 from core.errors import RunError
 from core.study import intake
+from core.study.study import Study
 from storage.database import Database
-from storage.runs import list_runs
+from storage.runs import create_run, list_runs
 from tests.app.families import write_family
 from tests.app.tui.display import BOTH, LARGE, SMALL, assert_inside, on, visible, words
 from tests.app.tui.hostile import WORDS, assert_harmless
@@ -493,7 +494,7 @@ async def test_a_name_may_begin_with_the_name_of_another_model(db: Database) -> 
         assert building.value(screen.draft, f"{TUNED}.1.parent") == "chat", "nobody was renamed"
 
 
-async def test_a_folder_that_was_added_meanwhile_is_searched(
+async def test_added_folders_and_the_models_of_runs_are_searched(
     db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searched: list[list[Path]] = []
@@ -504,13 +505,17 @@ async def test_a_folder_that_was_added_meanwhile_is_searched(
 
     monkeypatch.setattr("app.library.catalogue.scan", scan)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    base = tmp_path / "elsewhere" / "base"
+    base.mkdir(parents=True)
+    models = {"base": str(base), "tuned": {"gone": {"path": str(tmp_path / "gone")}}}
+    create_run(db, Study.model_validate({"name": "earlier", "models": models}), WEIGHTS)
     app = TauscopeApp(db.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
         config.add_folder(tmp_path)
         await pilot.press("n")
         await until(pilot, lambda: searched)
-    assert searched == [[tmp_path]]
+    assert searched == [[tmp_path, base]]
 
 
 async def test_the_ready_studies_are_offered(db: Database) -> None:

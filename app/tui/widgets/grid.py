@@ -48,9 +48,12 @@ class GridView(FigureView[GridPlot]):
         return self.plot.is_drawable
 
     def opening(self) -> CursorPosition:
-        """The first cell that was measured: a matrix begins with a diagonal without any."""
-        places = ((i, j) for i, row in enumerate(self.plot.cells) for j, c in enumerate(row) if c)
-        return next(places, (0, 0))
+        """The first value that was measured, since a matrix begins with a diagonal without any; of
+        scores beside the base's the first that differs from one."""
+        rows = enumerate(self.plot.cells)
+        places = [(i, j, v.cell) for i, row in rows for j, v in enumerate(row) if v is not None]
+        beside = [place for place in places if place[2].difference is not None]
+        return next(((i, j) for i, j, _ in (*beside, *places)), (0, 0))
 
     def lay_out(self, width: int, height: int) -> None:
         body = max(1, height - 2)  # below one line of names

@@ -162,11 +162,13 @@ async def test_behind_a_score_are_its_items_and_behind_an_item_its_text(scored: 
     app = TauscopeApp(scored.url)
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app, "1")
-        assert "model base" in readout(screen)
+        assert "model medical" in readout(screen), "a score with items behind it"
+        assert screen.check_action("drill", ())
+        await pilot.press("up")
+        await until(pilot, lambda: "model base" in readout(screen))
         assert not screen.check_action("drill", ()), "the base has no difference from itself"
         await pilot.press("down")
         await until(pilot, lambda: "model medical" in readout(screen))
-        assert screen.check_action("drill", ())
         await pilot.press("enter")
         await until(pilot, lambda: "1 went from wrong to right and 1 from right" in words(app))
         assert "--fresh" in words(app), "prompts were not stored"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from textual.geometry import Size
 
@@ -91,6 +93,16 @@ def test_the_whole_picture_numbers_the_columns_whose_names_it_would_cut() -> Non
     view.action_dense()
     view.lay_out(78, 17)
     assert "columns 1–7 of 14" in painted(view, view._foot_at), "and back to the numbers"
+
+
+def test_a_board_opens_on_a_score_with_items_behind_it() -> None:
+    board = scores(("base", "medical"), "model")
+    (mean, *others), (own, *rest) = board.cells
+    assert rest[0] is not None
+    apart = replace(rest[0], difference=Cell(0.1, 0.1))
+    view = opened(replace(board, cells=((mean, *others), (own, apart, *rest[1:]))))
+    assert view.opening() == (1, 1)
+    assert opened(MODELS).opening() == (0, 0)
 
 
 def test_layers_are_a_picture_first_and_numbers_on_demand() -> None:

@@ -2,6 +2,7 @@
 
 pretended.py         two CUDA cards that are not there: a plugin of pytest
 flights.py           their copies, which take place later than they are asked for
+kernels.py           the operations that run on cards
 cards.cpp            what torch needs to believe in them
 on_cards.py          a whole study, weights and models on cards
 solvers_on_cards.py  decompositions of large matrices and of heads on a card

@@ -323,6 +323,14 @@ def test_a_model_is_gone_before_the_next_is_loaded(study: Study) -> None:
     assert ledger is None or size <= ledger.peak[LAST] < 2 * size
 
 
+def test_an_operation_without_a_kernel_is_refused() -> None:
+    with PRETENDED.cards() if PRETENDED else nullcontext():
+        values = torch.ones(3, device=f"cuda:{LAST}")
+        assert float(values.add(1).sum()) == 6
+        with pytest.raises(NotImplementedError, match="aten::histogram"):
+            torch.histogram(values, 2)
+
+
 @pytest.mark.skipif(not PRETENDED, reason="a machine may have several cards")
 def test_a_plan_names_the_only_card_once(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """Models lie on 'cuda:0', whatever the linear algebra calls it."""

@@ -5,10 +5,10 @@ would make it fail. A plugin of pytest, which must be loaded before torch.
     with pretended.cards(memory=1 << 30) as ledger: ...
 
 A tensor on a card wraps a tensor of the processor, which has its numbers. Each operation comes
-through `OnCard.__torch_dispatch__`, which refuses operands on several devices as CUDA does, and
-counts transfers, waits and memory in the ledger, by the line of the program that asked. Operations
-without operands come through a fallback of CUDA's dispatch key. cards.cpp gives torch the guard of
-devices, streams and pinned memory.
+through `OnCard.__torch_dispatch__`, which refuses operands on several devices and operations
+without a kernel, as CUDA does, and counts transfers, waits and memory in the ledger, by the line of
+the program that asked. Operations without operands come through a fallback of CUDA's dispatch key.
+cards.cpp gives torch the guard of devices, streams and pinned memory.
 
 Copies without a wait take place later: see `flights.py`. It shows neither faults of kernels nor
 times, nor cards' streams that do not wait for one another: an operation is done when it is asked
@@ -72,6 +72,7 @@ from torch.utils import _device as factories  # noqa: E402
 from torch.utils import _pytree as pytree  # noqa: E402
 
 from tests.devices.flights import Flights  # noqa: E402
+from tests.devices.kernels import on_cards  # noqa: E402
 
 aten = torch.ops.aten
 _HOST = torch.device("cpu")
@@ -292,6 +293,7 @@ class _Facts:
     """The facts of an operation's schema, which take longer to ask for than many operations."""
 
     decomposes: bool
+    on_cards: bool
     elementwise: bool
     mutable: bool
     returns: int
@@ -309,6 +311,7 @@ class _Facts:
         ]
         return _Facts(
             func._can_decompose(),
+            on_cards(func.name()),
             torch.Tag.pointwise in func.tags or func in _TAKES_SCALARS,
             schema.is_mutable,
             len(schema.returns),
@@ -343,6 +346,8 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
         result = func.decompose(*args, **kwargs)
         if result is not NotImplemented:
             return result
+    if not facts.on_cards:
+        raise NotImplementedError(f"Could not run '{func.name()}' with the 'CUDA' backend.")
     if func is aten._fused_sdp_choice.default:
         return 0  # the plain attention
     if func is aten.is_pinned.default:

@@ -6,6 +6,7 @@ kernels.py           the operations that run on cards
 cards.cpp            what torch needs to believe in them
 on_cards.py          a whole study, weights and models on cards
 solvers_on_cards.py  decompositions of large matrices and of heads on a card
-test_on_cards.py     runs both on the pretended cards, in a process of its own
-__main__.py          runs both on a real card, with benchmarks, and writes docs/gpu.md
+bench_on_cards.py    the bench on a card
+test_on_cards.py     runs the three on the pretended cards, in a process of its own
+__main__.py          runs them on a real card, with benchmarks, and writes docs/gpu.md
 """

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import torch
 
-TESTS = tuple(map(Path(__file__).with_name, ("on_cards.py", "solvers_on_cards.py")))
+TESTS = tuple(
+    map(Path(__file__).with_name, ("on_cards.py", "solvers_on_cards.py", "bench_on_cards.py"))
+)
 
 
 def main() -> int:

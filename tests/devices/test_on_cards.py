@@ -1,4 +1,4 @@
-"""The tests of on_cards.py pass on two pretended cards, and `make gpu` needs a real one."""
+"""The tests of cards pass on two pretended ones, and `make gpu` needs a real one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.devices.__main__ import TESTS
+
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ("tests/devices/on_cards.py", "tests/devices/solvers_on_cards.py")
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +27,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="the pretended cards need g++")
 def test_every_analysis_runs_on_pretended_cards() -> None:
     plugins = ("-p", "tests.devices.pretended", "-p", "no:cacheprovider", "-p", "no:xdist")
-    done = _run("pytest", *plugins, "--tb=short", *TESTS)
+    done = _run("pytest", *plugins, "--tb=short", *map(str, TESTS))
     assert done.returncode == 0, done.stdout + done.stderr
     assert " skipped" not in done.stdout
 

@@ -513,7 +513,10 @@ def _rounds_fast(matrix: Tensor) -> bool:
     """Does the device multiply bfloat16 several times as fast as float32?"""
     if matrix.device.type == "cpu":
         return bool(torch.cpu._is_amx_tile_supported())
-    return matrix.device.type == "cuda"
+    return (
+        matrix.device.type == "cuda"
+        and torch.cuda.get_device_capability(matrix.device) >= narrow.UNITS_FROM
+    )
 
 
 @lru_cache(1)

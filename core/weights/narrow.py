@@ -25,6 +25,9 @@ CARDS = ((8, 0), (9, 0), (10, 0), (10, 3))
 """Compute capabilities of cards that multiply bfloat16 at least 15 times as fast as float32: A100,
 H100 and H200, B200, B300. Others do so two to four times as fast."""
 
+UNITS_FROM = 8, 0
+"""The compute capability from which cards multiply bfloat16 at all; torch emulates it before."""
+
 READY = torch.version.hip is None and torch.__version__ >= "2.8"
 """Does this torch give a product of bfloat16 matrices in float32?"""
 

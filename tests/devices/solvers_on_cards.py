@@ -104,6 +104,14 @@ def test_a_large_matrix_is_aligned_as_by_svds_in_float64(
         assert not [where for where in waits if where.startswith(("weights", "statistics"))]
 
 
+@pytest.mark.parametrize(("capability", "fast"), [((7, 5), False), ((8, 6), True)])
+def test_cards_that_emulate_bfloat16_iterate_in_float32(
+    capability: tuple[int, int], fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert linalg._rounds_fast(torch.ones(2, 2, device=CARD)) is fast
+
+
 def test_the_regime_of_a_large_matrix_is_the_processors(views: Any) -> None:
     W, T = _pair((516, 540), "falling")
     matrix, update = views(W, T)

@@ -1,14 +1,35 @@
-"""A line to type into. Owns what becomes of pasted characters that a terminal would obey."""
+"""A line to type into. Owns what becomes of pasted characters that a terminal would obey, and the
+order of keys that arrive together.
+"""
 
 from __future__ import annotations
 
+from textual.events import Key
+from textual.widget import Widget
 from textual.widgets import Input
 
 from app.text import plain
 
 
+async def act_in_order(widget: Widget, event: Key) -> None:
+    """Run the widget's own action of a key at once, such as deleting a character.
+
+    Textual runs it once the key has gone up to the app, but takes letters here: of keys that arrive
+    together, as over a slow line, letters typed behind the key would come before it.
+    """
+    active = widget.screen.active_bindings.get(event.key)
+    if active is not None and active.node is widget and active.enabled:
+        event.stop()
+        event.prevent_default()
+        await widget.app.run_action(active.binding.action, widget)
+
+
 class PlainInput(Input):
     """Textual's line, which hands all that it holds to the terminal: here as visible escapes."""
+
+    async def on_key(self, event: Key) -> None:
+        """Edit in the order of the keys."""
+        await act_in_order(self, event)
 
     def validate_value(self, value: str) -> str:
         """The value without characters that act on a terminal."""

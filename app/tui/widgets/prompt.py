@@ -15,6 +15,7 @@ from textual.widgets import TextArea
 from app.text import ALONE, plain
 from app.tui.able import Able
 from app.tui.keys import bindings
+from app.tui.widgets.plain_input import act_in_order
 
 MOST = 100
 """Prompts that are remembered."""
@@ -62,8 +63,10 @@ class PromptArea(TextArea, Able):
         shown = "".join(map(_pictured, self.document.get_line(line_index)))
         return Text(ALONE.sub(_STRANGE, shown), end="")
 
-    def on_key(self, event: Key) -> None:
-        """Take a key with alt apart: a terminal sends escape and the next key like that."""
+    async def on_key(self, event: Key) -> None:
+        """Edit in the order of the keys, and take a key with alt apart: a terminal sends escape and
+        the next key like that."""
+        await act_in_order(self, event)
         if event.key.startswith("alt+") and event.is_printable:
             event.stop()
             event.prevent_default()

@@ -17,7 +17,7 @@ from app.tui.screens.leaving import Dialog
 from app.tui.threads import Trouble, busy, in_thread, said
 from app.tui.widgets.plain_input import PlainInput
 from core.errors import TauscopeError
-from core.study.places import expanded
+from core.study.places import expanded, is_there
 
 MOST = 6
 """Files offered below the input."""
@@ -62,8 +62,13 @@ class StartScreen(Dialog[str]):
         self._offer(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        if event.value.strip() and not busy(self, "start"):
-            path = expanded(event.value.strip())
+        typed = event.value.strip()
+        if typed and not busy(self, "start"):
+            path = expanded(typed)
+            found = offers(typed)
+            if len(found) == 1 and typed not in found and not is_there(path):
+                self.action_complete()  # it shows behind the typed text, as if it were typed
+                return
             self._say("Reading…", "$muted")
             in_thread(
                 self, lambda: self.source.start(path), self._started,

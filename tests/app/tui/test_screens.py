@@ -439,6 +439,9 @@ async def test_a_bad_study_file_shows_its_error(filled: Database, tmp_path: Path
         app.screen.query_one(Input).value = str(tmp_path / "b")
         await pilot.press("tab")
         assert app.screen.query_one(Input).value == str(bad)
+        app.screen.query_one(Input).value = str(tmp_path / "ba")
+        await pilot.press("enter")
+        assert app.screen.query_one(Input).value == str(bad), "the only file that it can mean"
         await pilot.press("enter")
         trouble = app.screen.query_one(".trouble", Static)
         await until(pilot, lambda: "bad.toml" in str(trouble.content))

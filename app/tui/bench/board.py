@@ -166,6 +166,7 @@ class Board:
                 self._fail(event)
 
     def _answer(self, index: int, **known: object) -> None:
+        self.step = ""  # the work before the answers is done
         if 0 <= index < len(self.answers):
             self.answers[index] = replace(self.answers[index], fresh=True, **known)  # type: ignore[arg-type]
 

@@ -16,7 +16,17 @@ from app.tui.memory import BenchColumn, BenchPosition, Memory
 from app.tui.widgets.board import signed
 from app.tui.widgets.lens import percent
 from core.bench.columns import parse
-from core.bench.messages import Event, Failed, Generate, Piece, Prompt, Request, Score, Scored
+from core.bench.messages import (
+    Event,
+    Failed,
+    Generate,
+    Piece,
+    Prompt,
+    Request,
+    Score,
+    Scored,
+    Step,
+)
 from core.errors import StudyError
 from core.evaluation.answers import Answer
 from core.figures.passages import Passages
@@ -123,6 +133,15 @@ def test_a_probability_is_never_none_or_all(share: float, words: str) -> None:
 
 def test_nothing_has_no_minus() -> None:
     assert [signed(value) for value in (-0.001, 0.0, -0.006)] == ["+0.00", "+0.00", "−0.01"]
+
+
+def test_a_step_before_the_answers_goes_when_they_come() -> None:
+    board = Board(TUNED, ["base", "medical"])
+    board.begin(ASKED)
+    board.take(Step(label="states of medical, document 16 of 16"))
+    assert board.step.startswith("states")
+    board.take(Piece(column=0, text="so far", tokens=2))
+    assert not board.step
 
 
 def test_a_text_that_was_cut_short_stays() -> None:

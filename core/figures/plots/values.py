@@ -164,14 +164,14 @@ def of_difference(cell: Cell) -> Iterator[str]:
 
 
 def yardsticks(cell: Cell | None) -> list[str]:
-    """The facts to read a value by: chance, test, excess, interval, count."""
+    """The facts to read a value by, to four digits: chance, test, excess, interval, count."""
     if cell is None:
         return []
     facts = [] if cell.difference is None else list(of_difference(cell.difference))
     if cell.base is not None and cell.shown is not None:
-        facts.append(f"base {exact(cell.base)}, difference {format(cell.shown, '+.6g')}")
+        facts.append(f"base {cell.base:.4g}, difference {cell.shown:+.4g}")
     if cell.chance is not None:
-        facts.append(f"chance {exact(cell.chance)}{sd_words(cell.chance_sd, nominal=cell.nominal)}")
+        facts.append(f"chance {cell.chance:.4g}{sd_words(cell.chance_sd, nominal=cell.nominal)}")
     score, null = z_score(cell), significance.null_words([cell])
     verdict = f" ({null})" if null else ""
     if cell.q is not None:
@@ -180,11 +180,11 @@ def yardsticks(cell: Cell | None) -> list[str]:
         facts.append(f"z {_grouped(score, '+,.1f' if abs(score) < 100 else '+,.0f')}{verdict}")
     elif cell.control is not None:
         of = " from chance" if cell.chance else ""
-        facts.append(f"control {exact(cell.control)}{of}{verdict}")
+        facts.append(f"control {cell.control:.4g}{of}{verdict}")
     elif null:
         facts.append(null)
     if cell.excess is not None:
-        facts.append(f"excess {format(cell.excess, '+.6g')}")
+        facts.append(f"excess {cell.excess:+.4g}")
     if cell.spread is not None:
         facts.append(cell.spread.words)
     if cell.low is not None and cell.high is not None:

@@ -85,14 +85,15 @@ def picture(
 
 
 def across(panels: int, width: int, height: int) -> int:
-    """The number of panels side by side."""
+    """The number of panels side by side, about as many in each row."""
     if panels <= 1:
         return 1
     roomy = width >= SIDE_BY_SIDE
     cramped = height // panels < LOW + 3 and width >= 2 * NARROWEST
     if not roomy and not cramped:
         return 1
-    return max(1, min(panels, width // NARROWEST, 3 if panels > 4 else panels))
+    most = max(1, min(panels, width // NARROWEST, 3 if panels > 4 else panels))
+    return -(-panels // -(-panels // most))
 
 
 def apart_where_hidden(plot: CurvesPlot, width: int, height: int) -> bool:

@@ -806,3 +806,7 @@ def test_points_have_their_names_beside_them_and_none_lies_on_another() -> None:
     assert "medical=0.5" not in text, "it would lie upon another name"
     row = next(line for line in plain_lines(text) if "both" in line)
     assert re.search(r"both ★|★ both", row)
+
+
+def test_panels_stand_in_even_rows() -> None:
+    assert [curves.across(count, 100, 40) for count in (1, 2, 3, 4, 5, 7)] == [1, 2, 3, 2, 3, 3]

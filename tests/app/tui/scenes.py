@@ -94,6 +94,7 @@ SCENES = (
     Scene("copy", "enter 2 Y"),
     Scene("export", "enter 2 X"),
     Scene("jump", "enter 2 apostrophe"),
+    Scene("palette", "colon"),
     Scene("compare", "space j equals_sign"),
     Scene("compare-difference", "space j equals_sign 1 v v minus"),
 )

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.errors import StudyError, did_you_mean
 from core.files import toml
 from core.files.partial import placed
+from core.study.places import resolved
 
 
 class Config(BaseModel):
@@ -59,8 +60,9 @@ def read(file: Path | None = None) -> Config:
 def add_folder(folder: Path, file: Path | None = None) -> Config:
     """The settings with one more folder of models, written into the user's file.
 
-    The rest of the file stays as it is. Raises StudyError, and changes nothing, if the file can't
-    be read or written, or has its folders in a form that can't be added to.
+    The rest of the file stays as it is, and so does a link to it. Raises StudyError, and changes
+    nothing, if the file can't be read or written, or has its folders in a form that can't be added
+    to.
     """
     file = file or path()
     read(file)  # a file with faults stays as it is
@@ -79,8 +81,13 @@ def add_folder(folder: Path, file: Path | None = None) -> Config:
         )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with placed(file) as new:
+        with placed(resolved(file)) as new:
             new.write_text(changed, encoding="utf-8")
+    except UnicodeEncodeError:
+        raise StudyError(
+            f"The path {folder} contains bytes that are not UTF-8.",
+            hint="Rename the folder, or link to it by another name.",
+        ) from None
     except OSError as error:
         raise StudyError(f"{file} can't be written: {error.strerror or error}.") from None
     return read(file)

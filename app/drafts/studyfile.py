@@ -53,7 +53,8 @@ def written(draft: Draft) -> str:
 
 
 def save(draft: Draft, file: Path) -> None:
-    """Write the study file, whole or not at all; creates missing folders.
+    """Write the study file, whole or not at all; creates missing folders. A link leads to it as
+    before.
 
     Raises StudyError if the draft is invalid, or if the file can't be written.
     """
@@ -67,7 +68,7 @@ def save(draft: Draft, file: Path) -> None:
         ) from None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(file, durable=True) as into:
+        with replaced(resolved(file), durable=True) as into:
             into.write(text.decode())
     except (OSError, ValueError) as error:
         # Without the system's file names: they name a temporary file.

@@ -22,6 +22,8 @@ from typing import TextIO
 
 import psutil
 
+from core.files.regular import refuse_devices
+
 MARK = ".tauscope-"
 """Name of a partial file: `.NAME.tauscope-TOKEN-PID-HOST`."""
 
@@ -38,8 +40,10 @@ def placed(path: Path, *, mode: int | None = None, durable: bool = False) -> Ite
     """An empty file to write into, moved to `path` when the block succeeds.
 
     `mode`: its permissions, by default the replaced file's, else by the user's umask. `durable`:
-    flushed to the disk before the rename. Raises OSError.
+    flushed to the disk before the rename. A link is replaced as such. Raises OSError, also for a
+    pipe or a device.
     """
+    refuse_devices(path)
     sweep(path.parent)
     wanted = _mode_of(path) if mode is None else mode
     with _claimed(path.parent, path.name, functools.partial(_new_file, mode=wanted)) as part:

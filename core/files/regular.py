@@ -27,6 +27,12 @@ def content(file: Path, longest: int = LONGEST) -> bytes:
         return stream.read(longest)
 
 
+def refuse_devices(path: Path) -> None:
+    """Raise OSError for a pipe, a socket or a device, which a new file must not replace."""
+    for each in pipes(iter([path])):
+        raise OSError(errno.EINVAL, "it is a pipe or a device", str(each))
+
+
 def pipes(paths: Iterator[Path]) -> Iterator[Path]:
     """The paths that are a pipe, a socket or a device; inaccessible paths are skipped.
 

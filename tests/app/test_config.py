@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,20 @@ def test_a_folder_is_added_and_the_rest_of_the_file_stays(
     file.write_text(before, encoding="utf-8")
     assert config.add_folder(Path("/a b/ü")).folders[-1] == "/a b/ü"
     assert file.read_text(encoding="utf-8") == after
+
+
+def test_a_link_to_the_file_stays_one(file: Path) -> None:
+    own = file.with_name("dotfile")
+    file.symlink_to(own)
+    assert config.add_folder(Path("/a")).folders == ["/a"]
+    assert file.is_symlink()
+    assert own.read_text() == 'folders = ["/a"]\n'
+
+
+def test_a_folder_whose_path_is_no_text_is_refused(file: Path) -> None:
+    with pytest.raises(StudyError, match="bytes that are not UTF-8"):
+        config.add_folder(Path(os.fsdecode(b"/m\xff")))
+    assert not file.exists()
 
 
 @pytest.mark.parametrize("text", ['folders = ["a]b"]\n', '"folders" = ["a"]\n'])

@@ -439,6 +439,14 @@ def test_a_place_that_cannot_be_written_is_named_as_it_was_typed(tmp_path: Path)
         assert ".x.toml-" not in caught.value.title
 
 
+def test_a_link_to_a_study_file_stays_one(tmp_path: Path) -> None:
+    link, own = tmp_path / "link.toml", tmp_path / "own.toml"
+    link.symlink_to(own)
+    studyfile.save(small(), link)
+    assert link.is_symlink()
+    assert own.read_text() == link.read_text()
+
+
 def test_places_that_are_not_there_are_warned_of(
     tauscope: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,6 +165,15 @@ def test_a_new_file_has_what_the_umask_leaves(tmp_path: Path, umask: int, mode: 
     assert _mode(tmp_path / "b") == mode | (mode & 0o444) >> 2
 
 
+def test_a_pipe_or_a_device_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name in ("pipe", "link"):
+        with pytest.raises(OSError, match="it is a pipe or a device"), placed(tmp_path / name):
+            pass
+    assert {each.name for each in tmp_path.iterdir()} == {"pipe", "link"}
+
+
 def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
     _write(path, "old")

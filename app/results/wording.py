@@ -167,7 +167,7 @@ def trouble(run: RunSummary) -> tuple[str, str]:
     if run.status == "interrupted":
         where = f"process {run.pid} on {run.host}" if run.host else "unknown process"
         return f"Its worker ({where}) ended without an error message.", ""
-    return run.error_title, completed(run.error_hint)
+    return completed(run.error_title), completed(run.error_hint)
 
 
 def span(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,15 @@ def test_outputs_and_questions_name_it_too(tauscope: Any, tmp_path: Path) -> Non
     assert f"'tauscope --db {tmp_path}/x.db demo' or 'tauscope --db {tmp_path}/x.db run" in named
     assert "'tauscope demo' or 'tauscope run" in tauscope("runs").err, "of another command"
     assert "'tauscope --help'" in tauscope("--db", tmp_path / "x.db", "nothing").err
+
+
+def test_a_stored_error_names_it_where_it_is_shown(tauscope: Any, tmp_path: Path) -> None:
+    with closing(open_database(str(tmp_path / "x.db"))) as db:
+        run = runs.create_run(db, study("here"), ["alignment"])
+        told = "It fails. Use 'tauscope run STUDY.toml --fresh'."
+        runs.finish(db, run, runs.claim(db, run), "failed", title=told, hint=told)
+    shown = " ".join(tauscope("show", "latest", "--db", tmp_path / "x.db").out.split())
+    assert shown.count(f"'tauscope --db {tmp_path}/x.db run STUDY.toml --fresh'") == 2
 
 
 def test_screens_name_it_too() -> None:

@@ -11,6 +11,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from app.commands import completed
 from app.results import wording, workers
 from app.text import short
 from app.tui.able import Able
@@ -115,7 +116,7 @@ def _failed(run: RunSummary, failed: Sequence[FailedUnit]) -> Content:
         (f"{counted(len(failed), 'failed unit')}  ", "bold $error"),
         (again if run.ended_early else "", "$muted"),
     )
-    lines = [Content(short(workers.given_up(each))) for each in failed[:_LISTED]]
+    lines = [Content(short(completed(workers.given_up(each)))) for each in failed[:_LISTED]]
     if len(failed) > _LISTED:
         lines.append(Content.styled(f"and {len(failed) - _LISTED} more", "$muted"))
     return Content("\n").join([heading, *lines])

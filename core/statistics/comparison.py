@@ -69,7 +69,15 @@ class Estimate:
 
 def score(items: Items, *, resamples: int, seed: int, share: bool = False) -> Estimate:
     """The score with its interval, from `resamples` draws of as many items. `share`: it can't lie
-    outside of 0 to 1, as the share of right items."""
+    outside of 0 to 1, as the share of right items. A perplexity has the ends of its logarithm, so
+    that none is below 0."""
+    if items.form == "perplexity":
+        logs = score(replace(items, form="mean"), resamples=resamples, seed=seed)
+        low, high = (
+            None if end is None else _finite(_score(end, 1.0, items.form))
+            for end in (logs.high, logs.low)
+        )
+        return Estimate(value=items.value(), low=low, high=high)
     estimate = _made([items], lambda s: s[0], resamples, seed)
     if estimate.low is None or estimate.high is None or not (share or items.binary()):
         return estimate

@@ -134,6 +134,16 @@ def test_the_interval_of_few_items_is_student_s_and_of_shares_ends_at_1() -> Non
     assert (share.low, share.high) == (0, 1)
 
 
+def test_the_interval_of_a_perplexity_is_that_of_its_logarithm() -> None:
+    logs = [-1.0, -5.0, -2.0]
+    items = Items(index=np.arange(3), total=np.array(logs), weight=np.ones(3), form="perplexity")
+    estimate = comparison.score(items, **BOOT)
+    student = stats.ttest_1samp(logs, 0).confidence_interval()
+    assert (estimate.low, estimate.high) == pytest.approx(
+        (math.exp(-student.high), math.exp(-student.low))
+    )
+
+
 def test_few_items_that_agree_give_no_interval() -> None:
     for items in (_mean([1, 1, 1]), _mean([0.1] * 5)):
         assert comparison.score(items, **BOOT).low is None

@@ -20,7 +20,8 @@ import app
 
 PACKAGES = (
     "torch", "numpy", "scipy", "transformers", "accelerate", "safetensors", "tokenizers",
-    "huggingface_hub", "lm_eval", "peft", "numba", "sqlalchemy", "textual", "plotext",
+    "huggingface_hub", "datasets", "lm_eval", "peft", "numba", "gguf", "ray", "sqlalchemy",
+    "textual", "plotext",
 )  # fmt: skip
 _AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 _QUOTA, _LOAD = Path("/sys/fs/cgroup/cpu.max"), Path("/proc/loadavg")

@@ -1,15 +1,19 @@
-"""The number of threads of a worker."""
+"""The number of threads of a worker, and the versions that a run is stored with."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from app.jobs import environment
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -64,3 +68,10 @@ def test_a_worker_uses_these_threads_unless_the_user_chose() -> None:
             command, env=given | chosen, capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == "1 PASSIVE"
+
+
+def test_every_extra_that_computes_has_its_version_in_a_run() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    names = {re.split(r"[<>=]", extras[name][0])[0] for name in ("cluster", "fast", "gguf")}
+    assert names <= set(environment.PACKAGES)

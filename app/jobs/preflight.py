@@ -114,7 +114,9 @@ def totals(cost: Mapping[str, Any]) -> list[str]:
     lines = [
         f"About {span(cost['seconds'])} for {left} units, {basis}",
         f"From disk: {size(read)} in the pass over the weights, {size(loaded)} for loading.",
-        f"Peak memory: {held} for weights, plus activations." if held else "",
+        f"Peak memory, beside the program's own: {held} for weights, plus activations."
+        if held
+        else "",
         f"To disk: {size(stored)} of the base's states, beside the database." if stored else "",
         _spread(cost),
     ]

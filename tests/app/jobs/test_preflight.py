@@ -28,7 +28,7 @@ def test_a_plan_runs_nothing_and_knows_what_has_run(tauscope: Any, study: Path) 
         "alignment",
         "medical",
         "From disk:",
-        "Peak memory: cpu",
+        "Peak memory, beside the program's own: cpu",
         "~0 s",
         "a rough estimate",
     ):

@@ -57,7 +57,8 @@ class TableView(FigureView[TablePlot]):
     def lay_out(self, width: int, height: int) -> None:
         widths = tables.squeezed(self.plot, self._widths, width)
         self._painter = tables.Painter(self.plot.shown, widths, self.palette)
-        self.left = min(self.left, max(0, self.painter.width - width))
+        left = min(self.left, max(0, self.painter.width - width))
+        self.left = next(start for start in self._starts if start >= left)
         count = len(self.plot.shown.rows)
         room = width - len(_seen(count, count, count)) - 3
         self._note = _noted(self.plot.whole.note, width, room, 1 + height // 8)
@@ -138,7 +139,7 @@ class TableView(FigureView[TablePlot]):
         before = self.top, self.left
         row, column = cursor
         self.top = max(row + 1 - self._body(), min(self.top, row))
-        starts = [start - self._stays for start in self.painter.starts]
+        starts = self._starts
         end = self.painter.starts[column + 1] - tables.GAP
         latest = max(0, starts[column])  # the column is the first of those that pass
         self.left = min(self.left, latest)
@@ -161,6 +162,12 @@ class TableView(FigureView[TablePlot]):
         keys = self.plot.shown.keys
         width, others = self.painter.starts[keys], self.painter.widths[keys:]
         return width if width + max(others, default=0) <= self.size.width else 0
+
+    @property
+    def _starts(self) -> list[int]:
+        """The offsets to which the table scrolls: each shows a column from its start."""
+        stays = self._stays
+        return [start - stays for start in self.painter.starts]
 
     @property
     def _edge(self) -> tuple[int, bool]:

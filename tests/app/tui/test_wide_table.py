@@ -49,6 +49,22 @@ def test_no_number_is_cut_at_the_edge(width: int, monkeypatch: pytest.MonkeyPatc
     assert NAMES[-1] in painted(view, view._head - 1), "and the last one is reached"
 
 
+@pytest.mark.parametrize("width", range(40, 90))
+def test_a_wider_screen_cuts_no_number_at_the_scrolled_edge(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = (Column(name="n"), *(Column(name=name, form=".1f", align="right") for name in NAMES))
+    numbers = (123456.5, 12.5, 98765.5) * 3
+    view = opened(Table(title="t", columns=columns, rows=(("base", *numbers),)), 30, monkeypatch)
+    view.follow((0, len(numbers)))
+    monkeypatch.setattr(TableView, "size", Size(width, 10))
+    view.lay_out(width, 10)
+    view.follow((0, len(numbers)))
+    shown = painted(view, view._head).split()
+    assert set(shown) <= {"base", *(f"{number:.1f}" for number in numbers)}
+    assert shown[-1] == "98765.5"
+
+
 def test_a_text_at_the_edge_says_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     columns = (
         Column(name="n", form=".4f", align="right"),

@@ -87,7 +87,7 @@ def _layout(plot: GridPlot, width: int, height: int, *, colour: bool, dense: boo
     wanted = max([number + 2, 4 * tall * grows, *columns, stacked])
     floor = number + 1 if numbers and room < number else NARROWEST_CELL
     if wide and room < (least := max(number + 1, named)):
-        floor = (width - label) // max(1, (width - label) // least)
+        floor = max(NARROWEST_CELL, (width - label) // max(1, (width - label) // least))
     cell = max(floor, min(room, wanted, max(WIDEST_CELL, stacked)))
     return Layout(label, cell, tall, halves, numbers, counted=bool(dense))
 

@@ -82,6 +82,16 @@ def test_the_cursor_brings_every_column_whole() -> None:
     assert view.place_at(77, head) == (0, 13)
 
 
+@pytest.mark.parametrize("width", range(1, 16))
+def test_a_sliver_of_a_screen_shows_a_column(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GridView, "size", Size(width, 17))
+    view = GridView()
+    view._plot = grid(MODELS)
+    view.lay_out(width, 17)
+    view.follow((0, len(TASKS) - 1))
+    assert view.first == len(TASKS) - view._across()
+
+
 def test_the_whole_picture_numbers_the_columns_whose_names_it_would_cut() -> None:
     view = opened(MODELS)
     view._laid_out = (view.size, "", False)

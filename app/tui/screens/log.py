@@ -33,12 +33,13 @@ def holding(lines: Sequence[Numbered], typed: str) -> list[Numbered]:
 
 
 def rows(lines: Sequence[Numbered], width: int) -> list[Numbered]:
-    """The lines in rows of at most `width` cells. A row of a long line has the number of its line,
-    plus its place there: numbers are places of bytes, so no two rows share one."""
+    """The lines in rows of at most `width` cells. The last row of a line has its number, each row
+    before it one less: a number is the place of a line's last byte, so no two rows share one."""
+    folded_lines = ((number, _folded(plain(line), width)) for number, line in lines)
     return [
-        (number + place, row)
-        for number, line in lines
-        for place, row in enumerate(_folded(plain(line), width))
+        (number - len(parts) + place, row)
+        for number, parts in folded_lines
+        for place, row in enumerate(parts, 1)
     ]
 
 

@@ -32,11 +32,20 @@ def test_every_typed_word_must_be_in_a_line() -> None:
 
 
 def test_a_long_line_is_shown_to_its_end() -> None:
-    lines = [(40, "    raise RunError(title)"), (66, "warning: " + "ablation " * 4), (112, "done")]
+    lines = [(26, "    raise RunError(title)"), (72, "warning: " + "ablation " * 4), (77, "done")]
     assert rows(lines, 28) == [
-        lines[0], (66, "warning: ablation ablation"), (67, "  ablation ablation"), lines[2],
+        lines[0], (71, "warning: ablation ablation"), (72, "  ablation ablation"), lines[2],
     ]  # fmt: skip
-    assert rows(lines, 80) == [lines[0], (66, lines[1][1]), lines[2]]
+    assert rows(lines, 80) == [lines[0], (72, lines[1][1]), lines[2]]
+
+
+def test_no_two_rows_of_a_log_share_a_number(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    log.write_bytes(
+        b"ok\n" + b"warning: " + b"ablation " * 60 + b"\n\nok\n" + b"\x1b" * 40 + b"\nok"
+    )
+    numbers = [number for number, _ in rows(numbered(log, 1000), 9)]
+    assert numbers == sorted(set(numbers))
 
 
 async def test_a_log_that_can_not_be_read_says_why(

@@ -15,13 +15,14 @@ async def act_in_order(widget: Widget, event: Key) -> None:
     """Run the widget's own action of a key at once, such as deleting a character.
 
     Textual runs it once the key has gone up to the app, but takes letters here: of keys that arrive
-    together, as over a slow line, letters typed behind the key would come before it.
+    together, as over a slow line, letters typed behind the key would come before it. An action that
+    the widget skips, such as scrolling in one line, leaves the key to the widgets around it.
     """
     active = widget.screen.active_bindings.get(event.key)
-    if active is not None and active.node is widget and active.enabled:
+    own = active is not None and active.node is widget and active.enabled
+    if active is not None and own and await widget.app.run_action(active.binding.action, widget):
         event.stop()
         event.prevent_default()
-        await widget.app.run_action(active.binding.action, widget)
 
 
 class PlainInput(Input):

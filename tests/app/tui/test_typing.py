@@ -15,6 +15,13 @@ from app.tui.widgets.prompt import PromptArea
 class _Lines(App[None]):
     """Both kinds of lines, below something that keys go up through."""
 
+    BINDINGS = [("down", "go_down", "")]  # noqa: RUF012
+    downs = 0
+
+    def action_go_down(self) -> None:
+        """Act on a key that no line takes."""
+        self.downs += 1
+
     def compose(self) -> ComposeResult:
         with Vertical():
             yield PlainInput("450")
@@ -41,3 +48,11 @@ async def test_keys_that_arrive_together_edit_in_their_order(
             app.post_message(Key(key, key if len(key) == 1 else None))
         await pilot.pause()
         assert app.typed() == "365"
+
+
+async def test_a_key_that_a_line_does_not_use_acts_around_it() -> None:
+    app = _Lines()
+    async with app.run_test() as pilot:
+        app.query_one(PlainInput).focus()
+        await pilot.press("down")
+        assert app.downs == 1

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import shlex
 
-_COMMAND = re.compile(r"'tauscope(?=['\s])(?! --)")
+_COMMAND = re.compile("'tauscope(?= [a-z]|' opens )")
+"""A run or a file may be called tauscope, too."""
 
 
 class _Named:

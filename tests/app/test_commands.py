@@ -61,3 +61,10 @@ def test_screens_name_it_too() -> None:
     error = RunError("It runs.", hint="Stop it with 'tauscope cancel 1'.")
     assert said(error) == "It runs. Stop it with 'tauscope --db x.db cancel 1'."
     assert completed(said(error)) == said(error)
+
+
+def test_a_name_in_quotes_is_no_command() -> None:
+    name_database("x.db")
+    for text in ("There is no run 'tauscope'.", "pip install 'tauscope[cluster]'", "'tauscope.db'"):
+        assert completed(text) == text
+    assert completed("'tauscope' opens the workstation.").startswith("'tauscope --db x.db' opens")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
+from app.commands import completed
 from app.text import plain
 from app.tui.data import DataSource
 from app.tui.keys import Where, actions
@@ -100,8 +101,8 @@ def _write(screen: Screen[None], source: DataSource, wanted: dict[str, Any]) -> 
         except OSError as error:
             return False, f"The export can't start: {of_the_system(error) or error}"
         fine = done.returncode == 0
-        words = (done.stdout if fine else done.stderr).strip().splitlines()[-1:]
-        return fine, f"{'Wrote ' if fine else ''}{''.join(words) or 'The export failed.'}"
+        words = "".join((done.stdout if fine else done.stderr).strip().splitlines()[-1:])
+        return fine, f"Wrote {words}" if fine else completed(words) or "The export failed."
 
     def writing() -> None:
         fine, message = written()

@@ -14,6 +14,7 @@ import pytest
 from pyarrow import parquet
 from textual.widgets import Input
 
+from app.commands import name_database
 from app.drafts import building, studyfile
 from app.jobs.environment import child_environment
 from app.render.data.clippings import Clipping, as_csv, as_markdown, clipping
@@ -147,6 +148,24 @@ async def test_another_process_writes_and_says_what_went_wrong(
         await until(pilot, lambda: len(messages) == 4)
     assert sum("failed: " in words for words in messages) == 1
     assert sum(words.startswith("Wrote ") and words.endswith(".txt") for words in messages) == 1
+
+
+async def test_the_remedy_of_a_failed_export_names_the_database(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = TauscopeApp(filled.url)
+    messages: list[str] = []
+    app.notify = lambda message, **_: messages.append(message)  # type: ignore[method-assign]
+    told = "echo \"It is damaged. Compute it again with 'tauscope run S.toml'.\" >&2; exit 1"
+    monkeypatch.setattr(Request, "command", lambda _: ["sh", "-c", told])
+    name_database("x.db")
+    try:
+        async with app.run_test(size=SMALL) as pilot:
+            await opened(pilot, app, "X", "t")
+            await until(pilot, lambda: len(messages) == 2)
+    finally:
+        name_database(None)
+    assert "'tauscope --db x.db run S.toml'" in messages[1]
 
 
 async def test_a_process_that_cannot_start_is_told(

@@ -95,8 +95,8 @@ def _write(screen: Screen[None], source: DataSource, wanted: dict[str, Any]) -> 
         try:
             done = subprocess.run(
                 Request(db=source.database.url, **wanted).command(), capture_output=True,
-                encoding="utf-8", errors="replace", check=False, env=child_environment(),
-                start_new_session=True,
+                encoding="utf-8", errors="replace", check=False,
+                env={**child_environment(), "PYTHONIOENCODING": "utf-8"}, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             return False, f"The export can't start: {of_the_system(error) or error}"

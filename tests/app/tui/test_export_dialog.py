@@ -131,15 +131,16 @@ def test_values_as_parquet_are_those_of_the_csv(filled: Database, tmp_path: Path
 
 
 async def test_another_process_writes_and_says_what_went_wrong(
-    filled: Database, tmp_path: Path
+    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     (tmp_path / "taken").write_text("")
     app = TauscopeApp(filled.url)
     messages: list[str] = []
     app.notify = lambda message, **_: messages.append(message)  # type: ignore[method-assign]
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app)
-        for folder in ("taken", "out"):
+        for folder in ("taken", "été"):
             await pilot.press("X")
             await until(pilot, lambda: isinstance(app.screen, PickScreen))
             app.screen.query_one(Input).value = str(tmp_path / folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
@@ -11,6 +12,7 @@ from textual.geometry import Region
 from app.render.terminal import grids
 from app.render.terminal.legends import scale_legend
 from app.render.terminal.lines import Line, length
+from app.text import plain
 from app.tui.readout import Spot
 from app.tui.widgets.figure import CursorPosition, FigureView, Names, index_of
 from core.figures.figure import Figure, Grid
@@ -164,11 +166,12 @@ class GridView(FigureView[GridPlot]):
 
     def _foot(self) -> list[Line]:
         palette = self.palette
-        words = "".join(f"   {part}" for part in self._parts())
+        words = plain("".join(f"   {part}" for part in self._parts()))
         notes = self.plot.remarks(dense=self.painter.layout.halves)
         width = max(16, self.size.width)
-        lines = scale_legend(self.plot.scale, width, palette, notes=notes, spare=len(words))
-        gap = self.size.width - length(lines[0]) - len(words)
+        spare = cell_len(words)
+        lines = scale_legend(self.plot.scale, width, palette, notes=notes, spare=spare)
+        gap = self.size.width - length(lines[0]) - spare
         if words and gap >= 0:
             lines[0] += [Segment(" " * gap), Segment(words, Style(color=palette.dim))]
         return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from rich.cells import cell_len
 from textual.geometry import Size
 
 from app.render.terminal.chart import draw
@@ -68,6 +69,15 @@ def test_names_and_numbers_show_and_the_foot_counts_the_columns() -> None:
     ]
     assert len(painted(view, head + 1).split()) == 1 + 7, "numbers of whole columns alone"
     assert "columns 1–7 of 14" in painted(view, view._foot_at)
+
+
+def test_the_rows_that_show_are_named_harmlessly_and_within_the_screen() -> None:
+    view = opened(scores(tuple(f"\x1b[31m層{i}" for i in range(40)), "layer"))
+    foot = painted(view, view._foot_at)
+    assert view.bottom()
+    assert "of 40" in foot
+    assert "\x1b" not in foot
+    assert cell_len(foot) <= 78
 
 
 def test_the_cursor_brings_every_column_whole() -> None:

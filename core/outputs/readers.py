@@ -6,6 +6,7 @@ Composes the other modules of the room. `divergence` declares the metrics.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 SPREADS = ("kl", "nll_change")
 """The metrics whose spread over documents is told."""
 
-SHARES = ("top1_agreement",)
-"""The metrics between 0 and 1."""
+WITHIN = {
+    "top1_agreement": (0.0, 1.0), **dict.fromkeys(("kl", "reverse_kl", "nll"), (0.0, math.inf))
+}  # fmt: skip
+"""The least and the largest value of the metrics that have one."""
 
 
 class _Reader:
@@ -73,7 +76,7 @@ class _Reader:
         )
         seed = self.session.subject.study.run.seed
         estimate = comparison.score(
-            items, resamples=self._resamples, seed=seed, share=metric in SHARES
+            items, resamples=self._resamples, seed=seed, within=WITHIN.get(metric)
         )
         return self.row(
             metric, estimate.value, low=estimate.low, high=estimate.high, n=len(known), **more

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from core.statistics import intervals
 from core.statistics.signs import sign_test
 
-VERSION = 2
+VERSION = 3
 """The version of stored intervals and p values, for their units' keys: since 2, intervals fit few
-items, and p values have a lower bound."""
+items, and p values have a lower bound; since 3, intervals end where scores do."""
 
 Form = Literal["mean", "perplexity", "bits_per_byte"]
 """The form of a score in r = Σ total / Σ weight: r itself, exp(−r), or −r / ln 2."""
@@ -57,6 +57,12 @@ class Items:
         whole = bool(np.isin(self.total, (0.0, 1.0)).all() and (self.weight == 1).all())
         return self.form == "mean" and whole
 
+    def within(self) -> tuple[float, float]:
+        """The least and the largest score that there can be, as far as they are known."""
+        if self.form == "mean":
+            return (0.0, 1.0) if self.binary() else (-math.inf, math.inf)
+        return (1.0 if self.form == "perplexity" else 0.0), math.inf
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
@@ -67,21 +73,25 @@ class Estimate:
     high: float | None = None
 
 
-def score(items: Items, *, resamples: int, seed: int, share: bool = False) -> Estimate:
-    """The score with its interval, from `resamples` draws of as many items. `share`: it can't lie
-    outside of 0 to 1, as the share of right items. A perplexity has the ends of its logarithm, so
-    that none is below 0."""
+def score(
+    items: Items, *, resamples: int, seed: int, within: tuple[float, float] | None = None
+) -> Estimate:
+    """The score with its interval, from `resamples` draws of as many items. `within`: the least and
+    the largest value that there can be; None: those of the items' scores. A perplexity has the ends
+    of its logarithm."""
     if items.form == "perplexity":
-        logs = score(replace(items, form="mean"), resamples=resamples, seed=seed)
+        means = replace(items, form="mean")
+        logs = score(means, resamples=resamples, seed=seed, within=(-math.inf, 0.0))
         low, high = (
             None if end is None else _finite(_score(end, 1.0, items.form))
             for end in (logs.high, logs.low)
         )
         return Estimate(value=items.value(), low=low, high=high)
     estimate = _made([items], lambda s: s[0], resamples, seed)
-    if estimate.low is None or estimate.high is None or not (share or items.binary()):
+    if estimate.low is None or estimate.high is None:
         return estimate
-    return replace(estimate, low=max(0.0, estimate.low), high=min(1.0, estimate.high))
+    least, most = items.within() if within is None else within
+    return replace(estimate, low=max(least, estimate.low), high=min(most, estimate.high))
 
 
 def difference(a: Items, b: Items, *, resamples: int, seed: int) -> Estimate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from core.engine import runner
 from core.errors import Cancelled
 from core.figures import output_texts
 from core.models import loading
+from core.outputs import readers
 from core.study import study
 from core.texts import encoding
 from tests.conftest import MemorySink
@@ -141,6 +143,20 @@ def test_the_interval_is_over_documents(llama: Path) -> None:
     error = np.std(without) * (n - 1) ** 0.5
     low, high = scipy.stats.t.interval(0.95, n - 1, whole, error)
     assert (row.low, row.high) == pytest.approx((low, high), rel=0.01)
+
+
+def test_intervals_over_few_documents_end_where_values_do() -> None:
+    unit: Any = SimpleNamespace(
+        model="tuned", reference="base", options={"documents": 2, "named": ""}
+    )
+    session: Any = SimpleNamespace(subject=SimpleNamespace(study=SimpleNamespace(run=study.Run())))
+    reader = readers._Reader(unit, session, 1, resamples=10)
+    reader.sums.counts[:] = 1
+    names = ("kl", "reverse_kl", "nll", "top1_agreement", "nll_change")
+    rows = {name: reader.mean(name, np.array([0.1, 0.9])) for name in names}
+    assert [rows[name].low for name in names[:4]] == [0, 0, 0, 0]
+    assert rows["top1_agreement"].high == 1 < rows["kl"].high  # type: ignore[operator]
+    assert rows["nll_change"].low == pytest.approx(-4.58, abs=0.01)
 
 
 def test_p_values_are_student_s_over_documents_and_corrected_together(llama: Path) -> None:

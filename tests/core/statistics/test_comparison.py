@@ -123,19 +123,23 @@ def test_intervals_cover_the_truth_with_few_items_too(n: int, weighted: bool) ->
     assert all(0.9 <= count / trials <= 0.98 for count in covered.values()), covered
 
 
-def test_the_interval_of_few_items_is_student_s_and_of_shares_ends_at_1() -> None:
+def test_the_interval_of_few_items_is_student_s_and_ends_where_scores_do() -> None:
     values = [0.3, 0.9, 0.4]
     estimate = comparison.score(_mean(values), **BOOT)
     student = stats.ttest_1samp(values, 0).confidence_interval()
     assert (estimate.low, estimate.high) == pytest.approx((student.low, student.high))
     right = comparison.score(_mean([1, 1, 0]), **BOOT)
     assert (right.low, right.high) == (0, 1)
-    share = comparison.score(_mean(values), share=True, **BOOT)
+    share = comparison.score(_mean(values), within=(0, 1), **BOOT)
     assert (share.low, share.high) == (0, 1)
+    ends: dict[Form, int] = {"perplexity": 1, "bits_per_byte": 0}
+    for form, least in ends.items():
+        few = Items(index=np.arange(2), total=np.array([-1.0, -5]), weight=np.ones(2), form=form)
+        assert comparison.score(few, **BOOT).low == least
 
 
 def test_the_interval_of_a_perplexity_is_that_of_its_logarithm() -> None:
-    logs = [-1.0, -5.0, -2.0]
+    logs = [-3.0, -5.0, -4.0]
     items = Items(index=np.arange(3), total=np.array(logs), weight=np.ones(3), form="perplexity")
     estimate = comparison.score(items, **BOOT)
     student = stats.ttest_1samp(logs, 0).confidence_interval()

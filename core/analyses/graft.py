@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from core.vectors.grafted import Bed
 
 NAME, VERSION = "graft", 1
-INTERVALS = {"intervals": comparison.VERSION}
 TOGETHER = 8
 """The number of layers whose single grafts are one unit."""
 
@@ -73,9 +72,11 @@ def plan(subject: Subject, parameters: GraftParameters) -> list[Unit]:
         def unit(step: str, *required: Unit, model: str = model, name: str = name,
                  digest: str = probe.fingerprint, **more: Any) -> Unit:  # fmt: skip
             options = {"step": step, **more}
-            gated = {} if step in ("modules", "layers") else INTERVALS  # by an interval of the gain
+            parts = dict(options)
+            if step not in ("modules", "layers"):  # the others depend on the interval of the gain
+                parts["intervals"] = comparison.VERSION
             key = subject.key(
-                NAME, VERSION, Parameters(), [BASE, model], probe=digest, **options, **gated,
+                NAME, VERSION, Parameters(), [BASE, model], probe=digest, **parts,
                 of=[each.key for each in required],
             )  # fmt: skip
             return Unit(
@@ -112,7 +113,8 @@ def _compared(
         "keep": parameters.keep, "layers": subject.family.anatomy.layers,
         "probe": probe if len(subject.probes) > 1 else "", "seed": subject.study.run.seed,
     }  # fmt: skip
-    parts: dict[str, Any] = {"of": required, **options, **INTERVALS, "q": multiplicity.VERSION}
+    versions = {"intervals": comparison.VERSION, "q": multiplicity.VERSION}
+    parts: dict[str, Any] = {"of": required, **options, **versions}
     return Unit(
         key=content_key({"analysis": [NAME, VERSION], **parts}), analysis=NAME,
         label=f"the grafts of {model}", model=model, requires=tuple(required), options=options,

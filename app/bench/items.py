@@ -87,7 +87,7 @@ def of_task(
     for each in known:
         marks = [side.get(each.index, "?") for side in right]
         shown = f"{' → '.join(marks)}  " if any(each.index in side for side in right) else ""
-        prompt = _prompt(each)
+        prompt = uncut(each.scored)
         then = f" · {' '.join(prompt['continuation'].split())[:SHOWN]}" if each.prompt else ""
         yield Listed(task, f"{each.index:<3} {shown}{beginning(each)}{then}", prompt)
 
@@ -143,11 +143,10 @@ def _right(arrays: Arrays | None) -> dict[int, str]:
     return {}
 
 
-def _prompt(item: Answer) -> dict[str, str]:
-    """The prompt of an item, and as its continuation the right answer as it was scored."""
-    fields = item.scored
-    whole = {name: text.removeprefix(CUT).removesuffix(CUT) for name, text in fields.items()}
-    return whole if whole == fields else whole | {"note": IS_CUT}
+def uncut(fields: Mapping[str, str]) -> dict[str, str]:
+    """Fields without the marks of texts that the run stored in part; a note says so."""
+    texts = {name: text.removeprefix(CUT).removesuffix(CUT) for name, text in fields.items()}
+    return texts if texts == fields else texts | {"note": IS_CUT}
 
 
 def _documents(probe: Probe) -> list[Document]:

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from app.bench.items import IS_CUT
+from app.bench.items import uncut
 from core.bench.columns import STEERING, Mixed, mixed, parse, vectors
 from core.errors import TauscopeError
-from core.evaluation.answers import CUT
 from core.figures.passages import Passages
 from core.models.naming import GROUP_OF
 from core.vectors.arithmetic import GROUPS
@@ -113,10 +112,4 @@ def _texts(analysis: str, coordinates: Mapping[str, str]) -> Iterator[str]:
 
 def item(figure: object) -> dict[str, Any]:
     """The prompt of an item in a figure of text, with the right answer as its continuation."""
-    return _uncut(dict(figure.scored)) if isinstance(figure, Passages) else {}
-
-
-def _uncut(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields without the marks of texts that the run stored in part; a note says so."""
-    texts = {name: t.removeprefix(CUT).removesuffix(CUT) for name, t in fields.items()}
-    return texts if texts == fields else texts | {"note": IS_CUT}
+    return uncut(figure.scored) if isinstance(figure, Passages) else {}

@@ -18,8 +18,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """`memory`: the bytes of a tensor of the host; `value`: what they are for the card."""
+    """`memory`: the bytes of a tensor of the host; `value`: what they are for the card. `number`:
+    counted from 1, in the order of asking."""
 
+    number: int
     card: int
     tensor: Tensor
     memory: NDArray[np.uint8]
@@ -29,9 +31,11 @@ class _Flight:
 
 @dataclass
 class Flights:
-    """`changed`: copies whose memory changed before they went up, each by the line that asked."""
+    """`changed`: copies whose memory changed before they went up, each by the line that asked.
+    `asked`: the number of copies so far."""
 
     changed: list[str] = field(default_factory=list)
+    asked: int = 0
     _up: list[_Flight] = field(default_factory=list)
     _down: list[_Flight] = field(default_factory=list)
     _lock: Any = field(default_factory=threading.RLock)
@@ -40,13 +44,15 @@ class Flights:
         """A tensor of the host goes up."""
         memory = _bytes(tensor)
         with self._lock:
-            self._up.append(_Flight(card, tensor, memory, memory.copy(), where))
+            self.asked += 1
+            self._up.append(_Flight(self.asked, card, tensor, memory, memory.copy(), where))
 
     def fall(self, card: int, tensor: Tensor) -> None:
         """A tensor of the host comes down, whole; its values are taken away until it lands."""
         memory = _bytes(tensor)
         with self._lock:
-            self._down.append(_Flight(card, tensor, memory, memory.copy(), ""))
+            self.asked += 1
+            self._down.append(_Flight(self.asked, card, tensor, memory, memory.copy(), ""))
             # A flag is turned over, a number becomes NaN or -1.
             memory[:] = memory ^ 1 if tensor.element_size() == 1 else 255
 
@@ -55,9 +61,10 @@ class Flights:
         it copies in the order in which it is asked."""
         self._land(lambda flight: flight.card == card and _share(flight.tensor, tensor), up=False)
 
-    def land(self, card: int) -> None:
-        """The host has waited for a card."""
-        self._land(lambda flight: flight.card == card)
+    def land(self, card: int, last: int | None = None) -> None:
+        """The host has waited for a card, or for its copies up to the `last`."""
+        last = self.asked if last is None else last
+        self._land(lambda flight: flight.card == card and flight.number <= last)
 
     def _land(self, chosen: Any, *, up: bool = True) -> None:
         with self._lock:

@@ -183,6 +183,18 @@ def test_all_slices_of_the_weights_go_up_on_one_stream() -> None:
 
 
 @pytest.mark.skipif(not PRETENDED, reason="a real card keeps no ledger")
+@pytest.mark.parametrize("late", [False, True])
+def test_an_event_is_waited_for_with_the_copies_before_it_alone(late: bool) -> None:
+    with PRETENDED.cards() as ledger:
+        stream, memory = torch.cuda.current_stream(), torch.ones(4).pin_memory()
+        event = stream.record_event() if late else None
+        memory.to("cuda", non_blocking=True)
+        (event or stream.record_event()).synchronize()
+        memory.zero_()
+    assert bool(ledger.flights.changed) is late
+
+
+@pytest.mark.skipif(not PRETENDED, reason="a real card keeps no ledger")
 def test_what_batches_send_up_is_pinned_and_counts_come_down_once_a_batch(
     study: Study, on_one_card: tuple[MemorySink, Any]
 ) -> None:

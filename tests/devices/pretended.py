@@ -566,16 +566,18 @@ class _Event:
 
     def __init__(self, *_: Any, **__: Any) -> None:
         self.card: int | None = None
+        self.last = 0
 
     def record(self, stream: Any = None) -> None:
         self.card = (stream or torch.cuda.current_stream()).device.index
+        self.last = _ledger.flights.asked
 
     def wait(self, stream: Any = None) -> None: ...
 
     def synchronize(self) -> None:
         _ledger.contexts.add(torch.cuda.current_device())
         if self.card is not None:
-            _ledger.flights.land(self.card)
+            _ledger.flights.land(self.card, self.last)
 
     def query(self) -> bool:
         return True

@@ -82,10 +82,11 @@ def score(
     if items.form == "perplexity":
         means = replace(items, form="mean")
         logs = score(means, resamples=resamples, seed=seed, within=(-math.inf, 0.0))
-        low, high = (
+        ends = [
             None if end is None else _finite(_score(end, 1.0, items.form))
             for end in (logs.high, logs.low)
-        )
+        ]
+        low, high = ends if None not in ends else (None, None)
         return Estimate(value=items.value(), low=low, high=high)
     estimate = _made([items], lambda s: s[0], resamples, seed)
     if estimate.low is None or estimate.high is None:

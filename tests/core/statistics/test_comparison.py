@@ -146,6 +146,12 @@ def test_the_interval_of_a_perplexity_is_that_of_its_logarithm() -> None:
     assert (estimate.low, estimate.high) == pytest.approx(
         (math.exp(-student.high), math.exp(-student.low))
     )
+    apart = Items(
+        index=np.arange(2), total=np.array([-1.0, -200]), weight=np.ones(2), form=items.form
+    )
+    estimate = comparison.score(apart, **BOOT)
+    assert estimate.value == pytest.approx(math.exp(100.5))
+    assert (estimate.low, estimate.high) == (None, None), "not one end alone"
 
 
 def test_few_items_that_agree_give_no_interval() -> None:

@@ -26,7 +26,7 @@ def test_it_opens_in_tmux_and_leaves_with_q(filled: Database) -> None:
         window.press("1")
         assert "● instruct" in window.shows("relative norm")
         window.press("2")
-        window.shows("two_sided")
+        window.shows("two-sided alignment 0")
         window.press("q")
         assert window.has_left()
         assert "Traceback" not in "\n".join(window.rows())
@@ -49,7 +49,7 @@ def test_hostile_words_act_on_no_terminal(db: Database, setting: str) -> None:
         assert "▌" in rows[2], "the selected run shows in any colours"
         window.press("Enter")
         window.press("1")
-        assert "▸" in window.shows("two_sided"), "so does the cursor"
+        assert "▸" in window.shows("two-sided alignment 0"), "so does the cursor"
         window.press("2")
         rows = window.shows("(?m)^ *Error").split("\n")
         assert any("[bold red]evil[/] \\x1b[31mred" in row for row in rows)

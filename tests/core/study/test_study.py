@@ -22,7 +22,7 @@ def test_a_path_with_a_nul_is_refused() -> None:
 
 
 def test_parents_must_not_form_a_circle() -> None:
-    with pytest.raises(ValidationError, match="come back"):
+    with pytest.raises(ValidationError, match="lead back to 'one'"):
         _study({"one": {"path": "1", "parent": "two"}, "two": {"path": "2", "parent": "one"}})
 
 

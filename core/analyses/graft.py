@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from core.texts.probe import ProbeSet
     from core.vectors.grafted import Bed
 
-NAME, VERSION = "graft", 1
+NAME, VERSION = "graft", 2
 TOGETHER = 8
 """The number of layers whose single grafts are one unit."""
 
@@ -280,7 +280,8 @@ ANALYSIS = Analysis(
             title="regained share of the gain",
             description="Share of the tuned model's fall in loss that the base reaches with only "
             "this part of the tuned weights. 0: the base; 1: the tuned model. Shares of parts need "
-            "not add up. Chance of a greedy set: random sets of as many layers.",
+            "not add up. A greedy set is chosen on half of the documents and measured on the "
+            "others. Its chance: random sets of as many layers.",
             better="higher",
             has_chance=True,
             signed=True,

@@ -72,7 +72,8 @@ VIEWS: tuple[View, ...] = (
         key="sets",
         title="Regained by a growing set of layers",
         short="Layer sets",
-        caption="The greedy set of layers beside random sets of as many layers.",
+        caption="The greedy set of layers beside random sets of as many layers, on the documents "
+        "that did not choose it.",
         measures=("regained",),
         x="setting",
         selectors=("model",),

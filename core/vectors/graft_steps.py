@@ -110,7 +110,10 @@ def _searched(bed: Bed, model: Model, known: Known, keep: float, tries: int) -> 
         return asked[-1].losses
 
     singles = {layer: known[f"{layer}{BLOCKS}"] for layer in range(model.layers)}
-    steps = layer_sets.search(known[BASE], known[BLOCKS], singles, ask, keep=keep, tries=tries)
+    documents, _ = layer_sets.halves(regained.compared(known[BASE], known[ALL]))
+    steps = layer_sets.search(
+        known[BASE], known[BLOCKS], singles, ask, documents=documents, keep=keep, tries=tries
+    )
     return Tried(
         {f"layers-{size}": step.losses for size, step in enumerate(steps, 1)},
         sum(each.passes for each in asked),

@@ -14,7 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Losses = NDArray[np.float64]
-"""[documents]: the losses of a base with some layers of a tuned model."""
+"""[documents]: mean negative log-likelihoods in nats per token, as of a base with some layers of a
+tuned model; NaN where there is none."""
+
+Documents = NDArray[np.intp]
+"""Places of documents."""
 
 Layers = tuple[int, ...]
 Ask = Callable[[Sequence[Layers]], Sequence[Losses]]
@@ -32,30 +36,48 @@ class Step:
     losses: Losses
 
 
+def halves(documents: Documents) -> tuple[Documents, Documents]:
+    """The documents for the search, and for the results of the sets that it finds: every second one
+    each, since a set looks best on the documents that chose it. Fewer than four serve for both."""
+    return (documents, documents) if len(documents) < 4 else (documents[::2], documents[1::2])
+
+
 def search(
-    base: Losses, every: Losses, singles: Mapping[int, Losses], ask: Ask, *, keep: float, tries: int
+    base: Losses,
+    every: Losses,
+    singles: Mapping[int, Losses],
+    ask: Ask,
+    *,
+    documents: Documents,
+    keep: float,
+    tries: int,
 ) -> list[Step]:
-    """Add the layer that lowers the mean loss most, until the set keeps the share `keep` of the
-    fall that all layers together (`every`) give.
+    """Add the layer that lowers the mean loss of `documents` most, until the set keeps the share
+    `keep` of the fall that all layers together (`every`) give.
 
     Each step tries the `tries` best layers by their latest losses (0: all). Empty if all layers
     together do not lower the loss.
     """
-    target = keep * _fall(base, every)
+
+    def mean(losses: Losses) -> float:
+        return _mean(losses[documents])
+
+    whole = mean(base)
+    target = keep * (whole - mean(every))
     if not target > 0:
         return []
     known = dict(singles)
-    best = min(known, key=lambda layer: (_mean(known[layer]), layer))
+    best = min(known, key=lambda layer: (mean(known[layer]), layer))
     steps = [Step(best, known.pop(best))]
-    while known and _fall(base, steps[-1].losses) < target:
+    while known and whole - mean(steps[-1].losses) < target:
         if len(known) == 1:
             steps.append(Step(next(iter(known)), every))
             break
-        order = sorted(known, key=lambda layer: (_mean(known[layer]), layer))
+        order = sorted(known, key=lambda layer: (mean(known[layer]), layer))
         tried = order[: tries or None]
         chosen = tuple(step.layer for step in steps)
         known |= dict(zip(tried, ask([(*chosen, layer) for layer in tried]), strict=True))
-        best = min(tried, key=lambda layer: (_mean(known[layer]), layer))
+        best = min(tried, key=lambda layer: (mean(known[layer]), layer))
         steps.append(Step(best, known.pop(best)))
     return steps
 
@@ -75,7 +97,3 @@ def _mean(losses: Losses) -> float:
     """The mean over the documents with a loss; infinite if any other is not finite."""
     mean = float(np.nanmean(losses))
     return mean if np.isfinite(mean) else np.inf
-
-
-def _fall(base: Losses, losses: Losses) -> float:
-    return _mean(base) - _mean(losses)

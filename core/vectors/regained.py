@@ -12,22 +12,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.engine.measurement import Measurement
 from core.statistics import comparison, intervals, multiplicity
 from core.statistics.comparison import Items
-
-Losses = NDArray[np.float64]
-"""[documents]: mean negative log-likelihoods in nats per token; NaN where there is none."""
+from core.vectors import layer_sets
+from core.vectors.layer_sets import Documents, Losses
 
 RESAMPLES = 1000
 BASE, ALL, BLOCKS = "base", "all", "|blocks"
 
 
+def compared(base: Losses, whole: Losses) -> Documents:
+    """The documents that have a loss in the base and in the tuned model."""
+    return np.flatnonzero(np.isfinite(base) & np.isfinite(whole))
+
+
 def gains(base: Losses, whole: Losses, seed: int = 0) -> bool:
     """Is the loss of the tuned model below the base's, beyond the interval of the difference?"""
-    low = _Losses({BASE: base, ALL: whole}, seed).fall(whole).low
+    low = _Losses({BASE: base, ALL: whole}, seed, compared(base, whole)).fall(whole).low
     return low is not None and low > 0
 
 
@@ -42,19 +45,22 @@ def rows(
     seed: int,
 ) -> list[Measurement]:
     """The measurements of one model. `order`: the layers of the greedy set as it found them."""
-    measured = _Losses(losses, seed)
+    every = compared(losses[BASE], losses[ALL])
+    searched, others = layer_sets.halves(every)
+    measured = _Losses(losses, seed, every)
     coordinates: dict[str, Any] = {"model": model, "reference": BASE, "probe": probe}
     result = [
         *_of_parts(measured, coordinates),
-        *_of_sets(measured, coordinates),
+        *_of_sets(_Losses(losses, seed, others), coordinates),
         *_of_ranks(measured, coordinates),
     ]
     result += [
         Measurement(metric="place", value=place, layer=layer, **coordinates)
         for place, layer in enumerate(order, 1)
     ]
-    regained = measured.share(losses[f"layers-{len(order)}"]) if order else None
-    by_all = measured.share(losses[BLOCKS])
+    choosing = _Losses(losses, seed, searched)
+    regained = choosing.share(losses[f"layers-{len(order)}"]) if order else None
+    by_all = choosing.share(losses[BLOCKS])
     enough = regained is not None and by_all is not None and regained >= keep * by_all
     sufficient = [
         int(name.removeprefix("rank-"))
@@ -74,10 +80,11 @@ def rows(
 
 @dataclass(slots=True)
 class _Losses:
-    """The losses of one model's grafts, on the documents that have one in base and tuned model."""
+    """The losses of one model's grafts on some documents."""
 
     of: Mapping[str, Losses]
     seed: int
+    index: Documents
 
     def fall(self, losses: Losses) -> comparison.Estimate:
         """By how much the mean loss falls from the base's, in nats per token."""
@@ -100,22 +107,17 @@ class _Losses:
         """Student's paired test of an unchanged mean loss; None if it can't be told."""
         from scipy import stats
 
-        change = (losses - self.of[BASE])[self._known]
+        change = (losses - self.of[BASE])[self.index]
         if len(change) < 2 or not np.isfinite(change).all() or not np.ptp(change):
             return None
         return float(stats.ttest_1samp(change, 0.0).pvalue)
 
     @property
     def documents(self) -> int:
-        return int(self._known.sum())
-
-    @property
-    def _known(self) -> NDArray[np.bool_]:
-        return np.isfinite(self.of[BASE]) & np.isfinite(self.of[ALL])
+        return len(self.index)
 
     def _items(self, losses: Losses) -> Items:
-        (index,) = self._known.nonzero()
-        return Items(index=index, total=losses[index], weight=np.ones(len(index)))
+        return Items(index=self.index, total=losses[self.index], weight=np.ones(len(self.index)))
 
 
 def _both(
@@ -156,7 +158,8 @@ def _of_parts(measured: _Losses, coordinates: Mapping[str, Any]) -> Iterator[Mea
 
 
 def _of_sets(measured: _Losses, coordinates: Mapping[str, Any]) -> Iterator[Measurement]:
-    """The greedy set at each size, with random sets of as many layers as its chance."""
+    """The greedy set at each size, with random sets of as many layers as its chance; `measured` on
+    the documents that did not choose it."""
     for name, losses in measured.of.items():
         size = name.removeprefix("layers-")
         if not name.startswith("layers-") or "|" in name:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from core.statistics import intervals
 from core.vectors import layer_sets
 
 GAINS = (0.1, 0.4, 0.0, 0.3, 0.2)
@@ -23,7 +24,9 @@ def _search(asked: list[Any], **given: Any) -> list[layer_sets.Step]:
         return [_losses(layers) for layers in sets]
 
     singles = {layer: _losses([layer]) for layer in range(len(GAINS))}
-    return layer_sets.search(BASE, _losses(range(5)), singles, ask, **given)
+    return layer_sets.search(
+        BASE, _losses(range(5)), singles, ask, **{"documents": np.arange(2), **given}
+    )
 
 
 def test_the_search_stops_at_the_share_to_keep() -> None:
@@ -43,7 +46,51 @@ def test_the_last_layer_needs_no_pass() -> None:
 
 def test_layers_that_raise_the_loss_together_give_no_set() -> None:
     singles = {0: BASE - 1, 1: BASE}
-    assert layer_sets.search(BASE, BASE + 1, singles, lambda sets: [], keep=0.9, tries=0) == []
+    steps = layer_sets.search(
+        BASE, BASE + 1, singles, lambda sets: [], documents=np.arange(2), keep=0.9, tries=0
+    )
+    assert steps == []
+
+
+def test_documents_that_choose_a_set_do_not_judge_it() -> None:
+    of = {0: np.array([1.0, 3.0]), 1: np.array([2.0, 0.0])}  # layer 1 helps the other document
+    for document, best in ((0, 0), (1, 1)):
+        steps = layer_sets.search(
+            BASE, BASE - 2, of, lambda sets: [], documents=np.array([document]), keep=0.1, tries=0
+        )
+        assert [step.layer for step in steps] == [best]
+    for few in range(4):
+        for half in layer_sets.halves(np.arange(few)):
+            assert half.tolist() == list(range(few))
+    searched, others = layer_sets.halves(np.array([0, 2, 3, 5, 8]))
+    assert (searched.tolist(), others.tolist()) == ([0, 3, 8], [2, 5])
+
+
+def test_sets_of_layers_that_are_alike_are_seldom_beyond_random_ones() -> None:
+    """Each layer gives the same share of the gain, by document more or less. On the documents that
+    chose them, almost half of the sets would be beyond two spreads."""
+    rng, layers = np.random.default_rng(0), 28
+    beyond = {"same": 0, "other": 0}
+    for _ in range(200):
+        shares = 1 / layers + rng.normal(0, 1 / layers, (layers, 16))
+        searched, others = layer_sets.halves(np.arange(16))
+
+        def losses(chosen: Sequence[int], shares: Any = shares) -> Any:
+            return 1 - shares[list(chosen)].sum(0)
+
+        steps = layer_sets.search(
+            np.ones(16), losses(range(layers)), {n: losses([n]) for n in range(layers)},
+            lambda sets: [losses(each) for each in sets], documents=searched, keep=0.9, tries=8,
+        )  # fmt: skip
+        drawn = [losses(each) for each in layer_sets.drawn(layers, 7, 3, rng)]
+        for name, documents in (("same", searched), ("other", others)):
+            draws = [1 - each[documents].mean() for each in drawn]
+            share = 1 - steps[6].losses[documents].mean()
+            spread = intervals.of_draws(draws)
+            assert spread is not None
+            beyond[name] += share - float(np.mean(draws)) > 2 * spread
+    assert beyond["same"] > 60
+    assert beyond["other"] < 10
 
 
 def test_random_sets_are_of_their_size_and_each_once() -> None:

@@ -26,6 +26,9 @@ WIDTH = 64
 """Columns of the block: more of them than wanted, since a filter parts the wanted eigenvalues from
 the block's last one."""
 
+FLOOR = 4
+"""Residuals of the block stop somewhere below so many times those of a whole decomposition."""
+
 ROUNDS = 12
 DEGREE = 48
 """The highest degree of a filter."""
@@ -45,7 +48,8 @@ def top(product: Tensor, count: int) -> tuple[Tensor, Tensor]:
     their vectors. Raises LinAlgError if they do not converge.
 
     Each residual ‖Av - λv‖ is at most √n/3 roundings of the largest eigenvalue, which is the size
-    of a whole decomposition's residuals. The host waits for the card once a round.
+    of a whole decomposition's residuals, or `FLOOR` times that if a filter no longer halves the
+    largest. The host waits for the card once a round.
     """
     matrix = product[0]
     n, device = len(matrix), matrix.device
@@ -53,12 +57,14 @@ def top(product: Tensor, count: int) -> tuple[Tensor, Tensor]:
     image = matrix @ _start(n, min(n, WIDTH), matrix.dtype, device)
     for _ in range(3):
         values, block, image = _ritz(matrix, image)
+    latest = math.inf
     for _ in range(ROUNDS):
         residuals = (image / values[0] - block * (values / values[0])).norm(dim=0)
         known = torch.cat([values, residuals]).tolist()
         ritz, rest = known[: len(values)], known[len(values) :]
         good = next((i for i in range(count) if not rest[i] <= limit), count)  # the first ones
-        if good == count or ritz[0] == 0:
+        earlier, latest = latest, max(rest[:count])
+        if good == count or ritz[0] == 0 or earlier / 2 < latest <= FLOOR * limit:
             return values[None, :count], block[None, :, :count]
         if not 0 < ritz[0] < math.inf:
             break

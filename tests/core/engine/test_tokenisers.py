@@ -19,6 +19,12 @@ ASKED = {
 }
 
 
+@pytest.fixture
+def base(family_folders: dict[str, Path], tmp_path: Path) -> Path:
+    """A base of one test's own, whose files may change."""
+    return Path(shutil.copytree(family_folders["base"], tmp_path / "base"))
+
+
 def _keys(folders: dict[str, Path], tasks: Path, analysis: str, tokenizer: Path | None) -> set[str]:
     probe = {"file": str(folders["base"].parent / "probe.txt"), "documents": 2}
     Path(probe["file"]).write_text("one two\nthree")  # type: ignore[arg-type]
@@ -52,10 +58,8 @@ def test_another_tokeniser_is_another_unit_and_a_copy_of_the_base_s_is_none(
 
 @pytest.mark.parametrize("analysis", ["ablation", "arithmetic", "evaluation"])
 def test_a_changed_tokeniser_of_the_base_is_another_unit(
-    family_folders: dict[str, Path], task_folder: Path, tmp_path: Path, analysis: str
+    family_folders: dict[str, Path], task_folder: Path, base: Path, analysis: str
 ) -> None:
-    base = tmp_path / "base"
-    shutil.copytree(family_folders["base"], base)
     folders = {**family_folders, "base": base}
     plain = _keys(folders, task_folder, analysis, None)
     assert plain == _keys(folders, task_folder, analysis, None)
@@ -71,10 +75,8 @@ def test_a_changed_tokeniser_of_the_base_is_another_unit(
 
 @pytest.mark.parametrize("analysis", ["ablation", "arithmetic", "evaluation"])
 def test_another_chat_template_is_another_unit_where_tasks_are_asked_as_chats(
-    family_folders: dict[str, Path], task_folder: Path, tmp_path: Path, analysis: str
+    family_folders: dict[str, Path], task_folder: Path, base: Path, analysis: str
 ) -> None:
-    base = tmp_path / "base"
-    shutil.copytree(family_folders["base"], base)
     file = base / "tokenizer_config.json"
     settings = json.loads(file.read_text())
 

@@ -17,7 +17,7 @@ LEAST = 12
 
 
 class Commands(Provider):
-    """What the application offers, in one line each where they fit."""
+    """The commands of the application, one line each where they fit."""
 
     async def discover(self) -> Hits:
         offered = self.app.get_system_commands(self.screen)

@@ -122,8 +122,8 @@ def exact() -> Iterator[None]:
 
 
 def _precision() -> Callable[[], None]:
-    """What restores the precision of products of float32. A caller may have set it by torch's newer
-    settings, one for each library, after which torch refuses to read the older one."""
+    """Return a function that restores the precision of products of float32. After a caller has set
+    it by torch's newer settings, one for each library, torch refuses to read the older one."""
     try:
         return partial(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
     except RuntimeError:

@@ -76,9 +76,9 @@ class Estimate:
 def score(
     items: Items, *, resamples: int, seed: int, within: tuple[float, float] | None = None
 ) -> Estimate:
-    """The score with its interval, from `resamples` draws of as many items. `within`: the least and
-    the largest value that there can be; None: those of the items' scores. A perplexity has the ends
-    of its logarithm."""
+    """The score with its interval, from `resamples` draws of as many items. `within`: the
+    smallest and the largest possible value; None: the bounds of the items' scores. The interval of
+    a perplexity is that of its logarithm."""
     if items.form == "perplexity":
         means = replace(items, form="mean")
         logs = score(means, resamples=resamples, seed=seed, within=(-math.inf, 0.0))

@@ -27,7 +27,8 @@ WIDTH = 64
 the block's last one."""
 
 FLOOR = 4
-"""Residuals of the block stop somewhere below so many times those of a whole decomposition."""
+"""Once a filter no longer halves the residuals, they may be this many times as large as those of a
+whole decomposition."""
 
 ROUNDS = 12
 DEGREE = 48

@@ -49,7 +49,7 @@ def rows(folder: Path, device: torch.device) -> Iterator[Row]:
     for name, measured in kinds.items():
         try:
             yield from measured()
-        except RuntimeError as error:  # a lack of memory, or of what a card can do
+        except RuntimeError as error:  # too little memory, or an operation that the card lacks
             yield Row(name, math.nan, "≤", 0, reason(error))
 
 

@@ -171,8 +171,9 @@ class TableView(FigureView[TablePlot]):
 
     @property
     def _edge(self) -> tuple[int, bool]:
-        """The end of what shows, counted in the whole table; does the screen's edge cut a column
-        there? Only one of text, or without others: other columns show whole or not at all."""
+        """The end of the visible part, in cells of the whole table, and whether the screen's edge
+        cuts a column there. It cuts a column of text, or the first scrolled column; any other
+        column shows whole or not at all."""
         room = self.left + self.size.width
         columns = zip(self.painter.starts, self.painter.widths, strict=False)
         for j, (start, width) in enumerate(columns):
@@ -185,7 +186,7 @@ class TableView(FigureView[TablePlot]):
         return self.painter.width, False
 
     def _slid(self, line: Line) -> Line:
-        """The fixed columns of a row, and of the others those that show."""
+        """The fixed columns of a row, and the visible part of the other columns."""
         end, cut = self._edge
         if not self.left and end >= self.painter.width:
             return line

@@ -115,4 +115,4 @@ async def test_lines_that_are_typed_into_survive_joiners() -> None:
         prompt.text = f"👩\u200d👩 {joining}"
         await until(pilot, lambda: "👩" in "".join(visible(app)))
         assert prompt.get_line(0).plain.startswith("👩\u200d👩 ��宽�")
-        assert prompt.text.endswith(joining), "what is sent is what was typed"
+        assert prompt.text.endswith(joining), "the prompt is sent as typed"
